@@ -1,0 +1,65 @@
+# Sallyport: "make help" lists the targets.
+GO     ?= go
+STATE  ?= $(CURDIR)/bin/state
+FUZZTIME ?= 30s
+BENCH  ?= .
+PROCS  ?= 4
+
+# Every module in the tree; those under specs and bench hold independent peers,
+# which the product does not depend on.
+MODULES = . specs/peers
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo serve test race peers bench fuzz check tidy fmt cross clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/sallyport
+	$(GO) build -o bin/ ./cmd/sallyport
+
+demo: ## show what it does: a server, two clients, a sniffer, the log
+	@$(GO) run ./scenarios/demo
+
+serve: build ## run a server with a state directory under bin/
+	@./bin/sallyport serve --state $(patsubst $(CURDIR)/%,./%,$(STATE))
+
+test: ## run the specs, in parallel and in random order
+	$(GO) tool ginkgo run --procs=$(PROCS) --randomize-all --race --fail-on-pending --fail-on-empty ./specs
+
+race: ## run every Go test under the race detector
+	$(GO) test -race ./...
+
+peers: ## run the specs against independent implementations
+	cd specs/peers && $(GO) test -race ./...
+
+bench: ## run the benchmarks (BENCH=regexp)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
+
+fuzz: ## run every fuzz target for FUZZTIME each
+	@$(GO) list -f '{{.ImportPath}}' ./protocol/... ./server/... ./client/... | while read -r package; do \
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done; \
+	done
+
+check: tidy fmt cross ## static checks: tidy, format, vet, staticcheck, imports, cross-compilation
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool depguard ./...
+	cd specs/peers && $(GO) vet ./...
+
+tidy: # go.mod says what is used, and nothing else
+	@for module in $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || exit 1; done
+
+fmt: # formatted by gofumpt
+	@unformatted=$$($(GO) tool gofumpt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (go tool gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
+
+cross: # it builds, and so do its tests, where it does not run in earnest
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+
+clean: ## remove what was built
+	rm -rf bin bench/out specs/out

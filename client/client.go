@@ -1,0 +1,349 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+const record = 16 << 10 // octets that one TLS record carries at most (RFC 8446 §5.1)
+
+// Client is a connection that has the seat. Its methods may be called concurrently.
+type Client struct {
+	conn    *tls.Conn
+	maxBody int64
+	ended   context.Context // its cause is why no more requests can be sent
+	end     context.CancelCauseFunc
+	batches sync.Pool
+
+	writing sync.Mutex // for out, and to write in the order of owed
+	out     []byte
+	owed    chan *batch // what awaits replies
+
+	reading chan struct{} // has a token: who takes it may use reader and current, and send notices
+	reader  *protocol.Reader
+	current *batch // the first of owed
+	notices chan Notice
+	listen  sync.Once
+}
+
+// batch is requests that are written at once. While it is owed replies, it belongs to whoever reads.
+type batch struct {
+	requests []protocol.Request // not answered yet
+	replies  []protocol.Reply
+	err      error
+	ready    chan struct{}       // gets one value when all is answered, or err is set
+	request  [1]protocol.Request // Do's, which so needn't allocate them
+	reply    [1]protocol.Reply
+}
+
+func newClient(conn *tls.Conn, maxBody int64) *Client {
+	c := &Client{conn: conn, maxBody: maxBody, reader: protocol.NewReader(conn)}
+	c.ended, c.end = context.WithCancelCause(context.Background())
+	c.batches.New = func() any { return &batch{ready: make(chan struct{}, 1)} }
+	c.owed, c.notices = make(chan *batch, 64), make(chan Notice, 16)
+	c.reading = make(chan struct{}, 1)
+	c.reading <- struct{}{}
+	return c
+}
+
+// Do sends one request and returns its reply. That of a 4yz or 5yz comes with its
+// *protocol.ReplyError; unless the code is 421 the Client is as before. With protocol.ErrSyntax (also
+// for a verb that is invalid in upper case, or BODY or OPEN) and ErrLineTooLong nothing was sent. With
+// any other error the connection has ended, and what became of the request is unknown.
+//
+// Concurrent calls don't wait for the replies to each other. The body must not change meanwhile. If
+// ctx ends before Do returns, the connection is closed: the reply that it still owes would otherwise
+// be taken for that to the next request.
+func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Reply, error) {
+	b := c.batches.Get().(*batch)
+	defer c.recycle(b)
+	b.request[0], b.replies = request, b.reply[:0]
+	_, err := c.exchange(ctx, b, b.request[:])
+	return b.reply[0], cmp.Or(err, b.reply[0].Err())
+}
+
+// Pipeline is Do for many requests: each TLS record takes as many as fit. The replies are appended
+// to dst in the order of the requests. The error is that of the first without a reply; 4yz and 5yz
+// but 421 are replies like others, see protocol.Reply.Err.
+func (c *Client) Pipeline(ctx context.Context, requests []protocol.Request, dst []protocol.Reply) ([]protocol.Reply, error) {
+	b := c.batches.Get().(*batch)
+	defer c.recycle(b)
+	b.replies = dst
+	for len(requests) > 0 {
+		n, err := c.exchange(ctx, b, requests)
+		if err != nil {
+			return b.replies, err
+		}
+		requests = requests[n:]
+	}
+	return b.replies, nil
+}
+
+func (c *Client) recycle(b *batch) {
+	*b = batch{ready: b.ready}
+	c.batches.Put(b)
+}
+
+// Quit gives the seat back, waits for the server's answer, and closes the connection in any case.
+func (c *Client) Quit(ctx context.Context) error {
+	defer c.Close()
+	_, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit})
+	return err
+}
+
+// Close ends the connection at once. Calls now and later fail with net.ErrClosed.
+func (c *Client) Close() error {
+	c.fail(net.ErrClosed)
+	return nil
+}
+
+// Err returns why the connection ended: a *protocol.ReplyError where the server said it in a 421,
+// ErrStream after Open, nil before. Unless Notices was called it is only seen when a request is sent.
+func (c *Client) Err() error { return context.Cause(c.ended) }
+
+// fail closes the connection, and returns the first reason given.
+func (c *Client) fail(err error) error {
+	c.end(err)
+	c.conn.Close()
+	return c.Err()
+}
+
+// guard ends the connection where ctx ends before stop.
+func (c *Client) guard(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, func() { c.fail(ctx.Err()) })
+}
+
+// exchange sends the first n requests and takes their replies.
+func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Request) (n int, err error) {
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	defer c.guard(ctx)()
+	c.writing.Lock()
+	n, rest, err := c.encode(requests)
+	if err == nil {
+		err = c.send(b, requests[:n], rest)
+	}
+	c.writing.Unlock()
+	if err == nil {
+		err = c.await(b)
+	}
+	return n, err
+}
+
+// encode fills out with requests: one, or as many as fit a record. More are never sent before they
+// are answered, because a server that nobody reads from stops reading. The rest of a body too large
+// for the record isn't copied.
+func (c *Client) encode(requests []protocol.Request) (n int, rest []byte, err error) {
+	c.out = c.out[:0]
+	for n < len(requests) && len(rest) == 0 {
+		out, err := appendRequest(c.out, requests[n])
+		body := requests[n].Body
+		if n > 0 && (err != nil || len(out)+len(body) > record) {
+			break
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		fits := min(len(body), record-len(out))
+		c.out, rest = append(out, body[:fits]...), body[fits:]
+		n++
+	}
+	return n, rest, nil
+}
+
+func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
+	r.Verb = strings.ToUpper(r.Verb)
+	if !protocol.ValidVerb(r.Verb) || r.Verb == protocol.VerbBody || r.Verb == protocol.VerbOpen {
+		return dst, fmt.Errorf("client: verb %.40q: %w", r.Verb, protocol.ErrSyntax)
+	}
+	return r.Append(dst)
+}
+
+// send writes out and rest; the replies, which may come at once, are owed to b.
+func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) error {
+	if c.Err() != nil {
+		return c.Err()
+	}
+	b.requests = requests
+	c.owed <- b
+	c.write(c.out)
+	c.write(rest)
+	return nil
+}
+
+// write leaves failures to the reader: what the server said before it closed is still to be read,
+// but not to be waited for.
+func (c *Client) write(p []byte) {
+	if _, err := c.conn.Write(p); err != nil {
+		c.conn.SetReadDeadline(time.Now().Add(time.Second))
+	}
+}
+
+// await returns when the batch is answered. One of those who wait reads, for all of them.
+func (c *Client) await(b *batch) error {
+	for {
+		select {
+		case <-b.ready:
+			return b.err
+		case <-c.reading:
+			if len(b.ready) == 0 {
+				c.read()
+			}
+			c.reading <- struct{}{}
+		}
+	}
+}
+
+// first is the batch to which the next reply is owed, if any.
+func (c *Client) first() *batch {
+	if c.current == nil && len(c.owed) > 0 {
+		c.current = <-c.owed
+	}
+	return c.current
+}
+
+// read takes a reply or a notice. With the last it returns false, and nothing is owed any more.
+func (c *Client) read() bool {
+	err := c.readReply()
+	if err == nil {
+		return true
+	}
+	err = c.fail(err)
+	for b := c.first(); b != nil; b = c.first() {
+		b.err, c.current = err, nil
+		b.ready <- struct{}{}
+	}
+	return false
+}
+
+func (c *Client) readReply() error {
+	if c.Err() != nil {
+		return c.Err()
+	}
+	reply, size, err := protocol.ReadReply(c.reader)
+	b := c.first()
+	opening := b != nil && b.requests[0].Verb == protocol.VerbOpen
+	switch code := reply.Code; {
+	case err != nil:
+		return lost(err)
+	case code.Notice():
+		c.notify(Notice{code, reply.Text})
+		return nil
+	case b == nil && code == protocol.CodeClosing:
+		return reply.Err()
+	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeStream)):
+		return unexpected(code)
+	case code == protocol.CodeBody:
+		if reply.Body, err = c.readBody(size, b.requests[0].Buffer); err != nil {
+			return err
+		}
+	}
+	return c.answer(b, reply)
+}
+
+func (c *Client) readBody(size int64, buffer []byte) ([]byte, error) {
+	if size > c.maxBody {
+		return nil, fmt.Errorf("%w: a body of %d octets, more than %d", ErrProtocol, size, c.maxBody)
+	}
+	if buffer == nil || int64(cap(buffer)) < size {
+		buffer = make([]byte, size)
+	}
+	if _, err := io.ReadFull(c.reader, buffer[:size]); err != nil {
+		return nil, lost(err)
+	}
+	return buffer[:size], nil
+}
+
+func (c *Client) answer(b *batch, reply protocol.Reply) error {
+	b.replies, b.requests = append(b.replies, reply), b.requests[1:]
+	switch {
+	case reply.Code == protocol.CodeClosing:
+		return reply.Err()
+	case len(b.requests) > 0:
+		return nil
+	case reply.Code == protocol.CodeStream:
+		c.end(ErrStream)
+	}
+	c.current = nil
+	b.ready <- struct{}{}
+	return nil
+}
+
+// Notice is a line that the server sends unasked: "position N holder NAME" with CodePosition,
+// "waiting N" with CodeWaiting, or with CodeMessage what the operator has to say.
+type Notice struct {
+	Code protocol.Code
+	Text string
+}
+
+// notify never blocks, because only who has the token sends: where there is no room, the oldest goes.
+func (c *Client) notify(n Notice) {
+	if len(c.notices) == cap(c.notices) {
+		select {
+		case <-c.notices:
+		default:
+		}
+	}
+	c.notices <- n
+}
+
+// Notices returns the notices, from the login on; the oldest of more than 16 unread ones are dropped.
+// From the first call on the client listens all the time, so that it also hears a 421. The channel
+// is closed when the connection has ended or become a stream: see Err.
+func (c *Client) Notices() <-chan Notice {
+	c.listen.Do(func() {
+		go func() {
+			<-c.reading
+			for c.Err() != ErrStream && c.read() {
+			}
+			close(c.notices)
+			c.reading <- struct{}{}
+		}()
+	})
+	return c.notices
+}
+
+// Stream is the raw stream that a connection has become, a net.Conn. CloseWrite ends one direction,
+// Close both at once. Read returns io.EOF where the other side has ended its direction, and another
+// error where the connection was cut.
+type Stream struct {
+	*tls.Conn
+	reader *protocol.Reader
+}
+
+// Read reads from the other side. It must not be called concurrently.
+func (s *Stream) Read(p []byte) (int, error) { return s.reader.Read(p) }
+
+// Open asks for a raw stream to what is behind the server. From then on the Client's other calls
+// fail with ErrStream, and its Close closes the stream. A refusal is a *protocol.ReplyError, and
+// changes nothing. ctx is for the opening, as with Do.
+func (c *Client) Open(ctx context.Context) (*Stream, error) {
+	defer c.guard(ctx)()
+	c.writing.Lock() // until the answer: what is written behind the command would go to the stream
+	defer c.writing.Unlock()
+	b := c.batches.Get().(*batch)
+	defer c.recycle(b)
+	b.request[0].Verb, b.replies = protocol.VerbOpen, b.reply[:0]
+	c.out = append(c.out[:0], protocol.VerbOpen+"\r\n"...)
+	err := c.send(b, b.request[:], nil)
+	if err == nil {
+		err = c.await(b)
+	}
+	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
+		return nil, err
+	}
+	return &Stream{c.conn, c.reader}, nil
+}

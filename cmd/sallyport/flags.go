@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"math/bits"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/server/state"
+)
+
+const defaultAddr = "127.0.0.1:7443"
+
+func addStateFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "state", "", "state `directory` (default $XDG_STATE_HOME/sallyport)")
+}
+
+// stateDir is the directory that --state names, or the usual one.
+func stateDir(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	return state.Default()
+}
+
+// commandLine is a command of this program as it is typed where this process
+// was started.
+func commandLine(command, stateFlag, addr string) string {
+	line := quoteArg(os.Args[0]) + " " + command
+	if stateFlag != "" {
+		line += " --state " + quoteArg(stateFlag)
+	}
+	if addr != "" && addr != defaultAddr {
+		line += " --addr " + addr
+	}
+	return line
+}
+
+// quoteArg quotes an argument for a POSIX shell where it needs that.
+func quoteArg(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// sizeFlag is a number of octets: 4096, 64KiB, 1MiB, 2GiB.
+type sizeFlag int64
+
+var units = []struct {
+	suffix string
+	shift  int
+}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"", 0}}
+
+func (f *sizeFlag) Type() string { return "size" }
+
+func (f *sizeFlag) String() string {
+	for _, unit := range []int{2, 1, 0} {
+		if n := int64(*f); n != 0 && bits.TrailingZeros64(uint64(n)) >= units[unit].shift {
+			return strconv.FormatInt(n>>units[unit].shift, 10) + units[unit].suffix
+		}
+	}
+	return strconv.FormatInt(int64(*f), 10)
+}
+
+func (f *sizeFlag) Set(s string) error {
+	for _, unit := range units {
+		digits, ok := strings.CutSuffix(s, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(digits, 10, 62-unit.shift)
+		if err != nil || n == 0 {
+			break
+		}
+		*f = sizeFlag(n << unit.shift)
+		return nil
+	}
+	return fmt.Errorf("%q is not a size like 4096, 64KiB or 1MiB", s)
+}

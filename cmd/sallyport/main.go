@@ -1,0 +1,112 @@
+// Command sallyport serves one authenticated session at a time over TLS, and
+// is the client of such a server. See sallyport --help.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run executes the command line and returns the exit code.
+func run(args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	// An error before the command's own work began is one of usage.
+	began := false
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fromEnvironment(cmd.Flags()); err != nil {
+			return err
+		}
+		began = true
+		return nil
+	}
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return exitDone
+	}
+	var status statusError
+	if errors.As(err, &status) {
+		return status.code
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)
+	var usage usageError
+	if !began || errors.As(err, &usage) {
+		fmt.Fprintf(os.Stderr, "see %s --help\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitCode(err)
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sallyport",
+		Short: "Serve one authenticated session at a time over TLS, and log all of it",
+		Long: `Sallyport guards what only one party may drive at a time: an instrument, a
+serial console, a rig. It serves one client over TLS after a SCRAM login, lets
+the others wait, and keeps a log that shows any later change.
+
+On one machine, in two terminals:
+
+  sallyport serve                        # makes its keys and files by itself
+  sallyport user add alice               # asks for a password
+  sallyport connect --user alice         # asks for it and talks to the server
+
+Every flag can also be given in the environment: --queue-depth as
+SALLYPORT_QUEUE_DEPTH. A flag on the command line wins.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no connection or TLS refused,
+4 login failed or the server could not prove itself, 5 no seat, 6 the request
+was refused or failed.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("sallyport {{.Version}}\n")
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), userCommand(), certCommand(), logCommand())
+	return root
+}
+
+// version says version, commit and Go, as far as the build knows them.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown) " + runtime.Version()
+	}
+	commit, dirty := "unknown", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+dirty"
+		}
+	}
+	return fmt.Sprintf("%s commit %s%s %s", info.Main.Version, commit, dirty, info.GoVersion)
+}
+
+// fromEnvironment gives each flag that the command line doesn't the value of
+// its variable.
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "SALLYPORT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := os.LookupEnv(name)
+		if !ok || f.Changed || err != nil || f.Name == "help" {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s in the environment: %w", name, e)
+		}
+	})
+	return err
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/state"
+	"github.com/sallyport/sallyport/server/users"
+)
+
+// serveFlags are the flags of serve that are not fields of the server.
+type serveFlags struct {
+	listen, state, admission, tlsMin, cert, key, backend string
+	depth                                                int
+	wait, grace                                          time.Duration
+	maxBody                                              sizeFlag
+	sync                                                 audit.Sync
+	chat                                                 bool
+}
+
+func serveCommand() *cobra.Command {
+	f := &serveFlags{maxBody: 1 << 20}
+	s := &server.Server{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until SIGTERM or SIGINT, which let the running request end. A
+second one ends it at once. SIGHUP reloads certificate, users and log file.
+
+What it needs it makes in the state directory by itself: a private CA, a
+certificate for this host, a file of users and the interaction log.`,
+		Example: `  sallyport serve
+  sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
+  sallyport serve --admission takeover --session-limit 1h --log-sync record`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
+	}
+	f.define(cmd, s)
+	return cmd
+}
+
+func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
+	flags, l := cmd.Flags(), &s.Limits
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:7443", "`address` to listen on")
+	addStateFlag(cmd, &f.state)
+	flags.StringVar(&f.admission, "admission", "queue", "what a second client meets: queue, reject or takeover")
+	flags.IntVar(&f.depth, "queue-depth", 16, "how many may wait")
+	flags.DurationVar(&f.wait, "queue-wait", time.Minute, "how long one may wait")
+	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "from the accept to the end of the login")
+	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle; NOOP is idleness; negative: for ever")
+	flags.DurationVar(&l.Session, "session-limit", 0, "how long one may have the seat; 0: for ever")
+	flags.DurationVar(&l.Request, "request-timeout", 5*time.Minute, "how long a request may run; negative: for ever")
+	flags.DurationVar(&l.Write, "write-timeout", 10*time.Second, "how long a client may take to read a reply (at most twice this)")
+	flags.DurationVar(&l.Vanish, "vanish-timeout", 30*time.Second, "when a client that answers no packet is taken for dead")
+	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
+	flags.Var(&f.maxBody, "max-body", "greatest body of a request")
+	flags.IntVar(&l.Lobby, "max-lobby", 256, "connections that have not logged in, in all")
+	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "the same from one address (IPv6: one /64)")
+	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "wrong passwords in a row from one address; it wins back one a second")
+	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
+	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")
+	flags.StringVar(&f.cert, "cert", "", "certificate `file` instead of the one in the state directory")
+	flags.StringVar(&f.key, "key", "", "its key `file`")
+	flags.BoolVar(&f.chat, "chat", false, "type to the seated client, and see its SAY, on this terminal")
+	flags.StringVar(&f.backend, "backend", "", "what OPEN reaches: tcp:HOST:PORT or unix:PATH")
+	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams as well")
+	flags.BoolVar(&s.LogNames, "log-names", false, "log unknown user names as typed, not as a hash")
+	flags.Var(&f.sync, "log-sync", "when the log is forced to disk")
+	flags.BoolVar(&s.ServeUnlogged, "serve-unlogged", false, "go on, and complain, where the log can't be written")
+}
+
+// run sets the server up, serves, and shuts down.
+func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
+	s.ErrorLog = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	s.Limits.Body = int64(f.maxBody)
+	if err := f.setPolicy(s); err != nil {
+		return err
+	}
+	dir, err := stateDir(f.state)
+	if err != nil {
+		return err
+	}
+	home, err := state.Prepare(dir, nil, time.Now())
+	if err != nil && (f.cert == "" || !errors.Is(err, state.ErrCertificates)) {
+		return err
+	}
+	if home.Warning != nil && f.cert == "" {
+		s.ErrorLog.Warn("certificate", "warning", home.Warning)
+	}
+	release, err := home.Lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return f.serve(cmd, s, home)
+}
+
+// serve opens what the server works on, and runs it.
+func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.State) (err error) {
+	if s.TLSConfig, err = f.tlsConfig(home.Paths); err != nil {
+		return err
+	}
+	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", err) })
+	if err != nil {
+		return err
+	}
+	s.Users, s.NameKey = store, home.MockSecret
+	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(os.Stderr, "log head", s.Audit.Head())
+		err = errors.Join(err, s.Audit.Close())
+	}()
+	listener, err := listen(f.listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "listening on %s\n%s\n", listener.Addr(), nextStep(home.Paths, f.state, listener.Addr()))
+	return f.runUntilSignal(s, store, home.Paths, listener)
+}
+
+// runUntilSignal serves until a signal says to stop.
+func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths state.Paths, l net.Listener) error {
+	stop, hup := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(stop)
+	defer signal.Stop(hup)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	if f.chat {
+		go chat(s)
+	}
+	for {
+		select {
+		case err := <-served:
+			return err
+		case <-hup:
+			f.reload(s, store, paths)
+		case <-stop:
+			fmt.Fprintln(os.Stderr, "shutting down")
+			return f.shutdown(s, stop)
+		}
+	}
+}
+
+// shutdown lets the running request end, for as long as --shutdown-grace says
+// or until a second signal.
+func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), f.grace)
+	defer cancel()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := s.Shutdown(ctx); err != nil {
+		s.ErrorLog.Warn("a request was still running and is cut off")
+		return s.Close()
+	}
+	return nil
+}
+
+// reload takes up a new certificate, new users and a new log file. What can't
+// be reloaded stays as it was.
+func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Paths) {
+	config, err := f.tlsConfig(paths)
+	if err == nil {
+		err = s.SetTLSConfig(config)
+	}
+	err = errors.Join(err, store.Reload(), s.Audit.Reopen())
+	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
+	if err = errors.Join(err, s.Audit.Flush()); err != nil {
+		s.ErrorLog.Error("reload: what failed stays as it was", "error", err)
+		return
+	}
+	s.ErrorLog.Info("reloaded certificate, users and log file")
+}
+
+func (f *serveFlags) setPolicy(s *server.Server) (err error) {
+	switch f.admission {
+	case "queue":
+		s.Admission = server.Queue{Depth: f.depth, Wait: f.wait}
+	case "reject":
+		s.Admission = server.Reject{}
+	case "takeover":
+		s.Admission = server.Takeover{Wait: f.wait}
+	default:
+		return usagef("--admission is queue, reject or takeover, not %q", f.admission)
+	}
+	if f.depth < 1 {
+		return usagef("--queue-depth is at least 1; --admission reject lets nobody wait")
+	}
+	if (f.cert == "") != (f.key == "") {
+		return usagef("--cert and --key go together")
+	}
+	s.Backend, err = backend(f.backend)
+	return err
+}
+
+func (f *serveFlags) tlsConfig(paths state.Paths) (*tls.Config, error) {
+	cert, key := f.cert, f.key
+	if cert == "" {
+		cert, key = paths.Cert(), paths.Key()
+	}
+	pair, err := certs.Load(cert, key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
+	switch f.tlsMin {
+	case "1.3":
+	case "1.2":
+		config.MinVersion = tls.VersionTLS12
+	default:
+		return nil, usagef("--tls-min is 1.2 or 1.3, not %q", f.tlsMin)
+	}
+	return config, nil
+}
+
+// backend reads --backend.
+func backend(spec string) (func(context.Context) (net.Conn, error), error) {
+	if spec == "" {
+		return nil, nil
+	}
+	network, address, _ := strings.Cut(spec, ":")
+	if network != "tcp" && network != "unix" || address == "" {
+		return nil, usagef("--backend is tcp:HOST:PORT or unix:PATH, not %q", spec)
+	}
+	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
+		return nil, usagef("--backend tcp:HOST:PORT: %v", err)
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }, nil
+}
+
+// listen says, where the port is taken, which one and how to find out by whom.
+func listen(address string) (net.Listener, error) {
+	// The server sets keep-alive itself, once.
+	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	l, err := config.Listen(context.Background(), "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(address)
+		return nil, fmt.Errorf("port %s is in use on %s: ask 'ss -ltnp sport = :%s' by whom, or choose another with --listen", port, address, port)
+	}
+	return l, err
+}
+
+// nextStep is what a person types next in another terminal.
+func nextStep(paths state.Paths, given string, addr net.Addr) string {
+	all, _ := users.List(paths.Users())
+	if len(all) == 0 {
+		return "next, in another terminal: " + commandLine("user add alice", given, "")
+	}
+	return "next, in another terminal: " + commandLine("connect --user "+quoteArg(all[0].Name), given, addr.String())
+}

@@ -1,0 +1,85 @@
+package protocol
+
+// ALPN is the protocol id that a native client offers in the TLS handshake.
+const ALPN = "sallyport/1"
+
+// Code is a three-digit reply code in the sense of RFC 5321 §4.2.
+type Code int
+
+// The reply codes of the protocol.
+const (
+	CodePosition  Code = 120 // "120 position N holder NAME", while waiting
+	CodeWaiting   Code = 121 // "121 waiting N", to the seated client
+	CodeMessage   Code = 150 // a message from the operator
+	CodeReady     Code = 220 // the greeting
+	CodeBye       Code = 221 // after QUIT
+	CodeSeated    Code = 235 // logged in and seated
+	CodeDone      Code = 250 // done; the text is the result
+	CodeBody      Code = 251 // done; "251 N", the result is the N octets behind the line
+	CodeStream    Code = 252 // a raw stream from here on
+	CodeChallenge Code = 334 // a SASL challenge in base64
+	CodeClosing   Code = 421 // the server closes the connection
+	CodeSyntax    Code = 500 // not a command
+	CodeArgument  Code = 501 // a command with an argument that is not one
+	CodeSequence  Code = 503 // the command is not allowed now
+	CodeMechanism Code = 504 // the mechanism is not offered
+	CodeLogin     Code = 530 // a login is needed first
+	CodeRejected  Code = 535 // the login failed
+	CodeRefused   Code = 550 // the handler said no
+	CodeTooLarge  Code = 552 // the body is over the limit
+	CodeFailed    Code = 554 // the handler failed
+)
+
+// Notice reports whether the code is a 1yz: a line between replies that
+// answers no command.
+func (c Code) Notice() bool { return c >= 100 && c < 200 }
+
+// Failure reports whether the code is a 4yz or 5yz, whose text begins with a
+// [Keyword].
+func (c Code) Failure() bool { return c >= 400 && c < 600 }
+
+// Keyword is the machine-readable first word of every 4yz and 5yz text.
+type Keyword string
+
+// Keywords of 421: why the server closes the connection.
+const (
+	KeywordBusy          Keyword = "busy"
+	KeywordWaitTimeout   Keyword = "wait-timeout"
+	KeywordLoginTimeout  Keyword = "login-timeout"
+	KeywordIdle          Keyword = "idle"
+	KeywordEvicted       Keyword = "evicted"
+	KeywordSessionLimit  Keyword = "session-limit"
+	KeywordShutdown      Keyword = "shutdown"
+	KeywordTooManyErrors Keyword = "too-many-errors"
+	KeywordThrottled     Keyword = "throttled"
+	KeywordLogFailed     Keyword = "log-failed"
+)
+
+// Keywords of the 5yz codes.
+const (
+	KeywordSyntax         Keyword = "syntax"          // 500
+	KeywordLineTooLong    Keyword = "line-too-long"   // 500
+	KeywordUnknownCommand Keyword = "unknown-command" // 500
+	KeywordArgument       Keyword = "argument"        // 501
+	KeywordBase64         Keyword = "base64"          // 501
+	KeywordCancelled      Keyword = "cancelled"       // 501
+	KeywordSequence       Keyword = "sequence"        // 503
+	KeywordMechanism      Keyword = "mechanism"       // 504
+	KeywordLoginRequired  Keyword = "login-required"  // 530
+	KeywordLoginFailed    Keyword = "login-failed"    // 535
+	KeywordRefused        Keyword = "refused"         // 550
+	KeywordTooLarge       Keyword = "too-large"       // 552
+	KeywordFailed         Keyword = "failed"          // 554
+)
+
+// Verbs that the protocol itself defines. Handlers add the rest.
+const (
+	VerbAuth   = "AUTH"
+	VerbBody   = "BODY"
+	VerbEhlo   = "EHLO"
+	VerbHelp   = "HELP"
+	VerbNoop   = "NOOP"
+	VerbOpen   = "OPEN"
+	VerbQuit   = "QUIT"
+	VerbWhoami = "WHOAMI"
+)

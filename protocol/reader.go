@@ -1,0 +1,183 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unicode/utf8"
+)
+
+// MaxLine is the greatest length of a line in octets, its CRLF included.
+const MaxLine = 8192
+
+// Errors of a line. The connection can't go on after either of them.
+var (
+	// ErrSyntax: a bare CR or LF, another control character but HTAB, or
+	// invalid UTF-8.
+	ErrSyntax = errors.New("protocol: a control character, a bare CR or LF, or invalid UTF-8 in a line")
+	// ErrLineTooLong: more than MaxLine octets without a CRLF.
+	ErrLineTooLong = errors.New("protocol: a line of more than 8192 octets")
+)
+
+// minBuffer is what a connection that has not logged in yet costs; the buffer
+// grows only for one that really sends long lines.
+const minBuffer = 512
+
+// Reader takes lines and counted octets from a source. It keeps everything it
+// has when a Read of the source fails, so a read that a deadline interrupted
+// can be taken up again. It is not safe for concurrent use.
+type Reader struct {
+	src     io.Reader
+	buf     []byte
+	r, w    int // buf[r:w] is unread
+	scanned int // buf[r:scanned] holds no line end
+}
+
+// NewReader returns a Reader on src. Its buffer starts small and grows to
+// MaxLine octets when lines ask for it.
+func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
+
+// Buffered returns the number of octets that were read and not yet taken.
+func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Grow makes the buffer as large as it can become: worth it for a client that
+// has proved itself and sends many commands at once.
+func (r *Reader) Grow() { r.resize(MaxLine) }
+
+// Next takes the next line, without its CRLF, from what is buffered. It
+// returns nil, nil where the line is not complete yet: call Fill. The line is
+// valid until the next call of any method. An error is final.
+func (r *Reader) Next() ([]byte, error) {
+	for i := r.scanned; i < r.w; i++ {
+		c := r.buf[i]
+		if c >= ' ' || c == '\t' {
+			continue
+		}
+		if c == '\r' && i+1 == r.w {
+			r.scanned = i
+			return nil, r.checkLength()
+		}
+		if c != '\r' || r.buf[i+1] != '\n' {
+			return nil, ErrSyntax
+		}
+		return r.take(i)
+	}
+	r.scanned = r.w
+	return nil, r.checkLength()
+}
+
+// take ends the line at index end, where its CRLF begins.
+func (r *Reader) take(end int) ([]byte, error) {
+	line := r.buf[r.r:end]
+	if len(line)+2 > MaxLine {
+		return nil, ErrLineTooLong
+	}
+	if !validText(line) {
+		return nil, ErrSyntax
+	}
+	r.r, r.scanned = end+2, end+2
+	return line, nil
+}
+
+func (r *Reader) checkLength() error {
+	if r.Buffered() >= MaxLine {
+		return ErrLineTooLong
+	}
+	return nil
+}
+
+// Fill reads once from the source, as much as fits. It does nothing where the
+// buffer is full, which Full tells.
+func (r *Reader) Fill() error {
+	r.makeRoom()
+	if r.Full() {
+		return nil
+	}
+	n, err := r.src.Read(r.buf[r.w:])
+	r.w += n
+	if n > 0 {
+		return nil // an error that came with data comes again
+	}
+	return err
+}
+
+// Full reports whether the buffer has reached its bound and nothing can be
+// read ahead any more.
+func (r *Reader) Full() bool { return r.r == 0 && r.w == MaxLine }
+
+// makeRoom moves what is unread to the front and doubles a buffer that is full
+// all the same.
+func (r *Reader) makeRoom() {
+	if r.r > 0 {
+		copy(r.buf, r.buf[r.r:r.w])
+		r.w, r.scanned, r.r = r.w-r.r, r.scanned-r.r, 0
+	}
+	if r.w == len(r.buf) && r.w < MaxLine {
+		r.resize(min(max(2*r.w, minBuffer), MaxLine))
+	}
+}
+
+func (r *Reader) resize(size int) {
+	if size <= len(r.buf) {
+		return
+	}
+	buf := make([]byte, size)
+	copy(buf, r.buf[:r.w])
+	r.buf = buf
+}
+
+// ReadLine reads the next line from the buffer and the source.
+func (r *Reader) ReadLine() ([]byte, error) {
+	for {
+		line, err := r.Next()
+		if line != nil || err != nil {
+			return line, err
+		}
+		if err := r.Fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Read takes octets as they are: those in the buffer first, then, without
+// copying them twice, those of the source. It is how bodies and raw streams
+// are read.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.Buffered() == 0 {
+		return r.src.Read(p)
+	}
+	n := copy(p, r.buf[r.r:r.w])
+	r.r += n
+	r.scanned = r.r
+	return n, nil
+}
+
+// validText reports whether s may stand in a line: valid UTF-8 and no C0 or C1
+// control character but HTAB.
+func validText[T string | []byte](s T) bool {
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c < ' ' && c != '\t':
+			return false
+		case c < utf8.RuneSelf:
+			i++
+		default:
+			return validTail([]byte(s[i:]))
+		}
+	}
+	return true
+}
+
+// validTail is the part of validText for what follows the first octet outside
+// ASCII: the C1 controls are C2 80 to C2 9F in UTF-8.
+func validTail(s []byte) bool {
+	if !utf8.Valid(s) || bytes.IndexFunc(s, isControl) >= 0 {
+		return false
+	}
+	return true
+}
+
+func isControl(r rune) bool {
+	return r < ' ' && r != '\t' || r >= 0x80 && r <= 0x9f
+}

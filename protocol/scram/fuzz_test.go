@@ -1,0 +1,169 @@
+package scram
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// hopeless says that an error is the package's own, as every error about a peer's message is.
+func hopeless(err error) bool {
+	_, ok := errors.AsType[Error](err)
+	return ok
+}
+
+func FuzzClientFirst(f *testing.F) {
+	for _, s := range []string{
+		rfcClientFirst, "y,,n=user,r=x", "p=tls-exporter,,n=user,r=x", "p=,,n=a=2Cb,r=x", "n,a=u=3D,n=u=3D,r=x,x=y",
+		"n,,n=\u2168,r=x", "n,,m=x,n=user,r=x", ",,,", "n,,n=\u0627,r=x", "n,,n=\U0001f130,r=x", "",
+	} {
+		f.Add([]byte(s), true, true)
+		f.Add([]byte(s), false, false)
+	}
+	known := verifier(f, "pencil")
+	f.Fuzz(func(t *testing.T, message []byte, plus, offered bool) {
+		cfg := ServerConfig{Mechanism: SHA256, PlusOffered: offered, Rand: zeros{}, Bindings: []ChannelBinding{exporter}}
+		if plus {
+			cfg.Mechanism = SHA256Plus
+		}
+		cfg.Lookup = func(string) (Verifier, bool) { return known, true }
+		s := NewServer(cfg)
+		first, err := s.First(message)
+		if name := s.Username(); name != "" {
+			if again, err := Prepare(name); err != nil || again != name || len(name) > MaxName {
+				t.Errorf("username %q", name)
+			}
+		}
+		if err != nil {
+			if !hopeless(err) || first != nil {
+				t.Errorf("%q, %v", first, err)
+			}
+			return
+		}
+		if !utf8.Valid(message) || s.Username() == "" || (s.Binding() != "") != plus || plus != strings.HasPrefix(string(message), "p=") {
+			t.Errorf("accepted %q", message)
+		}
+		if _, _, _, ok := parseServerFirst(first); !ok {
+			t.Errorf("a client can't read %q", first)
+		}
+	})
+}
+
+func FuzzClientFinal(f *testing.F) {
+	p := plain(f)
+	first, final := p.messages(f)
+	for _, s := range []string{
+		string(final), rfcClientFinal, "c=biws,r=x,p=", "c=,r=,p=", "c=biws,r=x,x=y,p=AAAA", ",p=", "p=", "c=biws,m=x,r=x,p=AAAA", "",
+	} {
+		f.Add([]byte(s))
+	}
+	cfg := p.server.cfg
+	f.Fuzz(func(t *testing.T, message []byte) {
+		s := NewServer(cfg)
+		if _, err := s.First(first); err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.Final(message)
+		if (err == nil) != (string(message) == string(final)) { // anything else would be a forgery
+			t.Fatalf("%q: %q, %v", message, m, err)
+		}
+		if err != nil && (!hopeless(err) || m != nil) {
+			t.Errorf("%q, %v", m, err)
+		}
+	})
+}
+
+func FuzzServerFirst(f *testing.F) {
+	for _, s := range []string{
+		rfcServerFirst, "r=" + zeroNonce + "x,s=QQ==,i=4096", "r=" + zeroNonce + "x,s=QQ==,i=4097,x=y", "r=" + zeroNonce + ",s=QQ==,i=4096",
+		"r=" + zeroNonce + "x,s=QR==,i=4096", "r=" + zeroNonce + "x,s=QQ==,i=18446744073709555712", "m=x,r=x,s=QQ==,i=1", "e=other-error", "",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		c := newPair(t, ClientConfig{Mechanism: SHA256, MinIterations: 1, MaxIterations: 4097, Rand: zeros{}}, ServerConfig{Lookup: lookup("", Verifier{})}).client
+		if _, err := c.First(); err != nil {
+			t.Fatal(err)
+		}
+		final, err := c.Final(context.Background(), message)
+		if err != nil {
+			if !hopeless(err) || final != nil {
+				t.Errorf("%q, %v", final, err)
+			}
+			return
+		}
+		if !strings.HasPrefix(string(message), "r="+zeroNonce) {
+			t.Errorf("accepted %q", message)
+		}
+		if _, _, _, _, ok := parseClientFinal(final); !ok {
+			t.Errorf("a server can't read %q", final)
+		}
+	})
+}
+
+func FuzzServerFinal(f *testing.F) {
+	p := plain(f)
+	p.final(f)
+	signature := "v=" + encode(p.client.signature)
+	for _, s := range []string{signature, rfcServerFinal, signature + ",x=y", "e=other-error", "e=", "v=", "v=AAAA", "m=x", signature + ",", ""} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		c := &Client{state: stateFinal, cfg: p.client.cfg, keys: p.client.keys, keysID: p.client.keysID, signature: p.client.signature}
+		err := c.Verify(message)
+		rest, signed := strings.CutPrefix(string(message), signature)
+		if err == nil && (!signed || rest != "" && rest[0] != ',') || err != nil && (!hopeless(err) || signed && rest == "") {
+			t.Errorf("%q: %v", message, err)
+		}
+		if c.Verified() != (err == nil) {
+			t.Errorf("%q: verified is %t", message, c.Verified())
+		}
+	})
+}
+
+func FuzzVerifier(f *testing.F) {
+	for _, s := range []string{
+		stored, strings.Replace(stored, "4096", "04096", 1), strings.Replace(stored, "gQ==", "gR==", 1), stored + "\n",
+		"SCRAM-SHA-256$4096:QQ==$AAAA:AAAA", "$:$:", "md5abc", "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := ParseVerifier(s)
+		if err != nil {
+			if err != ErrVerifier || v.Iterations != 0 || v.Salt != nil {
+				t.Errorf("%v, %v", v, err)
+			}
+			return
+		}
+		if v.String() != s || !v.valid() {
+			t.Errorf("%q reads as %q", s, v)
+		}
+		if w, err := ParseVerifier(v.String()); err != nil || !w.Equal(v) {
+			t.Errorf("%v, %v", w, err)
+		}
+	})
+}
+
+func FuzzPrepare(f *testing.F) {
+	for _, s := range []string{"user", "I\u00adX", "\u2168", "\u0627a", "\U0001f130", "\xff", "e\u0301", strings.Repeat("\u0300", 40), ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		prepared, err := Prepare(s)
+		if err != nil {
+			if err != ErrPrepare || prepared != "" {
+				t.Errorf("%q, %v", prepared, err)
+			}
+			return
+		}
+		if again, err := Prepare(prepared); err != nil || again != prepared || !utf8.ValidString(prepared) {
+			t.Errorf("%q becomes %q, then %q, %v", s, prepared, again, err)
+		}
+		if name := encodeName(prepared); strings.Contains(name, ",") || len(prepared) <= MaxName && prepareName(name) != prepared {
+			t.Errorf("%q does not survive as %q", prepared, name)
+		}
+	})
+}

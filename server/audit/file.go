@@ -1,0 +1,126 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Open continues the log at path, or begins one with mode 0600. What a crash in
+// mid-write left behind the last newline is replaced by a log.repair record. A
+// last line that has no well-formed chain value is ErrNoChain.
+func Open(path string, o Options) (*Log, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := New(f, o)
+	l.path, l.file = path, f
+	if err = l.resume(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: last line: %w", path, err), f.Close())
+	}
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_, _ = dir.Sync(), dir.Close() // makes a new file's name durable where the system can
+	}
+	return l, nil
+}
+
+// resume reads at most 8 MiB, so that a torn line's base64 still makes a line.
+func (l *Log) resume(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	end := make([]byte, min(info.Size(), MaxLine/2))
+	if _, err = f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return err
+	}
+	whole := end[:bytes.LastIndexByte(end, '\n')+1]
+	torn := end[len(whole):]
+	l.size = info.Size() - int64(len(torn))
+	if l.size > 0 {
+		var ok bool
+		if _, l.head, ok = cutLink(whole, "chain", "}\n"); !ok {
+			return fmt.Errorf("%w: run `sallyport log verify` and move the file away", ErrNoChain)
+		}
+		l.chain.head = l.head
+	}
+	if len(torn) == 0 {
+		return nil
+	}
+	data := base64.StdEncoding.EncodeToString(torn)
+	l.note("log.repair", fmt.Sprintf(`"octets":%d,"data":"%s"`, len(torn), data))
+	l.failed = true // so write cuts the torn line off
+	if err = l.write(); err != nil && l.undo() == nil {
+		_, _ = f.Write(torn) // for the next Open
+	}
+	return err
+}
+
+// Reopen flushes, and opens the path anew after the file was renamed. A new file
+// continues the chain, one with lines in it has its own. On an error from either
+// the log keeps the file it has.
+func (l *Log) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	err := errors.Join(l.flush(), l.sync(SyncSession))
+	if l.failed {
+		return err
+	}
+	next, openErr := Open(l.path, l.opts)
+	if openErr != nil {
+		return errors.Join(err, openErr)
+	}
+	here, _ := l.file.Stat()
+	there, _ := next.file.Stat()
+	if os.SameFile(here, there) {
+		return errors.Join(err, next.file.Close())
+	}
+	err = errors.Join(err, l.file.Close())
+	l.w, l.file, l.size = next.file, next.file, next.size
+	if l.size > 0 {
+		l.head, l.chain.head = next.head, next.head
+	}
+	return err
+}
+
+// Close is SessionEnd, and closes the file.
+func (l *Log) Close() error {
+	err := l.SessionEnd()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+	}
+	return err
+}
+
+// sync puts on the disk what was written, if that is when it was asked for.
+func (l *Log) sync(when Sync) error {
+	if l.file == nil || l.opts.Sync != when {
+		return nil
+	}
+	return l.file.Sync()
+}
+
+// undo cuts off what a failed write, or one that could not be synced, has left.
+// A file that was emptied meanwhile, to make room, is not stretched again.
+func (l *Log) undo() error {
+	if l.file == nil {
+		return nil
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	if l.size = min(l.size, info.Size()); l.size < info.Size() {
+		err = l.file.Truncate(l.size)
+	}
+	return err
+}

@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// sample is a log of five lines and their chain values.
+func sample(t testing.TB) (lines, heads []string) {
+	var out bytes.Buffer
+	l := New(&out, Options{Now: clock})
+	for _, event := range []string{"server.start", "conn.accept", "login.ok", "request", "server.stop"} {
+		l.Info(event, "c1").Str("user", "alice").Send()
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		heads = append(heads, l.Head())
+	}
+	return strings.SplitAfter(strings.TrimSuffix(out.String(), "\n"), "\n"), heads
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	lines, heads := sample(t)
+	lines[4] += "\n"
+	all := strings.Join(lines, "")
+	join := func(parts ...string) string { return strings.Join(parts, "") }
+	rechained := func(body string) string {
+		sum := sha256.Sum256([]byte(heads[4] + body))
+		return body + `,"chain":"` + hex.EncodeToString(sum[:]) + "\"}\n"
+	}
+	for name, c := range map[string]struct {
+		log, head string
+		want      string
+		is        error
+	}{
+		"untouched":          {all, "", "", nil},
+		"untouched, head":    {all, heads[4], "", nil},
+		"grown since":        {all, heads[1], "", nil},
+		"empty":              {"", "", "", nil},
+		"empty, head of it":  {"", zeros, "", nil},
+		"one more":           {all + rechained(`{"a":1`), heads[4], "", nil},
+		"edited":             {strings.Replace(all, "login.ok", "login.xx", 1), "", "log:3: ", ErrMismatch},
+		"edited, first":      {strings.Replace(all, "server.start", "server.begun", 1), "", "log:1: ", ErrMismatch},
+		"edited, last":       {strings.Replace(all, "server.stop", "server.quit", 1), "", "log:5: ", ErrMismatch},
+		"white space":        {strings.Replace(all, `,"level"`, `, "level"`, 1), "", "log:1: ", ErrMismatch},
+		"dropped":            {join(lines[0], lines[1], lines[3], lines[4]), "", "log:3: ", ErrMismatch},
+		"dropped, first":     {join(lines[1:]...), "", "log:1: ", ErrMismatch},
+		"swapped":            {join(lines[0], lines[2], lines[1], lines[3], lines[4]), "", "log:2: ", ErrMismatch},
+		"doubled":            {join(lines[0], lines[0], lines[1]), "", "log:2: ", ErrMismatch},
+		"inserted":           {join(lines[0], lines[4], lines[1]), "", "log:2: ", ErrMismatch},
+		"appended":           {all + `{"a":1,"chain":"` + zeros + "\"}\n", "", "log:6: ", ErrMismatch},
+		"cut, unknown":       {join(lines[:3]...), "", "", nil},
+		"cut":                {join(lines[:3]...), heads[4], "log:3: ", ErrNoHead},
+		"cut to nothing":     {"", heads[4], "log:1: ", ErrNoHead},
+		"head in capitals":   {all, strings.ToUpper(heads[4]), "log:5: ", ErrNoHead},
+		"torn":               {all[:len(all)-1], "", "log:5: ", ErrTorn},
+		"torn in the middle": {all[:len(all)-40], "", "log:5: ", ErrTorn},
+		"no JSON":            {join(lines[0], "hello\n", lines[1]), "", "log:2: ", ErrNotJSON},
+		"empty line":         {join(lines[0], "\n", lines[1]), "", "log:2: ", ErrNotJSON},
+		"array":              {"[1]\n", "", "log:1: ", ErrNotJSON},
+		"JSON, not quite":    {all + rechained(`{"a":01`), "", "log:6: ", ErrNotJSON},
+		"two values":         {all + rechained(`{"a":1}{"b":2`), "", "log:6: ", ErrNotJSON},
+		"no chain":           {all + "{\"a\":1}\n", "", "log:6: ", ErrNoChain},
+		"chain not last":     {all + `{"chain":"` + zeros + "\",\"a\":1}\n", "", "log:6: ", ErrNoChain},
+		"chain in capitals":  {strings.Replace(all, heads[4], strings.ToUpper(heads[4]), 1), "", "log:5: ", ErrNoChain},
+		"CRLF":               {strings.ReplaceAll(all, "\n", "\r\n"), "", "log:1: ", ErrNoChain},
+		"long line":          {all + `{"a":"` + strings.Repeat("x", MaxLine) + "\"}\n", "", "log:6: ", ErrTooLong},
+		"head in the middle": {all + rechained(`{"a":1,"head":"`+zeros+`"`), "", "", nil},
+		"head in front":      {join(rechained(`{"a":1,"head":"`+heads[4]+`"`), lines[1]), "", "log:2: ", ErrMismatch},
+	} {
+		rep, err := Verify(strings.NewReader(c.log), "log", c.head)
+		if !errors.Is(err, c.is) || err != nil && err.Error() != c.want+c.is.Error() {
+			t.Errorf("%s: %v", name, err)
+		}
+		if whole := strings.Count(c.log, "\n"); err == nil && rep.Lines != whole {
+			t.Errorf("%s: %d lines, not %d", name, rep.Lines, whole)
+		}
+	}
+}
+
+func TestVerifyReport(t *testing.T) {
+	t.Parallel()
+	lines, heads := sample(t)
+	rep, err := Verify(strings.NewReader(strings.Join(lines[:2], "")+"x\n"), "log", "")
+	if !errors.Is(err, ErrNotJSON) {
+		t.Fatal(err)
+	}
+	equal(t, "report", rep, Report{Lines: 2, Head: heads[1]})
+	rep, err = Verify(strings.NewReader(""), "log", "")
+	check(t, err)
+	equal(t, "of nothing", rep, Report{Head: zeros})
+}
+
+func TestVerifyReportsAReadError(t *testing.T) {
+	t.Parallel()
+	lines, _ := sample(t)
+	disk := errors.New("disk on fire")
+	r := io.MultiReader(strings.NewReader(lines[0]), iotest.ErrReader(disk))
+	if _, err := Verify(r, "log", ""); !errors.Is(err, disk) {
+		t.Fatalf("%v", err)
+	}
+	if err := Show(io.Discard, iotest.ErrReader(disk), ShowOptions{}); !errors.Is(err, disk) {
+		t.Fatalf("%v", err)
+	}
+}
+
+// FuzzVerify: what is accepted has a chain that an independent computation
+// confirms.
+func FuzzVerify(f *testing.F) {
+	lines, heads := sample(f)
+	f.Add(strings.Join(lines, "")+"\n", heads[4])
+	f.Add(strings.Join(lines, ""), "")
+	f.Add(strings.Join(lines[2:], ""), "x")
+	sum := sha256.Sum256([]byte(heads[4] + `{"a":1,"head":"` + heads[4] + `"`))
+	f.Add(`{"a":1,"head":"`+heads[4]+`","chain":"`+hex.EncodeToString(sum[:])+"\"}\n", heads[4])
+	f.Fuzz(func(t *testing.T, log, want string) {
+		rep, err := Verify(strings.NewReader(log), "log", want)
+		if err != nil || log == "" {
+			return
+		}
+		from := zeros
+		if rep.From != "" {
+			from = rep.From
+		}
+		values := links(t, log, from)
+		equal(t, "lines", rep.Lines, len(values))
+		equal(t, "head", rep.Head, values[len(values)-1])
+		if want != "" && !strings.Contains(from+strings.Join(values, " "), want) {
+			t.Fatalf("head %q is not in it", want)
+		}
+	})
+}

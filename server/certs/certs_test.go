@@ -1,0 +1,505 @@
+package certs_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/server/certs"
+)
+
+const day = 24 * time.Hour
+
+var (
+	start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	files = []string{certs.CAFile, certs.CAKeyFile, certs.CertFile, certs.KeyFile}
+)
+
+// ensured is a directory after a first Ensure at start.
+func ensured(t *testing.T, hosts ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	mustEnsure(t, dir, start, hosts...)
+	return dir
+}
+
+func mustEnsure(t *testing.T, dir string, now time.Time, hosts ...string) {
+	t.Helper()
+	if warning, err := certs.Ensure(dir, hosts, now); warning != nil || err != nil {
+		t.Fatalf("Ensure: warning %v, error %v", warning, err)
+	}
+}
+
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, name := range files {
+		if data, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			all[name] = string(data)
+		}
+	}
+	return all
+}
+
+// verify does what a client does with the certificate and the CA of dir.
+func verify(t *testing.T, dir, host string, now time.Time) error {
+	t.Helper()
+	pair, err := certs.Load(filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile), now)
+	if err != nil {
+		return err
+	}
+	pool, err := certs.Pool(filepath.Join(dir, certs.CAFile))
+	if err != nil {
+		return err
+	}
+	clock := func() time.Time { return now }
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	server := tls.Server(there, &tls.Config{Certificates: []tls.Certificate{pair}, Time: clock})
+	go func() { _ = server.Handshake() }()
+	return tls.Client(here, &tls.Config{RootCAs: pool, ServerName: host, Time: clock}).Handshake()
+}
+
+func remove(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestEnsureMakesWhatAClientTrusts(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"localhost", "127.0.0.1", "::1", name} {
+		if err := verify(t, dir, host, start); err != nil {
+			t.Errorf("as %s: %v", host, err)
+		}
+	}
+	if err := verify(t, dir, "elsewhere.example", start); !errors.As(err, new(x509.HostnameError)) {
+		t.Errorf("as a name that it isn't for: %v", err)
+	}
+	if err := verify(t, dir, "localhost", start.Add(-30*time.Minute)); err != nil {
+		t.Errorf("with a clock that is a little behind: %v", err)
+	}
+	for _, name := range files {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "windows" && info.Mode() != 0o600 {
+			t.Errorf("%s: mode %v", name, info.Mode())
+		}
+	}
+}
+
+func TestEnsureKeepsToRFC5280(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	ca, leaf := readCert(t, dir, certs.CAFile), readCert(t, dir, certs.CertFile)
+	if !ca.IsCA || !ca.BasicConstraintsValid || ca.MaxPathLen != 0 || !ca.MaxPathLenZero || ca.KeyUsage != x509.KeyUsageCertSign {
+		t.Errorf("the CA: IsCA %v, path length %d, key usage %v", ca.IsCA, ca.MaxPathLen, ca.KeyUsage)
+	}
+	if len(ca.SubjectKeyId) == 0 || !bytes.Equal(ca.SubjectKeyId, leaf.AuthorityKeyId) {
+		t.Errorf("key identifiers %x and %x", ca.SubjectKeyId, leaf.AuthorityKeyId)
+	}
+	if !ca.NotAfter.Equal(start.Add(3650*day)) || !leaf.NotAfter.Equal(start.Add(365*day)) {
+		t.Errorf("they end on %v and %v", ca.NotAfter, leaf.NotAfter)
+	}
+	if leaf.IsCA || !leaf.BasicConstraintsValid || leaf.KeyUsage != x509.KeyUsageDigitalSignature {
+		t.Errorf("the certificate: IsCA %v, key usage %v", leaf.IsCA, leaf.KeyUsage)
+	}
+	if diff := cmp.Diff([]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, leaf.ExtKeyUsage); diff != "" {
+		t.Error(diff)
+	}
+	for _, c := range []*x509.Certificate{ca, leaf} {
+		if key, ok := c.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+			t.Errorf("%v has a key of type %T", c.Subject, c.PublicKey)
+		}
+	}
+	for _, ip := range leaf.IPAddresses {
+		if ip.IsLinkLocalUnicast() {
+			t.Errorf("link-local %v", ip)
+		}
+	}
+}
+
+func readCert(t *testing.T, dir, name string) *x509.Certificate {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(data)
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEnsureRenewsInTime(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t, "rig.example", "*.lab.example", "192.0.2.7")
+	before := contents(t, dir)
+	mustEnsure(t, dir, start.Add(335*day))
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Fatalf("with 30 days left: %s", diff)
+	}
+	late := start.Add(335*day + time.Minute)
+	mustEnsure(t, dir, late)
+	after := contents(t, dir)
+	if before[certs.CertFile] == after[certs.CertFile] {
+		t.Fatal("with less than 30 days left the certificate wasn't renewed")
+	}
+	before[certs.CertFile] = after[certs.CertFile]
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("more than the certificate changed: %s", diff)
+	}
+	for _, host := range []string{"rig.example", "a.lab.example", "192.0.2.7"} {
+		if err := verify(t, dir, host, late.Add(364*day)); err != nil {
+			t.Errorf("the renewed one as %s: %v", host, err)
+		}
+	}
+	if err := verify(t, dir, "localhost", late); err == nil {
+		t.Error("the renewed one has names that its operator didn't ask for")
+	}
+	mustEnsure(t, dir, late.Add(400*day), "other.example")
+	if err := verify(t, dir, "other.example", late.Add(400*day)); err != nil {
+		t.Errorf("an expired one, renewed for another name: %v", err)
+	}
+}
+
+func TestEnsureWithoutTheCAKey(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	key := contents(t, dir)[certs.CAKeyFile]
+	remove(t, dir, certs.CAKeyFile)
+	before := contents(t, dir)
+	mustEnsure(t, dir, start.Add(335*day))
+	soon := start.Add(336 * day)
+	if warning, err := certs.Ensure(dir, nil, soon); !errors.Is(warning, certs.ErrEndsSoon) || err != nil {
+		t.Errorf("shortly before the end: warning %v, error %v", warning, err)
+	}
+	if warning, err := certs.Ensure(dir, nil, start.Add(366*day)); warning != nil || !errors.Is(err, certs.ErrNoCAKey) || !strings.Contains(err.Error(), filepath.Join(dir, certs.CAKeyFile)) {
+		t.Errorf("after the end: warning %v, error %v", warning, err)
+	}
+	if err := certs.New(dir, nil, start); !errors.Is(err, certs.ErrNoCAKey) {
+		t.Errorf("New: %v", err)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.WriteFile(filepath.Join(dir, certs.CAKeyFile), []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustEnsure(t, dir, soon)
+	if err := verify(t, dir, "localhost", soon.Add(300*day)); err != nil {
+		t.Errorf("with the key back: %v", err)
+	}
+}
+
+// Whatever a run that was cut short, or an operator, has left, the next run completes; a CA without
+// its key is the one thing that can't be helped.
+func TestEnsureCompletesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for missing := range 1 << len(files) {
+		dir := ensured(t)
+		pool, err := certs.Pool(filepath.Join(dir, certs.CAFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var gone []string
+		for i, name := range files {
+			if missing&(1<<i) != 0 {
+				gone = append(gone, name)
+			}
+		}
+		remove(t, dir, gone...)
+		if err := os.WriteFile(filepath.Join(dir, "."+certs.KeyFile+".tmp-1"), []byte("half a k"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		has := func(i int) bool { return missing&(1<<i) == 0 }
+		warning, err := certs.Ensure(dir, nil, start)
+		switch {
+		case has(0) && !has(1) && !(has(2) && has(3)):
+			if !errors.Is(err, certs.ErrNoCAKey) {
+				t.Errorf("without %v: %v", gone, err)
+			}
+			continue
+		case !has(0) && !has(1) && has(2) && has(3):
+			if err != nil || !errors.Is(warning, certs.ErrForeign) {
+				t.Errorf("without %v: warning %v, error %v", gone, warning, err)
+			}
+			continue
+		case err != nil || warning != nil:
+			t.Errorf("without %v: warning %v, error %v", gone, warning, err)
+		}
+		if err := verify(t, dir, "localhost", start); err != nil {
+			t.Errorf("without %v: %v", gone, err)
+		}
+		// Who has the CA already goes on with it, as long as its key is there.
+		_, err = readCert(t, dir, certs.CertFile).Verify(x509.VerifyOptions{Roots: pool, CurrentTime: start})
+		if (has(0) || has(1)) != (err == nil) {
+			t.Errorf("without %v, with the first CA: %v", gone, err)
+		}
+	}
+}
+
+func TestEnsureLeavesAForeignCertificate(t *testing.T) {
+	t.Parallel()
+	dir, other := ensured(t), ensured(t, "other.example")
+	for _, name := range []string{certs.CertFile, certs.KeyFile} {
+		if err := os.Rename(filepath.Join(other, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := contents(t, dir)
+	if warning, err := certs.Ensure(dir, nil, start.Add(360*day)); err != nil || !errors.Is(warning, certs.ErrForeign) {
+		t.Errorf("warning %v, error %v", warning, err)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEnsureAtTheEndOfTheCA(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	end := start.Add(3650 * day)
+	mustEnsure(t, dir, end.Add(-10*day))
+	if leaf := readCert(t, dir, certs.CertFile); !leaf.NotAfter.Equal(end) {
+		t.Errorf("the certificate ends on %v, its CA on %v", leaf.NotAfter, end)
+	}
+	if warning, err := certs.Ensure(dir, nil, end.Add(-9*day)); !errors.Is(warning, certs.ErrEndsSoon) || err != nil {
+		t.Errorf("shortly before: warning %v, error %v", warning, err)
+	}
+	if _, err := certs.Ensure(dir, nil, end.Add(day)); !errors.Is(err, certs.ErrExpired) || !strings.Contains(err.Error(), certs.CAFile) {
+		t.Errorf("after it: %v", err)
+	}
+	remove(t, dir, certs.CAFile, certs.CAKeyFile, certs.CertFile) // what the error says
+	mustEnsure(t, dir, end.Add(day))
+	if err := verify(t, dir, "localhost", end.Add(day)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnsureRefusesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	other := ensured(t)
+	for _, name := range files {
+		for fault, data := range map[string]string{"is another's": contents(t, other)[name], "is junk": "junk", "is empty": ""} {
+			dir := ensured(t)
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if name == certs.CertFile && fault == "is another's" {
+				remove(t, dir, certs.CAKeyFile) // not the pair's fault alone
+			}
+			warning, err := certs.Ensure(dir, nil, start)
+			if err == nil || warning != nil || !strings.Contains(err.Error(), filepath.Join(dir, name)) {
+				t.Errorf("%s %s: warning %v, error %v", name, fault, warning, err)
+			}
+		}
+	}
+	dir := ensured(t)
+	remove(t, dir, certs.CertFile)
+	if err := os.WriteFile(filepath.Join(dir, certs.KeyFile), []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := certs.Ensure(dir, nil, start); err == nil || !strings.Contains(err.Error(), certs.KeyFile) {
+		t.Errorf("a key that is junk, with no certificate: %v", err)
+	}
+	if _, err := certs.Ensure(filepath.Join(dir, "missing"), nil, start); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing directory: %v", err)
+	}
+}
+
+func TestEnsureFromManyAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var group sync.WaitGroup
+	seen := make([]map[string]string, 8)
+	for i := range seen {
+		group.Go(func() {
+			if _, err := certs.Ensure(dir, nil, start); err != nil {
+				t.Error(err)
+			}
+			seen[i] = contents(t, dir)
+		})
+	}
+	group.Wait()
+	for _, one := range seen[1:] {
+		if diff := cmp.Diff(seen[0], one); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	if err := certs.New(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"rig.example", "2001:db8::7", "under_score.example"} {
+		if err := verify(t, dir, host, start); err != nil {
+			t.Errorf("as %s: %v", host, err)
+		}
+	}
+	if err := verify(t, dir, "localhost", start); err == nil {
+		t.Error("it is still for localhost")
+	}
+	before := contents(t, dir)
+	long := strings.Repeat("a.", 130) + "example"
+	for _, host := range []string{"", " ", "a b", "host:7443", "https://host", "a..b", ".a", "a.", "-a", "fe80::1%eth0", "1.2.3.4/8", "ü.example", "*", "*.", "a.*.b", strings.Repeat("a", 64), long, "a\n"} {
+		if err := certs.New(dir, []string{"good.example", host}, start); !errors.Is(err, certs.ErrHost) {
+			t.Errorf("for %q: %v", host, err)
+		}
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("a refused host changed something: %s", diff)
+	}
+	remove(t, dir, certs.KeyFile)
+	if err := certs.New(dir, nil, start); err != nil {
+		t.Fatal(err)
+	}
+	if contents(t, dir)[certs.KeyFile] == before[certs.KeyFile] {
+		t.Error("the old key came back")
+	}
+	fresh := t.TempDir()
+	if err := certs.New(fresh, []string{"rig.example"}, start); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(t, fresh, "rig.example", start); err != nil {
+		t.Errorf("in a new directory: %v", err)
+	}
+}
+
+func TestLoadNamesTheFault(t *testing.T) {
+	t.Parallel()
+	dir, other := ensured(t), ensured(t)
+	cert, key := filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile)
+	pair, err := certs.Load(cert, key, start)
+	if err != nil || pair.Leaf == nil || pair.Leaf.DNSNames[0] != "localhost" {
+		t.Fatalf("the control: %v, %v", pair.Leaf, err)
+	}
+	junk := filepath.Join(dir, "junk")
+	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		fault, cert, key string
+		now              time.Time
+		is               error
+		says             []string
+	}{
+		{"missing certificate", junk + "x", key, start, fs.ErrNotExist, []string{junk + "x"}},
+		{"missing key", cert, junk + "x", start, fs.ErrNotExist, []string{junk + "x"}},
+		{"certificate not PEM", junk, key, start, nil, []string{junk}},
+		{"key not PEM", cert, junk, start, nil, []string{junk}},
+		{"key for a certificate", key, key, start, nil, []string{key}},
+		{"other key", cert, filepath.Join(other, certs.KeyFile), start, nil, []string{cert, filepath.Join(other, certs.KeyFile), "match"}},
+		{"expired", cert, key, start.Add(366 * day), certs.ErrExpired, []string{cert, "2031-01-02"}},
+		{"not yet valid", cert, key, start.Add(-2 * time.Hour), certs.ErrNotYetValid, []string{cert, "2030-01-02"}},
+	} {
+		pair, err := certs.Load(c.cert, c.key, c.now)
+		if err == nil || pair.PrivateKey != nil || (c.is != nil && !errors.Is(err, c.is)) {
+			t.Errorf("%s: %v", c.fault, err)
+			continue
+		}
+		for _, word := range c.says {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: %q is not in: %v", c.fault, word, err)
+			}
+		}
+	}
+}
+
+func TestLoadRefusesAnExposedKey(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("permissions are elsewhere")
+	}
+	dir := ensured(t)
+	cert, key := filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile)
+	for mode, good := range map[fs.FileMode]bool{0o400: true, 0o600: true, 0o640: true, 0o644: false, 0o660: false, 0o604: false, 0o602: false} {
+		if err := os.Chmod(key, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := certs.Load(cert, key, start); errors.Is(err, certs.ErrExposedKey) == good || good != (err == nil) {
+			t.Errorf("mode %v: %v", mode, err)
+		}
+	}
+}
+
+func TestLoadTakesEveryKindOfKey(t *testing.T) {
+	t.Parallel()
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []crypto.Signer{edKey, rsaKey} {
+		template := &x509.Certificate{Subject: pkix.Name{CommonName: "x"}, NotBefore: start, NotAfter: start.Add(day)}
+		cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "both.pem") // the key first, in one file
+		data := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...)
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if pair, err := certs.Load(file, file, start); err != nil || pair.Leaf == nil {
+			t.Errorf("%T: %v", key, err)
+		}
+	}
+}
+
+func TestPool(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	if _, err := certs.Pool(filepath.Join(dir, certs.CAFile)); err != nil {
+		t.Error(err)
+	}
+	if pool, err := certs.Pool(filepath.Join(dir, certs.KeyFile)); !errors.Is(err, certs.ErrNoCertificate) || pool != nil {
+		t.Errorf("a file without a certificate: %v, %v", pool, err)
+	}
+	if pool, err := certs.Pool(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) || pool != nil {
+		t.Errorf("a missing file: %v, %v", pool, err)
+	}
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"errors"
+	"io"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// This file has every 4yz and 5yz that the server itself can say. They travel
+// as errors, and conn.sayLast and session.answer put them on the wire.
+
+func refusal(code protocol.Code, keyword protocol.Keyword, text string) *protocol.ReplyError {
+	return &protocol.ReplyError{Code: code, Keyword: keyword, Text: text}
+}
+
+// Refuse returns an error with which a handler says no: the client is answered
+// "550 refused" and the text, which must not hold a line end.
+func Refuse(text string) error {
+	return refusal(protocol.CodeRefused, protocol.KeywordRefused, text)
+}
+
+// These end the connection.
+var (
+	errBusy          = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else is being served, try again later")
+	errWaitTimeout   = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
+	errLoginTimeout  = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
+	errIdle          = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")
+	errEvicted       = refusal(protocol.CodeClosing, protocol.KeywordEvicted, "somebody else took over")
+	errSessionLimit  = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "the time for one session is over")
+	errShutdown      = refusal(protocol.CodeClosing, protocol.KeywordShutdown, "the server is shutting down")
+	errTooManyErrors = refusal(protocol.CodeClosing, protocol.KeywordTooManyErrors, "too many errors before the login")
+	errThrottled     = refusal(protocol.CodeClosing, protocol.KeywordThrottled, "too many failed logins from your address, try again later")
+	errLogFailed     = refusal(protocol.CodeClosing, protocol.KeywordLogFailed, "the interaction log can't be written, tell the operator")
+
+	errSyntax      = refusal(protocol.CodeSyntax, protocol.KeywordSyntax, "control character, bare CR or LF, or invalid UTF-8")
+	errLineTooLong = refusal(protocol.CodeSyntax, protocol.KeywordLineTooLong, "a line has at most 8192 octets with its CRLF")
+	errBodyForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is BODY count VERB argument")
+	errTooLarge    = refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, "the body is over the limit, see SIZE")
+	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
+	errLoginFailed = refusal(protocol.CodeRejected, protocol.KeywordLoginFailed, "authentication failed")
+	errBodyEarly   = refusal(protocol.CodeLogin, protocol.KeywordLoginRequired, "log in with AUTH first")
+)
+
+// These answer one command and leave the connection open.
+var (
+	errUnknown       = refusal(protocol.CodeSyntax, protocol.KeywordUnknownCommand, "see HELP")
+	errLoginRequired = refusal(protocol.CodeLogin, protocol.KeywordLoginRequired, "log in with AUTH first")
+	errEhloName      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is EHLO name")
+	errAuthForm      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is AUTH mechanism initial-response")
+	errMechanism     = refusal(protocol.CodeMechanism, protocol.KeywordMechanism, "not offered, see EHLO")
+	errBase64        = refusal(protocol.CodeArgument, protocol.KeywordBase64, "not canonical base64")
+	errCancelled     = refusal(protocol.CodeArgument, protocol.KeywordCancelled, "the login was cancelled")
+	errNoArgument    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "an argument is missing")
+	errFailed        = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the request failed")
+	errOverdue       = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the request ran past its time limit")
+	errUnsendable    = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the result can't be sent as a line")
+)
+
+// These end the connection without a word.
+var (
+	errQuit = errors.New("quit") // it was answered 221
+	// errCut: the peer ended the connection without close_notify, so what it
+	// sent may have been cut short.
+	errCut   = errors.New("connection cut")
+	errWrite = errors.New("write failed")
+)
+
+// lineError turns an error of reading a line into what the client is told.
+func lineError(err error) error {
+	switch {
+	case errors.Is(err, protocol.ErrSyntax):
+		return errSyntax
+	case errors.Is(err, protocol.ErrLineTooLong):
+		return errLineTooLong
+	}
+	return err
+}
+
+// reason is the word that the log has for the end of a connection.
+func reason(err error) string {
+	if end, ok := errors.AsType[streamEnd](err); ok {
+		return reason(end.cause)
+	}
+	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {
+		return string(reply.Keyword)
+	}
+	switch {
+	case errors.Is(err, errQuit):
+		return "quit"
+	case errors.Is(err, io.EOF):
+		return "closed"
+	case errors.Is(err, errCut):
+		return "cut"
+	case errors.Is(err, errWrite):
+		return "write"
+	case isReset(err):
+		return "reset"
+	case isVanished(err):
+		return "vanished"
+	}
+	return "error"
+}
+
+// clip cuts what a peer could have made long.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,121 @@
+package durable_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/server/state/durable"
+)
+
+func TestWriteReplacesTheFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("something longer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Write(file, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	data, info, err := durable.Read(file, 3)
+	if err != nil || string(data) != "new" {
+		t.Fatalf("read %q, %v", data, err)
+	}
+	if runtime.GOOS != "windows" && info.Mode() != 0o600 {
+		t.Errorf("mode %v, want 0600", info.Mode())
+	}
+}
+
+func TestWriteThatFailsLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "d")
+	if err := os.MkdirAll(filepath.Join(target, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Write(target, []byte("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if err := durable.Write(filepath.Join(dir, "missing", "f"), []byte("x")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a missing directory: %v", err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestReadIsBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	if err := durable.Write(file, []byte("1234")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := durable.Read(file, 4); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	if _, _, err := durable.Read(file, 3); !errors.Is(err, durable.ErrTooLarge) || !strings.Contains(err.Error(), file) {
+		t.Errorf("over the limit: %v", err)
+	}
+	if _, _, err := durable.Read(dir, 4); err == nil {
+		t.Error("a directory was read")
+	}
+	if _, _, err := durable.Read(filepath.Join(dir, "none"), 4); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestLockExcludes(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "l")
+	var group sync.WaitGroup
+	counter := 0 // the race detector watches it
+	for range 8 {
+		group.Go(func() {
+			release, err := durable.Lock(file)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			counter++
+			release()
+		})
+	}
+	group.Wait()
+	if counter != 8 {
+		t.Errorf("%d of 8 had the lock", counter)
+	}
+}
+
+func TestLockGivesUp(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "l")
+	synctest.Test(t, func(t *testing.T) {
+		release, err := durable.Lock(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err = durable.Lock(file); !errors.Is(err, durable.ErrLocked) {
+			t.Errorf("a second lock: %v", err)
+		}
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		release()
+		if release, err = durable.Lock(file); err != nil {
+			t.Errorf("after the release: %v", err)
+		}
+		release()
+	})
+	if _, err := durable.Lock(filepath.Join(file, "below-a-file")); err == nil || errors.Is(err, durable.ErrLocked) {
+		t.Errorf("where no lock can be: %v", err)
+	}
+}

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// Errors of Say.
+var (
+	ErrNobodySeated = errors.New("server: nobody is seated")
+	ErrNoMessages   = errors.New("server: the seated client takes no messages, or has too many unread")
+)
+
+// maxMessages bounds what waits for a client that doesn't read.
+const maxMessages = 64
+
+// Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY, to which
+// others can be added.
+func (s *Server) Stock() *Mux {
+	m := &Mux{}
+	m.HandleFunc("ECHO", echo)
+	m.HandleFunc("TIME", tellTime)
+	m.HandleFunc("STAT", s.stat)
+	m.HandleFunc("SAY", s.say)
+	return m
+}
+
+// echo gives back the body, or else the argument.
+func echo(_ context.Context, r *Request) (protocol.Reply, error) {
+	return protocol.Reply{Text: r.Argument, Body: r.Body}, nil
+}
+
+// tellTime gives the time in RFC 3339.
+func tellTime(context.Context, *Request) (protocol.Reply, error) {
+	return protocol.Reply{Text: time.Now().Format(time.RFC3339)}, nil
+}
+
+// stat tells who has the seat and how busy it is.
+func (s *Server) stat(context.Context, *Request) (protocol.Reply, error) {
+	holder, since, waiting, served := s.seat.current()
+	name := ""
+	if holder != nil {
+		name = holder.user
+	}
+	return protocol.Reply{Text: fmt.Sprintf("holder %s\nsince %s\nwaiting %d\nserved %d\nuptime %d",
+		name, since.Format(time.RFC3339), waiting, served, int(time.Since(s.started).Seconds()))}, nil
+}
+
+// say hands a line to the operator.
+func (s *Server) say(_ context.Context, r *Request) (protocol.Reply, error) {
+	if r.Argument == "" {
+		return protocol.Reply{}, errNoArgument
+	}
+	if s.OnSay == nil {
+		return protocol.Reply{}, Refuse("no operator is listening")
+	}
+	s.Audit.Info("chat", r.Conn).Str("direction", "in").Int("bytes", len(r.Argument)).Send()
+	s.OnSay(r.User, r.Argument)
+	return protocol.Reply{Text: "delivered"}, nil
+}
+
+// Say sends a line to the seated client, as a 150 between its replies. It
+// returns as soon as the line is on its way. Errors are ErrNobodySeated,
+// ErrNoMessages, and protocol.ErrSyntax or protocol.ErrLineTooLong for a text
+// that is no line.
+func (s *Server) Say(text string) error {
+	reply := protocol.Reply{Code: protocol.CodeMessage, Text: text}
+	if _, err := reply.Append(nil); err != nil {
+		return err
+	}
+	if strings.Contains(text, "\n") {
+		return protocol.ErrSyntax
+	}
+	holder, _, _, _ := s.seat.current()
+	if holder == nil {
+		return ErrNobodySeated
+	}
+	if !holder.post(text) {
+		return ErrNoMessages
+	}
+	holder.wake(flagMessage)
+	return nil
+}
+
+// Evict ends the session of the seated client with "421 evicted". It returns
+// false where there is none.
+func (s *Server) Evict() bool {
+	holder, _, _, _ := s.seat.current()
+	if holder == nil {
+		return false
+	}
+	holder.evict()
+	return true
+}
+
+// post keeps a message until the connection's goroutine sends it.
+func (c *conn) post(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.native || len(c.messages) >= maxMessages {
+		return false
+	}
+	c.messages = append(c.messages, text)
+	return true
+}
+
+// verbTable interns every verb that is known, so that a request costs no
+// allocation for its verb, and checks that no handler hides a built-in one.
+func (s *Server) verbTable() (map[string]string, error) {
+	if s.Handler == nil {
+		s.Handler = s.Stock()
+	}
+	table := map[string]string{}
+	for _, verb := range s.builtin() {
+		table[verb] = verb
+	}
+	known, ok := s.Handler.(verbLister)
+	if !ok {
+		return table, nil
+	}
+	for _, verb := range known.Verbs() {
+		if _, taken := table[verb]; taken {
+			return nil, fmt.Errorf("server: the verb %s is built in", verb)
+		}
+		table[verb] = verb
+	}
+	return table, nil
+}
+
+func (s *Server) builtin() []string {
+	all := []string{protocol.VerbHelp, protocol.VerbNoop, protocol.VerbQuit, protocol.VerbWhoami}
+	if s.Backend != nil {
+		all = append(all, protocol.VerbOpen)
+	}
+	return all
+}
+
+// help lists the verbs, a line each.
+func (s *Server) help() protocol.Reply {
+	all := s.builtin()
+	if known, ok := s.Handler.(verbLister); ok {
+		all = append(all, known.Verbs()...)
+	}
+	slices.Sort(all)
+	return protocol.Reply{Text: strings.Join(all, "\n")}
+}

@@ -1,0 +1,300 @@
+// Package users keeps who may log in: a text file with a line NAME:VERIFIER for each user, where the
+// verifier ([scram.Verifier.String]) stands in for the password. [Open] gives a server the [Store]
+// that it looks users up in; [Add], [SetPassword], [Remove] and [List] are for the operator, and a
+// running server sees what they change at the next login.
+//
+// Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading
+// "#" as %23. Blank lines and those that start with "#" are comments. A line has at most 8 KiB, the
+// file 64 MiB. It is as secret as RFC 5802 §9 says, and written with mode 0600.
+package users
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/state/durable"
+)
+
+const (
+	maxLine = 8 << 10
+	maxFile = 64 << 20
+)
+
+// What is refused, and what is wrong with a line of the file or with a secret.
+var (
+	ErrExists = errors.New("the user exists already")
+	ErrNoUser = errors.New("no such user")
+	ErrLine   = errors.New("a line that doesn't count")
+	ErrSecret = errors.New("the secret has less than 32 octets")
+)
+
+// Store looks users up in a file that may change at any time. It is safe for concurrent use.
+type Store struct {
+	path   string
+	secret []byte
+	report func(error)
+
+	mu      sync.Mutex
+	file    os.FileInfo // as it was when it was read
+	settled bool        // no later change can have left file as it is
+	digest  [sha256.Size]byte
+	failure string                    // reported: why the file can't be read
+	users   map[string]scram.Verifier // replaced, never changed
+	mock    *scram.Mock
+}
+
+// Open reads the file. The secret (32 octets or more, else [ErrSecret]) is what challenges for unknown
+// names are made of. Whenever the file has changed the Store calls report for each of its first
+// hundred faulty lines ("FILE:LINE: reason", and [ErrLine]), and in a Lookup with what keeps it from
+// reading the file. The report must not use the Store, and may be nil.
+func Open(path string, secret []byte, report func(error)) (*Store, error) {
+	if len(secret) < 32 {
+		return nil, ErrSecret
+	}
+	if report == nil {
+		report = func(error) {}
+	}
+	s := &Store{path: path, secret: secret, report: report, mock: scram.NewMock(secret, nil)}
+	if err := s.Reload(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Lookup returns a user's verifier, not to be changed, by the name as [scram.Prepare] returns it. An
+// unknown name gets a made-up one, and known is false. The time depends neither on that nor on the
+// number of users, unless the file has changed and is read first. While it can't be read nobody is
+// known.
+func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
+	s.mu.Lock()
+	if s.stale() {
+		if err := s.load(); err != nil && err.Error() != s.failure {
+			s.failure = err.Error()
+			s.report(err)
+		}
+	}
+	users, mock := s.users, s.mock
+	s.mu.Unlock()
+	madeUp := mock.Verifier(preparedName) // in any case, for the time it takes
+	if v, known = users[preparedName]; !known {
+		v = madeUp
+	}
+	return v, known
+}
+
+// Reload reads the file even if it hasn't changed. The error says why it can't.
+func (s *Store) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.digest = [sha256.Size]byte{}
+	return s.load()
+}
+
+func (s *Store) stale() bool {
+	info, err := os.Stat(s.path)
+	return err != nil || !s.settled || !os.SameFile(info, s.file) ||
+		!info.ModTime().Equal(s.file.ModTime()) || info.Size() != s.file.Size()
+}
+
+func (s *Store) load() error {
+	now := time.Now()
+	data, info, err := durable.Read(s.path, maxFile)
+	if err != nil {
+		s.users, s.settled, s.digest = nil, false, [sha256.Size]byte{}
+		return err
+	}
+	// Within two seconds, on the coarsest file systems, a second change could have the same time.
+	s.file, s.settled, s.failure = info, now.Sub(info.ModTime()).Abs() > 2*time.Second, ""
+	digest := sha256.Sum256(data)
+	if digest == s.digest {
+		return nil
+	}
+	lines := parse(data)
+	s.digest, s.users = digest, map[string]scram.Verifier{}
+	for _, l := range lines {
+		if l.valid() {
+			s.users[l.name] = l.verifier
+		}
+	}
+	s.mock = scram.NewMock(s.secret, slices.Collect(maps.Values(s.users)))
+	for _, err := range faults(s.path, lines) {
+		s.report(err)
+	}
+	return nil
+}
+
+// Entry is a user who can log in.
+type Entry struct {
+	Name       string // prepared
+	Iterations int
+}
+
+// Add adds a user, or fails with [ErrExists] or what [scram.Prepare] and [scram.NewVerifier] refuse.
+// Zero iterations mean [scram.DefaultIterations]. Like [SetPassword] and [Remove] it holds the lock
+// PATH.lock meanwhile, replaces the file at once, and keeps all other lines.
+func Add(path, name, password string, iterations int) error {
+	return put(path, name, password, iterations, ErrExists)
+}
+
+// SetPassword replaces a user's verifier as [Add] makes it, or fails with [ErrNoUser].
+func SetPassword(path, name, password string, iterations int) error {
+	return put(path, name, password, iterations, ErrNoUser)
+}
+
+// Remove removes a user, or fails with [ErrNoUser].
+func Remove(path, name string) error {
+	prepared, err := scram.Prepare(name)
+	if err != nil {
+		return err
+	}
+	return edit(path, prepared, ErrNoUser)
+}
+
+// List returns the users in the order of the file, also where the error says which are the
+// first hundred faulty lines ([ErrLine]).
+func List(path string) (entries []Entry, err error) {
+	data, _, err := durable.Read(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	lines := parse(data)
+	for _, l := range lines {
+		if l.valid() {
+			entries = append(entries, Entry{l.name, l.verifier.Iterations})
+		}
+	}
+	return entries, errors.Join(faults(path, lines)...)
+}
+
+func put(path, name, password string, iterations int, refusal error) error {
+	prepared, err := scram.Prepare(name)
+	if err != nil {
+		return err
+	}
+	verifier, err := scram.NewVerifier(password, nil, iterations)
+	if err != nil {
+		return err
+	}
+	l := parseLine(escape(prepared) + ":" + verifier.String())
+	if !l.valid() {
+		return fmt.Errorf("the line for this user would be %s", l.fault)
+	}
+	return edit(path, prepared, refusal, l)
+}
+
+// edit puts lines in the place of all that a name has. The refusal is the error where the name has
+// lines ([ErrExists]) or has none ([ErrNoUser]).
+func edit(path, name string, refusal error, replacement ...line) error {
+	release, err := durable.Lock(path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer release()
+	data, _, err := durable.Read(path, maxFile)
+	if err != nil {
+		return err
+	}
+	lines := parse(data)
+	named := func(l line) bool { return l.name == name }
+	i := slices.IndexFunc(lines, named)
+	if (i >= 0) == (refusal == ErrExists) {
+		return fmt.Errorf("%q: %w", name, refusal)
+	} else if i < 0 {
+		i = len(lines)
+	}
+	rest := slices.DeleteFunc(lines[i:], named)
+	data = format(slices.Concat(lines[:i], replacement, rest))
+	if len(data) > maxFile {
+		return fmt.Errorf("%s: %w", path, durable.ErrTooLarge)
+	}
+	return durable.Write(path, data)
+}
+
+// line is a line of the file. A comment has no name, a faulty line may have one.
+type line struct {
+	text, name, fault string
+	verifier          scram.Verifier
+}
+
+func (l line) valid() bool { return l.name != "" && l.fault == "" }
+
+func format(lines []line) (data []byte) {
+	for _, l := range lines {
+		data = append(append(data, l.text...), '\n')
+	}
+	return data
+}
+
+// parse lets none of several lines with one name count: nobody knows which password was meant.
+func parse(data []byte) (lines []line) {
+	first := map[string]int{}
+	for text := range strings.Lines(string(data)) {
+		l := parseLine(strings.TrimSuffix(text, "\n"))
+		if i, again := first[l.name]; again && l.name != "" {
+			l.fault = fmt.Sprintf("has the name of line %d: neither counts", i+1)
+			lines[i].fault = fmt.Sprintf("has the name of line %d: neither counts", len(lines)+1)
+		} else {
+			first[l.name] = len(lines)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func parseLine(text string) line {
+	l := line{text: text}
+	if strings.TrimSpace(text) == "" || text[0] == '#' {
+		return l
+	}
+	if len(text) > maxLine {
+		l.fault = "longer than 8 KiB"
+		return l
+	}
+	escaped, verifier, colon := strings.Cut(text, ":")
+	name := unescape.Replace(escaped)
+	prepared, err := scram.Prepare(name)
+	switch {
+	case !colon:
+		l.fault = "without a colon behind the name"
+	case escape(name) != escaped:
+		l.fault = "with a name that is not escaped as it must be"
+	case err != nil || prepared != name:
+		l.fault = "with a name that is not as SASLprep prepares it"
+	default:
+		l.name = name
+		if l.verifier, err = scram.ParseVerifier(verifier); err != nil {
+			l.fault = "without a SCRAM-SHA-256 verifier"
+		}
+	}
+	return l
+}
+
+var (
+	percent  = strings.NewReplacer("%", "%25", ":", "%3A")
+	unescape = strings.NewReplacer("%25", "%", "%3A", ":", "%23", "#")
+)
+
+func escape(name string) string {
+	escaped := percent.Replace(name)
+	if strings.HasPrefix(escaped, "#") {
+		return "%23" + escaped[1:]
+	}
+	return escaped
+}
+
+func faults(path string, lines []line) (list []error) {
+	for i, l := range lines {
+		if l.fault != "" && len(list) < 100 {
+			list = append(list, fmt.Errorf("%s:%d: %w: %s", path, i+1, ErrLine, l.fault))
+		}
+	}
+	return list
+}

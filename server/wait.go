@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// takeSeat asks for the seat and returns nil when the connection has it, with
+// queue.leave logged and nothing written yet. The error says why not.
+func (c *conn) takeSeat() error {
+	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
+	c.asked = time.Now()
+	position, err := c.srv.seat.ask(c)
+	if err == nil && position > 0 {
+		err = c.queue(position)
+	}
+	if err == nil {
+		err = c.checkEarly()
+	}
+	if err != nil {
+		c.cancel(err)
+		c.srv.seat.release(c) // a grant to one that leaves passes on
+	}
+	return err
+}
+
+// queue waits until the connection has the seat.
+func (c *conn) queue(position int) error {
+	c.srv.Audit.Info("queue.enter", c.id).Int("position", position).Send()
+	err := c.await()
+	if granted := c.srv.seat.leave(c); granted && errors.Is(err, errWaitTimeout) {
+		err = nil // it was granted at the very moment
+	}
+	c.flags.And(^(flagGranted | flagNotice))
+	why := "granted"
+	if err != nil {
+		why = reason(err)
+	}
+	c.srv.Audit.Info("queue.leave", c.id).Str("reason", why).
+		Float64("waited", time.Since(c.asked).Seconds()).Send()
+	return err
+}
+
+// await keeps a waiting client informed until it is granted the seat or has to
+// leave.
+func (c *conn) await() error {
+	by, told := after(c.asked, c.srv.seat.policy.patience()), ""
+	for {
+		switch {
+		case c.has(flagEvicted):
+			return errEvicted
+		case c.has(flagShutdown):
+			return errShutdown
+		case c.has(flagGranted):
+			return nil
+		}
+		c.flags.And(^flagNotice)
+		if position := c.srv.seat.position(c); c.native && position != "" && position != told {
+			told = position
+			c.reply(protocol.Reply{Code: protocol.CodePosition, Text: position})
+		}
+		if err := c.waitingLine(by); !errors.Is(err, errWoken) {
+			return err
+		}
+	}
+}
+
+// waitingLine reads what a waiting client sends, which can only be QUIT. It
+// never returns nil.
+func (c *conn) waitingLine(by time.Time) error {
+	line, err := c.line(by)
+	switch {
+	case errors.Is(err, errDeadline):
+		return errWaitTimeout
+	case err != nil:
+		return lineError(err)
+	}
+	return c.early(line)
+}
+
+// checkEarly looks, before the 235, whether the client has sent more than it
+// may.
+func (c *conn) checkEarly() error {
+	line, err := c.rd.Next()
+	switch {
+	case err != nil:
+		return lineError(err)
+	case line != nil:
+		return c.early(line)
+	case c.rd.Buffered() > 0:
+		return errEarly
+	}
+	return nil
+}
+
+func (c *conn) early(line []byte) error {
+	if !strings.EqualFold(string(line), protocol.VerbQuit) {
+		return errEarly
+	}
+	c.reply(bye)
+	return errQuit
+}

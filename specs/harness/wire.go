@@ -1,0 +1,152 @@
+package harness
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
+)
+
+// Wire is a TLS connection to the server with nothing but lines on it: for
+// what no well-behaved client would send.
+type Wire struct {
+	*tls.Conn
+	TCP *net.TCPConn
+	h   *H
+	in  *protocol.Reader
+}
+
+// Wire connects as a native client, or as a generic one.
+func (h *H) Wire(ctx context.Context, native bool) *Wire {
+	h.T.Helper()
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.Addr)
+	if err != nil {
+		h.T.Fatalf("dial: %v", err)
+	}
+	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost"}
+	if native {
+		config.NextProtos = []string{protocol.ALPN}
+	}
+	w := &Wire{Conn: tls.Client(h.Eve.Tap(raw), config), TCP: raw.(*net.TCPConn), h: h}
+	w.in = protocol.NewReader(w.Conn)
+	h.T.Cleanup(func() { _ = raw.Close() })
+	// No spec may hang for ever on a connection.
+	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := w.HandshakeContext(ctx); err != nil {
+		h.T.Fatalf("handshake: %v", err)
+	}
+	return w
+}
+
+// Send writes octets as they are, in one record.
+func (w *Wire) Send(s string) {
+	w.h.T.Helper()
+	if _, err := io.WriteString(w, s); err != nil {
+		w.h.T.Fatalf("send %.40q: %v", s, err)
+	}
+}
+
+// Line reads one line. At the end of the connection it is "EOF", where the
+// server has said close_notify, and otherwise the error.
+func (w *Wire) Line() string {
+	line, err := w.in.ReadLine()
+	if err != nil {
+		return err.Error()
+	}
+	return string(line)
+}
+
+// Octets reads n octets.
+func (w *Wire) Octets(n int) string {
+	p := make([]byte, n)
+	n, _ = io.ReadFull(w.in, p)
+	return string(p[:n])
+}
+
+// Ask sends a line and reads one.
+func (w *Wire) Ask(line string) string {
+	w.h.T.Helper()
+	w.Send(line + "\r\n")
+	return w.Line()
+}
+
+// Greeted reads the greeting.
+func (w *Wire) Greeted() *Wire {
+	w.h.T.Helper()
+	if line := w.Line(); !strings.HasPrefix(line, "220 ") {
+		w.h.T.Fatalf("greeted with %q", line)
+	}
+	return w
+}
+
+// conversation begins a login and returns it with the client-final line.
+func (w *Wire) conversation(name string) (*scram.Client, string) {
+	w.h.T.Helper()
+	state := w.ConnectionState()
+	binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
+	if err != nil {
+		w.h.T.Fatalf("exporter: %v", err)
+	}
+	c, err := scram.NewClient(scram.ClientConfig{
+		Username: name, Password: Password(name), Mechanism: scram.SHA256Plus, Binding: binding, Keys: keys,
+	})
+	if err != nil {
+		w.h.T.Fatalf("client: %v", err)
+	}
+	first, err := c.First()
+	if err != nil {
+		w.h.T.Fatalf("client-first: %v", err)
+	}
+	final, err := c.Final(context.Background(), w.decode(w.Ask("AUTH SCRAM-SHA-256-PLUS "+encode(first))))
+	if err != nil {
+		w.h.T.Fatalf("client-final: %v", err)
+	}
+	return c, encode(final)
+}
+
+// Challenged begins a login and returns the line that would prove it.
+func (w *Wire) Challenged(name string) (final string) {
+	w.h.T.Helper()
+	_, final = w.conversation(name)
+	return final
+}
+
+// Login sends a login, with what is to follow it in the same record, and stops
+// before the line that answers it.
+func (w *Wire) Login(name, follows string) *Wire {
+	w.h.T.Helper()
+	c, final := w.conversation(name)
+	w.Send(final + "\r\n\r\n" + follows)
+	if err := c.Verify(w.decode(w.Line())); err != nil {
+		w.h.T.Fatalf("server-final: %v", err)
+	}
+	return w
+}
+
+// Seated logs in and reads the 235.
+func (w *Wire) Seated(name string) *Wire {
+	w.h.T.Helper()
+	w.Greeted().Login(name, "")
+	if line := w.Line(); !strings.HasPrefix(line, "235 ") {
+		w.h.T.Fatalf("%s is answered %q", name, line)
+	}
+	return w
+}
+
+func (w *Wire) decode(line string) []byte {
+	w.h.T.Helper()
+	text, ok := strings.CutPrefix(line, "334 ")
+	p, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil {
+		w.h.T.Fatalf("no challenge: %q", line)
+	}
+	return p
+}
+
+func encode(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
