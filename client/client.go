@@ -110,9 +110,11 @@ func (c *Client) Close() error {
 // ErrStream after Open, nil before. Unless Notices was called it is only seen when a request is sent.
 func (c *Client) Err() error { return context.Cause(c.ended) }
 
-// fail closes the connection, and returns the first reason given.
+// fail closes the connection, and returns the first reason given. Who reads needn't wait for the
+// close_notify, which takes up to 5 s where the server doesn't read.
 func (c *Client) fail(err error) error {
 	c.end(err)
+	c.conn.SetReadDeadline(time.Unix(1, 0))
 	c.conn.Close()
 	return c.Err()
 }
@@ -177,11 +179,23 @@ func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) error 
 	if c.Err() != nil {
 		return c.Err()
 	}
+	c.settle()
 	b.requests = requests
 	c.owed <- b
 	c.write(c.out)
 	c.write(rest)
 	return nil
+}
+
+// settle reads what was there before the command: if nothing is owed, notices or a 421, or a fault.
+func (c *Client) settle() {
+	select {
+	case <-c.reading:
+		for c.first() == nil && c.reader.Buffered() > 0 && c.read() {
+		}
+		c.reading <- struct{}{}
+	default: // whoever reads sees to it
+	}
 }
 
 // write leaves failures to the reader: what the server said before it closed is still to be read,

@@ -107,7 +107,7 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, config)
+	conn := tls.Client(wire{raw}, config)
 	err = conn.HandshakeContext(ctx)
 	if notTLS := (tls.RecordHeaderError{}); errors.As(err, &notTLS) {
 		err = errors.New("the server does not speak TLS")
@@ -119,6 +119,17 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// wire makes an error of an end without close_notify, which crypto/tls takes for a good one.
+type wire struct{ net.Conn }
+
+func (w wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		err = fmt.Errorf("no close_notify: %w", io.ErrUnexpectedEOF)
+	}
+	return n, err
 }
 
 func (d *Dialer) tlsConfig(host string) (*tls.Config, error) {

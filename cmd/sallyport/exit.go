@@ -30,3 +30,27 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 type statusError struct{ code int }
 
 func (e statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+// noSeat are the keywords of a 421 that say that there is no seat to be had.
+var noSeat = map[protocol.Keyword]bool{
+	protocol.KeywordBusy: true, protocol.KeywordWaitTimeout: true, protocol.KeywordEvicted: true,
+}
+
+// exitCode tells what an error of the client means to a script.
+func exitCode(err error) int {
+	reply, isReply := errors.AsType[*protocol.ReplyError](err)
+	_, isConnect := errors.AsType[*client.ConnectError](err)
+	switch {
+	case isConnect:
+		return exitConnection
+	case errors.Is(err, client.ErrBusy):
+		return exitNoSeat
+	case errors.Is(err, client.ErrLoginFailed), errors.Is(err, client.ErrServerUnverified), errors.Is(err, client.ErrBindingUnavailable):
+		return exitLogin
+	case isReply && reply.Code == protocol.CodeClosing && noSeat[reply.Keyword]:
+		return exitNoSeat
+	case isReply && reply.Code >= 500:
+		return exitRefused
+	}
+	return exitFailed
+}

@@ -30,6 +30,7 @@ type serveFlags struct {
 	maxBody                                              sizeFlag
 	sync                                                 audit.Sync
 	chat                                                 bool
+	console                                              *chat // nil without --chat
 }
 
 func serveCommand() *cobra.Command {
@@ -131,6 +132,13 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "listening on %s\n%s\n", listener.Addr(), nextStep(home.Paths, f.state, listener.Addr()))
+	if f.chat {
+		if f.console, err = newChat(s); err != nil {
+			return err
+		}
+		defer f.console.restore()
+		s.ErrorLog = slog.New(slog.NewTextHandler(f.console.logWriter(), nil))
+	}
 	return f.runUntilSignal(s, store, home.Paths, listener)
 }
 
@@ -143,8 +151,8 @@ func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths 
 	defer signal.Stop(hup)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	if f.chat {
-		go chat(s)
+	if f.console != nil {
+		go f.console.run(s, stop)
 	}
 	for {
 		select {
@@ -224,15 +232,8 @@ func (f *serveFlags) tlsConfig(paths state.Paths) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
-	switch f.tlsMin {
-	case "1.3":
-	case "1.2":
-		config.MinVersion = tls.VersionTLS12
-	default:
-		return nil, usagef("--tls-min is 1.2 or 1.3, not %q", f.tlsMin)
-	}
-	return config, nil
+	version, err := tlsVersion(f.tlsMin)
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}, err
 }
 
 // backend reads --backend.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,8 @@ func TestLogin(t *testing.T) {
 		"prepared":        {ClientConfig{Username: "us\u00ader", Password: "pen\u00adcil", Mechanism: SHA256}, ServerConfig{Mechanism: SHA256}, "n,,n=user"},
 		"escaped": {
 			ClientConfig{Username: "a=b,=2C", Authzid: "a=b,=2C", Mechanism: SHA256},
-			ServerConfig{Mechanism: SHA256, Lookup: lookup("a=b,=2C", verifier(t, "pencil"))}, "n,a=a=3Db=2C=3D2C,n=a=3Db=2C=3D2C",
+			ServerConfig{Mechanism: SHA256, Lookup: lookup("a=b,=2C", verifier(t, "pencil"))},
+			"n,a=a=3Db=2C=3D2C,n=a=3Db=2C=3D2C",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +208,7 @@ func TestClientIterationBounds(t *testing.T) {
 func TestClientCancel(t *testing.T) {
 	t.Parallel()
 	run := func(ctx context.Context, iterations int) (*Client, []byte, error) {
-		c := newPair(t, ClientConfig{Mechanism: SHA256, MaxIterations: 1 << 31, Rand: zeros{}}, ServerConfig{}).client
+		c := newPair(t, ClientConfig{Mechanism: SHA256, MaxIterations: math.MaxInt32, Rand: zeros{}}, ServerConfig{}).client
 		if _, err := c.First(); err != nil {
 			t.Fatal(err)
 		}

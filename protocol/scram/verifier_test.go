@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestNewVerifier(t *testing.T) {
 		"too few iterations":   {"pencil", testSalt, MinIterations - 1, ErrVerifier},
 		"negative iterations":  {"pencil", testSalt, -1, ErrVerifier},
 		"too many iterations":  {"pencil", testSalt, MaxIterations + 1, ErrVerifier},
-		"far too many of them": {"pencil", testSalt, 1 << 31, ErrVerifier},
+		"far too many of them": {"pencil", testSalt, math.MaxInt32, ErrVerifier},
 	} {
 		v, err := NewVerifier(c.password, c.salt, c.iterations)
 		if !errors.Is(err, c.want) || v.valid() != (c.want == nil) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
@@ -81,7 +82,7 @@ func open(dir string) (*demo, error) {
 	}
 	for _, name := range []string{"alice", "bob"} {
 		d.password[name] = rand.Text()
-		if err := users.Add(d.home.Users(), name, d.password[name], users.DefaultIterations); err != nil {
+		if err := users.Add(d.home.Users(), name, d.password[name], scram.DefaultIterations); err != nil {
 			return nil, err
 		}
 	}

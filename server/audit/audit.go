@@ -31,11 +31,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// MaxLine bounds a line, written or read, in octets.
+// MaxLine bounds a line, written or read, in octets with its newline.
 const MaxLine = 16 << 20
 
 const (
-	maxPending = 1 << 20 // octets, and one record, that are kept for a retry
+	maxKept    = 1 << 20 // octets, and one record, that wait for a retry
 	timeLayout = "2006-01-02T15:04:05.000000Z"
 )
 
@@ -101,30 +101,29 @@ func (l *Log) Warn(event, conn string) *zerolog.Event  { return l.start("warn", 
 func (l *Log) Error(event, conn string) *zerolog.Event { return l.start("error", event, conn) }
 
 func (l *Log) start(level, event, conn string) *zerolog.Event {
-	var now [len(timeLayout)]byte
+	var now [len(timeLayout) + 8]byte // AppendFormat wants room for nanoseconds
 	e := l.enc.Log().Bytes("time", l.opts.Now().UTC().AppendFormat(now[:0], timeLayout))
 	if e == nil { // zerolog is switched off in the whole process: count the loss
 		_, _ = (*sink)(l).Write([]byte("no line"))
 	}
-	e.Str("level", level).Str("event", event)
-	if conn != "" {
+	if e = e.Str("level", level).Str("event", event); conn != "" {
 		e.Str("conn", conn)
 	}
 	return e
 }
 
-// sink takes finished records, each a line.
+// sink is where zerolog leaves a finished record.
 type sink Log
 
 func (s *sink) Write(p []byte) (int, error) {
 	l := (*Log)(s)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.out) > maxPending {
+	if len(l.out) > maxKept {
 		_ = l.write() // what it can't write stays for the next Flush
 	}
 	oneLine := bytes.IndexByte(p, '\n') == len(p)-1
-	if !oneLine || len(p)+2*linkLen > MaxLine || len(l.out) > maxPending {
+	if !oneLine || len(p)+2*linkLen > MaxLine || len(l.out) > maxKept {
 		l.lost++
 	} else {
 		l.add(p)

@@ -174,6 +174,9 @@ func TestValuesStayInTheirLine(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
 	for name, w := range map[string]io.Writer{"discard": io.Discard, "file": nil} {
 		l := New(w, Options{})
 		if w == nil {
@@ -324,7 +327,7 @@ func TestPendingIsBounded(t *testing.T) {
 	for range 40 {
 		l.Info("request", "").Str("payload", payload).Send()
 	}
-	if len(l.out) > maxPending+len(payload)+1024 {
+	if len(l.out) > maxKept+len(payload)+1024 {
 		t.Fatalf("%d octets are kept", len(l.out))
 	}
 	for range 2 {
@@ -591,20 +594,6 @@ func TestReopenWithoutRotation(t *testing.T) {
 	check(t, New(io.Discard, Options{}).Reopen())
 }
 
-func TestReopenOnAnotherLog(t *testing.T) {
-	t.Parallel()
-	other, path := open(t, Options{})
-	record(t, other, "x", "y")
-	l, mine := open(t, Options{})
-	record(t, l, "a")
-	check(t, os.Rename(mine, mine+".1"))
-	check(t, os.WriteFile(mine, []byte(read(t, path)+"torn"), 0o600))
-	check(t, l.Reopen())
-	record(t, l, "b")
-	equal(t, "events", events(t, read(t, mine)), []string{"x", "y", "log.repair", "b"})
-	links(t, read(t, mine), zeros)
-}
-
 func TestReopenKeepsTheFile(t *testing.T) {
 	t.Parallel()
 	l, path := open(t, Options{})
@@ -623,6 +612,14 @@ func TestReopenKeepsTheFile(t *testing.T) {
 	if err := l.Reopen(); !errors.Is(err, ErrNoChain) {
 		t.Fatalf("Reopen on a foreign file: %v", err)
 	}
+	check(t, os.Remove(path))
+	another, err := Open(path, Options{})
+	check(t, err)
+	record(t, another, "x")
+	check(t, another.Close())
+	if err := l.Reopen(); !errors.Is(err, ErrMismatch) {
+		t.Fatalf("Reopen on another log: %v", err)
+	}
 	record(t, l, "c")
 	equal(t, "events", events(t, read(t, path+".1")), []string{"a", "b", "c"})
 
@@ -630,6 +627,7 @@ func TestReopenKeepsTheFile(t *testing.T) {
 	check(t, l.Reopen())
 	record(t, l, "d")
 	equal(t, "events", events(t, read(t, path)), []string{"d"})
+	check(t, l.Close())
 }
 
 func BenchmarkRequest(b *testing.B) {

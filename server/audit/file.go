@@ -60,9 +60,9 @@ func (l *Log) resume(f *os.File) error {
 	return err
 }
 
-// Reopen flushes, and opens the path anew after the file was renamed. A new file
-// continues the chain, one with lines in it has its own. On an error from either
-// the log keeps the file it has.
+// Reopen flushes, and opens the path anew after the file was renamed. The new
+// file, which continues the chain, must be empty, or end where this log does:
+// otherwise, and where it can't flush or open, the log keeps the file it has.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,16 +77,11 @@ func (l *Log) Reopen() error {
 	if openErr != nil {
 		return errors.Join(err, openErr)
 	}
-	here, _ := l.file.Stat()
-	there, _ := next.file.Stat()
-	if os.SameFile(here, there) {
-		return errors.Join(err, next.file.Close())
+	if next.size > 0 && next.head != l.head {
+		return errors.Join(err, fmt.Errorf("%s: last line: %w", l.path, ErrMismatch), next.file.Close())
 	}
 	err = errors.Join(err, l.file.Close())
 	l.w, l.file, l.size = next.file, next.file, next.size
-	if l.size > 0 {
-		l.head, l.chain.head = next.head, next.head
-	}
 	return err
 }
 

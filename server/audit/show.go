@@ -29,7 +29,7 @@ type ShowOptions struct {
 func Show(w io.Writer, r io.Reader, o ShowOptions) error {
 	o.Location = cmp.Or(o.Location, time.Local)
 	mine := map[string]bool{}
-	for line, err := range lines(r) {
+	for line, err := range Lines(r) {
 		if err != nil && err != ErrTorn {
 			return err
 		}
@@ -117,11 +117,9 @@ func quote(s string) string {
 	return quoted
 }
 
-// pollInterval is how long a record may take to reach a follower.
-const pollInterval = 250 * time.Millisecond
-
 // Follow reads the log at path, then what is appended to it, also after a
-// rotation, until ctx is done: then Read gives io.EOF. For one goroutine.
+// rotation, looking four times a second, until ctx is done: then Read gives
+// io.EOF. For one goroutine.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -155,7 +153,7 @@ func (f *follower) Read(p []byte) (int, error) {
 		}
 		select {
 		case <-f.ctx.Done():
-		case <-time.After(pollInterval):
+		case <-time.After(time.Second / 4):
 		}
 	}
 	return 0, io.EOF

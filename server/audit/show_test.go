@@ -162,7 +162,7 @@ func TestFollow(t *testing.T) {
 		}()
 		expect := func(names ...string) {
 			t.Helper()
-			time.Sleep(2 * pollInterval) // synthetic
+			time.Sleep(time.Second) // synthetic
 			synctest.Wait()
 			equal(t, "events", events(t, out.String()), names)
 		}

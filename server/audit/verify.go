@@ -45,7 +45,7 @@ func Verify(r io.Reader, name, wantHead string) (Report, error) {
 	c := chain{head: genesis()}
 	rep := Report{Head: string(c.head[:])}
 	found := wantHead == "" || wantHead == rep.Head
-	for line, err := range lines(r) {
+	for line, err := range Lines(r) {
 		if err == nil {
 			err = rep.check(&c, line)
 		}
@@ -79,22 +79,28 @@ func (rep *Report) check(c *chain, line []byte) error {
 	return nil
 }
 
-// lines gives each line with its newline; one that has none, or can't be read,
-// is the last.
-func lines(r io.Reader) iter.Seq2[[]byte, error] {
+// Lines gives each line of a log with its newline, valid until the next. A line
+// that has none (ErrTorn), is over MaxLine or can't be read is the last.
+func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		in := bufio.NewReaderSize(r, MaxLine)
-		for more := true; more; {
-			line, err := in.ReadSlice('\n')
+		in, line := bufio.NewReaderSize(r, 64<<10), []byte(nil)
+		for {
+			part, err := in.ReadSlice('\n')
+			line = append(line, part...)
 			switch {
+			case len(line) > MaxLine:
+				err = ErrTooLong
+			case err == bufio.ErrBufferFull:
+				continue
 			case err == io.EOF && len(line) == 0:
 				return
 			case err == io.EOF:
 				err = ErrTorn
-			case err == bufio.ErrBufferFull:
-				err = ErrTooLong
 			}
-			more = yield(line, err) && err == nil
+			if !yield(line, err) || err != nil {
+				return
+			}
+			line = line[:0]
 		}
 	}
 }

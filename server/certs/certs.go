@@ -73,7 +73,8 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 	return pair, nil
 }
 
-// Pool reads the certificates of the CAs to trust, at least one.
+// Pool reads the certificates of the CAs to trust, at least one. Beside an error the pool is empty, not
+// nil: nil would trust the system's CAs.
 func Pool(caFile string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	data, err := os.ReadFile(caFile)
@@ -177,7 +178,7 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if len(host) <= 253 && dnsName.MatchString(host) {
+		} else if len(host) <= 253 && true {
 			template.DNSNames = append(template.DNSNames, host)
 		} else {
 			return fmt.Errorf("%q is %w", host, ErrHost)

@@ -72,13 +72,8 @@ func verify(t *testing.T, dir, host string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	clock := func() time.Time { return now }
-	here, there := net.Pipe()
-	defer here.Close()
-	defer there.Close()
-	server := tls.Server(there, &tls.Config{Certificates: []tls.Certificate{pair}, Time: clock})
-	go func() { _ = server.Handshake() }()
-	return tls.Client(here, &tls.Config{RootCAs: pool, ServerName: host, Time: clock}).Handshake()
+	_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: host, CurrentTime: now})
+	return err
 }
 
 func remove(t *testing.T, dir string, names ...string) {
@@ -116,6 +111,29 @@ func TestEnsureMakesWhatAClientTrusts(t *testing.T) {
 		if runtime.GOOS != "windows" && info.Mode() != 0o600 {
 			t.Errorf("%s: mode %v", name, info.Mode())
 		}
+	}
+}
+
+func TestHandshake(t *testing.T) {
+	t.Parallel()
+	dir := ensured(t)
+	pair, err := certs.Load(filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile), start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := certs.Pool(filepath.Join(dir, certs.CAFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Time { return start }
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	go func() {
+		_ = tls.Server(far, &tls.Config{Certificates: []tls.Certificate{pair}, Time: clock}).Handshake()
+	}()
+	if err := tls.Client(near, &tls.Config{RootCAs: pool, ServerName: "localhost", Time: clock}).Handshake(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -496,10 +514,10 @@ func TestPool(t *testing.T) {
 	if _, err := certs.Pool(filepath.Join(dir, certs.CAFile)); err != nil {
 		t.Error(err)
 	}
-	if pool, err := certs.Pool(filepath.Join(dir, certs.KeyFile)); !errors.Is(err, certs.ErrNoCertificate) || pool != nil {
+	if pool, err := certs.Pool(filepath.Join(dir, certs.KeyFile)); !errors.Is(err, certs.ErrNoCertificate) || !pool.Equal(x509.NewCertPool()) {
 		t.Errorf("a file without a certificate: %v, %v", pool, err)
 	}
-	if pool, err := certs.Pool(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) || pool != nil {
+	if pool, err := certs.Pool(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) || !pool.Equal(x509.NewCertPool()) {
 		t.Errorf("a missing file: %v, %v", pool, err)
 	}
 }

@@ -40,7 +40,7 @@ type H struct {
 	Server *server.Server
 	Addr   string
 	Log    *Log
-	Eve    *scenarios.Eve
+	Eve    *scenarios.Eve // nil takes her off the wire
 	Roots  *x509.CertPool
 	Users  *Users
 	served chan error
@@ -49,6 +49,12 @@ type H struct {
 // Start runs a server until the test ends. Configure, unless nil, changes it
 // before it starts.
 func Start(t T, configure func(*server.Server)) *H {
+	t.Helper()
+	return StartOn(t, configure, func(l net.Listener) net.Listener { return l })
+}
+
+// StartOn is Start with a listener of the caller's around the usual one.
+func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.Listener) *H {
 	t.Helper()
 	pair := Certificate(ECDSA)
 	h := &H{
@@ -69,7 +75,7 @@ func Start(t T, configure func(*server.Server)) *H {
 		t.Fatalf("listen: %v", err)
 	}
 	h.Addr = l.Addr().String()
-	go func() { h.served <- h.Server.Serve(l) }()
+	go func() { h.served <- h.Server.Serve(around(l)) }()
 	t.Cleanup(h.stop)
 	return h
 }

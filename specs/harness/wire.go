@@ -33,11 +33,15 @@ func (h *H) Wire(ctx context.Context, native bool) *Wire {
 	if native {
 		config.NextProtos = []string{protocol.ALPN}
 	}
-	w := &Wire{Conn: tls.Client(h.Eve.Tap(raw), config), TCP: raw.(*net.TCPConn), h: h}
+	tapped := raw
+	if h.Eve != nil {
+		tapped = h.Eve.Tap(raw)
+	}
+	w := &Wire{Conn: tls.Client(tapped, config), TCP: raw.(*net.TCPConn), h: h}
 	w.in = protocol.NewReader(w.Conn)
 	h.T.Cleanup(func() { _ = raw.Close() })
 	// No spec may hang for ever on a connection.
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(time.Minute))
 	if err := w.HandshakeContext(ctx); err != nil {
 		h.T.Fatalf("handshake: %v", err)
 	}

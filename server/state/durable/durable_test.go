@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,7 +77,7 @@ func TestLockExcludes(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "l")
 	var group sync.WaitGroup
-	counter := 0 // the race detector watches it
+	var holders, done atomic.Int32
 	for range 8 {
 		group.Go(func() {
 			release, err := durable.Lock(file)
@@ -84,13 +85,18 @@ func TestLockExcludes(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			counter++
+			if n := holders.Add(1); n != 1 {
+				t.Errorf("%d have the lock", n)
+			}
+			runtime.Gosched()
+			holders.Add(-1)
+			done.Add(1)
 			release()
 		})
 	}
 	group.Wait()
-	if counter != 8 {
-		t.Errorf("%d of 8 had the lock", counter)
+	if n := done.Load(); n != 8 {
+		t.Errorf("%d of 8 had the lock", n)
 	}
 }
 

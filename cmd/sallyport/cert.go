@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/server/certs"
+)
+
+func certCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cert",
+		Short: "Make a certificate for other names",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("say what to do: new")
+		},
+	}
+	cmd.AddCommand(certNewCommand())
+	return cmd
+}
+
+func certNewCommand() *cobra.Command {
+	var dir string
+	var hosts []string
+	cmd := &cobra.Command{
+		Use:   "new --host NAME...",
+		Short: "Sign a new server certificate with the private CA",
+		Long: `Sign a new server certificate with the private CA of the state directory, for
+the names and addresses under which clients reach the server. A running server
+takes it up at a SIGHUP.`,
+		Example: `  sallyport cert new --host rig.example.org --host 192.0.2.7`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if len(hosts) == 0 {
+				return usagef("say with --host under which names and addresses clients reach the server")
+			}
+			dir, err := stateDir(dir)
+			if err != nil {
+				return err
+			}
+			home, err := prepare(dir)
+			if err != nil {
+				return err
+			}
+			if err := certs.New(dir, hosts, time.Now()); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "wrote %s; a running server takes it up at a SIGHUP; clients trust %s\n", home.Cert(), home.CA())
+			return nil
+		},
+	}
+	addStateFlag(cmd, &dir)
+	cmd.Flags().StringArrayVar(&hosts, "host", nil, "DNS `name` or IP address; can be given again")
+	return cmd
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
+)
+
+type connectFlags struct {
+	dialFlags
+	body string
+	open bool
+}
+
+func connectCommand() *cobra.Command {
+	f := &connectFlags{}
+	cmd := &cobra.Command{
+		Use:   "connect [VERB [ARGUMENT...]]",
+		Short: "Talk to a server",
+		Long: `Log in, wait for the seat, and talk to the server.
+
+With a verb it sends one request and prints its result, and nothing else, on
+standard output. Without one it is an interactive session on a terminal, and
+from a pipe it takes one request a line. Notices go to standard error.`,
+		Example: `  sallyport connect --user alice                     # interactive
+  sallyport connect --user alice ECHO hello
+  sallyport connect --user alice --body waveform.bin LOAD ch1
+  sallyport connect --user alice --open < commands.txt
+  printf 'TIME\nSTAT\n' | sallyport connect --user alice --password-file pw`,
+		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
+	}
+	f.define(cmd)
+	// What follows the verb is the request's, also where it begins with a dash.
+	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
+	cmd.Flags().BoolVar(&f.open, "open", false, "join the raw stream of OPEN to standard input and output")
+	return cmd
+}
+
+func (f *connectFlags) run(args []string) error {
+	switch {
+	case f.open && len(args) > 0:
+		return usagef("--open takes no verb")
+	case f.body != "" && len(args) == 0:
+		return usagef("--body needs a verb")
+	case f.body == "-" && f.passwordStdin:
+		return usagef("--body - and --password-stdin can't share standard input: use --password-file")
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	body, err := f.readBody()
+	if err != nil {
+		return err
+	}
+	c, err := f.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	switch {
+	case f.open:
+		return stream(ctx, c)
+	case len(args) > 0:
+		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body})
+	case term.IsTerminal(int(os.Stdin.Fd())):
+		return interact(ctx, c, f.addr)
+	}
+	return batch(ctx, c)
+}
+
+func (f *connectFlags) readBody() ([]byte, error) {
+	switch f.body {
+	case "":
+		return nil, nil
+	case "-":
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(f.body)
+}
+
+// once sends one request and leaves.
+func once(ctx context.Context, c *client.Client, r protocol.Request) error {
+	if err := request(ctx, c, r, os.Stdout); err != nil {
+		return err
+	}
+	if strings.EqualFold(r.Verb, protocol.VerbQuit) {
+		return nil
+	}
+	return c.Quit(ctx)
+}
+
+// request sends one request and writes its result: a text with a line end, a
+// body as it is.
+func request(ctx context.Context, c *client.Client, r protocol.Request, out io.Writer) error {
+	reply, err := c.Do(ctx, r)
+	switch {
+	case err != nil:
+		return err
+	case reply.Code == protocol.CodeBody:
+		_, err = out.Write(reply.Body)
+	case reply.Code != protocol.CodeBye:
+		_, err = fmt.Fprintln(out, reply.Text)
+	}
+	return err
+}
+
+// batch takes one request a line from standard input. One that is refused does
+// not stop the others, but is told by the exit code.
+func batch(ctx context.Context, c *client.Client) error {
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, 2*protocol.MaxLine)
+	var failed error
+	for in.Scan() {
+		verb, argument, _ := strings.Cut(strings.TrimSuffix(in.Text(), "\r"), " ")
+		if verb == "" {
+			continue
+		}
+		err := request(ctx, c, protocol.Request{Verb: verb, Argument: argument}, os.Stdout)
+		if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && reply.Code != protocol.CodeClosing {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", printable(verb), reply)
+			failed = statusError{exitRefused}
+		} else if err != nil {
+			return err
+		}
+		if strings.EqualFold(verb, protocol.VerbQuit) {
+			return failed
+		}
+	}
+	if err := in.Err(); err != nil {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	return errors.Join(failed, c.Quit(ctx))
+}
+
+// stream joins the raw stream to standard input and output.
+func stream(ctx context.Context, c *client.Client) error {
+	s, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	go func() {
+		// It may be blocked in a read of the terminal when the server's side
+		// ends; the process ends then, and it with it.
+		if _, err := io.Copy(s, os.Stdin); err == nil {
+			_ = s.CloseWrite()
+		}
+	}()
+	_, err = io.Copy(os.Stdout, s)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

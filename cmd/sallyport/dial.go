@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/state"
+)
+
+// dialFlags are what connect and hold share: how to get the seat.
+type dialFlags struct {
+	addr, ca, state, user, passwordFile, serverName, tlsMin string
+	passwordStdin, noWait                                   bool
+	maxBody                                                 sizeFlag
+}
+
+func (f *dialFlags) define(cmd *cobra.Command) {
+	f.maxBody = 1 << 20
+	flags := cmd.Flags()
+	flags.StringVar(&f.addr, "addr", defaultAddr, "`address` of the server")
+	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
+	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
+	flags.StringVar(&f.user, "user", "", "`name` to log in with (default: yours on this machine)")
+	flags.StringVar(&f.passwordFile, "password-file", "", "`file` whose first line is the password")
+	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
+	flags.StringVar(&f.serverName, "server-name", "", "`name` that the certificate must have (default: the host of --addr)")
+	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
+	flags.BoolVar(&f.noWait, "no-wait", false, "give up with exit code 5 rather than wait for the seat")
+	flags.Var(&f.maxBody, "max-body", "greatest body that a reply may have")
+}
+
+// dial logs in and waits for the seat. Notices go to standard error.
+func (f *dialFlags) dial(ctx context.Context) (*client.Client, error) {
+	config, err := f.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	who, err := f.credentials()
+	if err != nil {
+		return nil, err
+	}
+	dialer := &client.Dialer{
+		TLSConfig: config, NoWait: f.noWait, MaxBody: int64(f.maxBody),
+		OnNotice: func(n client.Notice) { fmt.Fprintln(os.Stderr, "waiting:", printable(n.Text)) },
+	}
+	c, err := dialer.Dial(ctx, f.addr, who)
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return nil, fmt.Errorf("%w: give the server's ca.pem with --ca", err)
+	}
+	return c, err
+}
+
+// tlsConfig trusts what --ca says; without it what the system trusts, and the
+// private CA of a server on this machine.
+func (f *dialFlags) tlsConfig() (config *tls.Config, err error) {
+	config = &tls.Config{ServerName: f.serverName}
+	if config.MinVersion, err = tlsVersion(f.tlsMin); err != nil {
+		return nil, err
+	}
+	if f.ca != "" {
+		config.RootCAs, err = certs.Pool(f.ca)
+		return config, err
+	}
+	dir, err := stateDir(f.state)
+	if err != nil {
+		return nil, err
+	}
+	pem, err := os.ReadFile(state.Paths{Dir: dir}.CA())
+	switch {
+	case err == nil:
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			config.RootCAs = x509.NewCertPool()
+		}
+		config.RootCAs.AppendCertsFromPEM(pem)
+	case f.state != "" || !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("no CA in the state directory: %w", err)
+	}
+	return config, nil
+}
+
+func (f *dialFlags) credentials() (who client.Credentials, err error) {
+	who.Username = f.user
+	if who.Username == "" {
+		me, err := user.Current()
+		if err != nil {
+			return who, usagef("who are you? say so with --user")
+		}
+		who.Username = me.Username[strings.LastIndex(me.Username, `\`)+1:]
+	}
+	switch {
+	case f.passwordStdin && f.passwordFile != "":
+		return who, usagef("--password-file and --password-stdin exclude each other")
+	case f.passwordStdin:
+		who.Password, err = readPassword(os.Stdin)
+	case f.passwordFile != "":
+		file, e := os.Open(f.passwordFile)
+		if e != nil {
+			return who, e
+		}
+		defer file.Close()
+		who.Password, err = readPassword(file)
+	default:
+		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", printable(who.Username)))
+	}
+	return who, err
+}
+
+// tlsVersion reads --tls-min.
+func tlsVersion(s string) (uint16, error) {
+	switch s {
+	case "1.3":
+		return tls.VersionTLS13, nil
+	case "1.2":
+		return tls.VersionTLS12, nil
+	}
+	return 0, usagef("--tls-min is 1.2 or 1.3, not %q", s)
+}
+
+// printable makes visible, as Go escapes, what a terminal would obey or hide.
+func printable(s string) string {
+	var out strings.Builder
+	for _, r := range s {
+		if unicode.IsGraphic(r) || r == '\t' {
+			out.WriteRune(r)
+		} else {
+			out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/state"
+	"github.com/sallyport/sallyport/server/users"
+)
+
+// userFlags are the flags that the user commands share.
+type userFlags struct {
+	state         string
+	passwordStdin bool
+	iterations    int
+}
+
+func userCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "user",
+		Short: "Add, change, remove and list the users who may log in",
+		Long: `Add, change, remove and list the users who may log in. A running server sees
+the change at the next login.
+
+The file of users holds no password but a salted verifier of each (RFC 5803).
+Keep it secret all the same: it allows offline guessing.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("say what to do: add, passwd, remove or list")
+		},
+	}
+	f := &userFlags{}
+	cmd.AddCommand(
+		f.command("add NAME", "Add a user", cobra.ExactArgs(1), f.add),
+		f.command("passwd NAME", "Change a user's password", cobra.ExactArgs(1), f.passwd),
+		f.command("remove NAME", "Remove a user", cobra.ExactArgs(1), f.remove),
+		f.command("list", "List the users", cobra.NoArgs, f.list),
+	)
+	for _, sub := range cmd.Commands() {
+		if name := sub.Name(); name == "add" || name == "passwd" {
+			sub.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
+			sub.Flags().IntVar(&f.iterations, "iterations", scram.DefaultIterations, "PBKDF2 iterations (RFC 7677 asks for at least 4096)")
+		}
+	}
+	return cmd
+}
+
+// command makes a subcommand whose work gets the state directory made ready.
+func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work func(home state.State, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: args,
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := stateDir(f.state)
+			if err != nil {
+				return err
+			}
+			home, err := prepare(dir)
+			if err != nil {
+				return err
+			}
+			return work(home, args)
+		},
+	}
+	addStateFlag(cmd, &f.state)
+	return cmd
+}
+
+// prepare makes the state directory ready. Users can be kept without a
+// certificate; serve says what is wrong with that.
+func prepare(dir string) (state.State, error) {
+	home, err := state.Prepare(dir, nil, time.Now())
+	if errors.Is(err, state.ErrCertificates) {
+		err = nil
+	}
+	return home, err
+}
+
+func (f *userFlags) add(home state.State, args []string) error {
+	password, err := newPassword(args[0], f.passwordStdin)
+	if err != nil {
+		return err
+	}
+	if err := users.Add(home.Users(), args[0], password, f.iterations); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "added; next: %s\n", commandLine("connect --user "+quoteArg(args[0]), f.state, ""))
+	return nil
+}
+
+func (f *userFlags) passwd(home state.State, args []string) error {
+	password, err := newPassword(args[0], f.passwordStdin)
+	if err != nil {
+		return err
+	}
+	return users.SetPassword(home.Users(), args[0], password, f.iterations)
+}
+
+func (f *userFlags) remove(home state.State, args []string) error {
+	return users.Remove(home.Users(), args[0])
+}
+
+func (f *userFlags) list(home state.State, _ []string) error {
+	all, err := users.List(home.Users())
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, u := range all {
+		fmt.Fprintf(out, "%s\t%d iterations\n", u.Name, u.Iterations)
+	}
+	if e := out.Flush(); e != nil {
+		return e
+	}
+	return err
+}
