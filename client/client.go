@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -260,39 +261,29 @@ func (c *Client) readReply() error {
 		return reply.Err()
 	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeStream)):
 		return unexpected(code)
+	case code == protocol.CodeBody && size > c.maxBody:
+		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrProtocol, size, c.maxBody)
 	case code == protocol.CodeBody:
-		if reply.Body, err = c.readBody(size, b.requests[0].Buffer); err != nil {
-			return err
+		reply.Body = slices.Grow(b.requests[0].Buffer[:0], int(size))[:size]
+		if _, err := io.ReadFull(c.reader, reply.Body); err != nil {
+			return lost(err)
 		}
 	}
 	return c.answer(b, reply)
 }
 
-func (c *Client) readBody(size int64, buffer []byte) ([]byte, error) {
-	if size > c.maxBody {
-		return nil, fmt.Errorf("%w: a body of %d octets, more than %d", ErrProtocol, size, c.maxBody)
-	}
-	if buffer == nil || int64(cap(buffer)) < size {
-		buffer = make([]byte, size)
-	}
-	if _, err := io.ReadFull(c.reader, buffer[:size]); err != nil {
-		return nil, lost(err)
-	}
-	return buffer[:size], nil
-}
-
 func (c *Client) answer(b *batch, reply protocol.Reply) error {
 	b.replies, b.requests = append(b.replies, reply), b.requests[1:]
-	switch {
-	case reply.Code == protocol.CodeClosing:
+	if reply.Code == protocol.CodeClosing {
 		return reply.Err()
-	case len(b.requests) > 0:
-		return nil
-	case reply.Code == protocol.CodeStream:
+	}
+	if reply.Code == protocol.CodeStream {
 		c.end(ErrStream)
 	}
-	c.current = nil
-	b.ready <- struct{}{}
+	if len(b.requests) == 0 {
+		c.current = nil
+		b.ready <- struct{}{}
+	}
 	return nil
 }
 

@@ -50,7 +50,7 @@ func TestBodies(t *testing.T) {
 		body := bytes.Repeat([]byte("0123456"), size/7+1)[:size]
 		for _, into := range [][]byte{nil, buffer} {
 			reply, err := c.Do(testContext(t), protocol.Request{Verb: "ECHO", Body: body, Buffer: into})
-			if err != nil || reply.Code != 251 || reply.Body == nil || !bytes.Equal(reply.Body, body) {
+			if err != nil || reply.Code != 251 || !bytes.Equal(reply.Body, body) {
 				t.Fatalf("%d: %v, %d octets, %v", size, reply.Code, len(reply.Body), err)
 			}
 			if into != nil && size > 0 && size <= len(buffer) && &reply.Body[0] != &buffer[0] {
@@ -208,8 +208,13 @@ func TestPipeline(t *testing.T) {
 	}
 	dst := []protocol.Reply{{Code: 1}}
 	replies, err := c.Pipeline(testContext(t), requests, dst)
-	if diff := cmp.Diff(append(dst, want...), replies); diff != "" || err != nil {
-		t.Errorf("%v %.1000s", err, diff)
+	if err != nil || len(replies) != 1+len(want) || replies[0].Code != 1 {
+		t.Fatal(len(replies), err)
+	}
+	for i, got := range replies[1:] { // cmp would take a minute over these bodies
+		if got.Code != want[i].Code || got.Text != want[i].Text || !bytes.Equal(got.Body, want[i].Body) {
+			t.Fatalf("%d: %d %.100q", i, got.Code, got.Text)
+		}
 	}
 	if replies, err := c.Pipeline(testContext(t), nil, nil); replies != nil || err != nil {
 		t.Error(replies, err)
@@ -521,7 +526,7 @@ func TestOpenIsRefused(t *testing.T) {
 		close(asked)
 		<-checked
 		s.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if _, err := s.reader.Read(make([]byte, 1)); !errors.Is(err, context.DeadlineExceeded) && err == nil {
+		if _, err := s.reader.Read(make([]byte, 1)); err == nil {
 			t.Error("a request was written behind OPEN")
 		}
 		s.conn.SetReadDeadline(time.Now().Add(10 * time.Second))

@@ -148,5 +148,5 @@ func (s *Server) help() protocol.Reply {
 		all = append(all, known.Verbs()...)
 	}
 	slices.Sort(all)
-	return protocol.Reply{Text: strings.Join(all, "\n")}
+	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(all, "\n")}
 }

@@ -178,7 +178,7 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if len(host) <= 253 && true {
+		} else if len(host) <= 253 && dnsName.MatchString(host) {
 			template.DNSNames = append(template.DNSNames, host)
 		} else {
 			return fmt.Errorf("%q is %w", host, ErrHost)

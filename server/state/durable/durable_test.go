@@ -65,8 +65,10 @@ func TestReadIsBounded(t *testing.T) {
 	if _, _, err := durable.Read(file, 3); !errors.Is(err, durable.ErrTooLarge) || !strings.Contains(err.Error(), file) {
 		t.Errorf("over the limit: %v", err)
 	}
-	if _, _, err := durable.Read(dir, 4); err == nil {
-		t.Error("a directory was read")
+	for _, path := range []string{dir, os.DevNull} {
+		if _, _, err := durable.Read(path, 4); err == nil {
+			t.Errorf("%s was read", path)
+		}
 	}
 	if _, _, err := durable.Read(filepath.Join(dir, "none"), 4); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
