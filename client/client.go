@@ -56,14 +56,12 @@ func newClient(conn *tls.Conn, maxBody int64) *Client {
 	return c
 }
 
-// Do sends one request and returns its reply. That of a 4yz or 5yz comes with its
-// *protocol.ReplyError; unless the code is 421 the Client is as before. With protocol.ErrSyntax (also
-// for a verb that is invalid in upper case, or BODY or OPEN) and ErrLineTooLong nothing was sent. With
-// any other error the connection has ended, and what became of the request is unknown.
-//
-// Concurrent calls don't wait for the replies to each other. The body must not change meanwhile. If
-// ctx ends before Do returns, the connection is closed: the reply that it still owes would otherwise
-// be taken for that to the next request.
+// Do sends one request and returns its reply, a 4yz or 5yz with its *protocol.ReplyError. After that,
+// unless it is a 421, and after protocol.ErrSyntax (also for verbs that are invalid in upper case, or
+// BODY or OPEN) and ErrLineTooLong, where nothing was sent, the Client is as before. With any other
+// error the connection has ended, and what became of the request is unknown. If ctx ends meanwhile, the
+// connection is closed: the reply still owed would be taken for the next one's. The body must not
+// change meanwhile. Concurrent calls don't wait for the replies to each other.
 func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Reply, error) {
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)
@@ -72,9 +70,8 @@ func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Rep
 	return b.reply[0], cmp.Or(err, b.reply[0].Err())
 }
 
-// Pipeline is Do for many requests: each TLS record takes as many as fit. The replies are appended
-// to dst in the order of the requests. The error is that of the first without a reply; 4yz and 5yz
-// but 421 are replies like others, see protocol.Reply.Err.
+// Pipeline is Do for many requests, as many at once as fit a TLS record. It appends the replies to dst,
+// in order. The error is why there are no more; a 4yz or 5yz but 421 is a reply like any other.
 func (c *Client) Pipeline(ctx context.Context, requests []protocol.Request, dst []protocol.Reply) ([]protocol.Reply, error) {
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)
@@ -146,9 +143,8 @@ func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Req
 	return n, err
 }
 
-// encode fills out with requests: one, or as many as fit a record. More are never sent before they
-// are answered, because a server that nobody reads from stops reading. The rest of a body too large
-// for the record isn't copied.
+// encode fills out with requests: one, the rest of its body uncopied, or as many as fit a record. More
+// must not be sent before they are answered: a server that nobody reads from stops reading.
 func (c *Client) encode(requests []protocol.Request) (n int, rest []byte, err error) {
 	c.out = c.out[:0]
 	for n < len(requests) && len(rest) == 0 {
@@ -321,9 +317,8 @@ func (c *Client) Notices() <-chan Notice {
 	return c.notices
 }
 
-// Stream is the raw stream that a connection has become, a net.Conn. CloseWrite ends one direction,
-// Close both at once. Read returns io.EOF where the other side has ended its direction, and another
-// error where the connection was cut.
+// Stream is the raw stream that a connection has become. CloseWrite ends one direction, Close both at
+// once. Read returns io.EOF only where the other side has ended its direction.
 type Stream struct {
 	*tls.Conn
 	reader *protocol.Reader

@@ -38,9 +38,8 @@ const (
 
 // Dialer says how to connect and log in. Zero is ready and safe; so is concurrent use.
 type Dialer struct {
-	// TLSConfig: nil for the system's roots. ServerName is that in the address if empty. TLS 1.3
-	// is demanded unless MinVersion is 1.2. NextProtos and Renegotiation are ignored,
-	// InsecureSkipVerify is refused.
+	// TLSConfig: nil for the system's roots. TLS 1.3 is demanded unless MinVersion is 1.2. NextProtos
+	// and Renegotiation are ignored, InsecureSkipVerify is refused. ServerName: "" for addr's host.
 	TLSConfig                    *tls.Config
 	ChannelBinding               BindingMode     // 0: required
 	LoginTimeout                 time.Duration   // until the server is proved; the wait for the seat comes then. 0: 10 s

@@ -187,6 +187,9 @@ func TestMock(t *testing.T) {
 	if diff := cmp.Diff(h.Sum(nil)[:16], v.Salt); diff != "" {
 		t.Error(diff)
 	}
+	if bytes.Equal(v.StoredKey, h.Sum(nil)) || bytes.Equal(v.ServerKey, h.Sum(nil)) || bytes.Equal(v.StoredKey, v.ServerKey) {
+		t.Error("a key is the salt, or the other key")
+	}
 	secret[0]++ // the Mock has its own
 	if diff := cmp.Diff(v, m.Verifier("nobody")); diff != "" {
 		t.Error("changed:", diff)
