@@ -37,8 +37,8 @@ func TestDo(t *testing.T) {
 	if err := c.Quit(testContext(t)); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Do(testContext(t), echo("x")); !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
+	if reply, err := c.Do(testContext(t), echo("x")); !errors.Is(err, net.ErrClosed) || reply.Code != 0 || reply.Text != "" {
+		t.Error(reply, err)
 	}
 }
 

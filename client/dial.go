@@ -142,6 +142,7 @@ func (d *Dialer) tlsConfig(host string) (*tls.Config, error) {
 	config.ServerName = cmp.Or(config.ServerName, host)
 	config.NextProtos = []string{protocol.ALPN}
 	config.Renegotiation = tls.RenegotiateNever
+	config.DynamicRecordSizingDisabled = true // a batch of requests is one record, and one write
 	return config, nil
 }
 

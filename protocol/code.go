@@ -30,12 +30,10 @@ const (
 	CodeFailed    Code = 554 // the handler failed
 )
 
-// Notice reports whether the code is a 1yz: a line between replies that
-// answers no command.
+// Notice reports whether the code is a 1yz: a line between replies that answers no command.
 func (c Code) Notice() bool { return c >= 100 && c < 200 }
 
-// Failure reports whether the code is a 4yz or 5yz, whose text begins with a
-// [Keyword].
+// Failure reports whether the code is a 4yz or 5yz, whose text begins with a [Keyword].
 func (c Code) Failure() bool { return c >= 400 && c < 600 }
 
 // Keyword is the machine-readable first word of every 4yz and 5yz text.

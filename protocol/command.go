@@ -7,19 +7,18 @@ import (
 	"strconv"
 )
 
-// DefaultMaxBody is the greatest body in octets that a server takes and a
-// client accepts unless it is told otherwise.
+// DefaultMaxBody is the greatest body in octets that a server takes and a client accepts unless it
+// is told otherwise.
 const DefaultMaxBody = 1 << 20
 
 // MaxVerb is the greatest length of a verb in octets.
 const MaxVerb = 32
 
-// ErrArgument: a command whose argument is not of the form it must have. After
-// a BODY with such an argument nobody knows where the next command starts.
+// ErrArgument: a command whose argument is not of the form it must have. After a BODY with such an
+// argument nobody knows where the next command starts.
 var ErrArgument = errors.New("protocol: malformed argument")
 
-// Command is one line of a client, taken apart. Verb and Argument point into
-// the line.
+// Command is one line of a client, taken apart. Verb and Argument point into the line.
 type Command struct {
 	Verb     []byte // as sent, in whatever case
 	Argument []byte // the rest of the line as it is
@@ -27,8 +26,8 @@ type Command struct {
 	Body     int64  // the number of octets that follow the line
 }
 
-// ParseCommand takes a line, without its CRLF, apart. The only error is
-// ErrArgument, for a BODY that is not "BODY n VERB [argument]".
+// ParseCommand takes a line, without its CRLF, apart. The only error is ErrArgument, for a BODY
+// that is not "BODY n VERB [argument]".
 func ParseCommand(line []byte) (Command, error) {
 	verb, argument, _ := bytes.Cut(line, []byte{' '})
 	if !bytes.EqualFold(verb, []byte(VerbBody)) {
@@ -46,8 +45,8 @@ func ParseCommand(line []byte) (Command, error) {
 	return Command{Verb: verb, Argument: argument, HasBody: true, Body: n}, nil
 }
 
-// parseCount reads a decimal number without sign or leading zero. One that
-// doesn't fit is as good as the greatest: over every limit.
+// parseCount reads a decimal number without sign or leading zero. One that doesn't fit is as good
+// as the greatest: over every limit.
 func parseCount(digits []byte) (int64, error) {
 	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
 		return 0, ErrArgument
@@ -66,8 +65,8 @@ func parseCount(digits []byte) (int64, error) {
 	return n, nil
 }
 
-// AppendUpper appends the verb in upper case, as it is compared and logged. A
-// verb of more than MaxVerb octets is cut: none so long is known.
+// AppendUpper appends the verb in upper case, as it is compared and logged. A verb of more than
+// MaxVerb octets is cut: none so long is known.
 func AppendUpper(dst, verb []byte) []byte {
 	for _, c := range verb[:min(len(verb), MaxVerb+1)] {
 		if 'a' <= c && c <= 'z' {
@@ -78,8 +77,8 @@ func AppendUpper(dst, verb []byte) []byte {
 	return dst
 }
 
-// ValidVerb reports whether a handler can be reached under this verb: 1 to
-// MaxVerb upper-case letters, digits and hyphens, a letter first.
+// ValidVerb reports whether a handler can be reached under this verb: 1 to MaxVerb upper-case
+// letters, digits and hyphens, a letter first.
 func ValidVerb(verb string) bool {
 	for i := range len(verb) {
 		letter := verb[i] >= 'A' && verb[i] <= 'Z'
@@ -95,17 +94,15 @@ func ValidVerb(verb string) bool {
 type Request struct {
 	Verb     string
 	Argument string
-	// Body is sent behind the command. Nil sends none, which is not the same
-	// as an empty one.
+	// Body is sent behind the command. Nil sends none, which is not the same as an empty one.
 	Body []byte
-	// Buffer is where the octets of a 251 are put if its capacity suffices.
-	// Nil makes a new slice for each.
+	// Buffer is where the octets of a 251 are put if its capacity suffices. Nil makes a new slice
+	// for each.
 	Buffer []byte
 }
 
-// Append appends the command line of the request, with its CRLF and without
-// the body. It fails with ErrSyntax or ErrLineTooLong where the line would not
-// be one.
+// Append appends the command line of the request, with its CRLF and without the body. It fails with
+// ErrSyntax or ErrLineTooLong where the line would not be one.
 func (r *Request) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
 	if r.Body != nil {

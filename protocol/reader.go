@@ -12,41 +12,44 @@ const MaxLine = 8192
 
 // Errors of a line. The connection can't go on after either of them.
 var (
-	// ErrSyntax: a bare CR or LF, another control character but HTAB, or
-	// invalid UTF-8.
+	// ErrSyntax: a bare CR or LF, another control character but HTAB, or invalid UTF-8.
 	ErrSyntax = errors.New("protocol: a control character, a bare CR or LF, or invalid UTF-8 in a line")
 	// ErrLineTooLong: more than MaxLine octets without a CRLF.
 	ErrLineTooLong = errors.New("protocol: a line of more than 8192 octets")
 )
 
-// minBuffer is what a connection that has not logged in yet costs; the buffer
-// grows only for one that really sends long lines.
+// minBuffer is what a connection that has not logged in yet costs; the buffer grows only for one
+// that really sends long lines.
 const minBuffer = 512
 
-// Reader takes lines and counted octets from a source. It keeps everything it
-// has when a Read of the source fails, so a read that a deadline interrupted
-// can be taken up again. It is not safe for concurrent use.
+// Reader takes lines and counted octets from a source. It keeps everything it has when a Read of
+// the source fails, so a read that a deadline interrupted can be taken up again. It is not safe for
+// concurrent use.
 type Reader struct {
 	src     io.Reader
 	buf     []byte
 	r, w    int // buf[r:w] is unread
 	scanned int // buf[r:scanned] holds no line end
+	limit   int // of the buffer
 }
 
-// NewReader returns a Reader on src. Its buffer starts small and grows to
-// MaxLine octets when lines ask for it.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
+// NewReader returns a Reader on src. Its buffer starts small and grows to MaxLine octets when lines
+// ask for it.
+func NewReader(src io.Reader) *Reader { return &Reader{src: src, limit: MaxLine} }
 
 // Buffered returns the number of octets that were read and not yet taken.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Grow makes the buffer as large as it can become: worth it for a client that
-// has proved itself and sends many commands at once.
-func (r *Reader) Grow() { r.resize(MaxLine) }
+// Grow makes the buffer hold size octets, at least MaxLine: worth it for a client that has proved
+// itself and sends many commands at once. A line is bounded by MaxLine all the same.
+func (r *Reader) Grow(size int) {
+	r.limit = max(size, MaxLine)
+	r.resize(r.limit)
+}
 
-// Next takes the next line, without its CRLF, from what is buffered. It
-// returns nil, nil where the line is not complete yet: call Fill. The line is
-// valid until the next call of any method. An error is final.
+// Next takes the next line, without its CRLF, from what is buffered. It returns nil, nil where the
+// line is not complete yet: call Fill. The line is valid until the next call of any method. An
+// error is final.
 func (r *Reader) Next() ([]byte, error) {
 	for i := r.scanned; i < r.w; i++ {
 		c := r.buf[i]
@@ -86,8 +89,8 @@ func (r *Reader) checkLength() error {
 	return nil
 }
 
-// Fill reads once from the source, as much as fits. It does nothing where the
-// buffer is full, which Full tells.
+// Fill reads once from the source, as much as fits. It does nothing where the buffer is full, which
+// Full tells.
 func (r *Reader) Fill() error {
 	r.makeRoom()
 	if r.Full() {
@@ -101,19 +104,17 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// Full reports whether the buffer has reached its bound and nothing can be
-// read ahead any more.
-func (r *Reader) Full() bool { return r.r == 0 && r.w == MaxLine }
+// Full reports whether the buffer has reached its bound and nothing can be read ahead any more.
+func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }
 
-// makeRoom moves what is unread to the front and doubles a buffer that is full
-// all the same.
+// makeRoom moves what is unread to the front and doubles a buffer that is full all the same.
 func (r *Reader) makeRoom() {
 	if r.r > 0 {
 		copy(r.buf, r.buf[r.r:r.w])
 		r.w, r.scanned, r.r = r.w-r.r, r.scanned-r.r, 0
 	}
-	if r.w == len(r.buf) && r.w < MaxLine {
-		r.resize(min(max(2*r.w, minBuffer), MaxLine))
+	if r.w == len(r.buf) && r.w < r.limit {
+		r.resize(min(max(2*r.w, minBuffer), r.limit))
 	}
 }
 
@@ -139,9 +140,8 @@ func (r *Reader) ReadLine() ([]byte, error) {
 	}
 }
 
-// Read takes octets as they are: those in the buffer first, then, without
-// copying them twice, those of the source. It is how bodies and raw streams
-// are read.
+// Read takes octets as they are: those in the buffer first, then, without copying them twice, those
+// of the source. It is how bodies and raw streams are read.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.Buffered() == 0 {
 		return r.src.Read(p)
@@ -152,8 +152,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// validText reports whether s may stand in a line: valid UTF-8 and no C0 or C1
-// control character but HTAB.
+// validText reports whether s may stand in a line: valid UTF-8 and no C0 or C1 control character
+// but HTAB.
 func validText[T string | []byte](s T) bool {
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -169,8 +169,8 @@ func validText[T string | []byte](s T) bool {
 	return true
 }
 
-// validTail is the part of validText for what follows the first octet outside
-// ASCII: the C1 controls are C2 80 to C2 9F in UTF-8.
+// validTail is the part of validText for what follows the first octet outside ASCII: the C1
+// controls are C2 80 to C2 9F in UTF-8.
 func validTail(s []byte) bool {
 	if !utf8.Valid(s) || bytes.IndexFunc(s, isControl) >= 0 {
 		return false

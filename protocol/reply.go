@@ -22,9 +22,8 @@ type Reply struct {
 	Body []byte
 }
 
-// Append appends the reply's lines as they go over the wire, without the body
-// of a 251, whose Text is its length. It fails with ErrSyntax or
-// ErrLineTooLong where the text can't stand in a line.
+// Append appends the reply's lines as they go over the wire, without the body of a 251, whose Text
+// is its length. It fails with ErrSyntax or ErrLineTooLong where the text can't stand in a line.
 func (r *Reply) Append(dst []byte) ([]byte, error) {
 	start, text, more := len(dst), r.Text, true
 	for more {
@@ -53,8 +52,7 @@ func separator(more bool) byte {
 	return ' '
 }
 
-// Err returns the *ReplyError that the reply stands for, and nil for a reply
-// of success.
+// Err returns the *ReplyError that the reply stands for, and nil for a reply of success.
 func (r *Reply) Err() error {
 	if !r.Code.Failure() {
 		return nil
@@ -80,10 +78,9 @@ func (e *ReplyError) Reply() Reply {
 	return Reply{Code: e.Code, Text: string(e.Keyword) + " " + e.Text}
 }
 
-// ReadReply reads one whole reply or notice, all its lines. Of a 251 it reads
-// the line alone and returns how many octets follow it, which the caller takes
-// with io.ReadFull after comparing them with its limit. Errors are ErrReply,
-// ErrSyntax, ErrLineTooLong and those of the source.
+// ReadReply reads one whole reply or notice, all its lines. Of a 251 it reads the line alone and
+// returns how many octets follow it, which the caller takes with io.ReadFull after comparing them
+// with its limit. Errors are ErrReply, ErrSyntax, ErrLineTooLong and those of the source.
 func ReadReply(r *Reader) (reply Reply, body int64, err error) {
 	var text strings.Builder
 	for first := true; ; first = false {

@@ -26,11 +26,11 @@ const (
 )
 
 const (
-	// recordSize is the greatest TLS record, and where a batch of replies is
-	// written though more input is there.
+	// recordSize is the greatest TLS record, and where a batch of replies is written though more
+	// input is there.
 	recordSize = 16 << 10
-	// A closing connection drains at most this of what the peer still sends,
-	// so that a TCP reset doesn't destroy the last reply in flight.
+	// A closing connection drains at most this of what the peer still sends, so that a TCP reset
+	// doesn't destroy the last reply in flight.
 	maxDrain     = 1 << 20
 	maxDrainTime = time.Second
 	// evictedWrite is the time that an evicted client has to take its 421.
@@ -45,8 +45,8 @@ var (
 	past = time.Unix(1, 0)
 )
 
-// conn is one connection, from accept to close. Its goroutine owns all fields
-// but those that say otherwise.
+// conn is one connection, from accept to close. Its goroutine owns all fields but those that say
+// otherwise.
 type conn struct {
 	srv      *Server
 	id       string
@@ -74,8 +74,8 @@ type conn struct {
 	messages []string // what the operator said, until it is sent
 }
 
-// transport is the connection below TLS. It knows whether the peer has ended
-// it, which crypto/tls takes for a close_notify between two records.
+// transport is the connection below TLS. It knows whether the peer has ended it, which crypto/tls
+// takes for a close_notify between two records.
 type transport struct {
 	net.Conn
 	eof bool
@@ -146,9 +146,9 @@ func (c *conn) wake(flag uint32) {
 // has reports whether any of the flags is set.
 func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 
-// arm sets the read deadline, of which zero is none. One that is armed already
-// and only a little earlier stays, because setting it costs more than reading
-// the clock; readError sorts out what fires too early.
+// arm sets the read deadline, of which zero is none. One that is armed already and only a little
+// earlier stays, because setting it costs more than reading the clock; readError sorts out what
+// fires too early.
 func (c *conn) arm(by time.Time) {
 	if !c.readBy.IsZero() && !by.IsZero() && !by.Before(c.readBy) && by.Sub(c.readBy) < time.Until(c.readBy)/8 {
 		return
@@ -157,8 +157,8 @@ func (c *conn) arm(by time.Time) {
 	_ = c.raw.SetReadDeadline(by)
 }
 
-// ready makes everything ready for a read: what is owed is written, the
-// deadline is armed. It returns errWoken where somebody called meanwhile.
+// ready makes everything ready for a read: what is owed is written, the deadline is armed. It
+// returns errWoken where somebody called meanwhile.
 func (c *conn) ready(by time.Time) error {
 	if err := c.flush(); err != nil {
 		return err
@@ -171,9 +171,8 @@ func (c *conn) ready(by time.Time) error {
 	return nil
 }
 
-// fill reads more of the peer's input into the line buffer. Errors are
-// errWoken, errDeadline, io.EOF after a close_notify, errCut, and those of the
-// network.
+// fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline,
+// io.EOF after a close_notify, errCut, and those of the network.
 func (c *conn) fill(by time.Time) error {
 	if err := c.ready(by); err != nil {
 		return err
@@ -232,8 +231,8 @@ func (c *conn) line(by time.Time) ([]byte, error) {
 	}
 }
 
-// reply appends a reply to what is to be written. One that can't be sent as a
-// line becomes a failure, which is returned.
+// reply appends a reply to what is to be written. One that can't be sent as a line becomes a
+// failure, which is returned.
 func (c *conn) reply(r protocol.Reply) protocol.Reply {
 	out, err := r.Append(c.out)
 	if err != nil {
@@ -244,8 +243,8 @@ func (c *conn) reply(r protocol.Reply) protocol.Reply {
 	return r
 }
 
-// flush writes the log and then the replies, in one write to the socket where
-// they fit into one record.
+// flush writes the log and then the replies, in one write to the socket where they fit into one
+// record.
 func (c *conn) flush() error {
 	if err := c.srv.flushLog(); err != nil {
 		// What was not logged is not answered.
@@ -275,8 +274,8 @@ func (c *conn) write(p []byte) error {
 	return nil
 }
 
-// armWrite sets the write deadline where the one that is armed has come too
-// near. An evicted client gets a short one, for all that it is still sent.
+// armWrite sets the write deadline where the one that is armed has come too near. An evicted client
+// gets a short one, for all that it is still sent.
 func (c *conn) armWrite() {
 	now := time.Now()
 	if c.writeBy.Sub(now) < c.srv.limits.Write {
@@ -291,16 +290,16 @@ func (c *conn) armWrite() {
 	}
 }
 
-// evict makes the connection leave the seat or the queue: its handler is
-// cancelled, and a write that is stuck ends soon.
+// evict makes the connection leave the seat or the queue: its handler is cancelled, and a write
+// that is stuck ends soon.
 func (c *conn) evict() {
 	c.cancel(errEvicted)
 	c.wake(flagEvicted)
 	_ = c.raw.SetWriteDeadline(time.Now().Add(evictedWrite))
 }
 
-// sayLast writes what is still to be said: replies that wait, and the one that
-// err asks for, if it asks for one.
+// sayLast writes what is still to be said: replies that wait, and the one that err asks for, if it
+// asks for one.
 func (c *conn) sayLast(err error) {
 	if errors.Is(err, errWrite) {
 		return
@@ -314,8 +313,8 @@ func (c *conn) sayLast(err error) {
 	}
 }
 
-// hangUp ends TLS and TCP one after the other, so that the last reply arrives:
-// close_notify, FIN, then what the peer still sends is drained undeciphered.
+// hangUp ends TLS and TCP one after the other, so that the last reply arrives: close_notify, FIN,
+// then what the peer still sends is drained undeciphered.
 func (c *conn) hangUp() {
 	if c.tls.CloseWrite() != nil {
 		return // there was no TLS, or there is none any more

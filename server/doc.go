@@ -1,9 +1,8 @@
 // Package server serves one authenticated session at a time over TLS.
 //
-// [Server] is used as an http.Server is: fill in its fields, call
-// [Server.Serve] with a listener, end it with [Server.Shutdown]. What a seated
-// client may ask for is a [Handler]; [Mux] chooses one by verb, and
-// [Server.Stock] returns a Mux with the stock verbs.
+// [Server] is used as an http.Server is: fill in its fields, call [Server.Serve] with a listener,
+// end it with [Server.Shutdown]. What a seated client may ask for is a [Handler]; [Mux] chooses one
+// by verb, and [Server.Stock] returns a Mux with the stock verbs.
 //
 // # The way of a connection
 //
@@ -21,14 +20,13 @@
 //
 // # Waking
 //
-// A connection is only ever written to by its own goroutine. Who has something
-// to tell it (the seat is yours, your position changed, you are evicted, the
-// server shuts down) sets a flag and then a read deadline in the past; the
-// goroutine arms its own deadline, then looks at the flags, then reads, so no
-// call is lost.
+// A connection is only ever written to by its own goroutine. Who has something to tell it (the seat
+// is yours, your position changed, you are evicted, the server shuts down) sets a flag and then a
+// read deadline in the past; the goroutine arms its own deadline, then looks at the flags, then
+// reads, so no call is lost.
 //
 // # The log
 //
-// Whatever a connection has logged is written before it blocks and before its
-// replies go out, in this order, so an answered request is always on record.
+// Whatever a connection has logged is written before it blocks and before its replies go out, in
+// this order, so an answered request is always on record.
 package server

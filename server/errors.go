@@ -7,15 +7,15 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// This file has every 4yz and 5yz that the server itself can say. They travel
-// as errors, and conn.sayLast and session.answer put them on the wire.
+// This file has every 4yz and 5yz that the server itself can say. They travel as errors, and
+// conn.sayLast and session.answer put them on the wire.
 
 func refusal(code protocol.Code, keyword protocol.Keyword, text string) *protocol.ReplyError {
 	return &protocol.ReplyError{Code: code, Keyword: keyword, Text: text}
 }
 
-// Refuse returns an error with which a handler says no: the client is answered
-// "550 refused" and the text, which must not hold a line end.
+// Refuse returns an error with which a handler says no: the client is answered "550 refused" and
+// the text, which must not hold a line end.
 func Refuse(text string) error {
 	return refusal(protocol.CodeRefused, protocol.KeywordRefused, text)
 }
@@ -60,8 +60,8 @@ var (
 // These end the connection without a word.
 var (
 	errQuit = errors.New("quit") // it was answered 221
-	// errCut: the peer ended the connection without close_notify, so what it
-	// sent may have been cut short.
+	// errCut: the peer ended the connection without close_notify, so what it sent may have been cut
+	// short.
 	errCut   = errors.New("connection cut")
 	errWrite = errors.New("write failed")
 )

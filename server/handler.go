@@ -10,8 +10,8 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Request is what a seated client asks for. It is valid until the handler
-// returns; Argument may be kept, Body may not.
+// Request is what a seated client asks for. It is valid until the handler returns; Argument may be
+// kept, Body may not.
 type Request struct {
 	User     string // prepared (RFC 4013)
 	Conn     string // the connection's id in the log
@@ -22,15 +22,14 @@ type Request struct {
 
 // Handler serves requests, one at a time in the whole server.
 //
-// A reply needs no Code: with a Body it is sent as 251, else as 250; a Text of
-// several lines is sent as a multi-line reply. An error that is a
-// *protocol.ReplyError with a 5yz code ([Refuse] makes one) is told to the
-// client; any other is logged to the server's ErrorLog and answered "554
+// A reply needs no Code: with a Body it is sent as 251, else as 250; a Text of several lines is
+// sent as a multi-line reply. An error that is a *protocol.ReplyError with a 5yz code ([Refuse]
+// makes one) is told to the client; any other is logged to the server's ErrorLog and answered "554
 // failed". A panic is answered so, too.
 //
-// The context is cancelled when the client leaves, is evicted, or the request
-// runs past its time limit. The seat stays taken until the handler has
-// returned, so one that ignores its context keeps everybody waiting.
+// The context is cancelled when the client leaves, is evicted, or the request runs past its time
+// limit. The seat stays taken until the handler has returned, so one that ignores its context keeps
+// everybody waiting.
 type Handler interface {
 	ServeRequest(ctx context.Context, r *Request) (protocol.Reply, error)
 }
@@ -46,14 +45,13 @@ func (f HandlerFunc) ServeRequest(ctx context.Context, r *Request) (protocol.Rep
 // ErrUnknownVerb is what a Handler returns for a verb that it doesn't know.
 var ErrUnknownVerb error = errUnknown
 
-// Mux is a Handler that chooses another by verb. Set it up before the server
-// starts.
+// Mux is a Handler that chooses another by verb. Set it up before the server starts.
 type Mux struct {
 	handlers map[string]Handler
 }
 
-// Handle registers a handler for a verb. It panics, as a mistake of the
-// programmer, where the verb is not one (protocol.ValidVerb) or is taken.
+// Handle registers a handler for a verb. It panics, as a mistake of the programmer, where the verb
+// is not one (protocol.ValidVerb) or is taken.
 func (m *Mux) Handle(verb string, h Handler) {
 	if !protocol.ValidVerb(verb) {
 		panic(fmt.Sprintf("server: %q is not a verb", verb))
@@ -82,8 +80,8 @@ func (m *Mux) ServeRequest(ctx context.Context, r *Request) (protocol.Reply, err
 	return h.ServeRequest(ctx, r)
 }
 
-// verbLister is what a Handler has that can list what it knows, as Mux does: HELP
-// shows it, and verbs outside it don't reach the handler or the log.
+// verbLister is what a Handler has that can list what it knows, as Mux does: HELP shows it, and
+// verbs outside it don't reach the handler or the log.
 type verbLister interface{ Verbs() []string }
 
 // check turns what a handler returned into what is sent.
@@ -99,8 +97,8 @@ func check(r protocol.Reply) (protocol.Reply, error) {
 	return r, nil
 }
 
-// publicError is what the client is told of a handler's error, and whether
-// that is all there is to know.
+// publicError is what the client is told of a handler's error, and whether that is all there is to
+// know.
 func publicError(err error) (told *protocol.ReplyError, whole bool) {
 	told, ok := errors.AsType[*protocol.ReplyError](err)
 	if ok && told.Code >= 500 && told.Code.Failure() {

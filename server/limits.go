@@ -7,38 +7,35 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Limits bound what a client can take. Zero is the default that is named with
-// each; a negative duration is no limit.
+// Limits bound what a client can take. Zero is the default that is named with each; a negative
+// duration is no limit.
 type Limits struct {
-	// Login is the time from the accept to the client's last line of the
-	// login. Zero is 10 s.
+	// Login is the time from the accept to the client's last line of the login. Zero is 10 s.
 	Login time.Duration
-	// Idle is the time that a seated client has for its next request to arrive
-	// as a whole, and an open stream between two octets. NOOP does not count
-	// as a request here. Zero is 15 minutes.
+	// Idle is the time that a seated client has for its next request to arrive as a whole, and an
+	// open stream between two octets. NOOP does not count as a request here. Zero is 15 minutes.
 	Idle time.Duration
 	// Session is the time that a client may have the seat. Zero is no limit.
 	Session time.Duration
-	// Request is the time that a handler may run before its context is
-	// cancelled. Zero is 5 minutes.
+	// Request is the time that a handler may run before its context is cancelled. Zero is 5
+	// minutes.
 	Request time.Duration
-	// Write is the time that the peer has to take what was sent to it; it can
-	// be twice as long, because the deadline is not set anew for each write.
-	// Zero is 10 s, and there is always a limit.
+	// Write is the time that the peer has to take what was sent to it; it can be twice as long,
+	// because the deadline is not set anew for each write. Zero is 10 s, and there is always a
+	// limit.
 	Write time.Duration
-	// Vanish is the time after which a peer that no longer answers at all, not
-	// even its kernel, is taken for dead. Zero is 30 s.
+	// Vanish is the time after which a peer that no longer answers at all, not even its kernel, is
+	// taken for dead. Zero is 30 s.
 	Vanish time.Duration
 	// Body is the greatest body of a request in octets. Zero is 1 MiB.
 	Body int64
-	// Lobby is the greatest number of connections that have not logged in.
-	// Zero is 256.
+	// Lobby is the greatest number of connections that have not logged in. Zero is 256.
 	Lobby int
-	// LobbyPerSource is the same for one source: an IPv4 address or the first
-	// 64 bits of an IPv6 address. Zero is 16.
+	// LobbyPerSource is the same for one source: an IPv4 address or the first 64 bits of an IPv6
+	// address. Zero is 16.
 	LobbyPerSource int
-	// FailedLogins is how many wrong passwords in a row one source can try; it
-	// wins back one a second. Zero is 600.
+	// FailedLogins is how many wrong passwords in a row one source can try; it wins back one a
+	// second. Zero is 600.
 	FailedLogins int
 }
 
@@ -56,8 +53,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// after returns the time that lies d after t, and the zero time, which is no
-// deadline, where d is negative.
+// after returns the time that lies d after t, and the zero time, which is no deadline, where d is
+// negative.
 func after(t time.Time, d time.Duration) time.Time {
 	if d < 0 {
 		return time.Time{}

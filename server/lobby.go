@@ -17,9 +17,8 @@ var (
 // maxSources bounds how many sources with failed logins are remembered.
 const maxSources = 4096
 
-// source is where connections come from as far as limits are concerned: one
-// IPv4 address, or the /64 that one IPv6 customer has. The zero value stands
-// for whatever has no IP address.
+// source is where connections come from as far as limits are concerned: one IPv4 address, or the
+// /64 that one IPv6 customer has. The zero value stands for whatever has no IP address.
 type source = netip.Prefix
 
 func sourceOf(addr net.Addr) source {
@@ -35,8 +34,7 @@ func sourceOf(addr net.Addr) source {
 	return prefix
 }
 
-// lobby counts the connections that have not proved anything, and the failed
-// logins of each source.
+// lobby counts the connections that have not proved anything, and the failed logins of each source.
 type lobby struct {
 	limits Limits
 
@@ -84,8 +82,8 @@ func (l *lobby) throttled(from source) bool {
 	return l.failed[from].now(time.Now()) >= float64(l.limits.FailedLogins)
 }
 
-// fail counts a wrong password. When too many sources are remembered, one that
-// has recovered is forgotten, or else any one.
+// fail counts a wrong password. When too many sources are remembered, one that has recovered is
+// forgotten, or else any one.
 func (l *lobby) fail(from source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

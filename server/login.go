@@ -20,13 +20,13 @@ const maxErrors = 3
 
 var (
 	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
-	// strict refuses what is not canonical (RFC 4648 §3.5). It would skip CR
-	// and LF, which a line does not hold.
+	// strict refuses what is not canonical (RFC 4648 §3.5). It would skip CR and LF, which a line
+	// does not hold.
 	strict = base64.StdEncoding.Strict()
 )
 
-// login serves the lobby's commands until a client has proved itself. It
-// returns nil then, and otherwise why the connection ends.
+// login serves the lobby's commands until a client has proved itself. It returns nil then, and
+// otherwise why the connection ends.
 func (c *conn) login() error {
 	c.reply(protocol.Reply{Code: protocol.CodeReady, Text: c.srv.Name + " sallyport/1 ready"})
 	for failed := 0; ; {
@@ -64,8 +64,8 @@ func (c *conn) loginLine() ([]byte, error) {
 	}
 }
 
-// lobbyCommand serves one command. It is done when the login has succeeded or
-// the connection must end; otherwise err is what the client is told.
+// lobbyCommand serves one command. It is done when the login has succeeded or the connection must
+// end; otherwise err is what the client is told.
 func (c *conn) lobbyCommand(line []byte) (done bool, err error) {
 	verb, argument, _ := bytes.Cut(line, []byte{' '})
 	switch string(protocol.AppendUpper(nil, verb)) {
@@ -119,8 +119,8 @@ func (c *conn) mechanisms(bindings []scram.ChannelBinding) (names []string) {
 	return names
 }
 
-// auth is AUTH (RFC 4954 §4). Until the first 334 a failure leaves the
-// connection open; after it there is no second attempt.
+// auth is AUTH (RFC 4954 §4). Until the first 334 a failure leaves the connection open; after it
+// there is no second attempt.
 func (c *conn) auth(argument string) (done bool, err error) {
 	name, initial, given := strings.Cut(argument, " ")
 	if name == "" {
@@ -173,8 +173,8 @@ func (x *exchange) withoutInitial() error {
 	return x.run(message)
 }
 
-// run is the exchange from the first message on. It returns nil when the
-// client has proved itself and knows that the server has, too.
+// run is the exchange from the first message on. It returns nil when the client has proved itself
+// and knows that the server has, too.
 func (x *exchange) run(message []byte) error {
 	challenge, err := x.scram.First(message)
 	if err != nil {
@@ -202,8 +202,8 @@ func (x *exchange) run(message []byte) error {
 	return nil
 }
 
-// current reports whether the user still has the verifier that the exchange
-// began with: who is removed, or gets a new password, meanwhile stays out.
+// current reports whether the user still has the verifier that the exchange began with: who is
+// removed, or gets a new password, meanwhile stays out.
 func (x *exchange) current() bool {
 	v, known := x.srv.Users.Lookup(x.scram.Username())
 	return known && v.Equal(x.verifier)
@@ -246,8 +246,8 @@ func (x *exchange) fail(why string, told error) error {
 	return told
 }
 
-// loggedName is the name for the log: as it is where it is a user's, a keyed
-// hash where it may be a password in the wrong place, empty before it is known.
+// loggedName is the name for the log: as it is where it is a user's, a keyed hash where it may be a
+// password in the wrong place, empty before it is known.
 func (x *exchange) loggedName() string {
 	if x.scram == nil || x.scram.Username() == "" {
 		return ""

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// Admission says what becomes of a client that has proved itself while the
-// seat is taken: [Queue], [Reject] or [Takeover].
+// Admission says what becomes of a client that has proved itself while the seat is taken: [Queue],
+// [Reject] or [Takeover].
 type Admission interface {
 	// String is the word for it on the wire and in the log.
 	String() string
-	// admit decides under the seat's lock. It puts c into the queue or returns
-	// what c is told.
+	// admit decides under the seat's lock. It puts c into the queue or returns what c is told.
 	admit(s *seat, c *conn) error
 	// patience is how long c may wait.
 	patience() time.Duration
@@ -29,8 +28,8 @@ type Queue struct {
 // Reject sends clients away: "421 busy".
 type Reject struct{}
 
-// Takeover gives the seat to the newcomer. The one that had it is told "421
-// evicted", after its running handler was cancelled and has returned.
+// Takeover gives the seat to the newcomer. The one that had it is told "421 evicted", after its
+// running handler was cancelled and has returned.
 type Takeover struct {
 	// Wait is how long the newcomer waits for that handler. Zero is 60 s.
 	Wait time.Duration
@@ -82,8 +81,8 @@ type seat struct {
 	closed bool
 }
 
-// ask asks for the seat. Position 0 is that c has it; otherwise c waits, 1
-// being next, and is woken with flagGranted.
+// ask asks for the seat. Position 0 is that c has it; otherwise c waits, 1 being next, and is woken
+// with flagGranted.
 func (s *seat) ask(c *conn) (position int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,8 +105,7 @@ func (s *seat) grant(c *conn) {
 	s.served++
 }
 
-// leave ends c's wait. It returns true where c has been granted the seat all
-// the same.
+// leave ends c's wait. It returns true where c has been granted the seat all the same.
 func (s *seat) leave(c *conn) (granted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +153,8 @@ func (s *seat) close() {
 	s.closed = true
 }
 
-// position is what a waiting client is told: its place, 1 being next, and who
-// has the seat. It is empty where c no longer waits or nobody has the seat.
+// position is what a waiting client is told: its place, 1 being next, and who has the seat. It is
+// empty where c no longer waits or nobody has the seat.
 func (s *seat) position(c *conn) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

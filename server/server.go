@@ -20,42 +20,39 @@ import (
 // ErrServerClosed is what Serve returns after Shutdown or Close.
 var ErrServerClosed = errors.New("server: closed")
 
-// Users finds what is stored of a user. It is called by many goroutines at
-// once.
+// Users finds what is stored of a user. It is called by many goroutines at once.
 type Users interface {
-	// Lookup returns the verifier of a user by its prepared name (RFC 4013).
-	// For an unknown one it returns a mock verifier and false, at the same
-	// cost (see scram.Mock), so that nobody learns which names exist.
+	// Lookup returns the verifier of a user by its prepared name (RFC 4013). For an unknown one it
+	// returns a mock verifier and false, at the same cost (see scram.Mock), so that nobody learns
+	// which names exist.
 	Lookup(preparedName string) (v scram.Verifier, known bool)
 }
 
-// Server serves one authenticated session at a time. Set the fields before
-// the first Serve and leave them alone afterwards. TLSConfig and Users are
-// needed; all else works, and is safe, as zero.
+// Server serves one authenticated session at a time. Set the fields before the first Serve and
+// leave them alone afterwards. TLSConfig and Users are needed; all else works, and is safe, as
+// zero.
 type Server struct {
-	// TLSConfig holds the certificate. Serve takes a copy and sets in it what
-	// the protocol demands: the ALPN id, TLS 1.3 as the minimum where
-	// MinVersion is zero, and extended master secret with TLS 1.2 (RFC 7627).
+	// TLSConfig holds the certificate. Serve takes a copy and sets in it what the protocol demands:
+	// the ALPN id, TLS 1.3 as the minimum where MinVersion is zero, and extended master secret with
+	// TLS 1.2 (RFC 7627).
 	TLSConfig *tls.Config
 	// Users are those who may log in.
 	Users Users
 	// Handler serves requests that the protocol doesn't define. Nil is Stock.
 	Handler Handler
-	// Admission says what becomes of a client while the seat is taken. Nil is
-	// Queue{}.
+	// Admission says what becomes of a client while the seat is taken. Nil is Queue{}.
 	Admission Admission
 	// Limits bound every stage; see there for what zero means.
 	Limits Limits
 	// Audit is the interaction log. Nil keeps none.
 	Audit *audit.Log
-	// ServeUnlogged goes on serving where the log can't be written, and says
-	// so to ErrorLog. False is to answer "421 log-failed" and serve nobody.
+	// ServeUnlogged goes on serving where the log can't be written, and says so to ErrorLog. False
+	// is to answer "421 log-failed" and serve nobody.
 	ServeUnlogged bool
 	// LogPayload adds arguments and bodies to the log.
 	LogPayload bool
-	// LogNames logs the name of an unknown user as it was sent. False logs a
-	// short hash of it, keyed with NameKey: what is typed there is often a
-	// password.
+	// LogNames logs the name of an unknown user as it was sent. False logs a short hash of it,
+	// keyed with NameKey: what is typed there is often a password.
 	LogNames bool
 	// NameKey is the key of that hash. Nil is a random one for each process.
 	NameKey []byte
@@ -65,8 +62,7 @@ type Server struct {
 	Backend func(ctx context.Context) (net.Conn, error)
 	// OnSay is handed each line of a client's SAY. Nil refuses SAY.
 	OnSay func(user, text string)
-	// Name is how the server names itself in its greeting. Empty is
-	// "sallyport".
+	// Name is how the server names itself in its greeting. Empty is "sallyport".
 	Name string
 	// ErrorLog is told what the operator should see at once. Nil discards it.
 	ErrorLog *slog.Logger
@@ -128,8 +124,8 @@ func (s *Server) init() error {
 	return s.setup
 }
 
-// Serve accepts connections from l until Shutdown or Close, and closes l. The
-// error is never nil: ErrServerClosed, or why it could not go on.
+// Serve accepts connections from l until Shutdown or Close, and closes l. The error is never nil:
+// ErrServerClosed, or why it could not go on.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.init(); err != nil {
@@ -146,8 +142,8 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.accept(l)
 }
 
-// accept hands each connection to a goroutine of its own. A failure that may
-// pass, as too many open files, is tried again after a while, as net/http does.
+// accept hands each connection to a goroutine of its own. A failure that may pass, as too many open
+// files, is tried again after a while, as net/http does.
 func (s *Server) accept(l net.Listener) error {
 	var delay time.Duration
 	for {
@@ -172,8 +168,7 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// welcome lets a connection into the lobby, or closes it where there is no
-// room.
+// welcome lets a connection into the lobby, or closes it where there is no room.
 func (s *Server) welcome(raw net.Conn) {
 	from := sourceOf(raw.RemoteAddr())
 	if err := s.lobby.enter(from); err != nil {
@@ -205,10 +200,9 @@ func (s *Server) forget(c *conn) {
 	}
 }
 
-// Shutdown ends the server gently: it stops listening and seats nobody any
-// more, tells those in the lobby and in the queue "421 shutdown", lets the
-// running request end, and returns when the last connection has gone. When ctx
-// ends first it returns its error, and Close ends the rest.
+// Shutdown ends the server gently: it stops listening and seats nobody any more, tells those in the
+// lobby and in the queue "421 shutdown", lets the running request end, and returns when the last
+// connection has gone. When ctx ends first it returns its error, and Close ends the rest.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.close(func(c *conn) { c.wake(flagShutdown) }) {
 		return nil
@@ -221,8 +215,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close ends the server at once: handlers are cancelled and connections
-// closed. It does not wait for handlers to return.
+// Close ends the server at once: handlers are cancelled and connections closed. It does not wait
+// for handlers to return.
 func (s *Server) Close() error {
 	if !s.close(func(*conn) {}) {
 		return nil
@@ -236,8 +230,8 @@ func (s *Server) Close() error {
 	return s.logStop()
 }
 
-// close stops listening and calls tell for each connection. It returns false
-// where Serve was never called.
+// close stops listening and calls tell for each connection. It returns false where Serve was never
+// called.
 func (s *Server) close(tell func(*conn)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

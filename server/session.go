@@ -13,8 +13,8 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// session is what a seated client does until it leaves. All of it belongs to
-// the connection's goroutine, but for what watch.go says.
+// session is what a seated client does until it leaves. All of it belongs to the connection's
+// goroutine, but for what watch.go says.
 type session struct {
 	*conn
 	opened  time.Time
@@ -40,12 +40,12 @@ func newSession(c *conn) *session {
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.watch = time.AfterFunc(time.Hour, s.supervise)
 	s.watch.Stop()
-	c.rd.Grow()
+	c.rd.Grow(recordSize) // so that what came in one record is answered in one
 	return s
 }
 
-// run serves the session and passes the seat on. The seat is free before the
-// connection is drained and closed.
+// run serves the session and passes the seat on. The seat is free before the connection is drained
+// and closed.
 func (s *session) run() {
 	defer s.srv.seat.release(s.conn)
 	s.srv.Audit.Info("session.open", s.id).Str("user", s.user).
@@ -160,9 +160,8 @@ func (s *session) serveLine(line []byte) error {
 	return err
 }
 
-// intern returns the verb as the server knows it. Of one that it doesn't know
-// it keeps nothing, so that it does not end up in the log: it may be a password
-// that was typed too late.
+// intern returns the verb as the server knows it. Of one that it doesn't know it keeps nothing, so
+// that it does not end up in the log: it may be a password that was typed too late.
 func (s *session) intern(verb []byte) (name string, known bool) {
 	var upper [protocol.MaxVerb + 1]byte
 	name, known = s.srv.verbs[string(protocol.AppendUpper(upper[:0], verb))]
@@ -173,8 +172,8 @@ func (s *session) intern(verb []byte) (name string, known bool) {
 	return name, known
 }
 
-// refuseWhole records a command after which the connection must end; its reply
-// is the session's last.
+// refuseWhole records a command after which the connection must end; its reply is the session's
+// last.
 func (s *session) refuseWhole(err *protocol.ReplyError, began time.Time) error {
 	reply := err.Reply()
 	size, _ := reply.Append(nil)
@@ -182,8 +181,7 @@ func (s *session) refuseWhole(err *protocol.ReplyError, began time.Time) error {
 	return err
 }
 
-// readBody takes the octets of a body. They count as idleness until they are
-// all there.
+// readBody takes the octets of a body. They count as idleness until they are all there.
 func (s *session) readBody(size int) error {
 	s.body = s.body[:0]
 	if s.body == nil {
@@ -255,8 +253,8 @@ func (s *session) answer(r protocol.Reply, began time.Time) error {
 	return s.appendBody(r.Body)
 }
 
-// appendBody appends the octets of a 251. A body that does not fit fills the
-// record and goes out without being copied.
+// appendBody appends the octets of a 251. A body that does not fit fills the record and goes out
+// without being copied.
 func (s *session) appendBody(body []byte) error {
 	fits := min(len(body), max(0, recordSize-len(s.out)))
 	s.out = append(s.out, body[:fits]...)
@@ -281,8 +279,7 @@ func (s *session) record(code protocol.Code, keyword protocol.Keyword, size int,
 	e.Send()
 }
 
-// call runs a handler. It returns when the handler has, whatever happens
-// meanwhile.
+// call runs a handler. It returns when the handler has, whatever happens meanwhile.
 func (s *session) call(h Handler) (reply protocol.Reply, err error) {
 	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
 		// The last request was cancelled, and not the session.

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// setSocket makes the kernel find out within about limit that a peer no longer
-// answers.
+// setSocket makes the kernel find out within about limit that a peer no longer answers.
 func setSocket(c net.Conn, limit time.Duration) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok || limit < 0 {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout bounds how long sent octets may stay unacknowledged
-// (RFC 5482, TCP_USER_TIMEOUT), which keep-alive alone doesn't.
+// setUserTimeout bounds how long sent octets may stay unacknowledged (RFC 5482, TCP_USER_TIMEOUT),
+// which keep-alive alone doesn't.
 func setUserTimeout(c *net.TCPConn, limit time.Duration) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -20,8 +20,7 @@ var (
 // maxMessages bounds what waits for a client that doesn't read.
 const maxMessages = 64
 
-// Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY, to which
-// others can be added.
+// Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY, to which others can be added.
 func (s *Server) Stock() *Mux {
 	m := &Mux{}
 	m.HandleFunc("ECHO", echo)
@@ -65,10 +64,9 @@ func (s *Server) say(_ context.Context, r *Request) (protocol.Reply, error) {
 	return protocol.Reply{Text: "delivered"}, nil
 }
 
-// Say sends a line to the seated client, as a 150 between its replies. It
-// returns as soon as the line is on its way. Errors are ErrNobodySeated,
-// ErrNoMessages, and protocol.ErrSyntax or protocol.ErrLineTooLong for a text
-// that is no line.
+// Say sends a line to the seated client, as a 150 between its replies. It returns as soon as the
+// line is on its way. Errors are ErrNobodySeated, ErrNoMessages, and protocol.ErrSyntax or
+// protocol.ErrLineTooLong for a text that is no line.
 func (s *Server) Say(text string) error {
 	reply := protocol.Reply{Code: protocol.CodeMessage, Text: text}
 	if _, err := reply.Append(nil); err != nil {
@@ -88,8 +86,8 @@ func (s *Server) Say(text string) error {
 	return nil
 }
 
-// Evict ends the session of the seated client with "421 evicted". It returns
-// false where there is none.
+// Evict ends the session of the seated client with "421 evicted". It returns false where there is
+// none.
 func (s *Server) Evict() bool {
 	holder, _, _, _ := s.seat.current()
 	if holder == nil {
@@ -110,8 +108,8 @@ func (c *conn) post(text string) bool {
 	return true
 }
 
-// verbTable interns every verb that is known, so that a request costs no
-// allocation for its verb, and checks that no handler hides a built-in one.
+// verbTable interns every verb that is known, so that a request costs no allocation for its verb,
+// and checks that no handler hides a built-in one.
 func (s *Server) verbTable() (map[string]string, error) {
 	if s.Handler == nil {
 		s.Handler = s.Stock()

@@ -15,8 +15,8 @@ import (
 
 const streamBuffer = 32 << 10
 
-// stream joins a client to a backend. The connection's goroutine copies to the
-// backend, another one from it.
+// stream joins a client to a backend. The connection's goroutine copies to the backend, another one
+// from it.
 type stream struct {
 	*session
 	backend net.Conn
@@ -24,14 +24,14 @@ type stream struct {
 	in, out int64        // octets to and from the backend
 }
 
-// streamEnd is why a stream ended. It hides the cause from sayLast: what is
-// written now would be taken for the backend's words.
+// streamEnd is why a stream ended. It hides the cause from sayLast: what is written now would be
+// taken for the backend's words.
 type streamEnd struct{ cause error }
 
 func (streamEnd) Error() string { return "stream ended" }
 
-// open is OPEN: it reaches the backend, answers, and joins the two until both
-// directions have ended. The session ends with it.
+// open is OPEN: it reaches the backend, answers, and joins the two until both directions have
+// ended. The session ends with it.
 func (s *session) open(began time.Time) error {
 	x := &stream{session: s}
 	_, err := s.call(HandlerFunc(func(ctx context.Context, _ *Request) (r protocol.Reply, err error) {
@@ -56,8 +56,8 @@ func (s *session) open(began time.Time) error {
 	return streamEnd{err}
 }
 
-// join copies both ways. Whatever ends the session, and an eviction, closes
-// the backend, and so ends both copies.
+// join copies both ways. Whatever ends the session, and an eviction, closes the backend, and so
+// ends both copies.
 func (x *stream) join() error {
 	x.touch()
 	stop := context.AfterFunc(x.ctx, func() { _ = x.backend.Close() })
@@ -106,8 +106,8 @@ func (x *stream) toBackend() error {
 	}
 }
 
-// fromBackend copies what the backend sends. Nil is the backend's half-close,
-// or its end, which the client is told by a close_notify.
+// fromBackend copies what the backend sends. Nil is the backend's half-close, or its end, which the
+// client is told by a close_notify.
 func (x *stream) fromBackend() error {
 	buf := make([]byte, streamBuffer)
 	for {

@@ -18,17 +18,16 @@ const extensionMasterSecret = 23
 
 var errNoMasterSecret = errors.New("TLS 1.2 without extended master secret")
 
-// tlsState is a configuration and what follows from its certificate. A new
-// certificate makes a new state with ticket keys of its own, so a resumed
-// connection never stands for another certificate than it says.
+// tlsState is a configuration and what follows from its certificate. A new certificate makes a new
+// state with ticket keys of its own, so a resumed connection never stands for another certificate
+// than it says.
 type tlsState struct {
 	config   *tls.Config
 	endPoint scram.ChannelBinding // zero where RFC 5929 defines none
 }
 
-// SetTLSConfig replaces the certificate of a running server: connections that
-// are accepted from now on use it. Sessions go on under the old one, and
-// tickets of the old one resume nothing.
+// SetTLSConfig replaces the certificate of a running server: connections that are accepted from now
+// on use it. Sessions go on under the old one, and tickets of the old one resume nothing.
 func (s *Server) SetTLSConfig(config *tls.Config) error {
 	if config == nil || len(config.Certificates) == 0 && config.GetCertificate == nil {
 		return errors.New("server: TLSConfig has no certificate")
@@ -38,6 +37,7 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	config.GetConfigForClient = refuseWeak
 	config.MinVersion = max(cmp.Or(config.MinVersion, tls.VersionTLS13), tls.VersionTLS12)
 	config.MaxVersion = 0 // refuseWeak counts on 1.3 wherever the client has it
+	config.DynamicRecordSizingDisabled = true // a batch of replies is one record, and one write
 	state := &tlsState{config: config}
 	// With several certificates nobody here knows which one a client saw.
 	if len(config.Certificates) == 1 && config.GetCertificate == nil {
@@ -51,8 +51,8 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	return nil
 }
 
-// refuseWeak ends a handshake that could only lead to TLS 1.2 without extended
-// master secret, where what is derived from the session binds to nothing.
+// refuseWeak ends a handshake that could only lead to TLS 1.2 without extended master secret, where
+// what is derived from the session binds to nothing.
 func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if slices.Contains(hello.SupportedVersions, tls.VersionTLS13) ||
 		slices.Contains(hello.Extensions, extensionMasterSecret) {
@@ -73,8 +73,7 @@ func (c *conn) handshake() error {
 	_ = c.srv.flushLog() // a failure is told once there is TLS to tell it through
 	c.arm(c.loginBy)
 	_ = c.tls.SetWriteDeadline(c.loginBy)
-	// A context that can be cancelled would cost a goroutine; the deadline and
-	// wake do the same.
+	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", clip(err.Error(), 200)).Send()
 		return err
@@ -104,8 +103,8 @@ func (c *conn) handshakeReason(err error) string {
 func (c *conn) bindings() []scram.ChannelBinding {
 	var all []scram.ChannelBinding
 	state := c.tls.ConnectionState()
-	// On TLS 1.2 Go tells an absent context from an empty one, and RFC 9266
-	// wants the former with one label and clients do the latter.
+	// On TLS 1.2 Go tells an absent context from an empty one, and RFC 9266 wants the former with
+	// one label and clients do the latter.
 	if state.Version >= tls.VersionTLS13 {
 		if binding, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil {
 			all = append(all, binding)

@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// takeSeat asks for the seat and returns nil when the connection has it, with
-// queue.leave logged and nothing written yet. The error says why not.
+// takeSeat asks for the seat and returns nil when the connection has it, with queue.leave logged
+// and nothing written yet. The error says why not.
 func (c *conn) takeSeat() error {
 	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
 	c.asked = time.Now()
@@ -45,8 +45,7 @@ func (c *conn) queue(position int) error {
 	return err
 }
 
-// await keeps a waiting client informed until it is granted the seat or has to
-// leave.
+// await keeps a waiting client informed until it is granted the seat or has to leave.
 func (c *conn) await() error {
 	by, told := after(c.asked, c.srv.seat.policy.patience()), ""
 	for {
@@ -69,8 +68,7 @@ func (c *conn) await() error {
 	}
 }
 
-// waitingLine reads what a waiting client sends, which can only be QUIT. It
-// never returns nil.
+// waitingLine reads what a waiting client sends, which can only be QUIT. It never returns nil.
 func (c *conn) waitingLine(by time.Time) error {
 	line, err := c.line(by)
 	switch {
@@ -82,8 +80,7 @@ func (c *conn) waitingLine(by time.Time) error {
 	return c.early(line)
 }
 
-// checkEarly looks, before the 235, whether the client has sent more than it
-// may.
+// checkEarly looks, before the 235, whether the client has sent more than it may.
 func (c *conn) checkEarly() error {
 	line, err := c.rd.Next()
 	switch {

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// watchAfter is how long a request runs before somebody looks whether its
-	// client is still there: most are done by then, and cost nothing.
+	// watchAfter is how long a request runs before somebody looks whether its client is still
+	// there: most are done by then, and cost nothing.
 	watchAfter = 100 * time.Millisecond
-	// stuckAfter is how long a handler may go on after it was cancelled before
-	// the log says who keeps the seat.
+	// stuckAfter is how long a handler may go on after it was cancelled before the log says who
+	// keeps the seat.
 	stuckAfter = 5 * time.Second
 )
 
@@ -33,9 +33,9 @@ func (s *session) unwatch() {
 	<-s.done
 }
 
-// supervise watches over a handler that takes its time, in a goroutine of its
-// own until unwatch: it cancels the request when its time is over, when that
-// of the session is, or when the client has gone.
+// supervise watches over a handler that takes its time, in a goroutine of its own until unwatch: it
+// cancels the request when its time is over, when that of the session is, or when the client has
+// gone.
 func (s *session) supervise() {
 	gone := make(chan error, 1)
 	go s.listen(gone)
@@ -69,8 +69,7 @@ func (s *session) supervise() {
 	}
 }
 
-// remaining is how long the request may still run, and what it is cancelled
-// for then.
+// remaining is how long the request may still run, and what it is cancelled for then.
 func (s *session) remaining() (time.Duration, error) {
 	left, why := time.Duration(1<<63-1), errOverdue
 	if limit := s.srv.limits.Request; limit >= 0 {
@@ -82,9 +81,8 @@ func (s *session) remaining() (time.Duration, error) {
 	return left, why
 }
 
-// listen reads ahead, as far as the line buffer reaches, to learn that the
-// client has gone. The connection's goroutine doesn't touch the buffer
-// meanwhile: it is in the handler.
+// listen reads ahead, as far as the line buffer reaches, to learn that the client has gone. The
+// connection's goroutine doesn't touch the buffer meanwhile: it is in the handler.
 func (s *session) listen(gone chan<- error) {
 	for !s.rd.Full() {
 		s.readBy = time.Time{}

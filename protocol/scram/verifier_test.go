@@ -262,6 +262,22 @@ func TestMockShapes(t *testing.T) {
 	}
 }
 
+// The salt, which everybody sees, doesn't say which shape a made-up challenge should have.
+func TestMockShapeIsIndependent(t *testing.T) {
+	t.Parallel()
+	m := NewMock([]byte("secret"), []Verifier{{Iterations: 4096, Salt: testSalt}, {Iterations: 5000, Salt: testSalt}})
+	agree := 0
+	const names = 1000
+	for i := range names {
+		if v := m.Verifier(fmt.Sprint(i)); (v.Salt[0] < 0x80) == (v.Iterations == 4096) {
+			agree++
+		}
+	}
+	if agree < names*4/10 || agree > names*6/10 {
+		t.Errorf("salt and iterations agree for %d of %d names", agree, names)
+	}
+}
+
 // No password fits a mock verifier: its StoredKey is not the hash of anything one could derive.
 func TestMockHasNoPassword(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,7 @@ func (h *H) Wire(ctx context.Context, native bool) *Wire {
 	if err != nil {
 		h.T.Fatalf("dial: %v", err)
 	}
-	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost"}
+	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost", DynamicRecordSizingDisabled: true}
 	if native {
 		config.NextProtos = []string{protocol.ALPN}
 	}

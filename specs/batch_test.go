@@ -1,0 +1,57 @@
+package specs
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// counting counts what the server writes to its sockets.
+type counting struct {
+	net.Listener
+	writes atomic.Int64
+}
+
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (l *counting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return countingConn{c, &l.writes}, nil
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+var _ = Describe("A batch of pipelined requests", Label("area:session"), func() {
+	It("is answered with one write to the socket, from the first on", func(ctx SpecContext) {
+		const window = 64
+		text := strings.Repeat("x", 200)
+		var l *counting
+		h := harness.StartOn(GinkgoTB(), nil, func(inner net.Listener) net.Listener {
+			l = &counting{Listener: inner}
+			return l
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		for range 3 {
+			before := l.writes.Load()
+			w.Send(strings.Repeat("ECHO "+text+"\r\n", window))
+			for range window {
+				Expect(w.Line()).To(Equal("250 " + text))
+			}
+			Expect(l.writes.Load()-before).To(Equal(int64(1)))
+		}
+	}, limit)
+})
