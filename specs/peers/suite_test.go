@@ -1,0 +1,106 @@
+// Package peers sets Sallyport against implementations that are not its own:
+// xdg-go/scram on the other side of both mechanisms in both directions, go-mail
+// and Python's smtplib as clients. It is a module of its own, so that none of
+// them enters the product's dependency graph. Labels name the peer (peer:xdg),
+// the mechanism (mech:plus) and the RFC (rfc:9266).
+package peers
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+func TestPeers(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Sallyport's peers")
+}
+
+// limit is how long any spec may take: none waits for anything but events.
+const limit = SpecTimeout(30 * time.Second)
+
+var _ = BeforeSuite(func() {
+	gleak.IgnoreGinkgoParallelClient()
+})
+
+// Every spec must leave no goroutine behind.
+var _ = BeforeEach(func() {
+	before := gleak.Goroutines()
+	DeferCleanup(func() {
+		Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
+	})
+})
+
+// start runs our server for this spec and shows its log where the spec fails.
+func start(configure func(*server.Server)) *harness.H {
+	h := harness.Start(GinkgoTB(), configure)
+	DeferCleanup(func() {
+		if CurrentSpecReport().Failed() {
+			AddReportEntry("interaction log", h.Log.String())
+		}
+	})
+	return h
+}
+
+// account is a user that both sides know.
+type account struct {
+	name, prepared string
+	password       string
+	salt           string
+	iterations     int
+}
+
+var alice = account{"alice", "alice", harness.Password("alice"), "salt of alice", scram.MinIterations}
+
+// accounts are what SCRAM treats in different ways.
+var accounts = map[string]account{
+	"a plain name":                       alice,
+	"a name with commas and equal signs": {"a,b=c,=2C=", "a,b=c,=2C=", "p,=w", "0123456789abcdef", scram.MinIterations},
+	"a name that SASLprep changes":       {"I\u00adX\u00a0\u2168", "IX IX", "\u00aa\u2003pass\u00adword", "0123456789abcdef", scram.MinIterations},
+	"a short salt":                       {"bob", "bob", "secret", "s", scram.MinIterations},
+	"a long salt":                        {"carol", "carol", "secret", string(make([]byte, 1000)), scram.MinIterations},
+	"more iterations":                    {"dave", "dave", "secret", "0123456789abcdef", 10_001},
+}
+
+// dial makes a TLS connection for a generic client: no ALPN, so no notices.
+func dial(ctx context.Context, addr string, roots *x509.CertPool, maxVersion uint16) *tls.Conn {
+	GinkgoHelper()
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, MaxVersion: maxVersion}}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _ = conn.Close() }) // it may be closed by then
+	deadline, _ := ctx.Deadline()
+	Expect(conn.SetDeadline(deadline)).To(Succeed())
+	return conn.(*tls.Conn)
+}
+
+// allow12 has a server accept TLS 1.2.
+func allow12(s *server.Server) { s.TLSConfig.MinVersion = tls.VersionTLS12 }
+
+// loggedIn is what the log says of the only login: who, how, bound to what.
+func loggedIn(h *harness.H) []string {
+	GinkgoHelper()
+	records := h.Log.Records("login.ok")
+	Expect(records).To(HaveLen(1))
+	return []string{records[0].Str("user"), records[0].Str("mechanism"), records[0].Str("binding")}
+}
+
+// refusals are the reasons of the log why nobody was let in.
+func refusals(h *harness.H) (reasons []string) {
+	GinkgoHelper()
+	Expect(h.Log.Records("login.ok")).To(BeEmpty())
+	for _, r := range h.Log.Records("login.fail") {
+		reasons = append(reasons, r.Str("reason"))
+	}
+	return reasons
+}
