@@ -201,7 +201,7 @@ func TestReplyGoesThereAndBack(t *testing.T) {
 			t.Errorf("%q: %v\n%s", wire, err, diff)
 		}
 	}
-	body := Reply{Code: CodeBody, Body: []byte("abc")}
+	body := Reply{Code: CodeBody, Text: "of no\nmeaning here", Body: []byte("abc")}
 	if out, err := body.Append(nil); string(out) != "251 3\r\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}

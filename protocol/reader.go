@@ -172,10 +172,7 @@ func validText[T string | []byte](s T) bool {
 // validTail is the part of validText for what follows the first octet outside ASCII: the C1
 // controls are C2 80 to C2 9F in UTF-8.
 func validTail(s []byte) bool {
-	if !utf8.Valid(s) || bytes.IndexFunc(s, isControl) >= 0 {
-		return false
-	}
-	return true
+	return utf8.Valid(s) && bytes.IndexFunc(s, isControl) < 0
 }
 
 func isControl(r rune) bool {

@@ -22,34 +22,29 @@ type Reply struct {
 	Body []byte
 }
 
-// Append appends the reply's lines as they go over the wire, without the body of a 251, whose Text
+// Append appends the reply's lines as they go over the wire, without the body of a 251, whose text
 // is its length. It fails with ErrSyntax or ErrLineTooLong where the text can't stand in a line.
 func (r *Reply) Append(dst []byte) ([]byte, error) {
+	if r.Code == CodeBody {
+		dst = append(dst, "251 "...)
+		return append(strconv.AppendInt(dst, int64(len(r.Body)), 10), '\r', '\n'), nil
+	}
 	start, text, more := len(dst), r.Text, true
 	for more {
-		line := len(dst)
-		var first string
+		line, first := len(dst), ""
 		first, text, more = strings.Cut(text, "\n")
 		dst = strconv.AppendInt(dst, int64(r.Code), 10)
-		dst = append(dst, separator(more))
-		if r.Code == CodeBody {
-			dst = strconv.AppendInt(dst, int64(len(r.Body)), 10)
+		if more {
+			dst = append(dst, '-')
 		} else {
-			dst = append(dst, first...)
+			dst = append(dst, ' ')
 		}
 		var err error
-		if dst, err = endLine(dst, line); err != nil {
+		if dst, err = endLine(append(dst, first...), line); err != nil {
 			return dst[:start], err
 		}
 	}
 	return dst, nil
-}
-
-func separator(more bool) byte {
-	if more {
-		return '-'
-	}
-	return ' '
 }
 
 // Err returns the *ReplyError that the reply stands for, and nil for a reply of success.

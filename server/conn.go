@@ -17,12 +17,13 @@ import (
 
 // What a connection can be woken for; see the package documentation.
 const (
-	flagGranted     uint32 = 1 << iota // the seat is yours
-	flagNotice                         // the queue has changed
-	flagMessage                        // the operator has said something
-	flagEvicted                        // leave: somebody took over
-	flagShutdown                       // leave: the server ends
-	flagHandlerDone                    // to the watcher of a handler
+	flagGranted  uint32 = 1 << iota // the seat is yours
+	flagNotice                      // the queue has changed
+	flagMessage                     // the operator has said something
+	flagEvicted                     // leave: somebody took over
+	flagShutdown                    // leave: the server ends
+	flagDone                        // what was waited for beside the connection is done
+	flagHangUp                      // the connection is being closed, and no longer woken
 )
 
 const (
@@ -33,8 +34,8 @@ const (
 	// doesn't destroy the last reply in flight.
 	maxDrain     = 1 << 20
 	maxDrainTime = time.Second
-	// evictedWrite is the time that an evicted client has to take its 421.
-	evictedWrite = time.Second
+	// lastWrite is the time to take the last reply, where there is a deadline for the rest.
+	lastWrite = time.Second
 )
 
 var (
@@ -56,15 +57,15 @@ type conn struct {
 	endPoint scram.ChannelBinding
 	rd       *protocol.Reader
 	out      []byte
-	loginBy  time.Time
-	native   bool   // speaks the protocol, 1yz lines included
-	user     string // prepared, once the login is done
+	loginBy  time.Time // zero: no limit
+	native   bool      // speaks the protocol, 1yz lines included
+	user     string    // prepared, once the login is done
 	inLobby  bool
 
-	readBy, writeBy time.Time // the deadlines that are armed
-	lastBy          time.Time // when an evicted client must have taken its 421
-	in, sent        int64     // octets above TLS
-	asked           time.Time // when the seat was asked for
+	readBy   time.Time // the read deadline that is armed
+	filled   time.Time // when a read last returned
+	asked    time.Time // when the seat was asked for
+	in, sent int64     // octets above TLS
 
 	flags  atomic.Uint32 // set by any goroutine
 	ctx    context.Context
@@ -72,13 +73,17 @@ type conn struct {
 
 	mu       sync.Mutex
 	messages []string // what the operator said, until it is sent
+	deaf     bool     // no more messages: a raw stream is open
 }
 
 // transport is the connection below TLS. It knows whether the peer has ended it, which crypto/tls
-// takes for a close_notify between two records.
+// takes for a close_notify between two records, and it sets the deadline of every write, those that
+// crypto/tls makes by itself included.
 type transport struct {
 	net.Conn
-	eof bool
+	owner           *conn
+	eof             bool
+	writeBy, lastBy time.Time // crypto/tls writes one at a time
 }
 
 func (t *transport) Read(p []byte) (int, error) {
@@ -89,14 +94,42 @@ func (t *transport) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (t *transport) Write(p []byte) (int, error) {
+	t.armWrite()
+	return t.Conn.Write(p)
+}
+
+// armWrite sets the write deadline where the one that is armed has come too near. In the lobby it is
+// that of the login; an evicted client gets a short one for all that it is still sent.
+func (t *transport) armWrite() {
+	now, c := time.Now(), t.owner
+	switch {
+	case c.has(flagEvicted):
+		if t.lastBy.IsZero() {
+			t.lastBy = now.Add(lastWrite)
+		}
+		t.writeBy = t.lastBy
+	case c.inLobby && !c.loginBy.IsZero():
+		t.writeBy = c.loginBy.Add(lastWrite)
+	case t.writeBy.Sub(now) < c.srv.limits.Write:
+		t.writeBy = now.Add(2 * c.srv.limits.Write)
+	default:
+		return
+	}
+	_ = t.SetWriteDeadline(t.writeBy)
+	if c.has(flagEvicted) && t.lastBy.IsZero() {
+		t.armWrite() // that came in between, and its deadline was overwritten
+	}
+}
+
 func newConn(s *Server, raw net.Conn, from source) *conn {
 	setSocket(raw, s.limits.Vanish)
 	state := s.tls.Load()
-	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, raw: &transport{Conn: raw}, endPoint: state.endPoint}
+	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
+	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
 	c.rd = protocol.NewReader(c.tls)
 	c.loginBy = after(time.Now(), s.limits.Login)
-	s.Audit.Info("conn.accept", c.id).Str("remote", raw.RemoteAddr().String()).Send()
 	return c
 }
 
@@ -105,21 +138,25 @@ func (c *conn) run() {
 	defer c.srv.forget(c)
 	defer c.raw.Close() // whatever a handler does to its goroutine
 	defer c.leaveLobby()
-	if err := c.handshake(); err != nil {
-		c.closeUnseated(c.handshakeReason(err))
-		return
-	}
-	err := c.login()
+	why := "tls"
+	err := c.handshake()
 	if err == nil {
-		c.leaveLobby()
-		err = c.takeSeat()
+		if err = c.login(); err == nil {
+			c.leaveLobby()
+			err = c.takeSeat()
+		}
+		if err == nil {
+			newSession(c).run()
+			return
+		}
+		c.sayLast(err)
+		why = reason(err)
+	} else if closing, ok := errors.AsType[*protocol.ReplyError](err); ok {
+		why = string(closing.Keyword) // and there is no TLS to say it through
 	}
-	if err == nil {
-		newSession(c).run()
-		return
-	}
-	c.sayLast(err)
-	c.closeUnseated(reason(err))
+	c.srv.Audit.Info("conn.close", c.id).Str("reason", why).Send()
+	_ = c.srv.logged(c.srv.Audit.Flush())
+	c.hangUp()
 }
 
 // leaveLobby gives the connection's place in the lobby back, once.
@@ -130,27 +167,29 @@ func (c *conn) leaveLobby() {
 	}
 }
 
-// closeUnseated ends a connection that had no session.
-func (c *conn) closeUnseated(why string) {
-	c.srv.Audit.Info("conn.close", c.id).Str("reason", why).Send()
-	_ = c.srv.flushLog()
-	c.hangUp()
-}
-
 // wake makes the connection's goroutine look at its flags.
 func (c *conn) wake(flag uint32) {
-	c.flags.Or(flag)
-	_ = c.raw.SetReadDeadline(past)
+	if c.flags.Or(flag)&flagHangUp == 0 {
+		_ = c.raw.SetReadDeadline(past)
+	}
 }
 
 // has reports whether any of the flags is set.
 func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 
+// evict makes the connection leave the seat or the queue: its handler is cancelled, and a write that
+// is stuck ends soon. The flag comes first, so that no other request begins.
+func (c *conn) evict() {
+	c.wake(flagEvicted)
+	c.cancel(errEvicted)
+	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
+}
+
 // arm sets the read deadline, of which zero is none. One that is armed already and only a little
 // earlier stays, because setting it costs more than reading the clock; readError sorts out what
 // fires too early.
 func (c *conn) arm(by time.Time) {
-	if !c.readBy.IsZero() && !by.IsZero() && !by.Before(c.readBy) && by.Sub(c.readBy) < time.Until(c.readBy)/8 {
+	if !c.readBy.IsZero() && !by.Before(c.readBy) && by.Sub(c.readBy) < time.Until(c.readBy)/8 {
 		return
 	}
 	c.readBy = by
@@ -171,8 +210,8 @@ func (c *conn) ready(by time.Time) error {
 	return nil
 }
 
-// fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline,
-// io.EOF after a close_notify, errCut, and those of the network.
+// fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline, io.EOF
+// after a close_notify, errCut, and those of the network.
 func (c *conn) fill(by time.Time) error {
 	if err := c.ready(by); err != nil {
 		return err
@@ -185,6 +224,7 @@ func (c *conn) readAhead() error {
 	before := c.rd.Buffered()
 	err := c.rd.Fill()
 	c.in += int64(c.rd.Buffered() - before)
+	c.filled = time.Now()
 	return err
 }
 
@@ -198,21 +238,25 @@ func (c *conn) read(p []byte, by time.Time) (n int, err error) {
 	}
 	n, err = c.tls.Read(p)
 	c.in += int64(n)
+	c.filled = time.Now()
 	return n, c.readError(err, by)
 }
 
 // readError tells what a failed read means.
 func (c *conn) readError(err error, by time.Time) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.readBy = past
-		if c.flags.Load() != 0 || by.IsZero() || time.Now().Before(by) {
-			return errWoken
-		}
-		return errDeadline
-	case c.raw.eof:
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.cut(err)
+	}
+	c.readBy = past
+	if c.flags.Load() != 0 || by.IsZero() || c.filled.Before(by) {
+		return errWoken
+	}
+	return errDeadline
+}
+
+// cut tells an end without close_notify from one with it.
+func (c *conn) cut(err error) error {
+	if err != nil && c.raw.eof {
 		return errCut
 	}
 	return err
@@ -244,64 +288,33 @@ func (c *conn) reply(r protocol.Reply) protocol.Reply {
 }
 
 // flush writes the log and then the replies, in one write to the socket where they fit into one
-// record.
+// record. What can't be logged is not answered.
 func (c *conn) flush() error {
-	if err := c.srv.flushLog(); err != nil {
-		// What was not logged is not answered.
-		c.out = c.out[:0]
+	out := c.out
+	c.out = c.out[:0]
+	if err := c.srv.logged(c.srv.Audit.Flush()); err != nil {
 		return errLogFailed
 	}
-	if len(c.out) == 0 {
+	return c.write(out)
+}
+
+func (c *conn) write(p []byte) error {
+	if len(p) == 0 {
 		return nil
 	}
-	err := c.write(c.out)
-	c.out = c.out[:0]
-	return err
-}
-
-// write writes under a deadline, a record's worth or a few at a time.
-func (c *conn) write(p []byte) error {
-	for len(p) > 0 {
-		chunk := p[:min(len(p), 4*recordSize)]
-		c.armWrite()
-		n, err := c.tls.Write(chunk)
-		c.sent += int64(n)
-		if err != nil {
-			return errors.Join(errWrite, err)
-		}
-		p = p[len(chunk):]
+	n, err := c.tls.Write(p)
+	c.sent += int64(n)
+	if err != nil {
+		return errors.Join(errWrite, err)
 	}
 	return nil
-}
-
-// armWrite sets the write deadline where the one that is armed has come too near. An evicted client
-// gets a short one, for all that it is still sent.
-func (c *conn) armWrite() {
-	now := time.Now()
-	if c.writeBy.Sub(now) < c.srv.limits.Write {
-		c.writeBy = now.Add(2 * c.srv.limits.Write)
-		_ = c.raw.SetWriteDeadline(c.writeBy)
-	}
-	if c.has(flagEvicted) {
-		if c.lastBy.IsZero() {
-			c.lastBy = now.Add(evictedWrite)
-		}
-		_ = c.raw.SetWriteDeadline(c.lastBy)
-	}
-}
-
-// evict makes the connection leave the seat or the queue: its handler is cancelled, and a write
-// that is stuck ends soon.
-func (c *conn) evict() {
-	c.cancel(errEvicted)
-	c.wake(flagEvicted)
-	_ = c.raw.SetWriteDeadline(time.Now().Add(evictedWrite))
 }
 
 // sayLast writes what is still to be said: replies that wait, and the one that err asks for, if it
 // asks for one.
 func (c *conn) sayLast(err error) {
-	if errors.Is(err, errWrite) {
+	if _, ended := errors.AsType[streamEnd](err); ended || errors.Is(err, errWrite) {
+		_ = c.srv.logged(c.srv.Audit.Flush())
 		return
 	}
 	if last, ok := errors.AsType[*protocol.ReplyError](err); ok {
@@ -316,13 +329,14 @@ func (c *conn) sayLast(err error) {
 // hangUp ends TLS and TCP one after the other, so that the last reply arrives: close_notify, FIN,
 // then what the peer still sends is drained undeciphered.
 func (c *conn) hangUp() {
+	defer c.raw.Close()
+	c.flags.Or(flagHangUp)
 	if c.tls.CloseWrite() != nil {
 		return // there was no TLS, or there is none any more
 	}
-	half, ok := c.raw.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.raw.eof {
-		return
+	halfClose(c.raw.Conn)
+	if !c.raw.eof {
+		_ = c.raw.SetReadDeadline(time.Now().Add(maxDrainTime))
+		_, _ = io.CopyN(io.Discard, c.raw, maxDrain)
 	}
-	_ = c.raw.SetReadDeadline(time.Now().Add(maxDrainTime))
-	_, _ = io.CopyN(io.Discard, c.raw, maxDrain)
 }

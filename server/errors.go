@@ -39,12 +39,12 @@ var (
 	errTooLarge    = refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, "the body is over the limit, see SIZE")
 	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
 	errLoginFailed = refusal(protocol.CodeRejected, protocol.KeywordLoginFailed, "authentication failed")
-	errBodyEarly   = refusal(protocol.CodeLogin, protocol.KeywordLoginRequired, "log in with AUTH first")
 )
 
 // These answer one command and leave the connection open.
 var (
 	errUnknown       = refusal(protocol.CodeSyntax, protocol.KeywordUnknownCommand, "see HELP")
+	errSequence      = refusal(protocol.CodeSequence, protocol.KeywordSequence, "you are logged in already")
 	errLoginRequired = refusal(protocol.CodeLogin, protocol.KeywordLoginRequired, "log in with AUTH first")
 	errEhloName      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is EHLO name")
 	errAuthForm      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is AUTH mechanism initial-response")
@@ -62,8 +62,11 @@ var (
 	errQuit = errors.New("quit") // it was answered 221
 	// errCut: the peer ended the connection without close_notify, so what it sent may have been cut
 	// short.
-	errCut   = errors.New("connection cut")
-	errWrite = errors.New("write failed")
+	errCut     = errors.New("connection cut")
+	errWrite   = errors.New("write failed")
+	errBackend = errors.New("backend failed")
+	// errHandlerExit: a handler has ended the goroutine that it ran in.
+	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
 
 // lineError turns an error of reading a line into what the client is told.
@@ -79,8 +82,11 @@ func lineError(err error) error {
 
 // reason is the word that the log has for the end of a connection.
 func reason(err error) string {
-	if end, ok := errors.AsType[streamEnd](err); ok {
+	switch end := err.(type) {
+	case streamEnd:
 		return reason(end.cause)
+	case said:
+		return string(end.Keyword)
 	}
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {
 		return string(reply.Keyword)
@@ -92,20 +98,18 @@ func reason(err error) string {
 		return "closed"
 	case errors.Is(err, errCut):
 		return "cut"
-	case errors.Is(err, errWrite):
+	case errors.Is(err, errBackend):
+		return "backend"
+	case errors.Is(err, ErrServerClosed):
+		return string(protocol.KeywordShutdown)
+	}
+	for _, broken := range networkErrors {
+		if errors.Is(err, broken.number) {
+			return broken.reason
+		}
+	}
+	if errors.Is(err, errWrite) {
 		return "write"
-	case isReset(err):
-		return "reset"
-	case isVanished(err):
-		return "vanished"
 	}
 	return "error"
-}
-
-// clip cuts what a peer could have made long.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }

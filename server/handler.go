@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/protocol"
 )
@@ -24,7 +25,7 @@ type Request struct {
 //
 // A reply needs no Code: with a Body it is sent as 251, else as 250; a Text of several lines is
 // sent as a multi-line reply. An error that is a *protocol.ReplyError with a 5yz code ([Refuse]
-// makes one) is told to the client; any other is logged to the server's ErrorLog and answered "554
+// makes one) is told to the client (codes 500, 501, 550 and 554); any other is logged to the server's ErrorLog and answered "554
 // failed". A panic is answered so, too.
 //
 // The context is cancelled when the client leaves, is evicted, or the request runs past its time
@@ -98,10 +99,14 @@ func check(r protocol.Reply) (protocol.Reply, error) {
 }
 
 // publicError is what the client is told of a handler's error, and whether that is all there is to
-// know.
+// know. Codes that say something about the connection are not a handler's to give.
 func publicError(err error) (told *protocol.ReplyError, whole bool) {
 	told, ok := errors.AsType[*protocol.ReplyError](err)
-	if ok && told.Code >= 500 && told.Code.Failure() {
+	if !ok || told.Keyword == "" || strings.Contains(told.Text, "\n") {
+		return errFailed, false
+	}
+	switch told.Code {
+	case protocol.CodeSyntax, protocol.CodeArgument, protocol.CodeRefused, protocol.CodeFailed:
 		return told, true
 	}
 	return errFailed, false

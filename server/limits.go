@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -27,14 +28,14 @@ type Limits struct {
 	// Vanish is the time after which a peer that no longer answers at all, not even its kernel, is
 	// taken for dead. Zero is 30 s.
 	Vanish time.Duration
-	// Body is the greatest body of a request in octets. Zero is 1 MiB.
+	// Body is the greatest body of a request in octets. Zero is 1 MiB, and there is always a limit.
 	Body int64
 	// Lobby is the greatest number of connections that have not logged in. Zero is 256.
 	Lobby int
 	// LobbyPerSource is the same for one source: an IPv4 address or the first 64 bits of an IPv6
 	// address. Zero is 16.
 	LobbyPerSource int
-	// FailedLogins is how many wrong passwords in a row one source can try; it wins back one a
+	// FailedLogins is how many wrong passwords one source can try at once; it wins back one a
 	// second. Zero is 600.
 	FailedLogins int
 }
@@ -46,7 +47,7 @@ func (l Limits) withDefaults() Limits {
 	l.Request = cmp.Or(l.Request, 5*time.Minute)
 	l.Write = cmp.Or(max(l.Write, 0), 10*time.Second)
 	l.Vanish = cmp.Or(l.Vanish, 30*time.Second)
-	l.Body = cmp.Or(l.Body, protocol.DefaultMaxBody)
+	l.Body = min(cmp.Or(max(l.Body, 0), protocol.DefaultMaxBody), math.MaxInt)
 	l.Lobby = cmp.Or(l.Lobby, 256)
 	l.LobbyPerSource = cmp.Or(l.LobbyPerSource, 16)
 	l.FailedLogins = cmp.Or(l.FailedLogins, 600)

@@ -18,7 +18,8 @@ var (
 const maxSources = 4096
 
 // source is where connections come from as far as limits are concerned: one IPv4 address, or the
-// /64 that one IPv6 customer has. The zero value stands for whatever has no IP address.
+// /64 that one IPv6 customer has. The zero value, which
+// has no limit of its own, stands for whatever has no IP address.
 type source = netip.Prefix
 
 func sourceOf(addr net.Addr) source {
@@ -58,7 +59,7 @@ func (l *lobby) enter(from source) error {
 	if l.all >= l.limits.Lobby {
 		return errLobbyFull
 	}
-	if l.sources[from] >= l.limits.LobbyPerSource {
+	if from.IsValid() && l.sources[from] >= l.limits.LobbyPerSource {
 		return errSourceFull
 	}
 	l.all++

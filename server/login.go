@@ -30,21 +30,24 @@ var (
 func (c *conn) login() error {
 	c.reply(protocol.Reply{Code: protocol.CodeReady, Text: c.srv.Name + " sallyport/1 ready"})
 	for failed := 0; ; {
-		line, err := c.loginLine()
-		if err != nil {
-			return err
+		done, err := c.lobbyCommand()
+		refused, ok := errors.AsType[*protocol.ReplyError](err)
+		if ok && refused.Code != protocol.CodeClosing {
+			if failed++; failed == maxErrors {
+				c.reply(refused.Reply())
+				return errTooManyErrors
+			}
 		}
-		done, err := c.lobbyCommand(line)
 		if done {
 			return err
 		}
-		refused, ok := errors.AsType[*protocol.ReplyError](err)
-		if !ok {
-			continue
+		if ok {
+			c.reply(refused.Reply())
 		}
-		c.reply(refused.Reply())
-		if failed++; failed == maxErrors {
-			return errTooManyErrors
+		if len(c.out) >= recordSize {
+			if err := c.flush(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -66,7 +69,11 @@ func (c *conn) loginLine() ([]byte, error) {
 
 // lobbyCommand serves one command. It is done when the login has succeeded or the connection must
 // end; otherwise err is what the client is told.
-func (c *conn) lobbyCommand(line []byte) (done bool, err error) {
+func (c *conn) lobbyCommand() (done bool, err error) {
+	line, err := c.loginLine()
+	if err != nil {
+		return true, err
+	}
 	verb, argument, _ := bytes.Cut(line, []byte{' '})
 	switch string(protocol.AppendUpper(nil, verb)) {
 	case protocol.VerbEhlo:
@@ -82,7 +89,7 @@ func (c *conn) lobbyCommand(line []byte) (done bool, err error) {
 	case protocol.VerbAuth:
 		return c.auth(string(argument))
 	case protocol.VerbBody:
-		return true, errBodyEarly
+		return true, errLoginRequired
 	default:
 		return false, errLoginRequired
 	}
@@ -104,7 +111,7 @@ func (c *conn) capabilities() protocol.Reply {
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
 	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING",
-		"ADMISSION "+c.srv.seat.policy.String())
+		"ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
 }
 
@@ -127,7 +134,7 @@ func (c *conn) auth(argument string) (done bool, err error) {
 		return false, errAuthForm
 	}
 	bindings := c.bindings()
-	x := exchange{conn: c, mechanism: strings.ToUpper(name)}
+	x := exchange{conn: c, mechanism: string(protocol.AppendUpper(nil, []byte(name)))}
 	if !slices.Contains(c.mechanisms(bindings), x.mechanism) {
 		return false, errMechanism
 	}
@@ -137,15 +144,16 @@ func (c *conn) auth(argument string) (done bool, err error) {
 	x.scram = scram.NewServer(scram.ServerConfig{
 		Mechanism: x.mechanism, Bindings: bindings, PlusOffered: len(bindings) > 0, Lookup: x.lookup,
 	})
-	if !given {
-		return true, x.withoutInitial()
-	}
-	if initial == "=" {
-		return true, x.run(nil)
-	}
-	message, err := strict.DecodeString(initial)
-	if err != nil {
-		return false, x.fail("malformed", errBase64)
+	var message []byte
+	switch {
+	case !given:
+		if message, err = x.ask(nil); err != nil {
+			return true, err
+		}
+	case initial != "=":
+		if message, err = strict.DecodeString(initial); err != nil {
+			return false, x.fail("malformed", errBase64)
+		}
 	}
 	return true, x.run(message)
 }
@@ -162,15 +170,6 @@ type exchange struct {
 func (x *exchange) lookup(name string) (scram.Verifier, bool) {
 	x.verifier, x.known = x.srv.Users.Lookup(name)
 	return x.verifier, x.known
-}
-
-// withoutInitial asks for the first message with an empty challenge.
-func (x *exchange) withoutInitial() error {
-	message, err := x.ask(nil)
-	if err != nil {
-		return err
-	}
-	return x.run(message)
 }
 
 // run is the exchange from the first message on. It returns nil when the client has proved itself

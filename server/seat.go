@@ -10,14 +10,7 @@ import (
 
 // Admission says what becomes of a client that has proved itself while the seat is taken: [Queue],
 // [Reject] or [Takeover].
-type Admission interface {
-	// String is the word for it on the wire and in the log.
-	String() string
-	// admit decides under the seat's lock. It puts c into the queue or returns what c is told.
-	admit(s *seat, c *conn) error
-	// patience is how long c may wait.
-	patience() time.Duration
-}
+type Admission interface{ policy() policy }
 
 // Queue lets clients wait, first come first served.
 type Queue struct {
@@ -29,49 +22,27 @@ type Queue struct {
 type Reject struct{}
 
 // Takeover gives the seat to the newcomer. The one that had it is told "421 evicted", after its
-// running handler was cancelled and has returned.
-type Takeover struct {
-	// Wait is how long the newcomer waits for that handler. Zero is 60 s.
-	Wait time.Duration
+// running handler was cancelled and has returned; Wait is how long the newcomer waits for that, zero
+// being 60 s.
+type Takeover struct{ Wait time.Duration }
+
+// policy is what an Admission comes to.
+type policy struct {
+	name  string // on the wire and in the log
+	depth int
+	wait  time.Duration
+	evict bool
 }
 
-const (
-	defaultDepth = 16
-	defaultWait  = time.Minute
-)
-
-func (Queue) String() string    { return "queue" }
-func (Reject) String() string   { return "reject" }
-func (Takeover) String() string { return "takeover" }
-
-func (q Queue) patience() time.Duration    { return cmp.Or(q.Wait, defaultWait) }
-func (Reject) patience() time.Duration     { return 0 }
-func (t Takeover) patience() time.Duration { return cmp.Or(t.Wait, defaultWait) }
-
-func (q Queue) admit(s *seat, c *conn) error {
-	if len(s.queue) >= cmp.Or(q.Depth, defaultDepth) {
-		return errBusy
-	}
-	s.queue = append(s.queue, c)
-	return nil
+func (q Queue) policy() policy {
+	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.Wait, time.Minute), false}
 }
-
-func (Reject) admit(*seat, *conn) error { return errBusy }
-
-func (Takeover) admit(s *seat, c *conn) error {
-	for _, earlier := range s.queue {
-		earlier.evict()
-	}
-	s.queue = append(s.queue[:0], c)
-	if s.holder != nil {
-		s.holder.evict()
-	}
-	return nil
-}
+func (Reject) policy() policy     { return policy{name: "reject"} }
+func (t Takeover) policy() policy { return policy{"takeover", 1, cmp.Or(t.Wait, time.Minute), true} }
 
 // seat is the right to be served. One connection has it.
 type seat struct {
-	policy Admission
+	policy policy
 
 	mu     sync.Mutex
 	holder *conn
@@ -92,10 +63,15 @@ func (s *seat) ask(c *conn) (position int, err error) {
 	case s.holder == nil:
 		s.grant(c)
 		return 0, nil
+	case s.policy.evict:
+		for _, earlier := range append(s.queue, s.holder) {
+			earlier.evict()
+		}
+		s.queue = s.queue[:0]
+	case len(s.queue) >= s.policy.depth:
+		return 0, errBusy
 	}
-	if err := s.policy.admit(s, c); err != nil {
-		return 0, err
-	}
+	s.queue = append(s.queue, c)
 	s.tellAll()
 	return len(s.queue), nil
 }
@@ -109,14 +85,11 @@ func (s *seat) grant(c *conn) {
 func (s *seat) leave(c *conn) (granted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.holder == c {
-		return true
-	}
 	if i := slices.Index(s.queue, c); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
 		s.tellAll()
 	}
-	return false
+	return s.holder == c
 }
 
 // release passes the seat on to whoever waits longest.
@@ -138,11 +111,11 @@ func (s *seat) release(c *conn) {
 
 // tellAll wakes those whom a change of the queue concerns.
 func (s *seat) tellAll() {
-	if s.holder != nil {
-		s.holder.wake(flagNotice)
-	}
 	for _, c := range s.queue {
 		c.wake(flagNotice)
+	}
+	if s.holder != nil {
+		s.holder.wake(flagNotice)
 	}
 }
 
@@ -165,14 +138,7 @@ func (s *seat) position(c *conn) string {
 	return "position " + strconv.Itoa(i+1) + " holder " + s.holder.user
 }
 
-// waiting returns how many wait.
-func (s *seat) waiting() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.queue)
-}
-
-// current returns the holder, if there is one, and figures for STAT.
+// current returns the holder, nil for none, since when, and how many wait and have been served.
 func (s *seat) current() (holder *conn, since time.Time, waiting, served int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -9,10 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/audit"
 )
@@ -29,43 +32,35 @@ type Users interface {
 }
 
 // Server serves one authenticated session at a time. Set the fields before the first Serve and
-// leave them alone afterwards. TLSConfig and Users are needed; all else works, and is safe, as
-// zero.
+// leave them alone afterwards. TLSConfig and Users are needed; all else works, and is safe, as zero.
 type Server struct {
 	// TLSConfig holds the certificate. Serve takes a copy and sets in it what the protocol demands:
 	// the ALPN id, TLS 1.3 as the minimum where MinVersion is zero, and extended master secret with
 	// TLS 1.2 (RFC 7627).
 	TLSConfig *tls.Config
-	// Users are those who may log in.
-	Users Users
-	// Handler serves requests that the protocol doesn't define. Nil is Stock.
-	Handler Handler
+	Users     Users   // those who may log in
+	Handler   Handler // serves what the protocol doesn't define; nil: Stock
 	// Admission says what becomes of a client while the seat is taken. Nil is Queue{}.
 	Admission Admission
-	// Limits bound every stage; see there for what zero means.
-	Limits Limits
+	Limits    Limits // of every stage; see there for what zero means
 	// Audit is the interaction log. Nil keeps none.
 	Audit *audit.Log
 	// ServeUnlogged goes on serving where the log can't be written, and says so to ErrorLog. False
 	// is to answer "421 log-failed" and serve nobody.
 	ServeUnlogged bool
-	// LogPayload adds arguments and bodies to the log.
-	LogPayload bool
-	// LogNames logs the name of an unknown user as it was sent. False logs a short hash of it,
-	// keyed with NameKey: what is typed there is often a password.
+	LogPayload    bool // adds arguments, bodies and streams to the log
+	// LogNames logs the name of an unknown user as it was sent. False logs a short hash of it, keyed
+	// with NameKey: what is typed there is often a password.
 	LogNames bool
-	// NameKey is the key of that hash. Nil is a random one for each process.
-	NameKey []byte
+	NameKey  []byte // nil: a random one for each process
 	// RequireBinding offers SCRAM-SHA-256-PLUS alone.
 	RequireBinding bool
 	// Backend opens what OPEN joins a client to. Nil: there is no OPEN.
 	Backend func(ctx context.Context) (net.Conn, error)
 	// OnSay is handed each line of a client's SAY. Nil refuses SAY.
-	OnSay func(user, text string)
-	// Name is how the server names itself in its greeting. Empty is "sallyport".
-	Name string
-	// ErrorLog is told what the operator should see at once. Nil discards it.
-	ErrorLog *slog.Logger
+	OnSay    func(user, text string)
+	Name     string       // in the greeting; empty: "sallyport"
+	ErrorLog *slog.Logger // is told what the operator should see at once; nil discards it
 
 	once    sync.Once
 	setup   error
@@ -74,6 +69,7 @@ type Server struct {
 	nextID  atomic.Uint64
 	limits  Limits
 	verbs   map[string]string // interned
+	help    string
 	tls     atomic.Pointer[tlsState]
 	lobby   lobby
 	seat    seat
@@ -84,19 +80,24 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	closing   bool
-	stopped   sync.Once
+	served    bool          // server.start was logged
 	gone      chan struct{} // closed when closing and no connection is left
 }
 
 // init checks the fields and fills in what zero means, once.
 func (s *Server) init() error {
 	s.once.Do(func() {
+		s.started, s.boot = time.Now(), rand.Text()[:6]
+		s.ctx, s.cancel = context.WithCancelCause(context.Background())
+		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
+		s.gone = make(chan struct{})
 		s.limits = s.Limits.withDefaults()
 		s.lobby = lobby{limits: s.limits, sources: map[source]int{}, failed: map[source]bucket{}}
-		s.seat.policy = s.Admission
-		if s.seat.policy == nil {
-			s.seat.policy = Queue{}
+		s.Name = cmp.Or(s.Name, "sallyport")
+		if s.Admission == nil {
+			s.Admission = Queue{}
 		}
+		s.seat.policy = s.Admission.policy()
 		if s.Audit == nil {
 			s.Audit = audit.New(io.Discard, audit.Options{})
 		}
@@ -106,22 +107,23 @@ func (s *Server) init() error {
 		if s.NameKey == nil {
 			s.NameKey = []byte(rand.Text())
 		}
-		if s.Name == "" {
-			s.Name = "sallyport"
-		}
-		s.started, s.boot = time.Now(), rand.Text()[:6]
-		s.ctx, s.cancel = context.WithCancelCause(context.Background())
-		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
-		s.gone = make(chan struct{})
-		if s.Users == nil {
-			s.setup = errors.New("server: no Users")
-			return
-		}
-		if s.verbs, s.setup = s.verbTable(); s.setup == nil && s.tls.Load() == nil {
-			s.setup = s.SetTLSConfig(s.TLSConfig)
-		}
+		s.setup = s.check()
 	})
 	return s.setup
+}
+
+func (s *Server) check() error {
+	greeting := protocol.Reply{Code: protocol.CodeReady, Text: s.Name}
+	if _, err := greeting.Append(nil); err != nil || strings.ContainsAny(s.Name, " \n") {
+		return errors.New("server: Name is no word")
+	}
+	if s.Users == nil {
+		return errors.New("server: no Users")
+	}
+	if err := s.tabulate(); err != nil || s.tls.Load() != nil {
+		return err
+	}
+	return s.SetTLSConfig(s.TLSConfig)
 }
 
 // Serve accepts connections from l until Shutdown or Close, and closes l. The error is never nil:
@@ -131,12 +133,20 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.init(); err != nil {
 		return err
 	}
-	if !s.track(l) {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	defer s.untrack(l)
-	s.Audit.Info("server.start", "").Str("listen", l.Addr().String()).Str("admission", s.seat.policy.String()).Send()
-	if err := s.flushLog(); err != nil {
+	s.listeners[l], s.served = struct{}{}, true
+	s.Audit.Info("server.start", "").Str("listen", l.Addr().String()).Str("admission", s.seat.policy.name).Send()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, l)
+	}()
+	if err := s.logged(s.Audit.Flush()); err != nil {
 		return err
 	}
 	return s.accept(l)
@@ -145,18 +155,20 @@ func (s *Server) Serve(l net.Listener) error {
 // accept hands each connection to a goroutine of its own. A failure that may pass, as too many open
 // files, is tried again after a while, as net/http does.
 func (s *Server) accept(l net.Listener) error {
-	var delay time.Duration
-	for {
+	for delay := time.Duration(0); ; {
 		raw, err := l.Accept()
 		if err == nil {
 			delay = 0
 			s.welcome(raw)
 			continue
 		}
-		if s.isClosing() {
+		s.mu.Lock()
+		closing := s.closing
+		s.mu.Unlock()
+		if closing {
 			return ErrServerClosed
 		}
-		if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Timeout() && !temporary(err) {
+		if !temporary(err) {
 			return err
 		}
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
@@ -173,20 +185,20 @@ func (s *Server) welcome(raw net.Conn) {
 	from := sourceOf(raw.RemoteAddr())
 	if err := s.lobby.enter(from); err != nil {
 		s.Audit.Warn("conn.refuse", s.newID()).Str("remote", raw.RemoteAddr().String()).Str("reason", err.Error()).Send()
-		_ = s.flushLog()
+		_ = s.logged(s.Audit.Flush())
 		_ = raw.Close()
 		return
 	}
 	c := newConn(s, raw, from)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closing {
-		s.mu.Unlock()
 		s.lobby.leave(from)
 		_ = raw.Close()
 		return
 	}
 	s.conns[c] = struct{}{}
-	s.mu.Unlock()
+	s.Audit.Info("conn.accept", c.id).Str("remote", raw.RemoteAddr().String()).Send()
 	go c.run()
 }
 
@@ -204,39 +216,37 @@ func (s *Server) forget(c *conn) {
 // lobby and in the queue "421 shutdown", lets the running request end, and returns when the last
 // connection has gone. When ctx ends first it returns its error, and Close ends the rest.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.close(func(c *conn) { c.wake(flagShutdown) }) {
-		return nil
+	s.close(func(c *conn) { c.wake(flagShutdown) })
+	select {
+	case <-s.gone: // also where ctx has ended
+		return s.stop()
+	default:
 	}
 	select {
 	case <-s.gone:
-		return s.logStop()
+		return s.stop()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Close ends the server at once: handlers are cancelled and connections closed. It does not wait
-// for handlers to return.
+// Close ends the server at once: handlers are cancelled and connections closed. It waits up to a
+// second for handlers to return, so that what they did is on record.
 func (s *Server) Close() error {
-	if !s.close(func(*conn) {}) {
-		return nil
-	}
+	s.close(func(c *conn) { _ = c.raw.Close() })
 	s.cancel(ErrServerClosed)
-	s.mu.Lock()
-	for c := range s.conns {
-		_ = c.raw.Close()
+	select {
+	case <-s.gone:
+	case <-time.After(time.Second):
 	}
-	s.mu.Unlock()
-	return s.logStop()
+	return s.stop()
 }
 
-// close stops listening and calls tell for each connection. It returns false where Serve was never
-// called.
-func (s *Server) close(tell func(*conn)) bool {
+// close stops listening and calls tell for each connection.
+func (s *Server) close(tell func(*conn)) {
+	_ = s.init() // there may have been no Serve
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := !s.closing
-	s.closing = true
 	for l := range s.listeners {
 		_ = l.Close()
 	}
@@ -244,49 +254,32 @@ func (s *Server) close(tell func(*conn)) bool {
 	for c := range s.conns {
 		tell(c)
 	}
-	if first && len(s.conns) == 0 && s.gone != nil {
+	if !s.closing && len(s.conns) == 0 {
 		close(s.gone)
 	}
-	return s.gone != nil
+	s.closing = true
 }
 
-func (s *Server) logStop() (err error) {
-	s.stopped.Do(func() {
-		s.cancel(ErrServerClosed)
-		s.Audit.Info("server.stop", "").Float64("uptime", time.Since(s.started).Seconds()).Send()
-		err = s.flushLog()
-	})
-	return err
-}
-
-func (s *Server) isClosing() bool {
+// stop logs the end, once.
+func (s *Server) stop() error {
+	s.cancel(ErrServerClosed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closing
-}
-
-func (s *Server) track(l net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closing {
-		s.listeners[l] = struct{}{}
+	if !s.served {
+		return nil
 	}
-	return !s.closing
-}
-
-func (s *Server) untrack(l net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.listeners, l)
+	s.served = false
+	s.Audit.Info("server.stop", "").Float64("uptime", time.Since(s.started).Seconds()).Send()
+	return s.logged(s.Audit.Flush())
 }
 
 func (s *Server) newID() string {
 	return s.boot + "-" + strconv.FormatUint(s.nextID.Add(1), 10)
 }
 
-// flushLog writes what was logged. Its error says that nothing may be answered.
-func (s *Server) flushLog() error {
-	err := s.Audit.Flush()
+// logged takes the outcome of writing the log. An error that it returns says that nothing may be
+// answered.
+func (s *Server) logged(err error) error {
 	if err == nil {
 		return nil
 	}

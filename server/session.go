@@ -23,19 +23,23 @@ type session struct {
 	n       int       // requests
 	told    int       // how many wait, as the client knows it
 	request Request
-	body    []byte // reused
+	handed  Request // the copy that handlers get: the log needs the original
+	body    []byte  // reused
+	why     error   // why the session ends
 
 	ctx    context.Context // of the running request
 	cancel context.CancelCauseFunc
-	watch  *time.Timer // starts watch for a request that takes its time
+	began  time.Time   // when the running request began
+	watch  *time.Timer // starts supervise for a request that takes its time
 	done   chan struct{}
+	gone   error // how the client has left meanwhile
 }
 
 func newSession(c *conn) *session {
 	now := time.Now()
 	s := &session{
 		conn: c, opened: now, active: now, endBy: after(now, c.srv.limits.Session),
-		request: Request{User: c.user, Conn: c.id}, done: make(chan struct{}),
+		request: Request{User: c.user, Conn: c.id}, done: make(chan struct{}), why: errHandlerExit,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.watch = time.AfterFunc(time.Hour, s.supervise)
@@ -44,24 +48,29 @@ func newSession(c *conn) *session {
 	return s
 }
 
-// run serves the session and passes the seat on. The seat is free before the connection is drained
-// and closed.
+// run serves the session and passes the seat on.
 func (s *session) run() {
-	defer s.srv.seat.release(s.conn)
-	s.srv.Audit.Info("session.open", s.id).Str("user", s.user).
-		Float64("waited", s.opened.Sub(s.asked).Seconds()).Send()
+	defer s.hangUp()
+	defer s.end()
+	s.srv.Audit.Info("session.open", s.id).Str("user", s.user).Float64("waited", s.opened.Sub(s.asked).Seconds()).Send()
 	s.reply(protocol.Reply{Code: protocol.CodeSeated, Text: "welcome"})
-	err := s.serve()
-	s.sayLast(err)
-	s.conn.cancel(err)
-	s.srv.Audit.Info("session.close", s.id).Str("reason", reason(err)).Int("requests", s.n).
+	s.why = s.serve()
+}
+
+// end says the last words, logs them, and frees the seat: before the connection is drained, and also
+// where a handler has ended the goroutine.
+func (s *session) end() {
+	s.sayLast(s.why)
+	// What others did to the connection explains whatever failed because of it.
+	if cause := context.Cause(s.conn.ctx); cause != nil {
+		s.why = cause
+	}
+	s.conn.cancel(s.why)
+	s.srv.Audit.Info("session.close", s.id).Str("reason", reason(s.why)).Int("requests", s.n).
 		Int64("bytes_in", s.in).Int64("bytes_out", s.sent).
 		Float64("duration", time.Since(s.opened).Seconds()).Send()
-	if err := s.srv.Audit.SessionEnd(); err != nil {
-		_ = s.srv.flushLog()
-	}
+	_ = s.srv.logged(s.srv.Audit.SessionEnd())
 	s.srv.seat.release(s.conn)
-	s.hangUp()
 }
 
 // serve answers requests until the session ends, and says why it does.
@@ -72,13 +81,13 @@ func (s *session) serve() error {
 			return err
 		}
 		line, err := s.line(s.deadline())
-		switch {
-		case err == nil:
-			if err := s.serveLine(line); err != nil {
-				return err
-			}
-		case !errors.Is(err, errWoken):
-			return s.inputError(err)
+		if err == nil {
+			err = s.serveLine(line)
+		} else if err = s.inputError(err); errors.Is(err, errWoken) {
+			err = nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -92,21 +101,28 @@ func (s *session) inputError(err error) error {
 	switch {
 	case !errors.Is(err, errDeadline):
 		return lineError(err)
-	case !s.endBy.IsZero() && !time.Now().Before(s.endBy):
+	case s.isOver():
 		return errSessionLimit
 	}
 	return errIdle
 }
 
-// attend does what the connection was woken for.
+func (s *session) isOver() bool { return !s.endBy.IsZero() && !time.Now().Before(s.endBy) }
+
+// attend does what the connection was woken for, and looks whether the session must end.
 func (s *session) attend() error {
-	switch flags := s.flags.Load(); {
-	case flags == 0:
-		return nil
+	flags := s.flags.Load()
+	switch {
 	case flags&flagEvicted != 0:
 		return errEvicted
 	case flags&flagShutdown != 0:
 		return errShutdown
+	case s.gone != nil:
+		return s.gone
+	case s.isOver():
+		return errSessionLimit
+	case flags == 0:
+		return nil
 	}
 	s.flags.And(^(flagNotice | flagMessage))
 	s.tellWaiting()
@@ -116,7 +132,7 @@ func (s *session) attend() error {
 
 // tellWaiting sends "121 waiting N" where N is news.
 func (s *session) tellWaiting() {
-	if n := s.srv.seat.waiting(); s.native && n != s.told {
+	if _, _, n, _ := s.srv.seat.current(); s.native && n != s.told {
 		s.told = n
 		s.reply(protocol.Reply{Code: protocol.CodeWaiting, Text: "waiting " + strconv.Itoa(n)})
 	}
@@ -136,18 +152,17 @@ func (s *session) tellMessages() {
 // serveLine answers one command. An error ends the session.
 func (s *session) serveLine(line []byte) error {
 	began := time.Now()
-	s.n++
 	command, err := protocol.ParseCommand(line)
-	if err != nil {
-		s.request.Verb, s.request.Argument, s.request.Body = "", "", nil
-		return s.refuseWhole(errBodyForm, began)
-	}
 	r := &s.request
+	r.Verb, r.Argument, r.Body = "", "", nil
+	if err != nil {
+		return s.answerLast(errBodyForm, began)
+	}
 	verb, known := s.intern(command.Verb)
-	r.Verb, r.Argument, r.Body = verb, string(command.Argument), nil
+	r.Verb, r.Argument = verb, string(command.Argument)
 	if command.HasBody {
-		if limit := s.srv.limits.Body; limit >= 0 && command.Body > limit {
-			return s.refuseWhole(errTooLarge, began)
+		if command.Body > s.srv.limits.Body {
+			return s.answerLast(errTooLarge, began)
 		}
 		if err := s.readBody(int(command.Body)); err != nil {
 			return err
@@ -165,26 +180,18 @@ func (s *session) serveLine(line []byte) error {
 func (s *session) intern(verb []byte) (name string, known bool) {
 	var upper [protocol.MaxVerb + 1]byte
 	name, known = s.srv.verbs[string(protocol.AppendUpper(upper[:0], verb))]
-	if _, lists := s.srv.Handler.(verbLister); !known && !lists && len(verb) <= protocol.MaxVerb {
-		name = string(protocol.AppendUpper(nil, verb))
-		known = protocol.ValidVerb(name)
+	if _, lists := s.srv.Handler.(verbLister); known || lists {
+		return name, known
 	}
-	return name, known
-}
-
-// refuseWhole records a command after which the connection must end; its reply is the session's
-// last.
-func (s *session) refuseWhole(err *protocol.ReplyError, began time.Time) error {
-	reply := err.Reply()
-	size, _ := reply.Append(nil)
-	s.record(reply.Code, err.Keyword, len(size), began)
-	return err
+	if name = string(protocol.AppendUpper(nil, verb)); protocol.ValidVerb(name) {
+		return name, true
+	}
+	return "", false
 }
 
 // readBody takes the octets of a body. They count as idleness until they are all there.
 func (s *session) readBody(size int) error {
-	s.body = s.body[:0]
-	if s.body == nil {
+	if s.body = s.body[:0]; s.body == nil {
 		s.body = []byte{}
 	}
 	for len(s.body) < size {
@@ -207,29 +214,33 @@ func (s *session) readBody(size int) error {
 
 // dispatch has a request served and answers it.
 func (s *session) dispatch(known bool, began time.Time) error {
-	r := &s.request
-	switch {
-	case !known:
+	done := protocol.Reply{Code: protocol.CodeDone}
+	switch verb := s.request.Verb; {
+	case !known, verb == protocol.VerbBody:
 		return s.answerError(errUnknown, began)
-	case r.Verb == protocol.VerbNoop:
-		return s.answer(protocol.Reply{Code: protocol.CodeDone, Text: "ok"}, began)
-	case r.Verb == protocol.VerbWhoami:
-		return s.answer(protocol.Reply{Code: protocol.CodeDone, Text: s.user}, began)
-	case r.Verb == protocol.VerbHelp:
-		return s.answer(s.srv.help(), began)
-	case r.Verb == protocol.VerbQuit:
+	case verb == protocol.VerbNoop:
+		done.Text = "ok"
+	case verb == protocol.VerbWhoami:
+		done.Text = s.user
+	case verb == protocol.VerbHelp:
+		done.Text = s.srv.help
+	case verb == protocol.VerbAuth, verb == protocol.VerbEhlo:
+		return s.answer(errSequence.Reply(), began)
+	case verb == protocol.VerbQuit:
 		return errors.Join(s.answer(bye, began), errQuit)
-	case r.Verb == protocol.VerbOpen && s.srv.Backend != nil:
+	case verb == protocol.VerbOpen && s.srv.Backend != nil:
 		return s.open(began)
+	default:
+		reply, err := s.call(s.srv.Handler, began)
+		if err == nil {
+			reply, err = check(reply)
+		}
+		if err != nil {
+			return s.answerError(err, began)
+		}
+		return s.answer(reply, began)
 	}
-	reply, err := s.call(s.srv.Handler)
-	if err == nil {
-		reply, err = check(reply)
-	}
-	if err != nil {
-		return s.answerError(err, began)
-	}
-	return s.answer(reply, began)
+	return s.answer(done, began)
 }
 
 // answerError answers a request that failed.
@@ -241,15 +252,34 @@ func (s *session) answerError(err error, began time.Time) error {
 	return s.answer(told.Reply(), began)
 }
 
+// said is an error that the client has been told of already.
+type said struct{ *protocol.ReplyError }
+
+// answerLast answers a command after which the connection must end.
+func (s *session) answerLast(told *protocol.ReplyError, began time.Time) error {
+	if err := s.answer(told.Reply(), began); err != nil {
+		return err
+	}
+	return said{told}
+}
+
 // answer records a request and appends its reply to what is to be written.
 func (s *session) answer(r protocol.Reply, began time.Time) error {
 	before := len(s.out)
 	r = s.reply(r)
-	keyword := protocol.Keyword("")
+	keyword := ""
 	if failure, ok := errors.AsType[*protocol.ReplyError](r.Err()); ok {
-		keyword = failure.Keyword
+		keyword = string(failure.Keyword)
 	}
-	s.record(r.Code, keyword, len(s.out)-before+len(r.Body), began)
+	s.n++
+	e := s.srv.Audit.Info("request", s.id).Int("n", s.n).Str("verb", s.request.Verb).
+		Int("argument_bytes", len(s.request.Argument)).Int("body_bytes", len(s.request.Body)).
+		Int("code", int(r.Code)).Str("keyword", keyword).Int("reply_bytes", len(s.out)-before+len(r.Body)).
+		Float64("duration", time.Since(began).Seconds())
+	if s.srv.LogPayload {
+		e.Str("argument", s.request.Argument).Str("body", base64.StdEncoding.EncodeToString(s.request.Body))
+	}
+	e.Send()
 	return s.appendBody(r.Body)
 }
 
@@ -267,25 +297,14 @@ func (s *session) appendBody(body []byte) error {
 	return s.write(body[fits:])
 }
 
-func (s *session) record(code protocol.Code, keyword protocol.Keyword, size int, began time.Time) {
-	r := &s.request
-	e := s.srv.Audit.Info("request", s.id).Int("n", s.n).Str("verb", r.Verb).
-		Int("argument_bytes", len(r.Argument)).Int("body_bytes", len(r.Body)).
-		Int("code", int(code)).Str("keyword", string(keyword)).Int("reply_bytes", size).
-		Float64("duration", time.Since(began).Seconds())
-	if s.srv.LogPayload {
-		e.Str("argument", r.Argument).Str("body", base64.StdEncoding.EncodeToString(r.Body))
-	}
-	e.Send()
-}
-
 // call runs a handler. It returns when the handler has, whatever happens meanwhile.
-func (s *session) call(h Handler) (reply protocol.Reply, err error) {
+func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err error) {
 	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
 		// The last request was cancelled, and not the session.
 		s.ctx, s.cancel = context.WithCancelCause(s.conn.ctx)
 	}
-	s.watch.Reset(s.watchDelay())
+	s.handed = s.request
+	s.watchOver(began)
 	defer func() {
 		if p := recover(); p != nil {
 			s.panicked(p)
@@ -296,11 +315,11 @@ func (s *session) call(h Handler) (reply protocol.Reply, err error) {
 			err = errOverdue
 		}
 	}()
-	return h.ServeRequest(s.ctx, &s.request)
+	return h.ServeRequest(s.ctx, &s.handed)
 }
 
 func (s *session) panicked(p any) {
-	s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n).Send()
+	s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
 	s.srv.ErrorLog.Error("a handler panicked", "conn", s.id, "user", s.user, "verb", s.request.Verb,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }

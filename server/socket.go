@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -22,22 +23,22 @@ func setSocket(c net.Conn, limit time.Duration) {
 
 // temporary reports whether accepting may work again later.
 func temporary(err error) bool {
-	return isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ECONNABORTED)
+	number, ok := errors.AsType[syscall.Errno](err)
+	return ok && slices.Contains([]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ECONNABORTED}, number)
 }
 
-func isReset(err error) bool {
-	return isAny(err, syscall.ECONNRESET, syscall.EPIPE)
-}
-
-func isVanished(err error) bool {
-	return isAny(err, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH)
-}
-
-func isAny(err error, numbers ...syscall.Errno) bool {
-	for _, number := range numbers {
-		if errors.Is(err, number) {
-			return true
-		}
+// halfClose ends one direction of a connection that can do that.
+func halfClose(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
-	return false
+}
+
+// networkErrors are the ways in which a connection breaks, and the log's words for them.
+var networkErrors = []struct {
+	number syscall.Errno
+	reason string
+}{
+	{syscall.ECONNRESET, "reset"}, {syscall.EPIPE, "reset"},
+	{syscall.ETIMEDOUT, "vanished"}, {syscall.EHOSTUNREACH, "vanished"}, {syscall.ENETUNREACH, "vanished"},
 }

@@ -101,50 +101,37 @@ func (s *Server) Evict() bool {
 func (c *conn) post(text string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.native || len(c.messages) >= maxMessages {
+	if !c.native || c.deaf || len(c.messages) >= maxMessages {
 		return false
 	}
 	c.messages = append(c.messages, text)
 	return true
 }
 
-// verbTable interns every verb that is known, so that a request costs no allocation for its verb,
-// and checks that no handler hides a built-in one.
-func (s *Server) verbTable() (map[string]string, error) {
+// tabulate interns every verb that is known, so that a request costs no allocation for its verb,
+// and makes the text of HELP. No handler may hide a verb of the protocol.
+func (s *Server) tabulate() error {
 	if s.Handler == nil {
 		s.Handler = s.Stock()
 	}
-	table := map[string]string{}
-	for _, verb := range s.builtin() {
-		table[verb] = verb
-	}
-	known, ok := s.Handler.(verbLister)
-	if !ok {
-		return table, nil
-	}
-	for _, verb := range known.Verbs() {
-		if _, taken := table[verb]; taken {
-			return nil, fmt.Errorf("server: the verb %s is built in", verb)
-		}
-		table[verb] = verb
-	}
-	return table, nil
-}
-
-func (s *Server) builtin() []string {
-	all := []string{protocol.VerbHelp, protocol.VerbNoop, protocol.VerbQuit, protocol.VerbWhoami}
+	shown := []string{protocol.VerbHelp, protocol.VerbNoop, protocol.VerbQuit, protocol.VerbWhoami}
 	if s.Backend != nil {
-		all = append(all, protocol.VerbOpen)
+		shown = append(shown, protocol.VerbOpen)
 	}
-	return all
-}
-
-// help lists the verbs, a line each.
-func (s *Server) help() protocol.Reply {
-	all := s.builtin()
+	s.verbs = map[string]string{protocol.VerbAuth: protocol.VerbAuth, protocol.VerbEhlo: protocol.VerbEhlo, protocol.VerbBody: protocol.VerbBody}
+	for _, verb := range shown {
+		s.verbs[verb] = verb
+	}
 	if known, ok := s.Handler.(verbLister); ok {
-		all = append(all, known.Verbs()...)
+		for _, verb := range known.Verbs() {
+			if _, taken := s.verbs[verb]; taken {
+				return fmt.Errorf("server: the verb %s is built in", verb)
+			}
+			s.verbs[verb] = verb
+			shown = append(shown, verb)
+		}
 	}
-	slices.Sort(all)
-	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(all, "\n")}
+	slices.Sort(shown)
+	s.help = strings.Join(shown, "\n")
+	return nil
 }

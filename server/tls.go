@@ -16,7 +16,10 @@ import (
 // extensionMasterSecret is extended_master_secret (RFC 7627).
 const extensionMasterSecret = 23
 
-var errNoMasterSecret = errors.New("TLS 1.2 without extended master secret")
+var (
+	errNoCertificate  = errors.New("server: TLSConfig has no certificate")
+	errNoMasterSecret = errors.New("TLS 1.2 without extended master secret")
+)
 
 // tlsState is a configuration and what follows from its certificate. A new certificate makes a new
 // state with ticket keys of its own, so a resumed connection never stands for another certificate
@@ -30,13 +33,13 @@ type tlsState struct {
 // on use it. Sessions go on under the old one, and tickets of the old one resume nothing.
 func (s *Server) SetTLSConfig(config *tls.Config) error {
 	if config == nil || len(config.Certificates) == 0 && config.GetCertificate == nil {
-		return errors.New("server: TLSConfig has no certificate")
+		return errNoCertificate
 	}
 	config = config.Clone()
 	config.NextProtos = []string{protocol.ALPN}
 	config.GetConfigForClient = refuseWeak
 	config.MinVersion = max(cmp.Or(config.MinVersion, tls.VersionTLS13), tls.VersionTLS12)
-	config.MaxVersion = 0 // refuseWeak counts on 1.3 wherever the client has it
+	config.MaxVersion = 0                     // refuseWeak counts on 1.3 wherever the client has it
 	config.DynamicRecordSizingDisabled = true // a batch of replies is one record, and one write
 	state := &tlsState{config: config}
 	// With several certificates nobody here knows which one a client saw.
@@ -62,20 +65,32 @@ func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 }
 
 func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
-	if certificate.Leaf != nil || len(certificate.Certificate) == 0 {
+	if certificate.Leaf != nil {
 		return certificate.Leaf, nil
+	}
+	if len(certificate.Certificate) == 0 {
+		return nil, errNoCertificate
 	}
 	return x509.ParseCertificate(certificate.Certificate[0])
 }
 
-// handshake is the TLS handshake, under the login deadline.
+// handshake is the TLS handshake, under the login deadline. An error that is a reply says why the
+// server ended it.
 func (c *conn) handshake() error {
-	_ = c.srv.flushLog() // a failure is told once there is TLS to tell it through
+	_ = c.srv.logged(c.srv.Audit.Flush()) // a failure is told once there is TLS to tell it through
 	c.arm(c.loginBy)
-	_ = c.tls.SetWriteDeadline(c.loginBy)
+	if c.has(flagShutdown) {
+		return errShutdown
+	}
 	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", clip(err.Error(), 200)).Send()
+		switch {
+		case c.has(flagShutdown):
+			return errShutdown
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return errLoginTimeout
+		}
 		return err
 	}
 	state := c.tls.ConnectionState()
@@ -89,14 +104,12 @@ func (c *conn) handshake() error {
 	return nil
 }
 
-func (c *conn) handshakeReason(err error) string {
-	switch {
-	case c.has(flagShutdown):
-		return string(protocol.KeywordShutdown)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return string(protocol.KeywordLoginTimeout)
+// clip cuts what a peer could have made long.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return "tls"
+	return s[:n] + "…"
 }
 
 // bindings are the channel bindings that this connection can do.

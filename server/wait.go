@@ -12,14 +12,14 @@ import (
 // takeSeat asks for the seat and returns nil when the connection has it, with queue.leave logged
 // and nothing written yet. The error says why not.
 func (c *conn) takeSeat() error {
+	if err := c.checkEarly(); err != nil {
+		return err // before anybody is evicted for it
+	}
 	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
 	c.asked = time.Now()
 	position, err := c.srv.seat.ask(c)
 	if err == nil && position > 0 {
 		err = c.queue(position)
-	}
-	if err == nil {
-		err = c.checkEarly()
 	}
 	if err != nil {
 		c.cancel(err)
@@ -35,19 +35,21 @@ func (c *conn) queue(position int) error {
 	if granted := c.srv.seat.leave(c); granted && errors.Is(err, errWaitTimeout) {
 		err = nil // it was granted at the very moment
 	}
+	if err == nil {
+		err = c.checkEarly()
+	}
 	c.flags.And(^(flagGranted | flagNotice))
 	why := "granted"
 	if err != nil {
 		why = reason(err)
 	}
-	c.srv.Audit.Info("queue.leave", c.id).Str("reason", why).
-		Float64("waited", time.Since(c.asked).Seconds()).Send()
+	c.srv.Audit.Info("queue.leave", c.id).Str("reason", why).Float64("waited", time.Since(c.asked).Seconds()).Send()
 	return err
 }
 
 // await keeps a waiting client informed until it is granted the seat or has to leave.
 func (c *conn) await() error {
-	by, told := after(c.asked, c.srv.seat.policy.patience()), ""
+	by, told := after(c.asked, c.srv.seat.policy.wait), ""
 	for {
 		switch {
 		case c.has(flagEvicted):
@@ -62,26 +64,25 @@ func (c *conn) await() error {
 			told = position
 			c.reply(protocol.Reply{Code: protocol.CodePosition, Text: position})
 		}
-		if err := c.waitingLine(by); !errors.Is(err, errWoken) {
-			return err
+		line, err := c.line(by)
+		switch {
+		case err == nil:
+			return c.early(line)
+		case errors.Is(err, errDeadline):
+			return errWaitTimeout
+		case !errors.Is(err, errWoken):
+			return lineError(err)
 		}
 	}
 }
 
-// waitingLine reads what a waiting client sends, which can only be QUIT. It never returns nil.
-func (c *conn) waitingLine(by time.Time) error {
-	line, err := c.line(by)
-	switch {
-	case errors.Is(err, errDeadline):
-		return errWaitTimeout
-	case err != nil:
-		return lineError(err)
-	}
-	return c.early(line)
-}
-
-// checkEarly looks, before the 235, whether the client has sent more than it may.
+// checkEarly looks whether the client has sent more than it may before the 235. It sees what has
+// left the kernel: the line buffer, and a record that crypto/tls still holds.
 func (c *conn) checkEarly() error {
+	if c.rd.Buffered() == 0 {
+		c.arm(past)
+		_ = c.readAhead() // what is wrong with the connection shows at the next read as well
+	}
 	line, err := c.rd.Next()
 	switch {
 	case err != nil:
@@ -94,6 +95,7 @@ func (c *conn) checkEarly() error {
 	return nil
 }
 
+// early answers what a client sends before the 235, which can only be QUIT.
 func (c *conn) early(line []byte) error {
 	if !strings.EqualFold(string(line), protocol.VerbQuit) {
 		return errEarly

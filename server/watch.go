@@ -2,13 +2,14 @@ package server
 
 import (
 	"errors"
+	"io"
 	"os"
 	"time"
 )
 
 const (
-	// watchAfter is how long a request runs before somebody looks whether its client is still
-	// there: most are done by then, and cost nothing.
+	// watchAfter is how long a client's input is worked on before somebody looks whether the client
+	// is still there: most requests are done by then, and cost nothing.
 	watchAfter = 100 * time.Millisecond
 	// stuckAfter is how long a handler may go on after it was cancelled before the log says who
 	// keeps the seat.
@@ -17,11 +18,23 @@ const (
 
 var errClientGone = errors.New("the client has gone")
 
-func (s *session) watchDelay() time.Duration {
-	if limit := s.srv.limits.Request; limit >= 0 {
-		return min(watchAfter, limit)
+// overdue is when the request that began then is cancelled, and what for.
+func (s *session) overdue(began time.Time) (by time.Time, why error) {
+	by = after(began, s.srv.limits.Request)
+	if earlier(by, s.endBy) == s.endBy && !s.endBy.IsZero() {
+		return s.endBy, errSessionLimit
 	}
-	return watchAfter
+	return by, errOverdue
+}
+
+// watchOver begins the watch over a handler, which unwatch ends.
+func (s *session) watchOver(began time.Time) {
+	delay := watchAfter - began.Sub(s.filled)
+	if by, _ := s.overdue(began); !by.IsZero() {
+		delay = min(delay, by.Sub(began))
+	}
+	s.began = began
+	s.watch.Reset(delay)
 }
 
 // unwatch ends the watch over a handler that has returned.
@@ -38,16 +51,16 @@ func (s *session) unwatch() {
 // gone.
 func (s *session) supervise() {
 	gone := make(chan error, 1)
-	go s.listen(gone)
-	timeout, why := s.remaining()
-	overdue, cancelled := time.NewTimer(timeout), s.ctx.Done()
+	go func() { gone <- s.listen() }()
+	by, why := s.overdue(s.began)
+	overdue, cancelled := timerAt(by), s.ctx.Done()
 	defer overdue.Stop()
 	var stuck <-chan time.Time
 	for listening := true; ; {
 		select {
-		case err := <-gone:
+		case s.gone = <-gone:
 			listening = false
-			if err != nil {
+			if s.gone != nil {
 				s.cancel(errClientGone)
 			}
 		case <-overdue.C:
@@ -55,47 +68,63 @@ func (s *session) supervise() {
 		case <-cancelled:
 			cancelled, stuck = nil, time.After(stuckAfter)
 		case <-stuck:
-			s.srv.Audit.Error("handler.stuck", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n).Send()
-			_ = s.srv.flushLog()
+			s.srv.Audit.Error("handler.stuck", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
+			_ = s.srv.logged(s.srv.Audit.Flush())
 		case <-s.done:
 			if listening {
-				s.wake(flagHandlerDone)
-				<-gone
+				s.wake(flagDone)
+				s.gone = <-gone
 			}
-			s.flags.And(^flagHandlerDone)
+			s.flags.And(^flagDone)
 			s.done <- struct{}{}
 			return
 		}
 	}
 }
 
-// remaining is how long the request may still run, and what it is cancelled for then.
-func (s *session) remaining() (time.Duration, error) {
-	left, why := time.Duration(1<<63-1), errOverdue
-	if limit := s.srv.limits.Request; limit >= 0 {
-		left = limit - s.watchDelay()
+// timerAt returns a timer that fires then, and never for the zero time.
+func timerAt(by time.Time) *time.Timer {
+	if by.IsZero() {
+		return time.NewTimer(1<<63 - 1)
 	}
-	if end := time.Until(s.endBy); !s.endBy.IsZero() && end < left {
-		return end, errSessionLimit
-	}
-	return left, why
+	return time.NewTimer(time.Until(by))
 }
 
-// listen reads ahead, as far as the line buffer reaches, to learn that the client has gone. The
-// connection's goroutine doesn't touch the buffer meanwhile: it is in the handler.
-func (s *session) listen(gone chan<- error) {
+// listen reads ahead, as far as the line buffer reaches, to learn that the client has gone; it
+// returns how, or nil when the handler has returned first. The connection's goroutine doesn't touch
+// the buffer meanwhile: it is in the handler.
+func (s *session) listen() error {
+	defer func() { s.readBy = past }()
 	for !s.rd.Full() {
-		s.readBy = time.Time{}
-		_ = s.raw.SetReadDeadline(s.readBy)
-		if s.has(flagHandlerDone) {
-			break
+		_ = s.raw.SetReadDeadline(time.Time{})
+		if s.has(flagDone) {
+			return nil
 		}
-		// Whoever else calls has set a flag, which is looked at later.
-		if err := s.readAhead(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			gone <- err
-			return
+		err := s.readAhead()
+		switch {
+		case err == io.EOF && !s.raw.eof:
+			// A half-close: the client may still wait for its reply.
+			if err := s.untilEnd(flagDone); !errors.Is(err, errWoken) {
+				return err
+			}
+			return nil
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return s.cut(err)
 		}
 	}
-	s.readBy = past
-	gone <- nil
+	return nil
+}
+
+// untilEnd discards what comes below TLS until the peer ends the connection (io.EOF) or it breaks,
+// or until one of the flags is set (errWoken).
+func (c *conn) untilEnd(flags uint32) error {
+	for buf := make([]byte, 512); ; {
+		_ = c.raw.SetReadDeadline(time.Time{})
+		if c.has(flags) {
+			return errWoken
+		}
+		if _, err := c.raw.Read(buf); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
 }

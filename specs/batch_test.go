@@ -51,7 +51,7 @@ var _ = Describe("A batch of pipelined requests", Label("area:session"), func() 
 			for range window {
 				Expect(w.Line()).To(Equal("250 " + text))
 			}
-			Expect(l.writes.Load()-before).To(Equal(int64(1)))
+			Expect(l.writes.Load() - before).To(Equal(int64(1)))
 		}
 	}, limit)
 })

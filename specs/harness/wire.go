@@ -18,8 +18,22 @@ import (
 type Wire struct {
 	*tls.Conn
 	TCP *net.TCPConn
+	raw *ending
 	h   *H
 	in  *protocol.Reader
+}
+
+// ending notes the end of the connection below TLS, which crypto/tls takes for
+// a close_notify between two records.
+type ending struct {
+	net.Conn
+	ended bool
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	e.ended = e.ended || err != nil
+	return n, err
 }
 
 // Wire connects as a native client, or as a generic one.
@@ -33,11 +47,11 @@ func (h *H) Wire(ctx context.Context, native bool) *Wire {
 	if native {
 		config.NextProtos = []string{protocol.ALPN}
 	}
-	tapped := raw
+	below := &ending{Conn: raw}
 	if h.Eve != nil {
-		tapped = h.Eve.Tap(raw)
+		below.Conn = h.Eve.Tap(raw)
 	}
-	w := &Wire{Conn: tls.Client(tapped, config), TCP: raw.(*net.TCPConn), h: h}
+	w := &Wire{Conn: tls.Client(below, config), TCP: raw.(*net.TCPConn), raw: below, h: h}
 	w.in = protocol.NewReader(w.Conn)
 	h.T.Cleanup(func() { _ = raw.Close() })
 	// No spec may hang for ever on a connection.
@@ -60,10 +74,13 @@ func (w *Wire) Send(s string) {
 // server has said close_notify, and otherwise the error.
 func (w *Wire) Line() string {
 	line, err := w.in.ReadLine()
-	if err != nil {
-		return err.Error()
+	switch {
+	case err == nil:
+		return string(line)
+	case w.raw.ended:
+		return "cut: " + err.Error()
 	}
-	return string(line)
+	return err.Error()
 }
 
 // Octets reads n octets.
