@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -27,7 +28,27 @@ type Wire struct {
 // a close_notify between two records.
 type ending struct {
 	net.Conn
-	ended bool
+	ended  bool
+	corked *bytes.Buffer // while set, what is written is kept
+}
+
+func (e *ending) Write(p []byte) (int, error) {
+	if e.corked != nil {
+		return e.corked.Write(p)
+	}
+	return e.Conn.Write(p)
+}
+
+// Together has the records that send writes go out in one TCP segment.
+func (w *Wire) Together(send func()) {
+	w.h.T.Helper()
+	w.raw.corked = &bytes.Buffer{}
+	send()
+	records := w.raw.corked.Bytes()
+	w.raw.corked = nil
+	if _, err := w.raw.Write(records); err != nil {
+		w.h.T.Fatalf("send: %v", err)
+	}
 }
 
 func (e *ending) Read(p []byte) (int, error) {
@@ -136,6 +157,16 @@ func (w *Wire) Challenged(name string) (final string) {
 	w.h.T.Helper()
 	_, final = w.conversation(name)
 	return final
+}
+
+// Prove sends client-final and, in a record of its own, what follows, all in
+// one TCP segment.
+func (w *Wire) Prove(final, follows string) {
+	w.h.T.Helper()
+	w.Together(func() {
+		w.Send(final + "\r\n\r\n")
+		w.Send(follows)
+	})
 }
 
 // Login sends a login, with what is to follow it in the same record, and stops

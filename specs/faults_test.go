@@ -1,0 +1,252 @@
+package specs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), func() {
+	It("has a request in a second record before the 235 refused, too", Label("promise:2"), func(ctx SpecContext) {
+		h := start(nil)
+		w := h.Wire(ctx, true).Greeted()
+		w.Prove(w.Challenged("alice"), "ECHO too early\r\n")
+		Expect(w.Line()).To(HavePrefix("334 "))
+		Expect(w.Line()).To(HavePrefix("503 sequence "))
+		Expect(w.Line()).To(Equal("EOF"))
+	}, limit)
+
+	It("evicts nobody with a login that breaks the sequence", Label("promise:1"), func(ctx SpecContext) {
+		h := start(func(s *server.Server) { s.Admission = server.Takeover{} })
+		alice := h.LoggedIn(ctx, "alice")
+		Expect(h.Wire(ctx, true).Greeted().Login("bob", "QUIT\r\n").Line()).To(HavePrefix("221 "))
+		Expect(alice.Quit(ctx)).To(Succeed())
+	}, limit)
+
+	It("keeps its place in the lobby no longer when it doesn't read", Label("battery:19"), func(ctx SpecContext) {
+		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = 300*time.Millisecond, 30*time.Second })
+		w := h.Wire(ctx, true)
+		Expect(w.TCP.SetReadBuffer(4096)).To(Succeed())
+		Expect(w.SetWriteDeadline(time.Now().Add(10 * time.Second))).To(Succeed())
+		go func() {
+			for {
+				if _, err := io.WriteString(w, strings.Repeat("EHLO me\r\n", 500)); err != nil {
+					return
+				}
+			}
+		}()
+		Eventually(ctx, func() []string { return h.Log.Events("") }).WithTimeout(10 * time.Second).Should(ContainElement("conn.close"))
+	}, limit)
+
+	It("loses the seat at the session limit though it pipelines", func(ctx SpecContext) {
+		h := start(func(s *server.Server) {
+			s.Limits.Session = 200 * time.Millisecond
+			mux := s.Stock()
+			mux.HandleFunc("SLOW", func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
+				<-ctx.Done()
+				return r, nil
+			})
+			s.Handler = mux
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		w.Send(strings.Repeat("SLOW\r\n", 30))
+		Expect(w.Line()).To(Equal("250 "))
+		Expect(w.Line()).To(HavePrefix("421 session-limit "))
+	}, limit)
+
+	It("does not have its pipeline served when it has gone", func(ctx SpecContext) {
+		entered := make(chan struct{}, 30)
+		h := start(func(s *server.Server) {
+			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
+				entered <- struct{}{}
+				<-ctx.Done()
+				return r, nil
+			})
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		w.Send(strings.Repeat("SLOW\r\n", 30))
+		Eventually(ctx, entered).Should(Receive())
+		Expect(w.TCP.Close()).To(Succeed())
+		Eventually(ctx, func() []string { return h.Log.Events("") }).Should(ContainElement("session.close"))
+		Expect(entered).NotTo(Receive())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("cut"))
+	}, limit)
+
+	It("is answered when it only ends its own direction", func(ctx SpecContext) {
+		h := start(func(s *server.Server) {
+			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
+				select {
+				case <-ctx.Done():
+					return r, ctx.Err()
+				case <-time.After(300 * time.Millisecond):
+					return protocol.Reply{Text: "all the same"}, nil
+				}
+			})
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		w.Send("SLOW\r\n")
+		Expect(w.CloseWrite()).To(Succeed())
+		Expect(w.Line()).To(Equal("250 all the same"))
+		Expect(w.Line()).To(Equal("EOF"))
+	}, limit)
+
+	It("finds AUTH and EHLO out of sequence after the login", Label("battery:17"), func(ctx SpecContext) {
+		h := start(nil)
+		w := h.Wire(ctx, true).Seated("alice")
+		Expect(w.Ask("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPXg=")).To(HavePrefix("503 sequence "))
+		Expect(w.Ask("EHLO me")).To(HavePrefix("503 sequence "))
+		Expect(w.Ask("ECHO x")).To(Equal("250 x"))
+	}, limit)
+})
+
+var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
+	serve := func(f server.HandlerFunc) *harness.H {
+		return start(func(s *server.Server) { s.Handler = f })
+	}
+
+	It("can't change what is logged", Label("promise:5"), func(ctx SpecContext) {
+		h := serve(func(_ context.Context, r *server.Request) (protocol.Reply, error) {
+			r.Verb, r.Argument, r.User = "HARMLESS", "", "mallory"
+			return protocol.Reply{}, nil
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		Expect(w.Ask("FORMAT all disks")).To(Equal("250 "))
+		Expect(w.Ask("WHOAMI")).To(Equal("250 alice"))
+		Expect(h.Log.Records("request")[0]).To(HaveKeyWithValue("verb", "FORMAT"))
+		Expect(h.Log.Records("request")[0]).To(HaveKeyWithValue("argument_bytes", 9.0))
+	}, limit)
+
+	It("passes the seat on, on record, when it ends its goroutine", Label("promise:6"), func(ctx SpecContext) {
+		h := serve(func(context.Context, *server.Request) (r protocol.Reply, err error) {
+			runtime.Goexit()
+			return r, err
+		})
+		w := h.Wire(ctx, true).Seated("alice")
+		w.Send("WORK\r\n")
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("error"))
+	}, limit)
+
+	DescribeTable("can't say what the protocol does not let it say",
+		func(ctx SpecContext, reply protocol.Reply, failure error, want string) {
+			h := serve(func(context.Context, *server.Request) (protocol.Reply, error) { return reply, failure })
+			w := h.Wire(ctx, true).Seated("alice")
+			Expect(w.Ask("WORK")).To(HavePrefix(want))
+			Expect(w.Ask("NOOP")).To(Equal("250 ok"))
+		},
+		Entry("a code of its own", protocol.Reply{Code: 221}, nil, "554 failed ", limit),
+		Entry("a control character", protocol.Reply{Text: "\x1b[2J"}, nil, "554 failed ", limit),
+		Entry("a 552, after which the server would have to close", protocol.Reply{}, &protocol.ReplyError{Code: 552, Keyword: "too-large"}, "554 failed ", limit),
+		Entry("a failure of two lines", protocol.Reply{}, server.Refuse("no\nno"), "554 failed ", limit),
+		Entry("control: a refusal", protocol.Reply{}, server.Refuse("no"), "550 refused no", limit),
+	)
+})
+
+var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), func() {
+	bare := func() *server.Server {
+		return &server.Server{
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{harness.Certificate(harness.ECDSA)}}, Users: harness.NewUsers(),
+		}
+	}
+
+	It("can be shut down before, after and instead of serving", func(ctx SpecContext) {
+		s := bare()
+		Expect(s.Shutdown(ctx)).To(Succeed())
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(s.Serve(l)).To(MatchError(server.ErrServerClosed))
+		Expect(s.Shutdown(ctx)).To(Succeed())
+		Expect(s.Close()).To(Succeed())
+	}, limit)
+
+	It("can be shut down while it begins to serve", func(ctx SpecContext) {
+		s, served := bare(), make(chan error, 1)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		go func() { served <- s.Serve(l) }()
+		Expect(s.Shutdown(ctx)).To(Succeed())
+		Eventually(ctx, served).Should(Receive(MatchError(server.ErrServerClosed)))
+	}, limit)
+
+	It("succeeds in shutting down when nothing is left, though its time is over", func(ctx SpecContext) {
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		for range 20 {
+			Expect(start(nil).Server.Shutdown(over)).To(Succeed())
+		}
+	}, limit)
+
+	It("does not wait for a handshake that has not begun", func(ctx SpecContext) {
+		gate := &gatedLog{reached: make(chan struct{}), open: make(chan struct{})}
+		h := start(func(s *server.Server) { s.Audit = audit.New(gate, audit.Options{}) })
+		c, err := net.Dial("tcp", h.Addr)
+		Expect(err).NotTo(HaveOccurred())
+		defer c.Close()
+		Eventually(ctx, gate.reached).Should(BeClosed())
+		stopped := make(chan error, 1)
+		go func() { stopped <- h.Server.Shutdown(ctx) }()
+		Consistently(stopped).WithTimeout(50 * time.Millisecond).ShouldNot(Receive())
+		close(gate.open)
+		Eventually(ctx, stopped).WithTimeout(5 * time.Second).Should(Receive(BeNil()))
+	}, limit)
+
+	It("has on record what a cancelled handler did before it says that it stopped", Label("promise:5"), func(ctx SpecContext) {
+		entered := make(chan struct{})
+		h := start(func(s *server.Server) {
+			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
+				close(entered)
+				<-ctx.Done()
+				return r, nil
+			})
+		})
+		h.Wire(ctx, true).Seated("alice").Send("WORK\r\n")
+		Eventually(ctx, entered).Should(BeClosed())
+		Expect(h.Server.Close()).To(Succeed())
+		events := h.Log.Events("")
+		Expect(events[len(events)-3:]).To(Equal([]string{"request", "session.close", "server.stop"}))
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("shutdown"))
+	}, limit)
+
+	It("refuses what it can't serve with", func() {
+		for _, s := range []*server.Server{
+			{Users: harness.NewUsers()},
+			{TLSConfig: &tls.Config{Certificates: []tls.Certificate{{}}}, Users: harness.NewUsers()},
+			{TLSConfig: bare().TLSConfig},
+			{TLSConfig: bare().TLSConfig, Users: harness.NewUsers(), Name: "two\nlines"},
+		} {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			Expect(err).NotTo(HaveOccurred())
+			err = s.Serve(l)
+			Expect(err).To(HaveOccurred())
+			Expect(errors.Is(err, server.ErrServerClosed)).To(BeFalse())
+		}
+	})
+})
+
+// gatedLog blocks the record of the first connection until it is opened.
+type gatedLog struct{ reached, open chan struct{} }
+
+func (g *gatedLog) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "conn.accept") {
+		select {
+		case <-g.reached:
+		default:
+			close(g.reached)
+		}
+		<-g.open
+	}
+	return len(p), nil
+}

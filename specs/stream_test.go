@@ -1,0 +1,145 @@
+package specs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
+	// opened is a server whose backend is the other end of a TCP connection,
+	// with alice on the stream.
+	opened := func(ctx SpecContext, configure func(*server.Server)) (h *harness.H, alice *harness.Wire, device *net.TCPConn) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(l.Close)
+		h = start(func(s *server.Server) {
+			s.Backend = func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+			}
+			if configure != nil {
+				configure(s)
+			}
+		})
+		alice = h.Wire(ctx, true).Seated("alice")
+		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
+		c, err := l.Accept()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { _ = c.Close() })
+		return h, alice, c.(*net.TCPConn)
+	}
+	closed := func(ctx SpecContext, h *harness.H) string {
+		GinkgoHelper()
+		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
+		return h.Log.Records("session.close")[0].Str("reason")
+	}
+
+	It("carries octets both ways, and each direction ends by itself", func(ctx SpecContext) {
+		h, alice, device := opened(ctx, nil)
+		alice.Send("*IDN?\n\x00\xff")
+		question := make([]byte, 8)
+		_, err := io.ReadFull(device, question)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(question)).To(Equal("*IDN?\n\x00\xff"))
+		Expect(alice.CloseWrite()).To(Succeed())
+		Expect(io.ReadAll(device)).To(BeEmpty(), "the half-close arrives")
+		_, err = io.WriteString(device, "after the question")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(device.Close()).To(Succeed())
+		Expect(alice.Octets(18)).To(Equal("after the question"))
+		Expect(alice.Line()).To(Equal("EOF"))
+		Expect(closed(ctx, h)).To(Equal("closed"))
+		Expect(h.Log.Records("stream.close")[0]).To(And(HaveKeyWithValue("bytes_in", 8.0), HaveKeyWithValue("bytes_out", 18.0)))
+	}, limit)
+
+	DescribeTable("frees the seat of a client that has gone, though the backend is silent", Label("promise:6"),
+		func(ctx SpecContext, leave func(*harness.Wire), reason string) {
+			h, alice, device := opened(ctx, func(s *server.Server) { s.Limits.Vanish = 200 * time.Millisecond })
+			leave(alice)
+			Expect(closed(ctx, h)).To(Equal(reason))
+			Eventually(ctx, func() error {
+				_ = device.SetReadDeadline(time.Now().Add(time.Second))
+				_, err := device.Read(make([]byte, 1))
+				return err
+			}).Should(HaveOccurred(), "the backend's connection ends, too")
+			Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		},
+		Entry("politely", func(w *harness.Wire) { Expect(w.Close()).To(Succeed()) }, "idle", limit),
+		Entry("without a close_notify", func(w *harness.Wire) { Expect(w.TCP.Close()).To(Succeed()) }, "cut", limit),
+		Entry("with a reset after a half-close", func(w *harness.Wire) {
+			Expect(w.CloseWrite()).To(Succeed())
+			Expect(w.TCP.SetLinger(0)).To(Succeed())
+			Expect(w.TCP.Close()).To(Succeed())
+		}, "reset", limit),
+	)
+
+	It("does not look whole where the backend has failed", func(ctx SpecContext) {
+		h, alice, device := opened(ctx, nil)
+		Expect(device.SetLinger(0)).To(Succeed())
+		Expect(device.Close()).To(Succeed())
+		Expect(alice.Line()).To(HavePrefix("cut: "))
+		Expect(closed(ctx, h)).To(Equal("backend"))
+	}, limit)
+
+	It("ends without a 421 in it, whatever ends it", func(ctx SpecContext) {
+		h, alice, _ := opened(ctx, func(s *server.Server) { s.Limits.Idle = 300 * time.Millisecond })
+		h.Log.Fail(errors.New("no space left on device"))
+		all, _ := io.ReadAll(alice)
+		Expect(all).To(BeEmpty())
+		h.Log.Fail(nil)
+	}, limit)
+
+	It("is taken over like any session", func(ctx SpecContext) {
+		h, alice, device := opened(ctx, func(s *server.Server) { s.Admission = server.Takeover{} })
+		bob := h.LoggedIn(ctx, "bob")
+		Expect(io.ReadAll(device)).To(BeEmpty())
+		Expect(alice.Line()).To(HavePrefix("cut: "))
+		Expect(closed(ctx, h)).To(Equal("evicted"))
+		Expect(bob.Quit(ctx)).To(Succeed())
+	}, limit)
+
+	It("takes no messages", func(ctx SpecContext) {
+		h, _, _ := opened(ctx, nil)
+		Expect(h.Server.Say("anybody?")).To(MatchError(server.ErrNoMessages))
+	}, limit)
+
+	It("is refused where the backend can't be reached", func(ctx SpecContext) {
+		for _, failure := range []error{errors.New("an inner secret"), nil} {
+			h := start(func(s *server.Server) {
+				s.Backend = func(context.Context) (net.Conn, error) { return nil, failure }
+			})
+			alice := h.Wire(ctx, true).Seated("alice")
+			Expect(alice.Ask("OPEN")).To(And(HavePrefix("554 failed "), Not(ContainSubstring("secret"))))
+			Expect(alice.Ask("ECHO still here")).To(Equal("250 still here"))
+		}
+	}, limit)
+})
+
+var _ = Describe("A holder that is stuck", Label("area:faults", "promise:6"), func() {
+	It("in a write is evicted soon, and the log says why", func(ctx SpecContext) {
+		h := start(func(s *server.Server) { s.Admission = server.Takeover{} })
+		alice := h.Wire(ctx, true).Seated("alice")
+		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
+		body := strings.Repeat("x", protocol.DefaultMaxBody)
+		go func() {
+			for range 20 {
+				if _, err := io.WriteString(alice, "BODY 1048576 ECHO\r\n"+body); err != nil {
+					return
+				}
+			}
+		}()
+		Eventually(ctx, func() []harness.Record { return h.Log.Records("request") }).ShouldNot(BeEmpty())
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("evicted"))
+	}, limit)
+})
