@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
 	"github.com/onsi/gomega/gleak"
 
 	"github.com/sallyport/sallyport/server"
@@ -24,7 +25,18 @@ func TestSpecs(t *testing.T) {
 // limit is how long any spec may take: none waits for anything but events.
 const limit = SpecTimeout(30 * time.Second)
 
-var _ = BeforeSuite(func() {
+// limitOfNode is the same for what comes before and after a spec.
+const limitOfNode = NodeTimeout(30 * time.Second)
+
+// The command is built once, by the first of the parallel processes, and
+// removed when the last has ended.
+var _ = SynchronizedBeforeSuite(func() []byte {
+	DeferCleanup(gexec.CleanupBuildArtifacts)
+	path, err := gexec.Build("github.com/sallyport/sallyport/cmd/sallyport", buildFlags...)
+	Expect(err).NotTo(HaveOccurred())
+	return []byte(path)
+}, func(path []byte) {
+	commandPath = string(path)
 	gleak.IgnoreGinkgoParallelClient()
 })
 

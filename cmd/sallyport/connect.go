@@ -58,17 +58,26 @@ func (f *connectFlags) run(args []string) error {
 	case f.body == "-" && f.passwordStdin:
 		return usagef("--body - and --password-stdin can't share standard input: use --password-file")
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
 	body, err := f.readBody()
 	if err != nil {
 		return err
 	}
-	c, err := f.dial(ctx)
+	dialer, who, err := f.prepare()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	c, err := f.dial(ctx, dialer, who)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	return cause(ctx, f.talk(ctx, c, args, body))
+}
+
+// talk does with the seat what the command line asks for.
+func (f *connectFlags) talk(ctx context.Context, c *client.Client, args []string, body []byte) error {
 	switch {
 	case f.open:
 		return stream(ctx, c)
@@ -119,29 +128,62 @@ func request(ctx context.Context, c *client.Client, r protocol.Request, out io.W
 // batch takes one request a line from standard input. One that is refused does
 // not stop the others, but is told by the exit code.
 func batch(ctx context.Context, c *client.Client) error {
+	lines, ended := make(chan string), make(chan error, 1)
+	go readLines(lines, ended)
+	var failed error
+	for notices := c.Notices(); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case n, open := <-notices:
+			if !open {
+				return c.Err()
+			}
+			operatorSays(n)
+		case line := <-lines:
+			verb, argument, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
+			if verb == "" {
+				continue
+			}
+			refused, err := batchRequest(ctx, c, protocol.Request{Verb: verb, Argument: argument})
+			if err != nil {
+				return err
+			}
+			if refused {
+				failed = statusError{exitRefused}
+			}
+			if strings.EqualFold(verb, protocol.VerbQuit) {
+				return failed
+			}
+		case err := <-ended:
+			if err != nil {
+				return fmt.Errorf("standard input: %w", err)
+			}
+			return errors.Join(failed, c.Quit(ctx))
+		}
+	}
+}
+
+// batchRequest is request, but tells of a refusal itself.
+func batchRequest(ctx context.Context, c *client.Client, r protocol.Request) (refused bool, err error) {
+	err = request(ctx, c, r, os.Stdout)
+	reply, ok := errors.AsType[*protocol.ReplyError](err)
+	if !ok || reply.Code == protocol.CodeClosing {
+		return false, err
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", printable(r.Verb), reply)
+	return true, nil
+}
+
+// readLines hands on the lines of standard input, and then how it ended. It
+// outlives a session that ends first: nothing wakes a read of a pipe.
+func readLines(lines chan<- string, ended chan<- error) {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 2*protocol.MaxLine)
-	var failed error
 	for in.Scan() {
-		verb, argument, _ := strings.Cut(strings.TrimSuffix(in.Text(), "\r"), " ")
-		if verb == "" {
-			continue
-		}
-		err := request(ctx, c, protocol.Request{Verb: verb, Argument: argument}, os.Stdout)
-		if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && reply.Code != protocol.CodeClosing {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", printable(verb), reply)
-			failed = statusError{exitRefused}
-		} else if err != nil {
-			return err
-		}
-		if strings.EqualFold(verb, protocol.VerbQuit) {
-			return failed
-		}
+		lines <- in.Text()
 	}
-	if err := in.Err(); err != nil {
-		return fmt.Errorf("standard input: %w", err)
-	}
-	return errors.Join(failed, c.Quit(ctx))
+	ended <- in.Err()
 }
 
 // stream joins the raw stream to standard input and output.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
 )
@@ -42,25 +43,34 @@ func (f *dialFlags) define(cmd *cobra.Command) {
 	flags.Var(&f.maxBody, "max-body", "greatest body that a reply may have")
 }
 
-// dial logs in and waits for the seat. Notices go to standard error.
-func (f *dialFlags) dial(ctx context.Context) (*client.Client, error) {
+// prepare gets ready to dial, and asks for the password. It comes before
+// signals are caught, which could not end a read of standard input then.
+func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, err error) {
 	config, err := f.tlsConfig()
 	if err != nil {
-		return nil, err
+		return nil, who, err
 	}
-	who, err := f.credentials()
-	if err != nil {
-		return nil, err
-	}
-	dialer := &client.Dialer{
+	who, err = f.credentials()
+	return &client.Dialer{
 		TLSConfig: config, NoWait: f.noWait, MaxBody: int64(f.maxBody),
 		OnNotice: func(n client.Notice) { fmt.Fprintln(os.Stderr, "waiting:", printable(n.Text)) },
-	}
+	}, who, err
+}
+
+// dial logs in and waits for the seat. Notices go to standard error.
+func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.Credentials) (*client.Client, error) {
 	c, err := dialer.Dial(ctx, f.addr, who)
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return nil, fmt.Errorf("%w: give the server's ca.pem with --ca", err)
 	}
-	return c, err
+	return c, cause(ctx, err)
+}
+
+// operatorSays shows what the operator has to say to who has the seat.
+func operatorSays(n client.Notice) {
+	if n.Code == protocol.CodeMessage {
+		fmt.Fprintln(os.Stderr, "operator:", printable(n.Text))
+	}
 }
 
 // tlsConfig trusts what --ca says; without it what the system trusts, and the

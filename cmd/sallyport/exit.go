@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -30,6 +31,14 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 type statusError struct{ code int }
 
 func (e statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+// cause is err, but where a signal ended ctx it says which.
+func cause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
 
 // noSeat are the keywords of a 421 that say that there is no seat to be had.
 var noSeat = map[protocol.Keyword]bool{

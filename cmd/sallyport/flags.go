@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"math/bits"
+	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -34,9 +36,22 @@ func commandLine(command, stateFlag, addr string) string {
 		line += " --state " + quoteArg(stateFlag)
 	}
 	if addr != "" && addr != defaultAddr {
-		line += " --addr " + addr
+		line += " --addr " + quoteArg(addr)
 	}
 	return line
+}
+
+// addrFile holds the address of the server that runs, or last ran, on a state
+// directory, for the commands that are printed for a person to type.
+func addrFile(paths state.Paths) string { return filepath.Join(paths.Dir, "serve.addr") }
+
+// reachable is where a client on this machine reaches a listener. The address
+// that stands for all of them is in no certificate.
+func reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
 }
 
 // quoteArg quotes an argument for a POSIX shell where it needs that.

@@ -48,9 +48,13 @@ func hold(f *dialFlags, args []string) error {
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return err
 	}
+	dialer, who, err := f.prepare()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	c, err := f.dial(ctx)
+	c, err := f.dial(ctx, dialer, who)
 	if err != nil {
 		return err
 	}
@@ -90,9 +94,7 @@ func keep(ctx context.Context, c *client.Client, lose context.CancelCauseFunc) {
 				lose(c.Err())
 				return
 			}
-			if n.Code == protocol.CodeMessage {
-				fmt.Fprintln(os.Stderr, "operator:", printable(n.Text))
-			}
+			operatorSays(n)
 		}
 	}
 }

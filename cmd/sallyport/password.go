@@ -16,6 +16,7 @@ const maxPassword = 1024
 var (
 	errNoTerminal    = errors.New("no terminal to ask for the password on: use --password-stdin")
 	errEmptyPassword = errors.New("an empty password is none")
+	errNoPassword    = errors.New("no password was given")
 )
 
 // newPassword asks for a password twice, or takes it from standard input.
@@ -34,20 +35,38 @@ func newPassword(name string, stdin bool) (string, error) {
 	return password, err
 }
 
-// askPassword asks on the terminal, without echo.
+// askPassword asks on the terminal. Echo is off before it asks, and Ctrl-C is
+// a key like others then, which can't leave the terminal without echo.
 func askPassword(prompt string) (string, error) {
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
 		return "", errNoTerminal
 	}
-	fmt.Fprint(os.Stderr, prompt)
-	password, err := term.ReadPassword(in)
-	fmt.Fprintln(os.Stderr)
-	if err == nil && len(password) == 0 {
+	old, err := term.MakeRaw(in)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = term.Restore(in, old) }()
+	terminal := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{octetwise{os.Stdin}, os.Stderr}, "")
+	password, err := terminal.ReadPassword(prompt)
+	switch {
+	case errors.Is(err, io.EOF):
+		fmt.Fprint(os.Stderr, "\r\n")
+		err = errNoPassword
+	case err == nil && password == "":
 		err = errEmptyPassword
 	}
-	return string(password), err
+	return password, err
 }
+
+// octetwise reads not an octet more than is needed: what is typed ahead is not
+// the password's.
+type octetwise struct{ io.Reader }
+
+func (o octetwise) Read(p []byte) (int, error) { return o.Reader.Read(p[:min(1, len(p))]) }
 
 // readPassword takes the first line, and not an octet more: what follows on
 // standard input may be requests.

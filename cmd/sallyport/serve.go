@@ -123,15 +123,18 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); err != nil {
 		return err
 	}
-	defer func() {
-		fmt.Fprintln(os.Stderr, "log head", s.Audit.Head())
-		err = errors.Join(err, s.Audit.Close())
-	}()
+	defer func() { err = errors.Join(err, s.Audit.Close()) }()
 	listener, err := listen(f.listen)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "listening on %s\n%s\n", listener.Addr(), nextStep(home.Paths, f.state, listener.Addr()))
+	defer func() { fmt.Fprintln(os.Stderr, "log head", s.Audit.Head()) }()
+	if err := os.WriteFile(addrFile(home.Paths), []byte(reachable(listener.Addr())), 0o600); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	caught := catchSignals()
+	defer caught.release()
+	fmt.Fprintf(os.Stderr, "listening on %s\n%s\n", listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())))
 	if f.chat {
 		if f.console, err = newChat(s); err != nil {
 			return err
@@ -139,30 +142,41 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		defer f.console.restore()
 		s.ErrorLog = slog.New(slog.NewTextHandler(f.console.logWriter(), nil))
 	}
-	return f.runUntilSignal(s, store, home.Paths, listener)
+	return f.runUntilSignal(s, store, home.Paths, listener, caught)
+}
+
+// signals are those that a server obeys. They are caught before anybody is
+// told that it runs: none may end it without a word.
+type signals struct{ stop, hup chan os.Signal }
+
+func catchSignals() signals {
+	c := signals{make(chan os.Signal, 2), make(chan os.Signal, 1)}
+	signal.Notify(c.stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(c.hup, syscall.SIGHUP)
+	return c
+}
+
+func (c signals) release() {
+	signal.Stop(c.stop)
+	signal.Stop(c.hup)
 }
 
 // runUntilSignal serves until a signal says to stop.
-func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths state.Paths, l net.Listener) error {
-	stop, hup := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(stop)
-	defer signal.Stop(hup)
+func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths state.Paths, l net.Listener, c signals) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	if f.console != nil {
-		go f.console.run(s, stop)
+		go f.console.run(s, c.stop)
 	}
 	for {
 		select {
 		case err := <-served:
 			return err
-		case <-hup:
+		case <-c.hup:
 			f.reload(s, store, paths)
-		case <-stop:
+		case <-c.stop:
 			fmt.Fprintln(os.Stderr, "shutting down")
-			return f.shutdown(s, stop)
+			return f.shutdown(s, c.stop)
 		}
 	}
 }
@@ -265,10 +279,10 @@ func listen(address string) (net.Listener, error) {
 }
 
 // nextStep is what a person types next in another terminal.
-func nextStep(paths state.Paths, given string, addr net.Addr) string {
+func nextStep(paths state.Paths, given, addr string) string {
 	all, _ := users.List(paths.Users())
 	if len(all) == 0 {
 		return "next, in another terminal: " + commandLine("user add alice", given, "")
 	}
-	return "next, in another terminal: " + commandLine("connect --user "+quoteArg(all[0].Name), given, addr.String())
+	return "next, in another terminal: " + commandLine("connect --user "+quoteArg(all[0].Name), given, addr)
 }

@@ -89,7 +89,8 @@ func (f *userFlags) add(home state.State, args []string) error {
 	if err := users.Add(home.Users(), args[0], password, f.iterations); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "added; next: %s\n", commandLine("connect --user "+quoteArg(args[0]), f.state, ""))
+	addr, _ := os.ReadFile(addrFile(home.Paths)) // none: the default
+	fmt.Fprintf(os.Stderr, "added; next: %s\n", commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
 	return nil
 }
 

@@ -1,0 +1,97 @@
+package specs
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+// device is an unmodified line service: it answers each line, and when there
+// are no more it says how many there were.
+func device(network, address string) string {
+	GinkgoHelper()
+	return listener(network, address, func(conn net.Conn) {
+		n := 0
+		for in := bufio.NewScanner(conn); in.Scan(); n++ {
+			_, _ = fmt.Fprintf(conn, "ok %s\n", in.Text())
+		}
+		_, _ = fmt.Fprintf(conn, "%d in all\n", n)
+	})
+}
+
+var _ = Describe("The command's backend", Label("area:command", "area:stream"), func() {
+	var c *cli
+	BeforeEach(func() { c = newCLI() })
+
+	DescribeTable("is an unmodified service that is driven through connect --open, while others wait",
+		func(ctx SpecContext, backend func() string) {
+			s := c.Serve(ctx, "--backend", backend())
+			Expect(c.Run(ctx, "one\ntwo\n", s.As("connect", "alice", "--open")...)).To(printed("ok one\nok two\n2 in all\n"))
+
+			alice, in := c.Piped(s.As("connect", "alice", "--open")...)
+			say(in, "VOLT 5\n")
+			says(ctx, alice, "^ok VOLT 5\n")
+			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
+			say(in, "VOLT 0\n")
+			says(ctx, alice, "^ok VOLT 0\n")
+			Expect(stdout(bob)).To(BeEmpty())
+			Expect(in.Close()).To(Succeed())
+			exits(ctx, alice, 0)
+			Expect(alice).To(printed("ok VOLT 5\nok VOLT 0\n2 in all\n"), "the last words come after the half-close")
+			exits(ctx, bob, 0)
+			Expect(stdout(bob)).To(Equal("bob\n"))
+			Expect(s.LogText()).To(MatchRegexp(`"event":"stream.close","conn":"[^"]*","bytes_in":14,"bytes_out":29[,}]`))
+		},
+		Entry("over TCP", func() string { return "tcp:" + device("tcp", "127.0.0.1:0") }, limit),
+		Entry("over a Unix socket", func() string { return "unix:" + device("unix", c.Path("device")) }, limit),
+	)
+
+	DescribeTable("may be unreachable, which fails the request and not the server",
+		func(ctx SpecContext, backend func() string) {
+			s := c.Serve(ctx, "--backend", backend())
+			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "554 failed "))
+			Expect(stderr(s.Session)).To(MatchRegexp(`verb=OPEN error="dial `), "the operator is told why")
+			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+		},
+		Entry("over TCP", func() string { return "tcp:" + freeAddr() }, limit),
+		Entry("over a Unix socket", func() string { return "unix:" + c.Path("nosuch") }, limit),
+	)
+
+	DescribeTable("is not taken for done when the stream was cut",
+		func(ctx SpecContext, cut func(context.Context, *service, *os.File), flags ...string) {
+			// It answers a line, and at "crash" it is gone with a reset.
+			backend := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
+				for in := bufio.NewScanner(conn); in.Scan() && in.Text() != "crash"; {
+					_, _ = fmt.Fprintln(conn, "half of the answer")
+				}
+				_ = conn.(*net.TCPConn).SetLinger(0)
+			})
+			s := c.Serve(ctx, append([]string{"--backend", "tcp:" + backend}, flags...)...)
+			alice, in := c.Piped(s.As("connect", "alice", "--open")...)
+			say(in, "measure\n")
+			says(ctx, alice, "half of the answer\n")
+			cut(ctx, s, in)
+			exits(ctx, alice, 1)
+			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: [^\n]+\n$`))
+		},
+		Entry("by who took over", func(ctx context.Context, s *service, _ *os.File) {
+			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))
+		}, "--admission", "takeover", limit),
+		Entry("by the session's limit", func(context.Context, *service, *os.File) {}, "--session-limit", "1s", limit),
+		Entry("by the idle time-out", func(context.Context, *service, *os.File) {}, "--idle-timeout", "200ms", limit),
+		Entry("by a crash of the service", func(_ context.Context, _ *service, in *os.File) { say(in, "crash\n") }, limit),
+	)
+
+	It("may end the stream by itself", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--backend", "tcp:"+listener("tcp", "127.0.0.1:0", func(conn net.Conn) { _, _ = fmt.Fprint(conn, "goodbye") }))
+		alice, _ := c.Piped(s.As("connect", "alice", "--open")...)
+		exits(ctx, alice, 0)
+		Expect(alice).To(printed("goodbye"), "though its input goes on")
+	}, limit)
+})

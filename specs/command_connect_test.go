@@ -1,0 +1,110 @@
+package specs
+
+import (
+	"crypto/rand"
+	"os"
+	"strings"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("The command connect", Label("area:command"), func() {
+	var (
+		c *cli
+		s *service
+	)
+	BeforeEach(func(ctx SpecContext) {
+		c = newCLI()
+		s = c.Serve(ctx)
+	}, limitOfNode)
+
+	It("prints the result of a request and nothing else", func(ctx SpecContext) {
+		Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(printed("hello\n"))
+		Expect(s.Connect(ctx, "alice", "echo", "two", "words")).To(printed("two words\n"))
+		Expect(s.Connect(ctx, "alice", "ECHO", "--body", "-h")).To(printed("--body -h\n"), "behind the verb all is the request's")
+		Expect(s.Connect(ctx, "alice", "HELP")).To(printed("ECHO\nHELP\nNOOP\nQUIT\nSAY\nSTAT\nTIME\nWHOAMI\n"))
+		Expect(s.Connect(ctx, "alice", "QUIT")).To(printed(""))
+	}, limit)
+
+	It("takes one request a line from a pipe", func(ctx SpecContext) {
+		run := c.Run(ctx, "WHOAMI\n\nECHO a  b\r\nECHO last", s.As("connect", "alice")...)
+		Expect(run).To(printed("alice\na  b\nlast\n"))
+		Expect(c.Run(ctx, "WHOAMI\nQUIT\nECHO too late\n", s.As("connect", "alice")...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, "", s.As("connect", "alice")...)).To(printed(""))
+	}, limit)
+
+	It("goes on after a refused line from a pipe, and tells by the exit code", func(ctx SpecContext) {
+		run := c.Run(ctx, "ECHO a\nNOSUCH b\nECHO c\n", s.As("connect", "alice")...)
+		Expect(run).To(gexec.Exit(6))
+		Expect(stdout(run)).To(Equal("a\nc\n"))
+		Expect(stderr(run)).To(Equal("NOSUCH: 500 unknown-command see HELP\n"))
+	}, limit)
+
+	It("sends a body and prints a 251 as it is", func(ctx SpecContext) {
+		octets := make([]byte, 100_000)
+		_, _ = rand.Read(octets)
+		body := "\x00\r\n\xff no line end " + string(octets)
+		c.Write("body", body)
+		Expect(s.Connect(ctx, "alice", "--body", "body", "ECHO", "ignored")).To(printed(body))
+		Expect(c.Run(ctx, body, s.As("connect", "alice", "--body", "-", "ECHO")...)).To(printed(body))
+		Expect(c.Run(ctx, "", s.As("connect", "alice", "--body", "-", "ECHO", "not this")...)).To(printed(""))
+	}, limit)
+
+	It("refuses a body over the server's limit", func(ctx SpecContext) {
+		c.Write("body", strings.Repeat("x", 1<<20+1))
+		Expect(s.Connect(ctx, "alice", "--body", "body", "ECHO")).To(failed(6, "552 too-large "))
+		Expect(s.Connect(ctx, "alice", "--max-body", "4KiB", "--body", c.Write("small", strings.Repeat("x", 4097)), "ECHO")).To(
+			failed(1, "a body of 4097 octets, more than 4096"))
+	}, limit)
+
+	It("takes the password from the first line of standard input, and requests from the rest", func(ctx SpecContext) {
+		args := []string{"connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin"}
+		Expect(c.Run(ctx, harness.Password("alice")+"\nWHOAMI\n", args...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, harness.Password("alice"), append(args, "WHOAMI")...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, "\nWHOAMI\n", args...)).To(failed(1, "an empty password is none"))
+		Expect(c.Run(ctx, "", args[:len(args)-1]...)).To(failed(1, "no terminal to ask for the password on: use --password-stdin"))
+	}, limit)
+
+	It("takes every flag from the environment, and a flag wins", func(ctx SpecContext) {
+		env := c.With("SALLYPORT_ADDR="+s.addr, "SALLYPORT_STATE="+s.state, "SALLYPORT_USER=alice", "SALLYPORT_PASSWORD_FILE=alice.pw")
+		Expect(env.Run(ctx, "", "connect", "WHOAMI")).To(printed("alice\n"))
+		Expect(env.Run(ctx, "", "connect", "--user", "bob", "--password-file", "bob.pw", "WHOAMI")).To(printed("bob\n"))
+		c.Write("body", "of the request")
+		Expect(env.With("SALLYPORT_BODY=body").Run(ctx, "", "connect", "ECHO")).To(printed("of the request"))
+	}, limit)
+
+	It("trusts the CA that --ca names, and no other", func(ctx SpecContext) {
+		args := []string{"connect", "--addr", s.addr, "--user", "alice", "--password-file", "alice.pw"}
+		Expect(c.Run(ctx, "", append(args, "--ca", "state/ca.pem", "WHOAMI")...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, "", "user", "list", "--state", "other")).To(gexec.Exit(0))
+		Expect(c.Run(ctx, "", append(args, "--ca", "other/ca.pem", "--state", "state", "WHOAMI")...)).To(failed(3, "unknown authority"))
+	}, limit)
+
+	It("says what the operator says on standard error while it has the seat", func(ctx SpecContext) {
+		s.Stop(ctx)
+		operator, in := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", s.state, "--chat")
+		s.addr = awaitListening(ctx, operator)[1]
+		alice, requests := s.Seated(ctx, "alice")
+		say(in, "five minutes left\n")
+		says(ctx, alice.Err, "operator: five minutes left\n")
+		say(requests, "SAY I am done\n")
+		says(ctx, alice, "delivered\n")
+		says(ctx, operator, "alice: I am done\n")
+		Expect(requests.Close()).To(Succeed())
+		exits(ctx, alice, 0)
+	}, limit)
+
+	DescribeTable("ends at a signal while it waits for requests", func(ctx SpecContext, signal os.Signal) {
+		alice, _ := s.Seated(ctx, "alice")
+		exits(ctx, alice.Signal(signal), 1)
+		Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: [^\n]*signal received\n$`))
+	},
+		Entry("SIGINT", os.Interrupt, limit),
+		Entry("SIGTERM", syscall.SIGTERM, limit),
+	)
+})

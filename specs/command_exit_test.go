@@ -1,0 +1,227 @@
+package specs
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("The command's exit code", Label("area:command"), func() {
+	var c *cli
+	BeforeEach(func() { c = newCLI() })
+
+	DescribeTable("is 2 for wrong usage", func(ctx SpecContext, pattern string, args ...string) {
+		Expect(c.Run(ctx, "", args...)).To(failed(2, pattern))
+	},
+		Entry("an unknown flag", "unknown flag: --nosuch", "connect", "--nosuch", limit),
+		Entry("a flag without its value", "flag needs an argument: --user", "connect", "--user", limit),
+		Entry("a bad --admission", `--admission is queue, reject or takeover, not "first"`, "serve", "--admission", "first", limit),
+		Entry("a bad --queue-depth", "--queue-depth is at least 1", "serve", "--queue-depth", "0", limit),
+		Entry("a bad duration", `invalid argument "soon" for "--queue-wait"`, "serve", "--queue-wait", "soon", limit),
+		Entry("a bad size", `"1MB" is not a size`, "serve", "--max-body", "1MB", limit),
+		Entry("a bad --log-sync", `"always" is not one of none\|session\|record`, "serve", "--log-sync", "always", limit),
+		Entry("a bad --tls-min", `--tls-min is 1.2 or 1.3, not "1.1"`, "connect", "--tls-min", "1.1", limit),
+		Entry("a bad --tls-min of serve", `--tls-min is 1.2 or 1.3, not "1.1"`, "serve", "--tls-min", "1.1", limit),
+		Entry("a bad --backend", `--backend is tcp:HOST:PORT or unix:PATH, not "serial"`, "serve", "--backend", "serial", limit),
+		Entry("--cert without --key", "--cert and --key go together", "serve", "--cert", "cert.pem", limit),
+		Entry("an argument of serve", `unknown command "now"`, "serve", "now", limit),
+		Entry("--open with a verb", "--open takes no verb", "connect", "--open", "ECHO", limit),
+		Entry("--body without a verb", "--body needs a verb", "connect", "--body", "-", limit),
+		Entry("two users of standard input", "can't share standard input", "connect", "--body", "-", "--password-stdin", "ECHO", limit),
+		Entry("two passwords", "exclude each other", "connect", "--password-file", "x", "--password-stdin", limit),
+		Entry("hold without a command", "requires at least 1 arg", "hold", limit),
+		Entry("user without a command", "say what to do: add, passwd, remove or list", "user", limit),
+		Entry("user add without a name", "accepts 1 arg", "user", "add", limit),
+		Entry("log without a command", "say what to do: show or verify", "log", limit),
+		Entry("log show since never", `--since: "never" is no time`, "log", "show", "--since", "never", "x", limit),
+		Entry("cert new without a host", "say with --host", "cert", "new", limit),
+	)
+
+	It("is 2 for an unknown command", func(ctx SpecContext) {
+		run := c.Run(ctx, "", "conect")
+		Expect(run).To(gexec.Exit(2))
+		Expect(stderr(run)).To(MatchRegexp(`(?s)^sallyport: unknown command "conect".*connect.*see sallyport --help\n$`))
+	}, limit)
+
+	It("is 2 for a bad value in the environment, which is named", func(ctx SpecContext) {
+		Expect(c.With("SALLYPORT_QUEUE_DEPTH=many").Run(ctx, "", "serve")).To(failed(2, `SALLYPORT_QUEUE_DEPTH in the environment: .*"many"`))
+		Expect(c.With("SALLYPORT_NO_WAIT=perhaps").Run(ctx, "", "connect")).To(failed(2, "SALLYPORT_NO_WAIT in the environment"))
+		Expect(c.With("SALLYPORT_ADMISSION=first").Run(ctx, "", "serve")).To(failed(2, "--admission is queue"))
+	}, limit)
+
+	It("is 1 for what is no fault of the usage or the server", func(ctx SpecContext) {
+		Expect(c.Run(ctx, "", "log", "show", "nosuch")).To(failed(1, "nosuch: no such file"))
+		Expect(c.Run(ctx, "", "connect", "--password-file", "nosuch")).To(failed(1, "nosuch: no such file"))
+		Expect(c.Run(ctx, "", "connect", "--body", "nosuch", "ECHO")).To(failed(1, "nosuch: no such file"))
+		Expect(c.Run(ctx, "", "connect", "--state", "nosuch")).To(failed(1, "no CA in the state directory: .*nosuch"))
+		Expect(c.Run(ctx, "", "connect", "--ca", "nosuch")).To(failed(1, "nosuch: no such file"))
+		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(failed(1, `"carol": no such user`))
+		c.AddUser(ctx, "state", "alice")
+		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, `"alice": the user exists already`))
+		Expect(c.Run(ctx, "pw\n", "user", "add", "bob", "--password-stdin", "--state", "state", "--iterations", "1")).To(failed(1, "iterations"))
+		Expect(c.Run(ctx, "pw\n", "user", "add", "b\u0007b", "--password-stdin", "--state", "state")).To(failed(1, ""))
+		Expect(c.Run(ctx, "", "user", "list", "--state", "state")).To(printed("alice  4096 iterations\n"))
+	}, limit)
+
+	When("there is no server to talk to", func() {
+		connect := func(ctx SpecContext, addr string, args ...string) *gexec.Session {
+			c.Write("pw", "a password\n")
+			return c.Run(ctx, "", append([]string{"connect", "--addr", addr, "--user", "alice", "--password-file", "pw", "ECHO"}, args...)...)
+		}
+
+		It("is 3 where nobody listens", func(ctx SpecContext) {
+			addr := freeAddr()
+			Expect(connect(ctx, addr)).To(failed(3, addr+": .*refused"))
+			Expect(c.Run(ctx, "", "hold", "--addr", addr, "--user", "alice", "--password-file", "pw", "--", "touch", "ran")).To(failed(3, "refused"))
+			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
+		}, limit)
+
+		DescribeTable("is 3 where something else listens, whose octets are not shown",
+			func(ctx SpecContext, answer func(net.Conn)) {
+				heard := make(chan bool, 8)
+				addr := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
+					answer(conn)
+					heard <- true
+				})
+				run := connect(ctx, addr, "secret")
+				Expect(run).To(failed(3, "the server does not speak TLS"))
+				Expect(stderr(run)).NotTo(ContainSubstring("hunter2"))
+				Eventually(ctx, heard).Should(Receive(), "control: it was asked")
+			},
+			Entry("a banner", func(conn net.Conn) { say(conn, "220 hunter2 \x1b[2J ready\r\n") }, limit),
+			Entry("HTTP", func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 4096))
+				say(conn, "HTTP/1.1 400 hunter2\r\nContent-Length: 0\r\n\r\n")
+			}, limit),
+		)
+
+		It("is 3 where all comes back, or nothing", func(ctx SpecContext) {
+			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
+				hello := make([]byte, 4096)
+				n, _ := conn.Read(hello)
+				_, _ = conn.Write(hello[:n])
+			}))).To(failed(3, "no connection to .*tls: "))
+			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(net.Conn) {}))).To(failed(3, "no connection to "))
+		}, limit)
+	})
+
+	When("there is a server", func() {
+		var s *service
+		BeforeEach(func(ctx SpecContext) { s = c.Serve(ctx) }, limitOfNode)
+
+		It("is 3 where its CA is not known", func(ctx SpecContext) {
+			s.state = c.Path("other")
+			Expect(c.Run(ctx, "", "user", "list", "--state", s.state)).To(gexec.Exit(0))
+			Expect(s.Connect(ctx, "alice", "ECHO")).To(failed(3, "unknown authority.*: give the server's ca.pem with --ca"))
+			stranger := []string{"connect", "--addr", s.addr, "--user", "alice", "--password-file", "alice.pw", "ECHO"}
+			Expect(c.Run(ctx, "", stranger...)).To(failed(3, "unknown authority: give the server's ca.pem with --ca"))
+		}, limit)
+
+		It("is 3 where it has another name", func(ctx SpecContext) {
+			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(failed(3, "rig.example"))
+			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "control")
+		}, limit)
+
+		It("is 4 for a wrong password and for an unknown user, in the same words", func(ctx SpecContext) {
+			c.Write("alice.pw", "a wrong one\n")
+			c.Write("carol.pw", "a wrong one\n")
+			wrong, unknown := s.Connect(ctx, "alice", "ECHO"), s.Connect(ctx, "carol", "ECHO")
+			Expect(wrong).To(failed(4, "535 login-failed authentication failed"))
+			Expect(stderr(unknown)).To(Equal(stderr(wrong)))
+			Expect(unknown).To(gexec.Exit(4))
+		}, limit)
+
+		It("is 4 where the server can't prove that it knows the password", func(ctx SpecContext) {
+			// Verifiers with another ServerKey, as of one who stole half of them.
+			users := c.Read("state/users")
+			Expect(os.WriteFile(filepath.Join(s.state, "users"), []byte(otherServerKey(users)), 0o600)).To(Succeed())
+			Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(failed(4, "server"))
+			Expect(s.LogText()).NotTo(ContainSubstring(`"verb":"ECHO"`))
+		}, limit)
+
+		It("is 6 for what is refused", func(ctx SpecContext) {
+			Expect(s.Connect(ctx, "alice", "NOSUCH")).To(failed(6, "500 unknown-command "))
+			Expect(s.Connect(ctx, "alice", "SAY", "anybody there?")).To(failed(6, "550 refused no operator is listening"))
+			Expect(s.Connect(ctx, "alice", "SAY")).To(failed(6, "501 argument "))
+			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "500 unknown-command "))
+		}, limit)
+
+		It("is 1 for a request that can't be sent", func(ctx SpecContext) {
+			Expect(s.Connect(ctx, "alice", "ECHO", "two\nlines")).To(failed(1, ""))
+			Expect(s.Connect(ctx, "alice", "no verb")).To(failed(1, ""))
+			Expect(s.Connect(ctx, "alice", "ECHO", strings.Repeat("x", 9000))).To(failed(1, ""))
+		}, limit)
+
+		It("is 5 where there is no seat and nobody wants to wait", func(ctx SpecContext) {
+			s.Seated(ctx, "alice")
+			Expect(s.Connect(ctx, "bob", "--no-wait", "ECHO")).To(failed(5, "the seat is taken"))
+			Expect(c.Run(ctx, "", s.As("hold", "bob", "--no-wait", "--", "touch", "ran")...)).To(failed(5, "the seat is taken"))
+			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
+		}, limit)
+	})
+
+	DescribeTable("is 1 where the server ends the session for another reason",
+		func(ctx SpecContext, keyword string, flags ...string) {
+			s := c.Serve(ctx, flags...)
+			alice, _ := c.Piped(s.As("connect", "alice")...)
+			exits(ctx, alice, 1)
+			Expect(alice).To(failed(1, "421 "+keyword+" "))
+		},
+		Entry("it was idle", "idle", "--idle-timeout", "50ms", limit),
+		Entry("its time is over", "session-limit", "--session-limit", "50ms", limit),
+	)
+
+	It("is 5 where the wait takes too long", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--queue-wait", "50ms")
+		alice, in := s.Seated(ctx, "alice")
+		run := s.Connect(ctx, "bob", "ECHO")
+		Expect(run).To(gexec.Exit(5))
+		Expect(stderr(run)).To(MatchRegexp(`^waiting: position 1 holder alice\nsallyport connect: [^\n]*421 wait-timeout [^\n]*\n$`))
+		say(in, "WHOAMI\n")
+		says(ctx, alice, "alice\n", "the holder keeps the seat")
+	}, limit)
+})
+
+var _ = Describe("The command's passwords", Label("area:command", "promise:5"), func() {
+	It("are seen in no process, no log and no message", func(ctx SpecContext) {
+		const wrong = "not her password"
+		c := newCLI()
+		s := c.Serve(ctx)
+		c.Write("wrong", wrong+"\n")
+		s.Seated(ctx, "alice")
+		bob := s.Waiting(ctx, "bob", "alice", "ECHO")
+		failure := s.Connect(ctx, "alice", "--password-file", "wrong", "ECHO")
+		Expect(failure).To(gexec.Exit(4))
+
+		process := filepath.Join("/proc", strconv.Itoa(bob.Command.Process.Pid))
+		if _, err := os.Stat(process); err != nil {
+			Skip("no /proc here to look at processes")
+		}
+		seen := stderr(s.Session) + stderr(bob) + stderr(failure) + s.LogText()
+		for _, file := range []string{"cmdline", "environ"} {
+			text, err := os.ReadFile(filepath.Join(process, file))
+			Expect(err).NotTo(HaveOccurred())
+			seen += string(text)
+		}
+		Expect(seen).To(ContainSubstring("bob.pw\x00"), "control: these are the arguments")
+		Expect(seen).To(ContainSubstring("HOME="+c.home), "control: this is the environment")
+		Expect(seen).To(ContainSubstring(`"reason":"wrong-proof"`), "control: this is the log")
+		for _, secret := range []string{harness.Password("alice"), harness.Password("bob"), wrong} {
+			Expect(seen).NotTo(ContainSubstring(secret))
+		}
+	}, limit)
+})
+
+// otherServerKey replaces the ServerKey of every verifier with its StoredKey.
+func otherServerKey(users string) string {
+	return regexp.MustCompile(`(?m)\$([^$:]+):[^:\n]+$`).ReplaceAllString(users, "$$$1:$1")
+}

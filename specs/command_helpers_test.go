@@ -1,0 +1,310 @@
+package specs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+	"github.com/onsi/gomega/types"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var (
+	commandPath string   // of the built command
+	buildFlags  []string // that it was built with
+)
+
+// cli runs the built command as a person does: in a home directory of its own,
+// with an environment that holds nothing else.
+type cli struct {
+	home string
+	env  []string
+}
+
+func newCLI() *cli {
+	home := GinkgoT().TempDir()
+	return &cli{home: home, env: []string{
+		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm",
+		"GORACE=atexit_sleep_ms=0", // or else each run would take a second more
+	}}
+}
+
+// With is the same person with more in the environment.
+func (c *cli) With(env ...string) *cli {
+	return &cli{home: c.home, env: append(append([]string(nil), c.env...), env...)}
+}
+
+// Path is a file in the home directory.
+func (c *cli) Path(name string) string { return filepath.Join(c.home, name) }
+
+// Write makes a file in the home directory.
+func (c *cli) Write(name, text string) string {
+	GinkgoHelper()
+	Expect(os.WriteFile(c.Path(name), []byte(text), 0o600)).To(Succeed())
+	return c.Path(name)
+}
+
+// Read is what a file in the home directory holds, nothing where it isn't there.
+func (c *cli) Read(name string) string {
+	text, _ := os.ReadFile(c.Path(name))
+	return string(text)
+}
+
+func (c *cli) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(commandPath, args...)
+	cmd.Dir, cmd.Env = c.home, c.env
+	return cmd
+}
+
+// begin starts a command, which ends with the spec at the latest.
+func begin(name string, cmd *exec.Cmd) *gexec.Session {
+	GinkgoHelper()
+	s, err := gexec.Start(cmd, gexec.NewPrefixedWriter(name+"> ", GinkgoWriter), gexec.NewPrefixedWriter(name+"! ", GinkgoWriter))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx SpecContext) { ended(ctx, s.Kill()) }, limitOfNode)
+	return s
+}
+
+// Start runs the command in the background, with nothing on standard input.
+func (c *cli) Start(args ...string) *gexec.Session {
+	GinkgoHelper()
+	return begin(args[0], c.command(args...))
+}
+
+// Piped runs the command in the background with a pipe to write to.
+func (c *cli) Piped(args ...string) (*gexec.Session, *os.File) {
+	GinkgoHelper()
+	cmd := c.command(args...)
+	in, write, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	cmd.Stdin = in
+	s := begin(args[0], cmd)
+	Expect(in.Close()).To(Succeed())
+	// Before the end of the session is awaited: a child may live on its input.
+	DeferCleanup(func() { _ = write.Close() })
+	return s, write
+}
+
+// Run runs the command to its end, with input on standard input.
+func (c *cli) Run(ctx context.Context, input string, args ...string) *gexec.Session {
+	GinkgoHelper()
+	cmd := c.command(args...)
+	cmd.Stdin = strings.NewReader(input)
+	s := begin(args[0], cmd)
+	ended(ctx, s)
+	return s
+}
+
+// Shell runs a line as it was printed for a person to type.
+func (c *cli) Shell(ctx context.Context, input, line string) *gexec.Session {
+	GinkgoHelper()
+	cmd := exec.Command("/bin/sh", "-c", line)
+	cmd.Dir, cmd.Env, cmd.Stdin = c.home, c.env, strings.NewReader(input)
+	s := begin("sh", cmd)
+	ended(ctx, s)
+	return s
+}
+
+// AddUser adds users of the cast, and writes a password file NAME.pw of each.
+func (c *cli) AddUser(ctx context.Context, state string, names ...string) {
+	GinkgoHelper()
+	c.writePasswords(names...)
+	for _, name := range names {
+		s := c.Run(ctx, harness.Password(name)+"\n", "user", "add", name, "--password-stdin", "--state", state, "--iterations", "4096")
+		Expect(s).To(gexec.Exit(0))
+	}
+}
+
+func (c *cli) writePasswords(names ...string) {
+	GinkgoHelper()
+	for _, name := range names {
+		c.Write(name+".pw", harness.Password(name)+"\n")
+	}
+}
+
+// service is a running server on a state directory.
+type service struct {
+	*gexec.Session
+	cli         *cli
+	state, addr string
+}
+
+var listening = regexp.MustCompile(`(?m)^listening on (\S+:\d+)\nnext, in another terminal: (.+)\n`)
+
+// usersFile is what user add has made of alice and bob, to be used again: each
+// run of the command costs more than the rest of many a spec.
+var usersFile string
+
+// Serve starts a server with alice and bob as its users.
+func (c *cli) Serve(ctx context.Context, args ...string) *service {
+	GinkgoHelper()
+	if usersFile == "" {
+		c.AddUser(ctx, c.Path("state"), "alice", "bob")
+		usersFile = c.Read("state/users")
+	} else {
+		Expect(os.Mkdir(c.Path("state"), 0o700)).To(Succeed())
+		c.Write("state/users", usersFile)
+		c.writePasswords("alice", "bob")
+	}
+	return c.ServeOn(ctx, c.Path("state"), args...)
+}
+
+// ServeOn starts a server on a state directory as it is.
+func (c *cli) ServeOn(ctx context.Context, state string, args ...string) *service {
+	GinkgoHelper()
+	s := c.Start(append([]string{"serve", "--listen", "127.0.0.1:0", "--state", state}, args...)...)
+	return &service{Session: s, cli: c, state: state, addr: awaitListening(ctx, s)[1]}
+}
+
+// awaitListening returns what listening matches of what a server prints.
+func awaitListening(ctx context.Context, s *gexec.Session) []string {
+	GinkgoHelper()
+	says(ctx, s.Err, `listening on .*\n.*\n`)
+	m := listening.FindStringSubmatch(stderr(s))
+	Expect(m).NotTo(BeNil())
+	return m
+}
+
+// Log is the path of the interaction log.
+func (s *service) Log() string { return filepath.Join(s.state, "audit.jsonl") }
+
+// LogText is what the interaction log holds.
+func (s *service) LogText() string {
+	GinkgoHelper()
+	text, err := os.ReadFile(s.Log())
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
+}
+
+// Stop asks the server to end and returns the head that it prints.
+func (s *service) Stop(ctx context.Context) string {
+	GinkgoHelper()
+	exits(ctx, s.Terminate(), 0)
+	m := regexp.MustCompile(`(?m)^log head ([0-9a-f]{64})$`).FindStringSubmatch(stderr(s.Session))
+	Expect(m).NotTo(BeNil())
+	return m[1]
+}
+
+// As is a command of a client and the flags with which a user logs in here.
+func (s *service) As(command, user string, args ...string) []string {
+	return append([]string{
+		command, "--addr", s.addr, "--state", s.state, "--user", user, "--password-file", s.cli.Path(user + ".pw"),
+	}, args...)
+}
+
+// Connect runs connect to its end.
+func (s *service) Connect(ctx context.Context, user string, args ...string) *gexec.Session {
+	GinkgoHelper()
+	return s.cli.Run(ctx, "", s.As("connect", user, args...)...)
+}
+
+// Seated is a client that has the seat and takes requests from a pipe.
+func (s *service) Seated(ctx context.Context, user string) (*gexec.Session, *os.File) {
+	GinkgoHelper()
+	session, in := s.cli.Piped(s.As("connect", user)...)
+	say(in, "WHOAMI\n")
+	says(ctx, session, "^"+user+"\n")
+	return session, in
+}
+
+// Waiting is a client that waits for the seat, to do what args say.
+func (s *service) Waiting(ctx context.Context, user, holder string, args ...string) *gexec.Session {
+	GinkgoHelper()
+	session := s.cli.Start(s.As("connect", user, args...)...)
+	says(ctx, session.Err, "^waiting: position 1 holder "+holder+"\n")
+	Expect(stdout(session)).To(BeEmpty())
+	return session
+}
+
+// ended waits for a command's end. (Eventually(ctx, s) would look into the
+// session, while it runs, for a duration.)
+func ended(ctx context.Context, s *gexec.Session) {
+	GinkgoHelper()
+	Eventually(s).WithContext(ctx).Should(gexec.Exit())
+}
+
+// exits waits for a command's end with this exit code.
+func exits(ctx context.Context, s *gexec.Session, code int, why ...any) {
+	GinkgoHelper()
+	Eventually(s).WithContext(ctx).Should(gexec.Exit(code), why...)
+}
+
+// says waits for what a command prints next; out is a buffer or has one.
+func says(ctx context.Context, out any, pattern string, why ...any) {
+	GinkgoHelper()
+	Eventually(out).WithContext(ctx).Should(gbytes.Say(pattern), why...)
+}
+
+func say(w io.Writer, text string) {
+	GinkgoHelper()
+	_, err := io.WriteString(w, text)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+func stdout(s *gexec.Session) string { return string(s.Out.Contents()) }
+func stderr(s *gexec.Session) string { return string(s.Err.Contents()) }
+
+// printed matches a command that did what it was asked, printed exactly this,
+// and said nothing else.
+func printed(text string) types.GomegaMatcher {
+	return SatisfyAll(
+		gexec.Exit(0),
+		WithTransform(stdout, Equal(text)),
+		WithTransform(stderr, BeEmpty()),
+	)
+}
+
+// failed matches a command that failed with this exit code, printed nothing,
+// and said why in one line that matches the pattern. After wrong usage another
+// one says where to look.
+func failed(code int, pattern string) types.GomegaMatcher {
+	more := ""
+	if code == 2 {
+		more = `see sallyport[a-z ]* --help\n`
+	}
+	return SatisfyAll(
+		gexec.Exit(code),
+		WithTransform(stdout, BeEmpty()),
+		WithTransform(stderr, MatchRegexp(fmt.Sprintf(`^sallyport[a-z ]*: [^\n]*%s[^\n]*\n%s$`, pattern, more))),
+	)
+}
+
+// freeAddr is an address where nobody listens.
+func freeAddr() string {
+	GinkgoHelper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// listener serves each connection, and closes it, until the spec ends.
+func listener(network, address string, serve func(net.Conn)) string {
+	GinkgoHelper()
+	l, err := net.Listen(network, address)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(l.Close)
+	go func() {
+		defer GinkgoRecover()
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
+}

@@ -1,0 +1,237 @@
+//go:build !windows
+
+package specs
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/creack/pty"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	"github.com/onsi/gomega/gexec"
+)
+
+// terminal is a command on a terminal of its own, and what the terminal shows.
+type terminal struct {
+	cmd    *exec.Cmd
+	keys   *os.File
+	screen *gbytes.Buffer
+	done   chan struct{} // closed when the command has ended
+}
+
+// Buffer makes the terminal what gbytes.Say reads.
+func (t *terminal) Buffer() *gbytes.Buffer { return t.screen }
+
+// onTerminal starts a command on a terminal.
+func onTerminal(cmd *exec.Cmd) *terminal {
+	GinkgoHelper()
+	keys, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 250})
+	Expect(err).NotTo(HaveOccurred())
+	t := &terminal{cmd: cmd, keys: keys, screen: gbytes.NewBuffer(), done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		// The terminal's end is an error on Linux.
+		_, _ = io.Copy(io.MultiWriter(t.screen, GinkgoWriter), keys)
+		_ = cmd.Wait()
+	}()
+	DeferCleanup(func(ctx SpecContext) {
+		_ = cmd.Process.Kill()
+		Eventually(ctx, t.done).Should(BeClosed())
+		_ = keys.Close()
+	}, limitOfNode)
+	return t
+}
+
+// Terminal runs the command on a terminal.
+func (c *cli) Terminal(args ...string) *terminal {
+	GinkgoHelper()
+	return onTerminal(c.command(args...))
+}
+
+// Type types text, with \r for the Enter key.
+func (t *terminal) Type(text string) {
+	GinkgoHelper()
+	say(t.keys, text)
+}
+
+// ExitCode is that of the command, when it has ended.
+func (t *terminal) ExitCode(ctx SpecContext) int {
+	GinkgoHelper()
+	Eventually(ctx, t.done).Should(BeClosed())
+	return t.cmd.ProcessState.ExitCode()
+}
+
+// Shown is all that was ever on the terminal.
+func (t *terminal) Shown() string { return string(t.screen.Contents()) }
+
+const (
+	ctrlC  = "\x03"
+	ctrlD  = "\x04"
+	secret = "correct horse"
+)
+
+var _ = Describe("The command on a terminal", Label("area:command", "area:terminal"), func() {
+	var c *cli
+	BeforeEach(func() { c = newCLI() })
+
+	// addAlice answers both questions of user add.
+	addAlice := func(ctx SpecContext, t *terminal, first, second string) {
+		GinkgoHelper()
+		says(ctx, t, "New password of alice: ")
+		t.Type(first + "\r")
+		says(ctx, t, "Once more: ")
+		t.Type(second + "\r")
+	}
+
+	It("shows what is typed", Label("control"), func(ctx SpecContext) {
+		t := onTerminal(exec.Command("cat"))
+		t.Type(secret + "\r")
+		says(ctx, t, secret)
+	}, limit)
+
+	When("it asks for a password", func() {
+		It("asks twice and shows nothing of it", func(ctx SpecContext) {
+			t := c.Terminal("user", "add", "alice", "--state", "state", "--iterations", "4096")
+			addAlice(ctx, t, secret, secret)
+			Expect(t.ExitCode(ctx)).To(Equal(0))
+			Expect(t.Shown()).NotTo(ContainSubstring("horse"))
+
+			s := c.ServeOn(ctx, c.Path("state"))
+			c.Write("alice.pw", secret+"\n")
+			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+		}, limit)
+
+		It("changes nothing where the two differ or one is empty", func(ctx SpecContext) {
+			t := c.Terminal("user", "add", "alice", "--state", "state")
+			addAlice(ctx, t, secret, secret+"!")
+			Expect(t.ExitCode(ctx)).To(Equal(1))
+			Expect(t.Shown()).To(ContainSubstring("the two passwords differ, nothing was changed"))
+			t = c.Terminal("user", "add", "alice", "--state", "state")
+			t.Type("\r")
+			Expect(t.ExitCode(ctx)).To(Equal(1))
+			Expect(t.Shown()).To(ContainSubstring("an empty password is none"))
+			Expect(c.Run(ctx, "", "user", "list", "--state", "state")).To(printed(""))
+		}, limit)
+
+		It("works as serve prints it, and then connect does as that prints it", func(ctx SpecContext) {
+			server := c.Start("serve", "--listen", "127.0.0.1:0", "--state", "state")
+			shell := func(line string) *terminal {
+				cmd := exec.Command("/bin/sh", "-c", line)
+				cmd.Dir, cmd.Env = c.home, c.env
+				return onTerminal(cmd)
+			}
+			added := shell(awaitListening(ctx, server)[2])
+			addAlice(ctx, added, secret, secret)
+			Expect(added.ExitCode(ctx)).To(Equal(0))
+			_, next, _ := strings.Cut(strings.TrimSpace(added.Shown()), "added; next: ")
+			alice := shell(next)
+			says(ctx, alice, "Password of alice: ")
+			alice.Type(secret + "\r")
+			says(ctx, alice, "seated at 127.0.0.1:")
+			alice.Type(ctrlD)
+			Expect(alice.ExitCode(ctx)).To(Equal(0))
+			Expect(alice.Shown()).NotTo(ContainSubstring("horse"))
+		}, limit)
+
+		DescribeTable("gives up at Ctrl-C", func(ctx SpecContext, args ...string) {
+			t := c.Terminal(args...)
+			says(ctx, t, "assword of alice: ")
+			t.Type("correct" + ctrlC)
+			Expect(t.ExitCode(ctx)).To(Equal(1))
+			Expect(t.Shown()).NotTo(ContainSubstring("correct"))
+			Expect(t.Shown()).To(MatchRegexp(`\nsallyport [^\n]+\n$`), "it says so")
+		},
+			Entry("in user add", "user", "add", "alice", "--state", "state", limit),
+			Entry("in connect", "connect", "--user", "alice", limit),
+		)
+	})
+
+	When("it is an interactive connect", func() {
+		var (
+			s     *service
+			alice *terminal
+		)
+		BeforeEach(func(ctx SpecContext) {
+			s = c.Serve(ctx)
+			alice = c.Terminal(s.As("connect", "alice")...)
+			says(ctx, alice, "seated at "+s.addr+".*\r\n> ")
+		}, limitOfNode)
+
+		It("shows a result, and a refusal, and goes on", func(ctx SpecContext) {
+			alice.Type("ECHO hello there\r")
+			says(ctx, alice, "[^ ]hello there\r\n")
+			alice.Type("NOSUCH\r")
+			says(ctx, alice, "! 500 unknown-command see HELP\r\n")
+			alice.Type("ECHO \u202egnp\r")
+			says(ctx, alice, `[^ ]\\u202egnp`+"\r\n")
+			alice.Type("\r\rOPEN\r")
+			says(ctx, alice, "! .*connect --open\r\n")
+			alice.Type("STAT\r")
+			says(ctx, alice, "holder alice\r\n.*since ")
+		}, limit)
+
+		It("draws the notice that somebody waits", func(ctx SpecContext) {
+			alice.Type("ECHO half a li")
+			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
+			says(ctx, alice, `\* waiting 1\r\n`)
+			alice.Type("ne\r")
+			says(ctx, alice, "[^ ]half a line\r\n", "what was typed is kept")
+			bob.Kill()
+			says(ctx, alice, `\* waiting 0\r\n`)
+		}, limit)
+
+		DescribeTable("leaves with 0", func(ctx SpecContext, keys string) {
+			alice.Type(keys)
+			Expect(alice.ExitCode(ctx)).To(Equal(0))
+			Expect(s.LogText()).To(MatchRegexp(`"event":"session.close","conn":"[^"]*","reason":"quit"`))
+		},
+			Entry("at QUIT", "quit\r", limit),
+			Entry("at Ctrl-D", ctrlD, limit),
+		)
+
+		It("says why it ends when the server does", func(ctx SpecContext) {
+			s.Stop(ctx)
+			Expect(alice.ExitCode(ctx)).To(Equal(1))
+			Expect(alice.Shown()).To(MatchRegexp(`sallyport connect: 421 shutdown [^\n]*\r\n$`))
+		}, limit)
+	})
+
+	It("joins operator and client with serve --chat", func(ctx SpecContext) {
+		c.AddUser(ctx, c.Path("state"), "alice")
+		operator := c.Terminal("serve", "--chat", "--listen", "127.0.0.1:0", "--state", "state")
+		says(ctx, operator, "chat> ")
+		addr := listening.FindStringSubmatch(strings.ReplaceAll(operator.Shown(), "\r\n", "\n"))
+		Expect(addr).NotTo(BeNil())
+		s := &service{cli: c, state: c.Path("state"), addr: addr[1]}
+		operator.Type("anybody?\r")
+		says(ctx, operator, "! not delivered: .*nobody is seated\r\n")
+
+		alice := c.Terminal(s.As("connect", "alice")...)
+		says(ctx, alice, "seated at ")
+		operator.Type("good evening\r")
+		says(ctx, alice, `\* good evening\r\n`)
+		alice.Type("SAY \u202ehello\r")
+		says(ctx, operator, `alice: \\u202ehello\r\n`)
+		says(ctx, alice, "delivered\r\n")
+		alice.Type(ctrlD)
+		Expect(alice.ExitCode(ctx)).To(Equal(0))
+		operator.Type(ctrlC)
+		Expect(operator.ExitCode(ctx)).To(Equal(0))
+		Expect(operator.Shown()).To(ContainSubstring("log head "))
+	}, limit)
+
+	It("colours a log, unless NO_COLOR is set", func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		t := c.Terminal("log", "show", s.Log())
+		Expect(t.ExitCode(ctx)).To(Equal(0))
+		Expect(t.Shown()).To(ContainSubstring("\x1b[36mserver.start"))
+		t = c.With("NO_COLOR=1").Terminal("log", "show", s.Log())
+		Expect(t.ExitCode(ctx)).To(Equal(0))
+		Expect(t.Shown()).To(SatisfyAll(ContainSubstring("server.start"), Not(ContainSubstring("\x1b"))))
+		Expect(c.Run(ctx, "", "log", "show", s.Log())).To(gexec.Exit(0))
+	}, limit)
+})
