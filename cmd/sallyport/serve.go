@@ -62,16 +62,16 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many may wait")
 	flags.DurationVar(&f.wait, "queue-wait", time.Minute, "how long one may wait")
 	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "from the accept to the end of the login")
-	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle; NOOP is idleness; negative: for ever")
+	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle; NOOP is idleness; 0: for ever")
 	flags.DurationVar(&l.Session, "session-limit", 0, "how long one may have the seat; 0: for ever")
-	flags.DurationVar(&l.Request, "request-timeout", 5*time.Minute, "how long a request may run; negative: for ever")
+	flags.DurationVar(&l.Request, "request-timeout", 5*time.Minute, "how long a request may run; 0: for ever")
 	flags.DurationVar(&l.Write, "write-timeout", 10*time.Second, "how long a client may take to read a reply (at most twice this)")
 	flags.DurationVar(&l.Vanish, "vanish-timeout", 30*time.Second, "when a client that answers no packet is taken for dead")
 	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
 	flags.Var(&f.maxBody, "max-body", "greatest body of a request")
 	flags.IntVar(&l.Lobby, "max-lobby", 256, "connections that have not logged in, in all")
 	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "the same from one address (IPv6: one /64)")
-	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "wrong passwords in a row from one address; it wins back one a second")
+	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "wrong passwords at once from one address; it wins back one a second")
 	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
 	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")
 	flags.StringVar(&f.cert, "cert", "", "certificate `file` instead of the one in the state directory")
@@ -233,8 +233,28 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	if (f.cert == "") != (f.key == "") {
 		return usagef("--cert and --key go together")
 	}
+	if err := checkLimits(&s.Limits, f.wait); err != nil {
+		return err
+	}
 	s.Backend, err = backend(f.backend)
 	return err
+}
+
+// checkLimits makes 0 mean "for ever" where the help says so, and refuses it where there must be a
+// limit.
+func checkLimits(l *server.Limits, wait time.Duration) error {
+	for _, d := range []*time.Duration{&l.Idle, &l.Session, &l.Request} {
+		if *d <= 0 {
+			*d = -1
+		}
+	}
+	if min(l.Login, l.Write, l.Vanish, wait) <= 0 {
+		return usagef("--login-timeout, --write-timeout, --vanish-timeout and --queue-wait are longer than 0")
+	}
+	if min(l.Lobby, l.LobbyPerSource, l.FailedLogins) < 1 {
+		return usagef("--max-lobby, --max-lobby-per-source and --max-failed-logins are at least 1")
+	}
+	return nil
 }
 
 func (f *serveFlags) tlsConfig(paths state.Paths) (*tls.Config, error) {
