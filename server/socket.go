@@ -39,6 +39,9 @@ var networkErrors = []struct {
 	number syscall.Errno
 	reason string
 }{
-	{syscall.ECONNRESET, "reset"}, {syscall.EPIPE, "reset"},
-	{syscall.ETIMEDOUT, "vanished"}, {syscall.EHOSTUNREACH, "vanished"}, {syscall.ENETUNREACH, "vanished"},
+	{syscall.ECONNRESET, "reset"},
+	{syscall.EPIPE, "reset"},
+	{syscall.ETIMEDOUT, "vanished"},
+	{syscall.EHOSTUNREACH, "vanished"},
+	{syscall.ENETUNREACH, "vanished"},
 }
