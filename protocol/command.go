@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"errors"
-	"math"
 	"strconv"
 )
 
@@ -45,24 +44,14 @@ func ParseCommand(line []byte) (Command, error) {
 	return Command{Verb: verb, Argument: argument, HasBody: true, Body: n}, nil
 }
 
-// parseCount reads a decimal number without sign or leading zero. One that doesn't fit is as good
-// as the greatest: over every limit.
+// parseCount reads a decimal number without sign or leading zero. One that doesn't fit is as good as
+// the greatest: over every limit.
 func parseCount(digits []byte) (int64, error) {
-	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
+	n, err := strconv.ParseUint(string(digits), 10, 63)
+	if len(digits) > 1 && digits[0] == '0' || err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, ErrArgument
 	}
-	var n int64
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, ErrArgument
-		}
-		if n > (math.MaxInt64-9)/10 {
-			n = math.MaxInt64
-			continue
-		}
-		n = 10*n + int64(c-'0')
-	}
-	return n, nil
+	return int64(n), nil
 }
 
 // AppendUpper appends the verb in upper case, as it is compared and logged. A verb of more than

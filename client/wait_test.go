@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWaitingForTheSeat(t *testing.T) {
+	t.Parallel()
+	script := func(s *session) {
+		r := honest()
+		r.seat = []string{"120 position 2 holder bob", "120 position 1 holder bob"}
+		r.login(s)
+		s.send("235 welcome", "121 waiting 1")
+	}
+	var heard []Notice
+	d := dialer()
+	d.OnNotice = func(n Notice) { heard = append(heard, n) }
+	if err := dialOnce(t, d, serverTLS(), script); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Notice{{120, "position 2 holder bob"}, {120, "position 1 holder bob"}}, heard); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNoWait(t *testing.T) {
+	t.Parallel()
+	d := dialer()
+	d.NoWait = true
+	left := make(chan string, 1)
+	err := dialOnce(t, d, serverTLS(), func(s *session) {
+		r := honest()
+		r.seat = []string{"120 position 1 holder bob"}
+		r.login(s)
+		left <- s.atEnd()
+	})
+	if !errors.Is(err, ErrBusy) || <-left != "QUIT\r\n" {
+		t.Error(err)
+	}
+	if err := dialOnce(t, d, serverTLS(), honest().login); err != nil {
+		t.Error(err) // the seat is free
+	}
+}
+
+func TestCancelWhileWaiting(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(testContext(t))
+	d := dialer()
+	d.OnNotice = func(Notice) { cancel() }
+	closed := make(chan string, 1)
+	addr := serve(t, serverTLS(), func(s *session) {
+		r := honest()
+		r.seat = []string{"120 position 1 holder bob"}
+		r.login(s)
+		closed <- s.atEnd()
+	})
+	c, err := d.Dial(ctx, addr, alice)
+	if !errors.Is(err, context.Canceled) || <-closed != "" {
+		t.Error(c, err)
+	}
+}
+
+// A billion iterations are minutes of work.
+func TestCancelStopsTheComputation(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(testContext(t))
+	addr := serve(t, serverTLS(), func(s *session) {
+		_, _, encoded := cut3(s.line())
+		_, nonce, _ := strings.Cut(string(must(decode(encoded))), ",r=")
+		s.send("220 ready", "334 "+b64("r="+nonce+"server,s="+b64("salt")+",i=1000000000"))
+		cancel()
+		if sent := s.atEnd(); sent != "" {
+			t.Errorf("the client sent %q", sent)
+		}
+	})
+	d := dialer()
+	d.MaxIterations = 1 << 30
+	if c, err := d.Dial(ctx, addr, alice); !errors.Is(err, context.Canceled) || errors.Is(err, ErrServerUnverified) {
+		t.Error(c, err)
+	}
+}
+
+// stalled dials, in a bubble, a server that runs the script, and returns after
+// how long Dial has failed.
+func stalled(t *testing.T, d *Dialer, script func(*session)) (after time.Duration, err error) {
+	t.Helper()
+	var all sync.WaitGroup
+	d.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		config := serverTLS()
+		config.SessionTicketsDisabled = true // a pipe has no buffer to write them to
+		all.Go(func() { run(t, theirs, config, script) })
+		return ours, nil
+	}
+	start := time.Now()
+	c, err := d.Dial(t.Context(), "127.0.0.1:7443", alice)
+	after = time.Since(start)
+	if err == nil {
+		c.Close()
+	}
+	all.Wait()
+	return after, err
+}
+
+func TestLoginTimeout(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]func(*session){
+		"no greeting":  func(s *session) { s.atEnd() },
+		"no challenge": func(s *session) { s.line(); s.send("220 ready"); s.atEnd() },
+		"drip": func(s *session) {
+			s.line()
+			for {
+				time.Sleep(time.Second)
+				if _, err := s.conn.Write([]byte("2")); err != nil {
+					return
+				}
+			}
+		},
+		"no proof": func(s *session) {
+			r := honest()
+			r.proof, r.seat = func(string) []string { return []string{"334-"} }, nil
+			r.login(s)
+			s.atEnd()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				if after, err := stalled(t, dialer(), script); !errors.Is(err, context.DeadlineExceeded) || after != 10*time.Second {
+					t.Error(after, err)
+				}
+				d := dialer()
+				d.LoginTimeout = time.Minute
+				if after, err := stalled(t, d, script); !errors.Is(err, context.DeadlineExceeded) || after != time.Minute {
+					t.Error(after, err)
+				}
+			})
+		})
+	}
+}
+
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := dialer()
+		d.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go io.Copy(io.Discard, theirs)
+			return ours, nil
+		}
+		start := time.Now()
+		c, err := d.Dial(t.Context(), "127.0.0.1:7443", alice)
+		var refused *ConnectError
+		if !errors.As(err, &refused) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+			t.Error(c, err, time.Since(start))
+		}
+	})
+}
+
+// Only the context bounds the wait for the seat.
+func TestTheWaitHasNoTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		after, err := stalled(t, dialer(), func(s *session) {
+			r := honest()
+			r.seat = []string{"120 position 1 holder bob"}
+			r.login(s)
+			time.Sleep(time.Hour)
+			s.send("235 welcome")
+		})
+		if err != nil || after != time.Hour {
+			t.Error(after, err)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"", "YQ==", "YR==", "YQ", "YWI=", "YW\nI=", "YWJj", "YW Jj", "-_--"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		message, err := decode(text)
+		if err == nil && b64(string(message)) != text {
+			t.Fatalf("%q is not canonical, and was taken for %q", text, message)
+		}
+	})
+}
