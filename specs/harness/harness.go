@@ -58,7 +58,7 @@ func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.
 	t.Helper()
 	pair := Certificate(ECDSA)
 	h := &H{
-		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, Users: NewUsers(), Roots: pool(pair), served: make(chan error, 1),
+		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, Users: NewUsers(), served: make(chan error, 1),
 	}
 	h.Server = &server.Server{
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
@@ -70,6 +70,7 @@ func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.
 	if configure != nil {
 		configure(h.Server)
 	}
+	h.Roots = pool(h.Server.TLSConfig.Certificates...)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listen: %v", err)

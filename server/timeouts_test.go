@@ -1,0 +1,258 @@
+package server_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// pipes is a listener whose connections are net.Pipes, which synthetic time can wait for.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	select {
+	case <-p.done:
+	default:
+		close(p.done)
+	}
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// world is a server in synthetic time.
+type world struct {
+	*harness.H
+	l *pipes
+}
+
+// inSyntheticTime runs a test in a bubble where waiting takes no time.
+func inSyntheticTime(t *testing.T, configure func(*server.Server), test func(w world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := world{l: &pipes{make(chan net.Conn), make(chan struct{})}}
+		w.H = harness.StartOn(t, func(s *server.Server) {
+			// A certificate for the year in which synthetic time begins.
+			pair := harness.NewCertificate(harness.ECDSA, func(*x509.Certificate) {})
+			s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
+			if configure != nil {
+				configure(s)
+			}
+		}, func(inner net.Listener) net.Listener {
+			_ = inner.Close()
+			return w.l
+		})
+		test(w)
+	})
+}
+
+func (w world) connect() *harness.Wire {
+	ours, theirs := net.Pipe()
+	w.l.conns <- theirs
+	return w.WireOn(context.Background(), ours, true)
+}
+
+// within checks that the next line is as expected, and came when it should.
+func (w world) within(c *harness.Wire, began time.Time, want time.Duration, line string) {
+	w.T.Helper()
+	got := c.Line()
+	if took := time.Since(began); !strings.HasPrefix(got, line) || took < want || took > want+want/8 {
+		w.T.Fatalf("%q after %v, want %q after %v", got, took, line, want)
+	}
+}
+
+func TestLoginTimeout(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		began := time.Now()
+		c := w.connect().Greeted()
+		time.Sleep(9 * time.Second)
+		if got := c.Ask("NOOP"); got != "250 ok" {
+			w.T.Fatalf("%q", got)
+		}
+		w.within(c, began, 10*time.Second, "421 login-timeout ")
+	})
+}
+
+func TestHandshakeTimeout(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		ours, theirs := net.Pipe()
+		began := time.Now()
+		w.l.conns <- theirs
+		if n, err := ours.Read(make([]byte, 1)); n > 0 || err == nil || time.Since(began) != 10*time.Second {
+			w.T.Fatalf("%d octets, %v after %v", n, err, time.Since(began))
+		}
+		synctest.Wait()
+		if closed := w.Log.Records("conn.close"); len(closed) != 1 || closed[0].Str("reason") != "login-timeout" {
+			w.T.Fatalf("%v", closed)
+		}
+	})
+}
+
+func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		c := w.connect().Seated("alice")
+		time.Sleep(14 * time.Minute)
+		if got := c.Ask("ECHO x"); got != "250 x" {
+			w.T.Fatalf("%q", got)
+		}
+		used := time.Now()
+		time.Sleep(14 * time.Minute)
+		if got := c.Ask("NOOP"); got != "250 ok" {
+			w.T.Fatalf("%q", got)
+		}
+		w.within(c, used, 15*time.Minute, "421 idle ")
+	})
+}
+
+func TestBodyMustArriveWithinTheIdleTime(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		c := w.connect().Seated("alice")
+		began := time.Now()
+		c.Send("BODY 100 ECHO\r\n")
+		go func() {
+			for range 100 {
+				time.Sleep(time.Minute)
+				if _, err := c.Write([]byte("x")); err != nil {
+					return
+				}
+			}
+		}()
+		w.within(c, began, 15*time.Minute, "421 idle ")
+	})
+}
+
+func TestSessionLimit(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, func(s *server.Server) { s.Limits.Session = time.Hour }, func(w world) {
+		c := w.connect().Seated("alice")
+		began := time.Now()
+		for range 5 {
+			time.Sleep(11 * time.Minute)
+			if got := c.Ask("ECHO x"); got != "250 x" {
+				w.T.Fatalf("%q", got)
+			}
+		}
+		w.within(c, began, time.Hour, "421 session-limit ")
+	})
+}
+
+func TestQueueWait(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		alice := w.connect().Seated("alice")
+		began := time.Now()
+		bob := w.connect().Greeted().Login("bob", "")
+		if got := bob.Line(); got != "120 position 1 holder alice" {
+			w.T.Fatalf("%q", got)
+		}
+		go alice.Line() // somebody must take what a pipe carries: 121 waiting 1
+		w.within(bob, began, time.Minute, "421 wait-timeout ")
+	})
+}
+
+func TestRequestTimeout(t *testing.T) {
+	t.Parallel()
+	hang := server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
+		<-ctx.Done()
+		return r, nil
+	})
+	inSyntheticTime(t, func(s *server.Server) { s.Handler = hang }, func(w world) {
+		c := w.connect().Seated("alice")
+		for range 2 {
+			began := time.Now()
+			c.Send("HANG\r\n")
+			w.within(c, began, 5*time.Minute, "554 failed ")
+		}
+	})
+}
+
+func TestStuckHandlerIsNamed(t *testing.T) {
+	t.Parallel()
+	stuck := server.HandlerFunc(func(context.Context, *server.Request) (r protocol.Reply, err error) {
+		time.Sleep(10 * time.Minute)
+		return r, nil
+	})
+	inSyntheticTime(t, func(s *server.Server) { s.Handler = stuck }, func(w world) {
+		c := w.connect().Seated("alice")
+		c.Send("STICK\r\n")
+		time.Sleep(5*time.Minute + 4*time.Second)
+		if named := w.Log.Records("handler.stuck"); len(named) != 0 {
+			w.T.Fatalf("named before its time: %v", named)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if named := w.Log.Records("handler.stuck"); len(named) != 1 || named[0].Str("user") != "alice" || named[0].Str("verb") != "STICK" {
+			w.T.Fatalf("%v", named)
+		}
+		if got := c.Line(); !strings.HasPrefix(got, "554 failed ") {
+			w.T.Fatalf("%q", got)
+		}
+	})
+}
+
+func TestWriteTimeout(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		c := w.connect().Seated("alice")
+		began := time.Now()
+		c.Send("ECHO nobody reads this\r\n")
+		for len(w.Log.Records("session.close")) == 0 {
+			time.Sleep(time.Second)
+		}
+		took, why := time.Since(began), w.Log.Records("session.close")[0].Str("reason")
+		if took < 10*time.Second || took > 21*time.Second || why != "write" {
+			w.T.Fatalf("%s after %v", why, took)
+		}
+	})
+}
+
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, func(s *server.Server) { s.Limits.FailedLogins = 3 }, func(w world) {
+		guess := func() string {
+			c := w.connect().Greeted()
+			got := c.Ask("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPW5vbmNl")
+			if !strings.HasPrefix(got, "334 ") {
+				return got
+			}
+			return c.Ask(c.WrongProof(got))
+		}
+		for range 3 {
+			if got := guess(); !strings.HasPrefix(got, "535 ") {
+				w.T.Fatalf("%q", got)
+			}
+		}
+		if got := guess(); !strings.HasPrefix(got, "421 throttled ") {
+			w.T.Fatalf("%q", got)
+		}
+		time.Sleep(time.Second)
+		if got := guess(); !strings.HasPrefix(got, "535 ") {
+			w.T.Fatalf("after a second %q", got)
+		}
+	})
+}
