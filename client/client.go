@@ -19,8 +19,9 @@ const record = 16 << 10 // octets that one TLS record carries at most (RFC 8446 
 
 // Client is a connection that has the seat. Its methods may be called concurrently.
 type Client struct {
-	conn    *tls.Conn
-	maxBody int64
+	conn      *tls.Conn
+	maxBody   int64
+	takesOver bool // the server has said that whoever comes gets the seat
 	ended   context.Context // its cause is why no more requests can be sent
 	end     context.CancelCauseFunc
 	batches sync.Pool

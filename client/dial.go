@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -173,7 +174,12 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 		return err
 	}
 	auth := protocol.VerbAuth + " " + config.Mechanism + " " + base64.StdEncoding.EncodeToString(first)
-	serverFirst, err := d.ask(c, auth+"\r\n", protocol.CodeReady, protocol.CodeChallenge)
+	replies := []protocol.Code{protocol.CodeReady, protocol.CodeChallenge}
+	if d.NoWait { // under takeover a place in the queue is not what NoWait is to be spared
+		auth = protocol.VerbEhlo + " client\r\n" + auth
+		replies = slices.Insert(replies, 1, protocol.CodeDone)
+	}
+	serverFirst, err := d.ask(c, auth+"\r\n", replies...)
 	if err != nil {
 		return err
 	}
@@ -224,6 +230,7 @@ func (d *Dialer) ask(c *Client, lines string, want ...protocol.Code) ([]byte, er
 			return nil, d.refusal(reply)
 		}
 		challenge = reply.Text
+		c.takesOver = c.takesOver || code == protocol.CodeDone && strings.HasSuffix(challenge, "\nADMISSION takeover")
 	}
 	return decode(challenge)
 }
@@ -248,7 +255,7 @@ func (d *Dialer) takeSeat(c *Client) error {
 			return nil
 		case !reply.Code.Notice():
 			return d.refusal(reply)
-		case d.NoWait && reply.Code == protocol.CodePosition:
+		case d.NoWait && !c.takesOver && reply.Code == protocol.CodePosition:
 			c.write([]byte(protocol.VerbQuit + "\r\n"))
 			return ErrBusy
 		case d.OnNotice != nil:

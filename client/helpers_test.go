@@ -178,6 +178,7 @@ func serve(t testing.TB, config *tls.Config, script func(*session)) (addr string
 // rogue is a server that does the SCRAM arithmetic right, over the messages as
 // they really went over the wire, whatever it was told to break in them.
 type rogue struct {
+	admission string // of EHLO
 	greeting   string
 	iterations string
 	salt       string
@@ -228,7 +229,12 @@ func (r *rogue) login(s *session) {
 	if r.early != nil {
 		s.send(r.early...)
 	}
-	verb, mechanism, encoded := cut3(s.line())
+	opening, line := []string{r.greeting}, s.line()
+	if strings.HasPrefix(line, "EHLO ") {
+		opening = append(opening, "250-rogue", "250 ADMISSION "+r.admission)
+		line = s.line()
+	}
+	verb, mechanism, encoded := cut3(line)
 	if verb != "AUTH" {
 		s.t.Errorf("the client began with %q", verb)
 	}
@@ -236,7 +242,7 @@ func (r *rogue) login(s *session) {
 	bare := strings.SplitN(clientFirst, ",", 3)[2]
 	_, clientNonce, _ := strings.Cut(bare, ",r=")
 	serverFirst := r.first("r=" + r.nonce(clientNonce) + ",s=" + r.salt + ",i=" + r.iterations)
-	s.send(append([]string{r.greeting}, r.challenge(serverFirst)...)...)
+	s.send(append(opening, r.challenge(serverFirst)...)...)
 	clientFinal := string(must(base64.StdEncoding.DecodeString(s.line())))
 	if r.seen != nil {
 		r.seen(mechanism, clientFirst, clientFinal)

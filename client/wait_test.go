@@ -50,6 +50,11 @@ func TestNoWait(t *testing.T) {
 	if err := dialOnce(t, d, serverTLS(), honest().login); err != nil {
 		t.Error(err) // the seat is free
 	}
+	r := honest()
+	r.admission, r.seat = "takeover", []string{"120 position 1 holder bob", "235 welcome"}
+	if err := dialOnce(t, d, serverTLS(), r.login); err != nil {
+		t.Error(err) // bob has to leave, and alice was to get the seat
+	}
 }
 
 func TestCancelWhileWaiting(t *testing.T) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -81,9 +82,9 @@ type conn struct {
 // crypto/tls makes by itself included.
 type transport struct {
 	net.Conn
-	owner           *conn
-	eof             bool
-	writeBy, lastBy time.Time // crypto/tls writes one at a time
+	owner  *conn
+	eof    bool
+	lastBy time.Time // crypto/tls writes one at a time
 }
 
 func (t *transport) Read(p []byte) (int, error) {
@@ -94,32 +95,19 @@ func (t *transport) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write sets the deadline: in the lobby that of the login, and a short one for all that an evicted
+// client is still sent. The flag is looked at last, because evict sets it before its own deadline.
 func (t *transport) Write(p []byte) (int, error) {
-	t.armWrite()
+	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
+	if c.inLobby && !c.loginBy.IsZero() {
+		by = c.loginBy.Add(lastWrite)
+	}
+	_ = t.SetWriteDeadline(by)
+	if c.has(flagEvicted) {
+		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
+		_ = t.SetWriteDeadline(t.lastBy)
+	}
 	return t.Conn.Write(p)
-}
-
-// armWrite sets the write deadline where the one that is armed has come too near. In the lobby it is
-// that of the login; an evicted client gets a short one for all that it is still sent.
-func (t *transport) armWrite() {
-	now, c := time.Now(), t.owner
-	switch {
-	case c.has(flagEvicted):
-		if t.lastBy.IsZero() {
-			t.lastBy = now.Add(lastWrite)
-		}
-		t.writeBy = t.lastBy
-	case c.inLobby && !c.loginBy.IsZero():
-		t.writeBy = c.loginBy.Add(lastWrite)
-	case t.writeBy.Sub(now) < c.srv.limits.Write:
-		t.writeBy = now.Add(2 * c.srv.limits.Write)
-	default:
-		return
-	}
-	_ = t.SetWriteDeadline(t.writeBy)
-	if c.has(flagEvicted) && t.lastBy.IsZero() {
-		t.armWrite() // that came in between, and its deadline was overwritten
-	}
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {

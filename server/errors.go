@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"net"
 
 	"github.com/sallyport/sallyport/protocol"
 )
@@ -100,7 +101,7 @@ func reason(err error) string {
 		return "cut"
 	case errors.Is(err, errBackend):
 		return "backend"
-	case errors.Is(err, ErrServerClosed):
+	case errors.Is(err, ErrServerClosed), errors.Is(err, net.ErrClosed): // nobody else closes it
 		return string(protocol.KeywordShutdown)
 	}
 	for _, broken := range networkErrors {

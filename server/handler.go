@@ -87,14 +87,14 @@ type verbLister interface{ Verbs() []string }
 
 // check turns what a handler returned into what is sent.
 func check(r protocol.Reply) (protocol.Reply, error) {
-	switch {
-	case r.Body != nil && (r.Code == 0 || r.Code == protocol.CodeBody):
-		r.Code = protocol.CodeBody
-	case r.Body == nil && (r.Code == 0 || r.Code == protocol.CodeDone):
-		r.Code = protocol.CodeDone
-	default:
+	code := protocol.CodeDone
+	if r.Body != nil {
+		code = protocol.CodeBody
+	}
+	if r.Code != 0 && r.Code != code {
 		return r, fmt.Errorf("a handler replied with code %d", r.Code)
 	}
+	r.Code = code
 	return r, nil
 }
 

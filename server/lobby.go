@@ -19,7 +19,7 @@ const maxSources = 4096
 
 // source is where connections come from as far as limits are concerned: one IPv4 address, or the
 // /64 that one IPv6 customer has. The zero value, which
-// has no limit of its own, stands for whatever has no IP address.
+// has no limit on connections, stands for whatever has no IP address.
 type source = netip.Prefix
 
 func sourceOf(addr net.Addr) source {

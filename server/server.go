@@ -218,23 +218,23 @@ func (s *Server) forget(c *conn) {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.close(func(c *conn) { c.wake(flagShutdown) })
 	select {
-	case <-s.gone: // also where ctx has ended
-		return s.stop()
-	default:
-	}
-	select {
 	case <-s.gone:
-		return s.stop()
 	case <-ctx.Done():
-		return ctx.Err()
+		select {
+		case <-s.gone: // both, then
+		default:
+			return ctx.Err()
+		}
 	}
+	return s.stop()
 }
 
 // Close ends the server at once: handlers are cancelled and connections closed. It waits up to a
 // second for handlers to return, so that what they did is on record.
 func (s *Server) Close() error {
+	_ = s.init()
+	s.cancel(ErrServerClosed) // first, for it is why what follows fails
 	s.close(func(c *conn) { _ = c.raw.Close() })
-	s.cancel(ErrServerClosed)
 	select {
 	case <-s.gone:
 	case <-time.After(time.Second):

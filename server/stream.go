@@ -51,6 +51,7 @@ func (s *session) open(began time.Time) error {
 	s.mu.Lock()
 	s.deaf = true
 	s.mu.Unlock()
+	s.tellMessages() // the last that can be told
 	if err := s.answer(protocol.Reply{Code: protocol.CodeStream, Text: "open"}, began); err != nil {
 		return err
 	}
@@ -74,20 +75,21 @@ func (x *stream) join() error {
 	down := make(chan error, 1)
 	go func() {
 		err := x.fromBackend()
-		if down <- err; err != nil {
+		if err != nil {
+			x.cancel(err) // closes the backend, too, for a write to it that is stuck
 			x.wake(flagDone)
 		}
+		down <- err
 	}()
 	err := x.toBackend()
 	if errors.Is(err, io.EOF) {
 		halfClose(x.backend)
-		return x.linger(down, err)
+		err = x.linger(down, err)
+	} else {
+		x.cancel(err)
+		<-down
 	}
-	x.cancel(err)
-	if late := <-down; errors.Is(err, errWoken) {
-		err = late
-	}
-	return err
+	return cmp.Or(context.Cause(x.ctx), err) // what came first
 }
 
 // linger waits for the backend's last words after the client has ended its direction. TLS can end
@@ -148,7 +150,11 @@ func (x *stream) toBackend() error {
 func (x *stream) fromBackend() error {
 	buf := make([]byte, streamBuffer)
 	for {
+		tail := x.tail.Load()
 		_ = x.backend.SetReadDeadline(x.by())
+		if tail != x.tail.Load() {
+			continue // linger's call may have come before this one
+		}
 		n, err := x.backend.Read(buf)
 		if n > 0 {
 			x.out += int64(n)

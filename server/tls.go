@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -84,7 +85,7 @@ func (c *conn) handshake() error {
 	}
 	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
-		c.srv.Audit.Warn("tls.fail", c.id).Str("error", clip(err.Error(), 200)).Send()
+		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
 		case c.has(flagShutdown):
 			return errShutdown
@@ -102,14 +103,6 @@ func (c *conn) handshake() error {
 		Bool("resumed", state.DidResume).
 		Str("alpn", state.NegotiatedProtocol).Send()
 	return nil
-}
-
-// clip cuts what a peer could have made long.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
 }
 
 // bindings are the channel bindings that this connection can do.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -50,12 +51,16 @@ func (s *session) unwatch() {
 // cancels the request when its time is over, when that of the session is, or when the client has
 // gone.
 func (s *session) supervise() {
+	flushed := s.flush() // nobody else writes now: what was answered already need not wait
 	gone := make(chan error, 1)
 	go func() { gone <- s.listen() }()
 	by, why := s.overdue(s.began)
 	overdue, cancelled := timerAt(by), s.ctx.Done()
 	defer overdue.Stop()
 	var stuck <-chan time.Time
+	if flushed != nil {
+		s.cancel(errClientGone)
+	}
 	for listening := true; ; {
 		select {
 		case s.gone = <-gone:
@@ -76,6 +81,7 @@ func (s *session) supervise() {
 				s.gone = <-gone
 			}
 			s.flags.And(^flagDone)
+			s.gone = cmp.Or(flushed, s.gone)
 			s.done <- struct{}{}
 			return
 		}

@@ -220,6 +220,19 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("shutdown"))
 	}, limit)
 
+	It("says shutdown of everybody whom Close has cut off", func(ctx SpecContext) {
+		h := start(nil)
+		h.LoggedIn(ctx, "alice")
+		h.Queued(ctx, "bob")
+		h.Wire(ctx, true).Greeted()
+		Expect(h.Server.Close()).To(Succeed())
+		ends := h.Log.Records("session.close", "queue.leave", "conn.close")
+		Expect(ends).To(HaveLen(4))
+		for _, end := range ends {
+			Expect(end.Str("reason")).To(Equal("shutdown"), "%v", end)
+		}
+	}, limit)
+
 	It("refuses what it can't serve with", func() {
 		for _, s := range []*server.Server{
 			{Users: harness.NewUsers()},

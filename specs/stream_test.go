@@ -143,3 +143,61 @@ var _ = Describe("A holder that is stuck", Label("area:faults", "promise:6"), fu
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("evicted"))
 	}, limit)
 })
+
+var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6"), func() {
+	It("loses the seat by the write time-out, however long a login may take", func(ctx SpecContext) {
+		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = time.Minute, 300*time.Millisecond })
+		alice := h.Wire(ctx, true).Seated("alice")
+		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
+		go func() {
+			for range 20 {
+				if _, err := io.WriteString(alice, "BODY 1000000 ECHO\r\n"+strings.Repeat("x", 1e6)); err != nil {
+					return
+				}
+			}
+		}()
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("write"))
+	}, limit)
+
+	It("and whose stream's backend doesn't either, loses it when it has gone", func(ctx SpecContext) {
+		ours, theirs := net.Pipe() // a backend that takes nothing and gives all
+		DeferCleanup(ours.Close)
+		h := start(func(s *server.Server) {
+			s.Limits.Write = 300 * time.Millisecond
+			s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
+		})
+		alice := h.Wire(ctx, true).Seated("alice")
+		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
+		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
+		alice.Send("nobody reads this")
+		go func() {
+			for {
+				if _, err := ours.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		}()
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+	}, limit)
+})
+
+var _ = Describe("A batch with a slow request in it", Label("area:session", "promise:5"), func() {
+	It("has what was done before on record, and answered, while that one runs", func(ctx SpecContext) {
+		release := make(chan struct{})
+		h := start(func(s *server.Server) {
+			mux := s.Stock()
+			mux.HandleFunc("SLOW", func(context.Context, *server.Request) (r protocol.Reply, err error) {
+				<-release
+				return r, nil
+			})
+			s.Handler = mux
+		})
+		alice := h.Wire(ctx, true).Seated("alice")
+		alice.Send("ECHO first\r\nSLOW\r\n")
+		Expect(alice.Line()).To(Equal("250 first"))
+		Expect(h.Log.Records("request")).To(HaveLen(1))
+		close(release)
+		Expect(alice.Line()).To(Equal("250 "))
+	}, limit)
+})

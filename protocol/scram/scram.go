@@ -64,7 +64,7 @@ const (
 	ErrServerError      Error = "server-error"      // the server answered e=
 	ErrServerUnverified Error = "server-unverified" // signature v= wrong, malformed or missing
 
-	ErrPrepare  Error = "prepare"  // refused by SASLprep; not quoted, as it may be a password
+	ErrPrepare  Error = "empty, not UTF-8, or with characters that SASLprep (RFC 4013) refuses" // not quoted: it may be a password
 	ErrVerifier Error = "verifier" // not a verifier, or out of bounds
 	ErrSequence Error = "sequence" // call out of order or after an error
 	ErrConfig   Error = "config"   // can't work like this

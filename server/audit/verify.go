@@ -38,7 +38,7 @@ type Report struct {
 // first fault, with name for FILE, and wraps one of those above.
 //
 // A wantHead, if not empty, must be the head at the end or, where the log has
-// grown since it was noted, that of a line within or From: up to there the log
+// grown since it was noted, that of a line within: up to there the log
 // is proven, behind it only as far as the chain goes. Otherwise the fault is
 // ErrNoHead at the last line. Memory is bounded by MaxLine.
 func Verify(r io.Reader, name, wantHead string) (Report, error) {
@@ -53,7 +53,7 @@ func Verify(r io.Reader, name, wantHead string) (Report, error) {
 			return rep, fmt.Errorf("%s:%d: %w", name, rep.Lines+1, err)
 		}
 		rep.Lines, rep.Head = rep.Lines+1, string(c.head[:])
-		found = found || wantHead == rep.Head || wantHead == rep.From
+		found = found || wantHead == rep.Head
 	}
 	if !found {
 		return rep, fmt.Errorf("%s:%d: %w", name, max(rep.Lines, 1), ErrNoHead)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ const (
 var (
 	ErrExists = errors.New("the user exists already")
 	ErrNoUser = errors.New("no such user")
+	ErrName   = errors.New("the name is too long")
 	ErrLine   = errors.New("a line that doesn't count")
 	ErrSecret = errors.New("the secret has less than 32 octets")
 )
@@ -177,10 +179,15 @@ func List(path string) (entries []Entry, err error) {
 func put(path, name, password string, iterations int, refusal error) error {
 	prepared, err := scram.Prepare(name)
 	if err != nil {
-		return err
+		return fmt.Errorf("the name is %w", err)
+	}
+	if len(prepared) > scram.MaxName {
+		return fmt.Errorf("%w: more than %d octets", ErrName, scram.MaxName)
 	}
 	verifier, err := scram.NewVerifier(password, nil, iterations)
-	if err != nil {
+	if errors.Is(err, scram.ErrPrepare) {
+		return fmt.Errorf("the password is %w", err)
+	} else if err != nil {
 		return err
 	}
 	l := parseLine(escape(prepared) + ":" + verifier.String())
@@ -198,6 +205,9 @@ func edit(path, name string, refusal error, replacement ...line) error {
 		return err
 	}
 	defer release()
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // a link stays one
+	}
 	data, _, err := durable.Read(path, maxFile)
 	if err != nil {
 		return err

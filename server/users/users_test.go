@@ -199,6 +199,7 @@ func TestEditingRefuses(t *testing.T) {
 		{"a name with a line end", users.Add(path, "x\ny", "pencil", 0), scram.ErrPrepare},
 		{"a name that is not UTF-8", users.SetPassword(path, "x\xff", "pencil", 0), scram.ErrPrepare},
 		{"removing such a name", users.Remove(path, "x\x00"), scram.ErrPrepare},
+		{"a name that no login can have", users.Add(path, strings.Repeat("x", 256), "pencil", 0), users.ErrName},
 		{"an empty password", users.Add(path, "x", "", 0), scram.ErrPrepare},
 		{"a name that is too long", users.Add(path, strings.Repeat("x", 8192), "pencil", scram.MinIterations), nil},
 		{"a missing file", users.Add(path+"-none", "x", "pencil", scram.MinIterations), fs.ErrNotExist},
