@@ -23,7 +23,7 @@ func Refuse(text string) error {
 
 // These end the connection.
 var (
-	errBusy          = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else is being served, try again later")
+	errBusy          = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
 	errWaitTimeout   = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
 	errLoginTimeout  = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
 	errIdle          = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")

@@ -60,7 +60,7 @@ func Default() (string, error) {
 type State struct {
 	Paths
 	MockSecret []byte // 32 octets
-	Warning    error  // what the operator should know of the certificates, nil for nothing
+	Warning    error  // what the operator should know of the files, nil for nothing
 }
 
 // Prepare makes what is missing in dir: the directory (mode 0700), the secret, an empty users file and
@@ -83,7 +83,17 @@ func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 	if s.Warning, err = certs.Ensure(dir, hosts, now); err != nil {
 		err = fmt.Errorf("%w: %w", ErrCertificates, err)
 	}
+	s.Warning = errors.Join(s.Warning, exposed(s.Users()), exposed(s.Secret()), exposed(s.Audit()))
 	return s, err
+}
+
+// exposed warns of a file that others than its owner can read or change.
+func exposed(file string) error {
+	info, err := os.Stat(file)
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: others can get at it (mode %04o): chmod 600 it", file, info.Mode().Perm())
 }
 
 func prepareDir(dir string) error {

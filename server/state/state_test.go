@@ -218,6 +218,27 @@ func TestPrepareWarns(t *testing.T) {
 	}
 }
 
+func TestPrepareWarnsOfFilesThatOthersCanRead(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("permissions are kept elsewhere")
+	}
+	dir := filepath.Join(t.TempDir(), "state")
+	s, err := state.Prepare(dir, nil, now)
+	if err != nil || s.Warning != nil {
+		t.Fatal(err, s.Warning)
+	}
+	for _, file := range []string{s.Users(), s.Secret()} {
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err = state.Prepare(dir, nil, now)
+		if err != nil || s.Warning == nil || !strings.Contains(s.Warning.Error(), file+": ") {
+			t.Errorf("%s: %v, %v", file, err, s.Warning)
+		}
+	}
+}
+
 func TestLockKeepsASecondServerOff(t *testing.T) {
 	t.Parallel()
 	paths := state.Paths{Dir: t.TempDir()}
