@@ -21,10 +21,10 @@ const record = 16 << 10 // octets that one TLS record carries at most (RFC 8446 
 type Client struct {
 	conn      *tls.Conn
 	maxBody   int64
-	takesOver bool // the server has said that whoever comes gets the seat
-	ended   context.Context // its cause is why no more requests can be sent
-	end     context.CancelCauseFunc
-	batches sync.Pool
+	takesOver bool            // the server has said that whoever comes gets the seat
+	ended     context.Context // its cause is why no more requests can be sent
+	end       context.CancelCauseFunc
+	batches   sync.Pool
 
 	writing sync.Mutex // for out, and to write in the order of owed
 	out     []byte

@@ -178,7 +178,7 @@ func serve(t testing.TB, config *tls.Config, script func(*session)) (addr string
 // rogue is a server that does the SCRAM arithmetic right, over the messages as
 // they really went over the wire, whatever it was told to break in them.
 type rogue struct {
-	admission string // of EHLO
+	admission  string // of EHLO
 	greeting   string
 	iterations string
 	salt       string

@@ -44,7 +44,7 @@ func Example() {
 	mux := s.Stock()
 	mux.HandleFunc("VOLTS", func(_ context.Context, r *server.Request) (protocol.Reply, error) {
 		volts, err := strconv.ParseFloat(r.Argument, 64)
-		if err != nil || volts > 5 {
+		if err != nil || !(volts >= 0 && volts <= 5) { // not a number is neither
 			return protocol.Reply{}, server.Refuse("between 0 and 5")
 		}
 		return protocol.Reply{Text: "set"}, nil
