@@ -55,7 +55,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 	DescribeTable("may be unreachable, which fails the request and not the server",
 		func(ctx SpecContext, backend func() string) {
 			s := c.Serve(ctx, "--backend", backend())
-			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "554 failed "))
+			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "554 failed .*: the server can't reach its backend"))
 			Expect(stderr(s.Session)).To(MatchRegexp(`verb=OPEN error="dial `), "the operator is told why")
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		},
@@ -78,7 +78,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			says(ctx, alice, "half of the answer\n")
 			cut(ctx, s, in)
 			exits(ctx, alice, 1)
-			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: [^\n]+\n$`))
+			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: the server ended the stream before its end \(evicted, [^\n]+\n$`))
 		},
 		Entry("by who took over", func(ctx context.Context, s *service, _ *os.File) {
 			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))
@@ -87,6 +87,19 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 		Entry("by the idle time-out", func(context.Context, *service, *os.File) {}, "--idle-timeout", "200ms", limit),
 		Entry("by a crash of the service", func(_ context.Context, _ *service, in *os.File) { say(in, "crash\n") }, limit),
 	)
+
+	It("is told the end of an input that can't be read, and so is the exit code", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--backend", "tcp:"+device("tcp", "127.0.0.1:0"))
+		directory, err := os.Open(c.home)
+		Expect(err).NotTo(HaveOccurred())
+		defer directory.Close()
+		cmd := c.command(s.As("connect", "alice", "--open")...)
+		cmd.Stdin = directory
+		alice := begin("connect", cmd)
+		exits(ctx, alice, 1)
+		Expect(stdout(alice)).To(Equal("0 in all\n"))
+		Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: standard input: [^\n]+\n$`))
+	}, limit)
 
 	It("may end the stream by itself", func(ctx SpecContext) {
 		s := c.Serve(ctx, "--backend", "tcp:"+listener("tcp", "127.0.0.1:0", func(conn net.Conn) { _, _ = fmt.Fprint(conn, "goodbye") }))

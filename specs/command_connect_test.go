@@ -45,6 +45,22 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(stderr(run)).To(Equal("NOSUCH: 500 unknown-command see HELP\n"))
 	}, limit)
 
+	It("goes on after a line from a pipe that is no request", func(ctx SpecContext) {
+		run := c.Run(ctx, "ECHO a\nno_such b\nOPEN\nBODY 3 ECHO\nECHO \x00\nECHO c\n", s.As("connect", "alice")...)
+		Expect(run).To(gexec.Exit(6))
+		Expect(stdout(run)).To(Equal("a\nc\n"))
+		Expect(stderr(run)).To(MatchRegexp(`^no_such: "no_such" is not a verb: letters, digits and -\nOPEN: .*use --open, .+\nBODY: use --body FILE, .+\nECHO: .+\n$`))
+	}, limit)
+
+	It("takes the usual port where --addr has none", func(ctx SpecContext) {
+		args := []string{"connect", "--user", "alice", "--password-file", "alice.pw", "--server-name", "nobody.example", "--addr"}
+		for _, host := range []string{"127.0.0.1", "::1", "[::1]"} {
+			run := c.Run(ctx, "", append(args, host, "WHOAMI")...)
+			Expect(run).To(gexec.Exit(3))
+			Expect(stderr(run)).To(MatchRegexp(`no connection to (127\.0\.0\.1|\[::1\]):7443: `))
+		}
+	}, limit)
+
 	It("sends a body and prints a 251 as it is", func(ctx SpecContext) {
 		octets := make([]byte, 100_000)
 		_, _ = rand.Read(octets)
@@ -82,7 +98,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		args := []string{"connect", "--addr", s.addr, "--user", "alice", "--password-file", "alice.pw"}
 		Expect(c.Run(ctx, "", append(args, "--ca", "state/ca.pem", "WHOAMI")...)).To(printed("alice\n"))
 		Expect(c.Run(ctx, "", "user", "list", "--state", "other")).To(gexec.Exit(0))
-		Expect(c.Run(ctx, "", append(args, "--ca", "other/ca.pem", "--state", "state", "WHOAMI")...)).To(failed(3, "unknown authority"))
+		Expect(c.Run(ctx, "", append(args, "--ca", "other/ca.pem", "--state", "state", "WHOAMI")...)).To(failed(3, "unknown authority.*: other/ca.pem is not the CA of this server"))
 	}, limit)
 
 	It("says what the operator says on standard error while it has the seat", func(ctx SpecContext) {
@@ -106,5 +122,6 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 	},
 		Entry("SIGINT", os.Interrupt, limit),
 		Entry("SIGTERM", syscall.SIGTERM, limit),
+		Entry("SIGHUP", syscall.SIGHUP, limit),
 	)
 })

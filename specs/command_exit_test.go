@@ -43,7 +43,24 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("user add without a name", "accepts 1 arg", "user", "add", limit),
 		Entry("log without a command", "say what to do: show or verify", "log", limit),
 		Entry("log show since never", `--since: "never" is no time`, "log", "show", "--since", "never", "x", limit),
+		Entry("a verb that is none", `"no_such" is not a verb: letters, digits and -`, "connect", "no_such", limit),
+		Entry("OPEN as a verb", "use --open", "connect", "open", limit),
+		Entry("BODY as a verb", "use --body FILE", "connect", "BODY", "3", limit),
+		Entry("a log that could not take a body", "--log-payload goes with a --max-body of at most 8MiB", "serve", "--log-payload", "--max-body", "9MiB", limit),
 		Entry("cert new without a host", "say with --host", "cert", "new", limit),
+	)
+
+	DescribeTable("is 2 for what serve can't do, before it makes anything", func(ctx SpecContext, pattern string, flags ...string) {
+		Expect(c.Run(ctx, "", append([]string{"serve", "--state", "state"}, flags...)...)).To(failed(2, pattern))
+		Expect(c.Path("state")).NotTo(BeAnExistingFile())
+	},
+		Entry("an address without a port", "--listen is HOST:PORT", "--listen", "foo", limit),
+		Entry("a port that is none", "--listen is HOST:PORT", "--listen", "127.0.0.1:99999", limit),
+		Entry("a negative --idle-timeout", "not negative", "--idle-timeout", "-1s", limit),
+		Entry("a negative --session-limit", "not negative", "--session-limit", "-1s", limit),
+		Entry("a negative --request-timeout", "not negative", "--request-timeout", "-1s", limit),
+		Entry("a negative --shutdown-grace", "not negative", "--shutdown-grace", "-1s", limit),
+		Entry("a bad --tls-min", "--tls-min is 1.2 or 1.3", "--tls-min", "1.1", limit),
 	)
 
 	It("is 2 for an unknown command", func(ctx SpecContext) {
@@ -66,9 +83,13 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Expect(c.Run(ctx, "", "connect", "--ca", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(failed(1, `"carol": no such user`))
 		c.AddUser(ctx, "state", "alice")
-		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, `"alice": the user exists already`))
-		Expect(c.Run(ctx, "pw\n", "user", "add", "bob", "--password-stdin", "--state", "state", "--iterations", "1")).To(failed(1, "iterations"))
+		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, `"alice": the user exists already; change it with: .* user passwd alice --state state`))
+		Expect(c.Run(ctx, "pw\n", "user", "add", "bob", "--password-stdin", "--state", "state", "--iterations", "10")).To(failed(2, "--iterations is 4096 to 1000000, not 10"))
 		Expect(c.Run(ctx, "pw\n", "user", "add", "b\u0007b", "--password-stdin", "--state", "state")).To(failed(1, ""))
+		// These come before the question for a password, for which there is no terminal.
+		Expect(c.Run(ctx, "", "user", "add", "alice", "--state", "state")).To(failed(1, `"alice": the user exists already`))
+		Expect(c.Run(ctx, "", "user", "passwd", "carol", "--state", "state")).To(failed(1, `"carol": no such user; add it with: .* user add carol --state state`))
+		Expect(c.Run(ctx, "", "user", "passwd", "alice", "--state", "state")).To(failed(1, "no terminal"), "control")
 		Expect(c.Run(ctx, "", "user", "list", "--state", "state")).To(printed("alice  4096 iterations\n"))
 	}, limit)
 
@@ -80,7 +101,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 
 		It("is 3 where nobody listens", func(ctx SpecContext) {
 			addr := freeAddr()
-			Expect(connect(ctx, addr)).To(failed(3, addr+": .*refused"))
+			Expect(connect(ctx, addr)).To(failed(3, addr+": .*refused: is a server running there\\?"))
 			Expect(c.Run(ctx, "", "hold", "--addr", addr, "--user", "alice", "--password-file", "pw", "--", "touch", "ran")).To(failed(3, "refused"))
 			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
 		}, limit)
@@ -127,7 +148,8 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		}, limit)
 
 		It("is 3 where it has another name", func(ctx SpecContext) {
-			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(failed(3, "rig.example"))
+			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(
+				failed(3, "rig.example.*: on the server: sallyport cert new --host NAME, then SIGHUP"))
 			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "control")
 		}, limit)
 
@@ -152,12 +174,11 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(s.Connect(ctx, "alice", "NOSUCH")).To(failed(6, "500 unknown-command "))
 			Expect(s.Connect(ctx, "alice", "SAY", "anybody there?")).To(failed(6, "550 refused no operator is listening"))
 			Expect(s.Connect(ctx, "alice", "SAY")).To(failed(6, "501 argument "))
-			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "500 unknown-command "))
+			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "500 unknown-command .*: this server has no --backend"))
 		}, limit)
 
 		It("is 1 for a request that can't be sent", func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "alice", "ECHO", "two\nlines")).To(failed(1, ""))
-			Expect(s.Connect(ctx, "alice", "no verb")).To(failed(1, ""))
 			Expect(s.Connect(ctx, "alice", "ECHO", strings.Repeat("x", 9000))).To(failed(1, ""))
 		}, limit)
 

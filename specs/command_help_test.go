@@ -21,8 +21,8 @@ var promised = map[string]string{
 	"user remove": "state",
 	"user list":   "state",
 	"log":         "help",
-	"log show":    "follow user since",
-	"log verify":  "head",
+	"log show":    "follow user since state",
+	"log verify":  "head state",
 	"cert":        "help",
 	"cert new":    "state host",
 }

@@ -81,7 +81,7 @@ var _ = Describe("The command log", Label("area:command", "area:log", "promise:5
 		head := s.Stop(ctx)
 		sound := c.Run(ctx, "", "log", "verify", s.Log())
 		Expect(sound).To(gexec.Exit(0))
-		Expect(stdout(sound)).To(MatchRegexp(`audit\.jsonl: \d+ lines, head ` + head + `\n$`))
+		Expect(stdout(sound)).To(MatchRegexp(`audit\.jsonl: \d+ lines, no --head checked, head ` + head + `\n$`))
 
 		lines := strings.SplitAfter(s.LogText(), "\n")
 		lines[3] = strings.Replace(lines[3], `"alice"`, `"mallory"`, 1)
@@ -91,5 +91,23 @@ var _ = Describe("The command log", Label("area:command", "area:log", "promise:5
 		Expect(edited).To(gexec.Exit(1))
 		Expect(stdout(edited)).To(MatchRegexp(`^edited:4: chain mismatch[^\n]*\n$`))
 		Expect(stderr(edited)).To(BeEmpty())
+	}, limit)
+
+	It("verifies with the head that --head gives, and with nothing less", func(ctx SpecContext) {
+		head := s.Stop(ctx)
+		run := c.Run(ctx, "", "log", "verify", "--head", strings.ToUpper(head), s.Log())
+		Expect(run).To(gexec.Exit(0))
+		Expect(stdout(run)).To(MatchRegexp(`audit\.jsonl: \d+ lines, with that --head, head ` + head + `\n$`))
+		for _, none := range []string{"", head[1:], head + "0", "x" + head[1:]} {
+			Expect(c.Run(ctx, "", "log", "verify", "--head", none, s.Log())).To(failed(2, `--head is 64 hex digits, not "`+none+`"`))
+		}
+	}, limit)
+
+	It("takes the log of the state directory where none is named", func(ctx SpecContext) {
+		Expect(stdout(c.Run(ctx, "", "log", "show", "--state", s.state))).To(ContainSubstring("server.start"))
+		verified := c.Run(ctx, "", "log", "verify", "--state", s.state)
+		Expect(verified).To(gexec.Exit(0))
+		Expect(stdout(verified)).To(HavePrefix(s.Log() + ": "))
+		Expect(c.Run(ctx, "", "log", "verify")).To(failed(1, "sallyport/audit.jsonl: no such file"), "control")
 	}, limit)
 })

@@ -154,4 +154,25 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 		exits(ctx, alice.Terminate(), 128+15)
 		Expect(s.Connect(ctx, "bob", "--no-wait", "WHOAMI")).To(printed("bob\n"))
 	}, limit)
+
+	It("leaves with the command's own exit code where that ends by itself after a signal", func(ctx SpecContext) {
+		for code, script := range map[int]string{7: "exit 7", 0: "exit 0"} {
+			alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '"+script+"' TERM; echo seated; while :; do read line; done")...)
+			says(ctx, alice, "seated\n")
+			exits(ctx, alice.Terminate(), code)
+			Expect(stderr(alice)).To(BeEmpty())
+		}
+	}, limit)
+
+	It("hands a signal on to what the command has started", func(ctx SpecContext) {
+		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '' TERM; (trap 'echo told >&2; exit' TERM; echo seated; cat <&3 & wait) 3<&0; exit 5")...)
+		says(ctx, alice, "seated\n")
+		exits(ctx, alice.Terminate(), 5)
+		Expect(stderr(alice)).To(Equal("told\n"))
+	}, limit)
+
+	It("says how the server's limits bear on it", func(ctx SpecContext) {
+		Expect(stdout(c.Run(ctx, "", "hold", "--help"))).To(SatisfyAll(
+			ContainSubstring("--queue-wait"), ContainSubstring("--session-limit"), ContainSubstring("--idle-timeout")))
+	}, limit)
 })

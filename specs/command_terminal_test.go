@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	"github.com/creack/pty"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	"golang.org/x/term"
 )
 
 // terminal is a command on a terminal of its own, and what the terminal shows.
@@ -63,6 +65,24 @@ func (t *terminal) ExitCode(ctx SpecContext) int {
 	GinkgoHelper()
 	Eventually(ctx, t.done).Should(BeClosed())
 	return t.cmd.ProcessState.ExitCode()
+}
+
+// Mode is whether the terminal is raw, has echo and so on.
+func (t *terminal) Mode() *term.State {
+	GinkgoHelper()
+	mode, err := term.GetState(int(t.keys.Fd()))
+	Expect(err).NotTo(HaveOccurred())
+	return mode
+}
+
+// untouched is the Mode of a terminal that no program has changed.
+func untouched() *term.State {
+	GinkgoHelper()
+	keys, screen, err := pty.Open()
+	Expect(err).NotTo(HaveOccurred())
+	defer keys.Close()
+	defer screen.Close()
+	return (&terminal{keys: keys}).Mode()
 }
 
 // Shown is all that was ever on the terminal.
@@ -137,6 +157,18 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			Expect(alice.Shown()).NotTo(ContainSubstring("horse"))
 		}, limit)
 
+		DescribeTable("restores the terminal where a signal ends it", func(ctx SpecContext, signal os.Signal) {
+			t := c.Terminal("user", "add", "alice", "--state", "state")
+			says(ctx, t, "New password of alice: ")
+			Expect(t.Mode()).NotTo(Equal(untouched()), "control: it has no echo")
+			Expect(t.cmd.Process.Signal(signal)).To(Succeed())
+			Expect(t.ExitCode(ctx)).To(Equal(-1), "it died of it")
+			Expect(t.Mode()).To(Equal(untouched()))
+		},
+			Entry("SIGTERM", syscall.SIGTERM, limit),
+			Entry("SIGHUP", syscall.SIGHUP, limit),
+		)
+
 		DescribeTable("gives up at Ctrl-C", func(ctx SpecContext, args ...string) {
 			t := c.Terminal(args...)
 			says(ctx, t, "assword of alice: ")
@@ -193,6 +225,31 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			Entry("at Ctrl-D", ctrlD, limit),
 		)
 
+		DescribeTable("leaves while a request hangs", func(ctx SpecContext, key string) {
+			// Who accepts a request and answers nothing.
+			Expect(s.Command.Process.Signal(syscall.SIGSTOP)).To(Succeed())
+			DeferCleanup(func() { _ = s.Command.Process.Signal(syscall.SIGCONT) })
+			alice.Type("TIME\r" + key)
+			Expect(alice.ExitCode(ctx)).To(Equal(1))
+			Expect(alice.Shown()).To(MatchRegexp("interrupted: (what became of the request is unknown|the server doesn't answer)\r\n"))
+		},
+			Entry("at Ctrl-C", ctrlC, limit),
+			Entry("at Ctrl-D", ctrlD, limit),
+		)
+
+		It("answers what was typed ahead of Ctrl-D", func(ctx SpecContext) {
+			alice.Type("ECHO one\rECHO two\r" + ctrlD)
+			Expect(alice.ExitCode(ctx)).To(Equal(0))
+			Expect(alice.Shown()).To(MatchRegexp(`(?s)[^ ]one\r\n.*[^ ]two\r\n`))
+		}, limit)
+
+		It("restores the terminal after SIGHUP", func(ctx SpecContext) {
+			Expect(alice.Mode()).NotTo(Equal(untouched()), "control")
+			Expect(alice.cmd.Process.Signal(syscall.SIGHUP)).To(Succeed())
+			Expect(alice.ExitCode(ctx)).To(Equal(1))
+			Expect(alice.Mode()).To(Equal(untouched()))
+		}, limit)
+
 		It("says why it ends when the server does", func(ctx SpecContext) {
 			s.Stop(ctx)
 			Expect(alice.ExitCode(ctx)).To(Equal(1))
@@ -219,6 +276,9 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		says(ctx, alice, "delivered\r\n")
 		alice.Type(ctrlD)
 		Expect(alice.ExitCode(ctx)).To(Equal(0))
+		operator.Type(ctrlD)
+		says(ctx, operator, "the chat is closed; Ctrl-C stops the server\r\n")
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"), "the server goes on")
 		operator.Type(ctrlC)
 		Expect(operator.ExitCode(ctx)).To(Equal(0))
 		Expect(operator.Shown()).To(ContainSubstring("log head "))

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,8 +32,9 @@ func certNewCommand() *cobra.Command {
 		Use:   "new --host NAME...",
 		Short: "Sign a new server certificate with the private CA",
 		Long: `Sign a new server certificate with the private CA of the state directory, for
-the names and addresses under which clients reach the server. A running server
-takes it up at a SIGHUP.`,
+the names and addresses under which clients reach the server; localhost,
+127.0.0.1 and ::1 are always among them. A running server takes it up at a
+SIGHUP.`,
 		Example: `  sallyport cert new --host rig.example.org --host 192.0.2.7`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -46,14 +49,28 @@ takes it up at a SIGHUP.`,
 			if err != nil {
 				return err
 			}
-			if err := certs.New(dir, hosts, time.Now()); err != nil {
+			names := withLocal(hosts)
+			if err := certs.New(dir, names, time.Now()); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "wrote %s; a running server takes it up at a SIGHUP; clients trust %s\n", home.Cert(), home.CA())
+			fmt.Fprintf(os.Stderr, "wrote %s for %s; a running server takes it up at a SIGHUP; clients trust %s\n",
+				home.Cert(), strings.Join(names, ", "), home.CA())
 			return nil
 		},
 	}
 	addStateFlag(cmd, &dir)
 	cmd.Flags().StringArrayVar(&hosts, "host", nil, "DNS `name` or IP address; can be given again")
 	return cmd
+}
+
+// withLocal adds the names under which clients on the same machine reach the server: a certificate
+// for others must not lock them out.
+func withLocal(hosts []string) []string {
+	names := slices.Clone(hosts)
+	for _, local := range []string{"localhost", "127.0.0.1", "::1"} {
+		if !slices.Contains(names, local) {
+			names = append(names, local)
+		}
+	}
+	return names
 }

@@ -4,12 +4,14 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/term"
+
 	"github.com/sallyport/sallyport/server"
 )
 
 // chat joins the operator's terminal to the seated client: what is typed is
-// sent to it, and its SAY is shown. Ctrl-C or Ctrl-D stops the server, as
-// Ctrl-C does without chat.
+// sent to it, and its SAY is shown. Ctrl-C stops the server, as it does without
+// chat; Ctrl-D ends the typing alone.
 type chat struct{ *console }
 
 // newChat takes the terminal, and what the server has to say goes above the
@@ -19,12 +21,16 @@ func newChat(s *server.Server) (*chat, error) {
 	if err != nil {
 		return nil, err
 	}
+	if con.isTerminal {
+		con.printf("what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server")
+	}
 	s.OnSay = func(user, text string) { con.printf("%s: %s", printable(user), printable(text)) }
 	return &chat{con}, nil
 }
 
 // run sends what is typed until there is no more, and then asks to stop where
-// a person has typed it.
+// a person has typed Ctrl-C. After Ctrl-D the terminal is again what it was, so
+// that Ctrl-C is a signal.
 func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 	for line := range c.lines {
 		if line == "" {
@@ -34,8 +40,14 @@ func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 			c.printf("! not delivered: %v", err)
 		}
 	}
-	if c.isTerminal {
+	switch t, isTerminal := c.out.(*term.Terminal); {
+	case !isTerminal:
+	case *c.ctrlC:
 		stop <- os.Interrupt
+	default:
+		t.SetPrompt("")
+		c.printf("the chat is closed; Ctrl-C stops the server")
+		c.restore()
 	}
 }
 

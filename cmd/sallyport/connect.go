@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -58,6 +57,11 @@ func (f *connectFlags) run(args []string) error {
 	case f.body == "-" && f.passwordStdin:
 		return usagef("--body - and --password-stdin can't share standard input: use --password-file")
 	}
+	if len(args) > 0 {
+		if err := checkVerb(args[0]); err != nil {
+			return err
+		}
+	}
 	body, err := f.readBody()
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := notifyContext()
 	defer cancel()
 	c, err := f.dial(ctx, dialer, who)
 	if err != nil {
@@ -74,6 +78,28 @@ func (f *connectFlags) run(args []string) error {
 	}
 	defer c.Close()
 	return cause(ctx, f.talk(ctx, c, args, body))
+}
+
+// notifyContext ends at a signal, of which its cause tells.
+func notifyContext() (context.Context, context.CancelFunc) {
+	all := endSignals()
+	if len(all) == 0 { // none would be all of them
+		return context.WithCancel(context.Background())
+	}
+	return signal.NotifyContext(context.Background(), all...)
+}
+
+// checkVerb says what is wrong with a verb that the client would not send.
+func checkVerb(verb string) error {
+	switch upper := strings.ToUpper(verb); {
+	case upper == protocol.VerbOpen:
+		return usagef("use --open, as in: sallyport connect --open")
+	case upper == protocol.VerbBody:
+		return usagef("use --body FILE, as in: sallyport connect --body FILE VERB")
+	case !protocol.ValidVerb(upper):
+		return usagef("%q is not a verb: letters, digits and -", verb)
+	}
+	return nil
 }
 
 // talk does with the seat what the command line asks for.
@@ -166,13 +192,27 @@ func batch(ctx context.Context, c *client.Client) error {
 
 // batchRequest is request, but tells of a refusal itself.
 func batchRequest(ctx context.Context, c *client.Client, r protocol.Request) (refused bool, err error) {
-	err = request(ctx, c, r, os.Stdout)
-	reply, ok := errors.AsType[*protocol.ReplyError](err)
-	if !ok || reply.Code == protocol.CodeClosing {
+	if err = checkVerb(r.Verb); err == nil {
+		err = request(ctx, c, r, os.Stdout)
+	}
+	if !refusal(err) && !unsendable(err) {
 		return false, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", printable(r.Verb), reply)
+	fmt.Fprintf(os.Stderr, "%s: %v\n", printable(r.Verb), err)
 	return true, nil
+}
+
+// refusal tells whether the server refused a request, and the session goes on.
+func refusal(err error) bool {
+	reply, ok := errors.AsType[*protocol.ReplyError](err)
+	return ok && reply.Code != protocol.CodeClosing
+}
+
+// unsendable tells whether nothing was sent, because it would not have been one request.
+func unsendable(err error) bool {
+	_, usage := errors.AsType[usageError](err)
+	return usage || !errors.Is(err, client.ErrProtocol) &&
+		(errors.Is(err, protocol.ErrSyntax) || errors.Is(err, protocol.ErrLineTooLong))
 }
 
 // readLines hands on the lines of standard input, and then how it ended. It
@@ -184,25 +224,4 @@ func readLines(lines chan<- string, ended chan<- error) {
 		lines <- in.Text()
 	}
 	ended <- in.Err()
-}
-
-// stream joins the raw stream to standard input and output.
-func stream(ctx context.Context, c *client.Client) error {
-	s, err := c.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
-	go func() {
-		// It may be blocked in a read of the terminal when the server's side
-		// ends; the process ends then, and it with it.
-		if _, err := io.Copy(s, os.Stdin); err == nil {
-			_ = s.CloseWrite()
-		}
-	}()
-	_, err = io.Copy(os.Stdout, s)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -23,25 +25,37 @@ type console struct {
 	lines      chan string // closed at the end of the input
 	restore    func()
 	isTerminal bool
+	leave      context.Context // ends with the input: what still runs is given up
+	left       context.CancelFunc
+	ctrlC      *bool // how the input ended; set before lines is closed
 }
+
+// leaveAfter is how long what runs may go on after Ctrl-D. Ctrl-C ends it at once.
+const leaveAfter = 2 * time.Second
+
+// What is said to somebody who leaves a server that hangs.
+var (
+	errLeft      = errors.New("interrupted: what became of the request is unknown")
+	errNoGoodbye = errors.New("interrupted: the server doesn't answer")
+)
 
 // newConsole takes the terminal until restore.
 func newConsole(prompt string) (*console, error) {
-	c := &console{out: os.Stdout, lines: make(chan string), restore: func() {}}
+	c := &console{out: os.Stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool)}
+	c.leave, c.left = context.WithCancel(context.Background())
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
 		go c.read(newLineReader(os.Stdin))
 		return c, nil
 	}
-	old, err := term.MakeRaw(in)
-	if err != nil {
+	var err error
+	if c.restore, err = makeRaw(in, true); err != nil {
 		return nil, err
 	}
-	c.restore = func() { _ = term.Restore(in, old) }
 	t := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
-	}{os.Stdin, os.Stdout}, prompt)
+	}{keys{os.Stdin, c.ctrlC}, os.Stdout}, prompt)
 	c.out, c.isTerminal = t, true
 	go c.read(func() (string, error) {
 		if width, height, err := term.GetSize(in); err == nil && width > 0 {
@@ -52,6 +66,18 @@ func newConsole(prompt string) (*console, error) {
 	return c, nil
 }
 
+// keys tells Ctrl-C, which term.Terminal takes for Ctrl-D, apart from it.
+type keys struct {
+	io.Reader
+	ctrlC *bool
+}
+
+func (k keys) Read(p []byte) (int, error) {
+	n, err := k.Reader.Read(p)
+	*k.ctrlC = *k.ctrlC || bytes.IndexByte(p[:n], '\x03') >= 0
+	return n, err
+}
+
 // read hands on lines until there are no more. It outlives the console where
 // nobody types: nothing wakes a read of a terminal.
 func (c *console) read(next func() (string, error)) {
@@ -59,6 +85,10 @@ func (c *console) read(next func() (string, error)) {
 	for {
 		line, err := next()
 		if err != nil && !errors.Is(err, term.ErrPasteIndicator) {
+			if *c.ctrlC {
+				c.left()
+			}
+			time.AfterFunc(leaveAfter, c.left)
 			return
 		}
 		c.lines <- line
@@ -75,6 +105,9 @@ func interact(ctx context.Context, c *client.Client, addr string) error {
 		return err
 	}
 	defer con.restore()
+	request, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(con.leave, cancel)()
 	con.printf("seated at %s; HELP lists what can be asked, QUIT or Ctrl-D leaves", addr)
 	notices := c.Notices()
 	for {
@@ -87,14 +120,24 @@ func interact(ctx context.Context, c *client.Client, addr string) error {
 			}
 			con.printf("* %s", printable(n.Text))
 		case line, open := <-con.lines:
-			if !open || strings.EqualFold(strings.TrimSpace(line), protocol.VerbQuit) {
-				return c.Quit(ctx)
+			if !open || con.leave.Err() != nil || strings.EqualFold(strings.TrimSpace(line), protocol.VerbQuit) {
+				return leave(ctx, c)
 			}
-			if err := typed(ctx, c, con, line); err != nil {
+			if err := typed(request, c, con, line); err != nil {
+				if con.leave.Err() != nil {
+					return errLeft
+				}
 				return err
 			}
 		}
 	}
+}
+
+// leave gives the seat back, but waits for no server that hangs: nobody could end the wait.
+func leave(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leaveAfter, errNoGoodbye)
+	defer cancel()
+	return cause(ctx, c.Quit(ctx))
 }
 
 // typed sends a line that was typed. What the server refuses is shown, and the
@@ -104,8 +147,8 @@ func typed(ctx context.Context, c *client.Client, con *console, line string) err
 	if verb == "" {
 		return nil
 	}
-	if strings.EqualFold(verb, protocol.VerbOpen) {
-		con.printf("! a raw stream is for sallyport connect --open")
+	if err := checkVerb(verb); err != nil {
+		con.printf("! %v", err)
 		return nil
 	}
 	reply, err := c.Do(ctx, protocol.Request{Verb: verb, Argument: argument})

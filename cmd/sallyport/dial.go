@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -31,7 +33,7 @@ type dialFlags struct {
 func (f *dialFlags) define(cmd *cobra.Command) {
 	f.maxBody = 1 << 20
 	flags := cmd.Flags()
-	flags.StringVar(&f.addr, "addr", defaultAddr, "`address` of the server")
+	flags.StringVar(&f.addr, "addr", defaultAddr, "`address` of the server, HOST or HOST:PORT")
 	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
 	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
 	flags.StringVar(&f.user, "user", "", "`name` to log in with (default: yours on this machine)")
@@ -59,11 +61,43 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 
 // dial logs in and waits for the seat. Notices go to standard error.
 func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.Credentials) (*client.Client, error) {
-	c, err := dialer.Dial(ctx, f.addr, who)
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return nil, fmt.Errorf("%w: give the server's ca.pem with --ca", err)
+	c, err := dialer.Dial(ctx, withPort(f.addr), who)
+	if err == nil || ctx.Err() != nil {
+		return c, cause(ctx, err)
 	}
-	return c, cause(ctx, err)
+	return nil, f.hint(err)
+}
+
+// hint says what can be done about a connection that failed.
+func (f *dialFlags) hint(err error) error {
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	switch {
+	case unknown && f.ca != "":
+		return fmt.Errorf("%w: %s is not the CA of this server", err, printable(f.ca))
+	case unknown:
+		return fmt.Errorf("%w: give the server's ca.pem with --ca", err)
+	case otherName:
+		return fmt.Errorf("%w: on the server: sallyport cert new --host NAME, then SIGHUP", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: is a server running there?", err)
+	}
+	return err
+}
+
+// withPort adds the usual port to an address without one.
+func withPort(addr string) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	host := addr
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return addr // Dial says what is wrong with it
+	}
+	return net.JoinHostPort(host, defaultPort)
 }
 
 // operatorSays shows what the operator has to say to who has the seat.

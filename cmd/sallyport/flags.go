@@ -14,7 +14,10 @@ import (
 	"github.com/sallyport/sallyport/server/state"
 )
 
-const defaultAddr = "127.0.0.1:7443"
+const (
+	defaultPort = "7443"
+	defaultAddr = "127.0.0.1:" + defaultPort
+)
 
 func addStateFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "state", "", "state `directory` (default $XDG_STATE_HOME/sallyport)")

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -19,7 +17,7 @@ import (
 const (
 	// keepAlive is how often hold asks something, because a seat is for those
 	// who use it.
-	keepAlive = time.Minute
+	keepAlive = 20 * time.Second
 	// killAfter is how long a command has to end after its seat was lost.
 	killAfter = 5 * time.Second
 )
@@ -34,7 +32,13 @@ flock across machines, for jobs that queue for a rig.
 
 If the seat is lost while COMMAND runs (the server stops, somebody takes over)
 COMMAND gets SIGTERM, after 5 s SIGKILL, and the exit code says why, not what
-COMMAND returned.`,
+COMMAND returned. What COMMAND has started gets the SIGTERM, too, unless
+standard input is a terminal.
+
+The server's settings hold: one may wait for as long as its --queue-wait says
+(by default 1m; then the exit code is 5), and have the seat for its
+--session-limit. The seat is used every 20 s; an --idle-timeout shorter than
+that loses it.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return hold(f, args) },
@@ -52,7 +56,7 @@ func hold(f *dialFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := notifyContext()
 	defer cancel()
 	c, err := f.dial(ctx, dialer, who)
 	if err != nil {
@@ -64,7 +68,8 @@ func hold(f *dialFlags, args []string) error {
 	go keep(held, c, lose)
 	cmd := exec.CommandContext(held, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Cancel = func() error { return terminate(cmd.Process) }
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return terminate(cmd) }
 	cmd.WaitDelay = killAfter
 	err = cmd.Run()
 	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
@@ -73,7 +78,7 @@ func hold(f *dialFlags, args []string) error {
 	quit, stop := context.WithTimeout(context.Background(), killAfter)
 	defer stop()
 	_ = c.Quit(quit)
-	return commandStatus(err)
+	return commandStatus(cmd, err)
 }
 
 // keep holds the seat until ctx ends, and tells when it was lost.
@@ -99,23 +104,19 @@ func keep(ctx context.Context, c *client.Client, lose context.CancelCauseFunc) {
 	}
 }
 
-// terminate asks a process to end, where the system knows how to ask.
-func terminate(p *os.Process) error {
-	if err := p.Signal(syscall.SIGTERM); err == nil || errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return p.Kill()
-}
-
 // commandStatus leaves with the command's own exit code, 128 + n after a
-// signal as a shell does.
-func commandStatus(err error) error {
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok {
+// signal as a shell does; err is why it could not be run. That hold was asked to
+// end changes nothing: the command may have come to its end all the same.
+func commandStatus(cmd *exec.Cmd, err error) error {
+	state := cmd.ProcessState
+	switch {
+	case state == nil:
 		return err
+	case state.Success():
+		return nil
 	}
-	code := exit.ExitCode()
-	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+	code := state.ExitCode()
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		code = 128 + int(status.Signal())
 	}
 	return statusError{code}

@@ -42,11 +42,11 @@ func askPassword(prompt string) (string, error) {
 	if !term.IsTerminal(in) {
 		return "", errNoTerminal
 	}
-	old, err := term.MakeRaw(in)
+	restore, err := makeRaw(in, false)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = term.Restore(in, old) }()
+	defer restore()
 	terminal := term.NewTerminal(struct {
 		io.Reader
 		io.Writer

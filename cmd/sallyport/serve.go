@@ -41,6 +41,8 @@ func serveCommand() *cobra.Command {
 		Short: "Run the server",
 		Long: `Run the server until SIGTERM or SIGINT, which let the running request end. A
 second one ends it at once. SIGHUP reloads certificate, users and log file.
+With --chat on a terminal Ctrl-D closes the chat alone, and Ctrl-C stops the
+server.
 
 What it needs it makes in the state directory by itself: a private CA, a
 certificate for this host, a file of users and the interaction log.`,
@@ -65,7 +67,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle; NOOP is idleness; 0: for ever")
 	flags.DurationVar(&l.Session, "session-limit", 0, "how long one may have the seat; 0: for ever")
 	flags.DurationVar(&l.Request, "request-timeout", 5*time.Minute, "how long a request may run; 0: for ever")
-	flags.DurationVar(&l.Write, "write-timeout", 10*time.Second, "how long a client may take to read a reply (at most twice this)")
+	flags.DurationVar(&l.Write, "write-timeout", 10*time.Second, "how long a client may take to read a reply")
 	flags.DurationVar(&l.Vanish, "vanish-timeout", 30*time.Second, "when a client that answers no packet is taken for dead")
 	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
 	flags.Var(&f.maxBody, "max-body", "greatest body of a request")
@@ -99,8 +101,8 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	if err != nil && (f.cert == "" || !errors.Is(err, state.ErrCertificates)) {
 		return err
 	}
-	if home.Warning != nil && f.cert == "" {
-		s.ErrorLog.Warn("certificate", "warning", home.Warning)
+	if home.Warning != nil {
+		s.ErrorLog.Warn("state directory", "warning", home.Warning)
 	}
 	release, err := home.Lock()
 	if err != nil {
@@ -134,7 +136,8 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	}
 	caught := catchSignals()
 	defer caught.release()
-	fmt.Fprintf(os.Stderr, "listening on %s\n%s\n", listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())))
+	fmt.Fprintf(os.Stderr, "listening on %s\n%s\nlog %s\n",
+		listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())), home.Audit())
 	if f.chat {
 		if f.console, err = newChat(s); err != nil {
 			return err
@@ -233,22 +236,48 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	if (f.cert == "") != (f.key == "") {
 		return usagef("--cert and --key go together")
 	}
-	if err := checkLimits(&s.Limits, f.wait); err != nil {
+	if err := f.checkAddress(); err != nil {
 		return err
+	}
+	if _, err := tlsVersion(f.tlsMin); err != nil {
+		return err
+	}
+	if err := f.checkLimits(&s.Limits); err != nil {
+		return err
+	}
+	if s.LogPayload && f.maxBody > maxLoggedBody {
+		return usagef("--log-payload goes with a --max-body of at most %v: a record has at most 16MiB", &maxLoggedBody)
 	}
 	s.Backend, err = backend(f.backend)
 	return err
 }
 
+// maxLoggedBody still fits a record of the log, in which it is longer than it is.
+var maxLoggedBody = sizeFlag(8 << 20)
+
+func (f *serveFlags) checkAddress() error {
+	_, port, err := net.SplitHostPort(f.listen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("--listen is HOST:PORT or :PORT: %v", err)
+	}
+	return nil
+}
+
 // checkLimits makes 0 mean "for ever" where the help says so, and refuses it where there must be a
 // limit.
-func checkLimits(l *server.Limits, wait time.Duration) error {
+func (f *serveFlags) checkLimits(l *server.Limits) error {
+	if min(l.Idle, l.Session, l.Request, f.grace) < 0 {
+		return usagef("--idle-timeout, --session-limit, --request-timeout and --shutdown-grace are not negative")
+	}
 	for _, d := range []*time.Duration{&l.Idle, &l.Session, &l.Request} {
-		if *d <= 0 {
+		if *d == 0 {
 			*d = -1
 		}
 	}
-	if min(l.Login, l.Write, l.Vanish, wait) <= 0 {
+	if min(l.Login, l.Write, l.Vanish, f.wait) <= 0 {
 		return usagef("--login-timeout, --write-timeout, --vanish-timeout and --queue-wait are longer than 0")
 	}
 	if min(l.Lobby, l.LobbyPerSource, l.FailedLogins) < 1 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -56,6 +57,9 @@ func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work f
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if f.iterations < scram.MinIterations || f.iterations > scram.MaxIterations {
+				return usagef("--iterations is %d to %d, not %d", scram.MinIterations, scram.MaxIterations, f.iterations)
+			}
 			dir, err := stateDir(f.state)
 			if err != nil {
 				return err
@@ -82,6 +86,10 @@ func prepare(dir string) (state.State, error) {
 }
 
 func (f *userFlags) add(home state.State, args []string) error {
+	// Before it asks for a password, which would be for nothing.
+	if exists, _ := known(home, args[0]); exists {
+		return fmt.Errorf("%q: %w; change it with: %s", args[0], users.ErrExists, commandLine("user passwd "+quoteArg(args[0]), f.state, ""))
+	}
 	password, err := newPassword(args[0], f.passwordStdin)
 	if err != nil {
 		return err
@@ -94,7 +102,19 @@ func (f *userFlags) add(home state.State, args []string) error {
 	return nil
 }
 
+// known tells whether there is a user of that name; it isn't certain where the file has faults,
+// which may be that user's.
+func known(home state.State, name string) (known, certain bool) {
+	prepared, unfit := scram.Prepare(name)
+	all, faults := users.List(home.Users())
+	known = slices.ContainsFunc(all, func(u users.Entry) bool { return u.Name == prepared })
+	return known && unfit == nil, unfit == nil && faults == nil
+}
+
 func (f *userFlags) passwd(home state.State, args []string) error {
+	if exists, certain := known(home, args[0]); certain && !exists {
+		return fmt.Errorf("%q: %w; add it with: %s", args[0], users.ErrNoUser, commandLine("user add "+quoteArg(args[0]), f.state, ""))
+	}
 	password, err := newPassword(args[0], f.passwordStdin)
 	if err != nil {
 		return err

@@ -65,9 +65,9 @@ const (
 	ErrServerUnverified Error = "server-unverified" // signature v= wrong, malformed or missing
 
 	ErrPrepare  Error = "empty, not UTF-8, or with characters that SASLprep (RFC 4013) refuses" // not quoted: it may be a password
-	ErrVerifier Error = "verifier" // not a verifier, or out of bounds
-	ErrSequence Error = "sequence" // call out of order or after an error
-	ErrConfig   Error = "config"   // can't work like this
+	ErrVerifier Error = "verifier"                                                              // not a verifier, or out of bounds
+	ErrSequence Error = "sequence"                                                              // call out of order or after an error
+	ErrConfig   Error = "config"                                                                // can't work like this
 )
 
 // state is how far a conversation has come.
