@@ -3,9 +3,11 @@
 package specs
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -227,8 +229,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 
 		DescribeTable("leaves while a request hangs", func(ctx SpecContext, key string) {
 			// Who accepts a request and answers nothing.
-			Expect(s.Command.Process.Signal(syscall.SIGSTOP)).To(Succeed())
-			DeferCleanup(func() { _ = s.Command.Process.Signal(syscall.SIGCONT) })
+			s.Freeze(ctx)
 			alice.Type("TIME\r" + key)
 			Expect(alice.ExitCode(ctx)).To(Equal(1))
 			Expect(alice.Shown()).To(MatchRegexp("interrupted: (what became of the request is unknown|the server doesn't answer)\r\n"))
@@ -295,3 +296,18 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		Expect(c.Run(ctx, "", "log", "show", s.Log())).To(gexec.Exit(0))
 	}, limit)
 })
+
+// Freeze stops the server's process until the spec ends. It returns when every
+// thread has stopped, which the signal alone doesn't wait for.
+func (s *service) Freeze(ctx SpecContext) {
+	GinkgoHelper()
+	Expect(s.Command.Process.Signal(syscall.SIGSTOP)).To(Succeed())
+	DeferCleanup(func() { _ = s.Command.Process.Signal(syscall.SIGCONT) })
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Command.Process.Pid)) // where there is such a thing
+	for _, thread := range threads {
+		Eventually(ctx, func() string {
+			stat, _ := os.ReadFile(thread)
+			return string(stat)
+		}).Should(Or(BeEmpty(), ContainSubstring(") T ")), "stopped, or gone")
+	}
+}
