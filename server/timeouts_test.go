@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,15 +135,18 @@ func TestBodyMustArriveWithinTheIdleTime(t *testing.T) {
 		c := w.connect().Seated("alice")
 		began := time.Now()
 		c.Send("BODY 100 ECHO\r\n")
-		go func() {
+		var drip sync.WaitGroup
+		drip.Go(func() {
 			for range 100 {
 				time.Sleep(time.Minute)
 				if _, err := c.Write([]byte("x")); err != nil {
 					return
 				}
 			}
-		}()
+		})
 		w.within(c, began, 15*time.Minute, "421 idle ")
+		_ = c.NetConn().Close()
+		drip.Wait()
 	})
 }
 

@@ -221,7 +221,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		DescribeTable("leaves with 0", func(ctx SpecContext, keys string) {
 			alice.Type(keys)
 			Expect(alice.ExitCode(ctx)).To(Equal(0))
-			Expect(s.LogText()).To(MatchRegexp(`"event":"session.close","conn":"[^"]*","reason":"quit"`))
+			Eventually(ctx, s.LogText).Should(MatchRegexp(`"event":"session.close","conn":"[^"]*","reason":"quit"`))
 		},
 			Entry("at QUIT", "quit\r", limit),
 			Entry("at Ctrl-D", ctrlD, limit),
