@@ -77,6 +77,12 @@ var _ = Describe("The stock verbs", Label("area:session"), func() {
 		Expect(h.Log.Records("chat")).To(HaveLen(2))
 	}, limit)
 
+	It("end for the client whom the operator evicts", func(ctx SpecContext) {
+		Expect(h.Server.Evict()).To(BeTrue())
+		Eventually(ctx, func() error { return alice.Quit(ctx) }).Should(refusedWith(421, protocol.KeywordEvicted))
+		Eventually(ctx, h.Server.Evict).Should(BeFalse(), "control: nobody is left")
+	}, limit)
+
 	It("take a body of any octets and give it back", func(ctx SpecContext) {
 		for _, size := range []int{0, 1, 16 << 10, 1<<16 + 1, protocol.DefaultMaxBody} {
 			body := make([]byte, size)
