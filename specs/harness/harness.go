@@ -44,11 +44,14 @@ type H struct {
 	KeyLog *KeyLog        // of the clients: with it what Eve has can be decrypted
 	Roots  *x509.CertPool
 	Users  *Users
-	served chan error
+	// Secrets are what the log of this server must not hold, beside what the
+	// cast has. Whoever makes up a password adds it.
+	Secrets []string
+	served  chan error
 }
 
-// Start runs a server until the test ends. Configure, unless nil, changes it
-// before it starts.
+// Start runs a server until the test ends, and then checks its log (CheckLog).
+// Configure, unless nil, changes the server before it starts.
 func Start(t T, configure func(*server.Server)) *H {
 	t.Helper()
 	return StartOn(t, configure, func(l net.Listener) net.Listener { return l })
@@ -90,6 +93,10 @@ func (h *H) stop() {
 	}
 	if err := <-h.served; !errors.Is(err, server.ErrServerClosed) {
 		h.T.Fatalf("Serve returned %v", err)
+	}
+	asked := Payload{Sent: h.Server.LogPayload, Names: h.Server.LogNames}
+	if err := CheckLog(h.Log.String(), asked, h.Secrets...); err != nil {
+		h.T.Fatalf("the interaction log: %v\n%s", err, h.Log)
 	}
 }
 
