@@ -251,11 +251,13 @@ func (x *exchange) loggedName() string {
 	if x.scram == nil || x.scram.Username() == "" {
 		return ""
 	}
-	// The hash is always made, so that it doesn't tell the two apart by time.
+	// All of this is always done, so that time doesn't tell who exists. A gs2 header that fails comes
+	// before the exchange has looked.
 	name, mac := x.scram.Username(), hmac.New(sha256.New, x.srv.NameKey)
 	mac.Write([]byte(name))
 	hash := "#" + hex.EncodeToString(mac.Sum(nil)[:6])
-	if x.known || x.srv.LogNames {
+	_, known := x.srv.Users.Lookup(name)
+	if known || x.known || x.srv.LogNames {
 		return name
 	}
 	return hash

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
@@ -210,7 +212,17 @@ func TestStuckHandlerIsNamed(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if named := w.Log.Records("handler.stuck"); len(named) != 1 || named[0].Str("user") != "alice" || named[0].Str("verb") != "STICK" {
+		want := harness.Line{
+			{Name: "time", Value: harness.AnyTime},
+			{Name: "level", Value: "error"},
+			{Name: "event", Value: "handler.stuck"},
+			{Name: "conn", Value: harness.AnyConn},
+			{Name: "user", Value: "alice"},
+			{Name: "verb", Value: "STICK"},
+			{Name: "n", Value: int64(1)},
+			{Name: "chain", Value: harness.AnyChain},
+		}
+		if named := w.Log.Lines("handler.stuck"); len(named) != 1 || !cmp.Equal(named[0].Normal(), want) {
 			w.T.Fatalf("%v", named)
 		}
 		if got := c.Line(); !strings.HasPrefix(got, "554 failed ") {

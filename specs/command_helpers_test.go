@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -28,21 +30,38 @@ var (
 // cli runs the built command as a person does: in a home directory of its own,
 // with an environment that holds nothing else.
 type cli struct {
-	home string
-	env  []string
+	home  string
+	env   []string
+	asked *harness.Payload // of the servers' logs
 }
 
+// newCLI's logs are checked (harness.CheckLog) when all commands have ended.
 func newCLI() *cli {
 	home := GinkgoT().TempDir()
-	return &cli{home: home, env: []string{
+	c := &cli{home: home, asked: &harness.Payload{}, env: []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm",
 		"GORACE=atexit_sleep_ms=0", // or else each run would take a second more
 	}}
+	DeferCleanup(c.checkLogs)
+	return c
+}
+
+func (c *cli) checkLogs() {
+	Expect(filepath.WalkDir(c.home, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "audit.jsonl") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = harness.CheckLog(string(text), *c.asked)
+		}
+		return err
+	})).To(Succeed())
 }
 
 // With is the same person with more in the environment.
 func (c *cli) With(env ...string) *cli {
-	return &cli{home: c.home, env: append(append([]string(nil), c.env...), env...)}
+	return &cli{home: c.home, asked: c.asked, env: append(append([]string(nil), c.env...), env...)}
 }
 
 // Path is a file in the home directory.
@@ -62,6 +81,7 @@ func (c *cli) Read(name string) string {
 }
 
 func (c *cli) command(args ...string) *exec.Cmd {
+	c.asked.Sent = c.asked.Sent || slices.Contains(args, "--log-payload")
 	cmd := exec.Command(commandPath, args...)
 	cmd.Dir, cmd.Env = c.home, c.env
 	return cmd
@@ -72,7 +92,10 @@ func begin(name string, cmd *exec.Cmd) *gexec.Session {
 	GinkgoHelper()
 	s, err := gexec.Start(cmd, gexec.NewPrefixedWriter(name+"> ", GinkgoWriter), gexec.NewPrefixedWriter(name+"! ", GinkgoWriter))
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func(ctx SpecContext) { ended(ctx, s.Kill()) }, limitOfNode)
+	DeferCleanup(func(ctx SpecContext) {
+		ended(ctx, s.Kill())
+		Expect(harness.CheckText(stderr(s))).To(Succeed(), "what it said on stderr")
+	}, limitOfNode)
 	return s
 }
 

@@ -41,13 +41,17 @@ type H struct {
 	Addr   string
 	Log    *Log
 	Eve    *scenarios.Eve // nil takes her off the wire
+	KeyLog *KeyLog        // of the clients: with it what Eve has can be decrypted
 	Roots  *x509.CertPool
 	Users  *Users
-	served chan error
+	// Secrets are what the log of this server must not hold, beside what the
+	// cast has. Whoever makes up a password adds it.
+	Secrets []string
+	served  chan error
 }
 
-// Start runs a server until the test ends. Configure, unless nil, changes it
-// before it starts.
+// Start runs a server until the test ends, and then checks its log (CheckLog).
+// Configure, unless nil, changes the server before it starts.
 func Start(t T, configure func(*server.Server)) *H {
 	t.Helper()
 	return StartOn(t, configure, func(l net.Listener) net.Listener { return l })
@@ -58,7 +62,7 @@ func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.
 	t.Helper()
 	pair := Certificate(ECDSA)
 	h := &H{
-		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, Users: NewUsers(), served: make(chan error, 1),
+		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, KeyLog: &KeyLog{}, Users: NewUsers(), served: make(chan error, 1),
 	}
 	h.Server = &server.Server{
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
@@ -90,6 +94,10 @@ func (h *H) stop() {
 	if err := <-h.served; !errors.Is(err, server.ErrServerClosed) {
 		h.T.Fatalf("Serve returned %v", err)
 	}
+	asked := Payload{Sent: h.Server.LogPayload, Names: h.Server.LogNames}
+	if err := CheckLog(h.Log.String(), asked, h.Secrets...); err != nil {
+		h.T.Fatalf("the interaction log: %v\n%s", err, h.Log)
+	}
 }
 
 // Password is the password of a member of the cast.
@@ -102,7 +110,7 @@ func Credentials(name string) client.Credentials {
 
 // Dialer trusts the server and goes through Eve's tap.
 func (h *H) Dialer() *client.Dialer {
-	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}
+	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots, KeyLogWriter: h.KeyLog}, Keys: keys}
 	if h.Eve != nil {
 		d.DialContext = h.Eve.DialContext
 	}

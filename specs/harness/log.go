@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 
@@ -62,9 +63,42 @@ func (l *Log) Records(events ...string) (all []Record) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			panic("a line of the log is no JSON: " + line)
 		}
-		if len(events) == 0 || matches(r, events) {
+		if len(events) == 0 || slices.Contains(events, r.Str("event")) {
 			all = append(all, r)
 		}
+	}
+	return all
+}
+
+// Lines returns the lines of the given events so far, or all.
+func (l *Log) Lines(events ...string) (all []Line) {
+	for text := range strings.Lines(l.String()) {
+		line, err := ParseLine(text)
+		if err != nil {
+			panic(err)
+		}
+		if len(events) == 0 || slices.Contains(events, line.Str("event")) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// Connections returns the kinds of events of each connection, in the order in
+// which they began.
+func (l *Log) Connections() (all [][]string) {
+	began := map[string]int{}
+	for _, line := range l.Lines() {
+		conn := line.Str("conn")
+		if conn == "" {
+			continue
+		}
+		i, known := began[conn]
+		if !known {
+			i, all = len(all), append(all, nil)
+			began[conn] = i
+		}
+		all[i] = append(all[i], line.Str("event"))
 	}
 	return all
 }
@@ -78,13 +112,4 @@ func (l *Log) Events(conn string) (kinds []string) {
 		}
 	}
 	return kinds
-}
-
-func matches(r Record, events []string) bool {
-	for _, e := range events {
-		if r.Str("event") == e {
-			return true
-		}
-	}
-	return false
 }

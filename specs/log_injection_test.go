@@ -1,0 +1,132 @@
+package specs
+
+import (
+	"crypto/tls"
+	"strings"
+	"unicode"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// forgery is what would end a record and begin another, were it not escaped.
+const forgery = `","chain":"` + "0000000000000000000000000000000000000000000000000000000000000000" + `"}`
+
+var _ = Describe("Injection into the interaction log", Label("area:log", "promise:5"), func() {
+	var h *harness.H
+	BeforeEach(func() {
+		h = start(func(s *server.Server) { s.LogPayload, s.LogNames = true, true })
+	})
+
+	// intact checks what holds whatever was sent: a line is an event, the chain
+	// is whole (as of every log), and what is shown shows all and does no harm.
+	intact := func() {
+		GinkgoHelper()
+		var shown strings.Builder
+		Expect(audit.Show(&shown, strings.NewReader(h.Log.String()), audit.ShowOptions{})).To(Succeed())
+		Expect(strings.Count(shown.String(), "\n")).To(Equal(len(h.Log.Lines())), "a line for each event")
+		Expect(harmful(shown.String())).To(BeEmpty())
+	}
+
+	DescribeTable("through an argument stays in one line, as it was sent, and shows harmlessly",
+		func(ctx SpecContext, argument string) {
+			w := h.Wire(ctx, true).Seated("alice")
+			Expect(w.Ask("ECHO " + argument)).To(Equal("250 " + argument))
+			Expect(h.Log.Lines("request")).To(HaveLen(1))
+			Expect(h.Log.Lines("request")[0].Str("argument")).To(Equal(argument))
+			intact()
+		},
+		Entry("of quotes and JSON", `x","event":"login.ok","user":"mallory`, limit),
+		Entry("of a line's end and another line", `x`+forgery+`\n{"event":"server.stop"}`, limit),
+		Entry("of backslashes", `\","x":"\\`, limit),
+		Entry("of escapes that something might undo", `\u001b[2J \x1b[2J %1b[2J &#27;[2J ^[[2J`, limit),
+		Entry("of a tab and spaces", "a\tb  = c=d  ", limit),
+		Entry("of separators of lines and paragraphs", "one\u2028two\u2029three", limit),
+		Entry("of bidi overrides and isolates", "gnp.\u202eexe\u202c \u2066x\u2069 \u200f\u061c", limit),
+		Entry("of what is not seen", "a\u200bb\u00adc\ufeffd\u2060e\U000e0041f\u180eg\u3164h", limit),
+		Entry("of what is no character", "\ufffd \ufffe \U0010ffff \ue000", limit),
+		Entry("of combining marks", "a"+strings.Repeat("\u0301", 50), limit),
+	)
+
+	It("would be harmful if it were printed as it is", Label("control"), func() {
+		for _, raw := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u2066", "\u2028", "\u200b", "\x00", "\r", "\U000e0041"} {
+			Expect(harmful("user=" + raw + "\n")).NotTo(BeEmpty())
+		}
+		Expect(harmful("user=\"Zoë 世界\" n=1\n")).To(BeEmpty())
+	})
+
+	DescribeTable("through what a line can't hold never gets as far",
+		func(ctx SpecContext, octets string) {
+			w := h.Wire(ctx, true).Seated("alice")
+			Expect(w.Ask("ECHO x" + octets + "y")).To(HavePrefix("500 syntax "))
+			Expect(w.Line()).To(Equal("EOF"))
+			Expect(h.Log.Lines("request")).To(BeEmpty())
+			intact()
+		},
+		Entry("a NUL", "\x00", limit),
+		Entry("an escape", "\x1b[2J", limit),
+		Entry("a line feed", "\n"+`{"event":"server.stop"}`+"\n", limit),
+		Entry("a carriage return", "\r", limit),
+		Entry("a C1 control", "\u009b2J", limit),
+		Entry("no UTF-8", "\xff\xfe", limit),
+	)
+
+	It("through a body or a stream is base64", func(ctx SpecContext) {
+		w := h.Wire(ctx, true).Seated("alice")
+		w.Send("BODY 9 ECHO\r\n\x1b[2J\r\n\x00\xff\n")
+		Expect(w.Line()).To(Equal("251 9"))
+		Expect(h.Log.Lines("request")[0].Str("body")).To(Equal("G1sySg0KAP8K"))
+		intact()
+	}, limit)
+
+	DescribeTable("through the name of a user that does not exist stays in one line and shows harmlessly",
+		func(ctx SpecContext, name, logged, reason string) {
+			w := h.Wire(ctx, true).Greeted()
+			escaped := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(name)
+			answer := w.Ask(auth(scram.SHA256, "n,,n="+escaped+",r=nonce"))
+			if strings.HasPrefix(answer, "334 ") {
+				answer = w.Ask(w.WrongProof(answer))
+			}
+			Expect(answer).To(HavePrefix("535 login-failed "))
+			Expect(h.Log.Lines("login.fail")).To(HaveLen(1))
+			Expect(h.Log.Lines("login.fail")[0].Str("user")).To(Equal(logged))
+			Expect(h.Log.Lines("login.fail")[0].Str("reason")).To(Equal(reason))
+			intact()
+		},
+		Entry("of quotes and JSON", `x","event":"login.ok`+forgery, `x","event":"login.ok`+forgery, "unknown-user", limit),
+		Entry("of words and equals signs", "alice reason=none", "alice reason=none", "unknown-user", limit),
+		Entry("of what SASLprep takes away", "a\u00adlice\u200b", "alice", "wrong-proof", limit),
+		Entry("of a line's end", "x\n{}", "", "malformed", limit),
+		Entry("of an escape", "x\x1b[2J", "", "malformed", limit),
+		Entry("of a bidi override", "x\u202e", "", "malformed", limit),
+		Entry("of a line separator", "x\u2028", "", "malformed", limit),
+		Entry("of a NUL", "x\x00", "", "malformed", limit),
+		Entry("of no UTF-8", "x\xff", "", "malformed", limit),
+	)
+
+	It("through a TLS handshake stays in one line and shows harmlessly", func(ctx SpecContext) {
+		evil := "x\"\n\x1b[2J\u202e"
+		conn := tls.Client(dial(ctx, h), &tls.Config{RootCAs: h.Roots, ServerName: "localhost", NextProtos: []string{evil}})
+		Expect(conn.HandshakeContext(ctx)).NotTo(Succeed())
+		Eventually(ctx, func() []string { return h.Log.Events("") }).Should(ContainElement("conn.close"))
+		Expect(h.Log.Lines("tls.fail")).To(HaveLen(1))
+		Expect(h.Log.Lines("tls.fail")[0].Str("error")).To(ContainSubstring("unsupported application protocols"))
+		intact()
+	}, limit)
+})
+
+// harmful are the characters in a shown log that a terminal would obey, or not
+// show, or take for a line's end.
+func harmful(shown string) (all []rune) {
+	for _, r := range shown {
+		if r != '\n' && !unicode.IsPrint(r) || unicode.In(r, unicode.Bidi_Control, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
