@@ -31,6 +31,10 @@ const limit = SpecTimeout(30 * time.Second)
 
 var _ = BeforeSuite(func() {
 	gleak.IgnoreGinkgoParallelClient()
+	// A name that nobody knows would make nothing fail.
+	for _, tool := range needed() {
+		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark"), "in SALLYPORT_NEED")
+	}
 })
 
 // Every spec must leave no goroutine behind.

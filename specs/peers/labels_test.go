@@ -1,0 +1,28 @@
+package peers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+)
+
+// How many specs set each promise and each case of the login battery against a
+// peer, at the end of every run.
+var _ = ReportAfterSuite("labels", func(report Report) {
+	count := map[string]int{}
+	for _, spec := range report.SpecReports {
+		for _, label := range spec.Labels() {
+			guards := strings.HasPrefix(label, "promise:") || strings.HasPrefix(label, "battery:")
+			if guards && spec.LeafNodeType == types.NodeTypeIt && spec.State != types.SpecStateSkipped {
+				count[label]++
+			}
+		}
+	}
+	for _, label := range slices.Sorted(maps.Keys(count)) {
+		fmt.Printf("%s: %d specs\n", label, count[label])
+	}
+})
