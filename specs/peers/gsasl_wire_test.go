@@ -6,17 +6,13 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
-
-// exporterOf is what both ends of a connection can derive of it.
-func exporterOf(state tls.ConnectionState) (scram.ChannelBinding, error) {
-	return scram.TLSExporter(state.ExportKeyingMaterial)
-}
 
 var _ = Describe("Our server, with gsasl at the other end of TLS", Label("peer:gsasl", "rfc:4954"), func() {
 	mistaken := alice
@@ -28,9 +24,10 @@ var _ = Describe("Our server, with gsasl at the other end of TLS", Label("peer:g
 		GinkgoHelper()
 		conn := dial(ctx, h.Addr, h.Roots, 0)
 		for _, other := range append([]*tls.Conn{conn}, from...) {
-			binding, err := exporterOf(other.ConnectionState())
+			state := other.ConnectionState()
+			binding, err := xdg.NewTLSExporterBinding(&state) // not ours, and not gsasl's
 			Expect(err).NotTo(HaveOccurred())
-			g.bound(binding)
+			g.binding = binding.Data
 		}
 		text := textproto.NewConn(conn)
 		if err := saslLogin(text, mechanism, g); err != nil {
@@ -79,7 +76,7 @@ var _ = Describe("Our server, with gsasl at the other end of TLS", Label("peer:g
 })
 
 var _ = Describe("Our client, with gsasl at the other end of TLS", Label("peer:gsasl", "rfc:4954"), func() {
-	attempt := func(ctx SpecContext, mode client.BindingMode, password string, bind func(tls.ConnectionState) (scram.ChannelBinding, error)) error {
+	attempt := func(ctx SpecContext, mode client.BindingMode, password string, bind derive) error {
 		GinkgoHelper()
 		name := scram.SHA256Plus
 		if mode == client.BindingNone {
@@ -87,8 +84,9 @@ var _ = Describe("Our client, with gsasl at the other end of TLS", Label("peer:g
 		}
 		g := gsaslServer(ctx, alice, name)
 		s := (&lineServer{scram: func(state tls.ConnectionState, _ string) (conversation, error) {
-			binding, err := bind(state)
-			return g.bound(binding), err
+			binding, err := bind(&state)
+			g.binding = binding.Data
+			return g, err
 		}}).run()
 		dialer := client.Dialer{ChannelBinding: mode, TLSConfig: &tls.Config{RootCAs: s.roots}}
 		c, err := dialer.Dial(ctx, s.addr, client.Credentials{Username: "alice", Password: password})
@@ -100,24 +98,24 @@ var _ = Describe("Our client, with gsasl at the other end of TLS", Label("peer:g
 		Expect(reply.Text).To(Equal("hello"))
 		return c.Quit(ctx)
 	}
-	none := func(tls.ConnectionState) (scram.ChannelBinding, error) { return scram.ChannelBinding{}, nil }
-	foreign := func(tls.ConnectionState) (scram.ChannelBinding, error) { return elsewhere(bindings[1]), nil }
+	bound := derive(xdg.NewTLSExporterBinding)
 
 	It("logs in bound to the TLS 1.3 session", Label("mech:plus", "rfc:9266"), func(ctx SpecContext) {
-		Expect(attempt(ctx, client.BindingRequired, alice.password, exporterOf)).To(Succeed())
+		Expect(attempt(ctx, client.BindingRequired, alice.password, bound)).To(Succeed())
 	}, limit)
 	It("logs in unbound", Label("mech:plain"), func(ctx SpecContext) {
-		Expect(attempt(ctx, client.BindingNone, alice.password, none)).To(Succeed())
+		Expect(attempt(ctx, client.BindingNone, alice.password, unbound)).To(Succeed())
 	}, limit)
 
 	DescribeTable("takes a refusal for one", Label("control"),
-		func(ctx SpecContext, mode client.BindingMode, password string, bind func(tls.ConnectionState) (scram.ChannelBinding, error)) {
+		func(ctx SpecContext, mode client.BindingMode, password string, bind derive) {
 			err := attempt(ctx, mode, password, bind)
 			Expect(err).To(MatchError(client.ErrLoginFailed))
 			Expect(err).NotTo(MatchError(client.ErrServerUnverified))
 		},
-		Entry("of a wrong password", limit, Label("mech:plus"), client.BindingRequired, "wrong", exporterOf),
-		Entry("of a wrong password, unbound", limit, Label("mech:plain"), client.BindingNone, "wrong", none),
-		Entry("of the binding of another session", limit, Label("mech:plus", "rfc:9266"), client.BindingRequired, alice.password, foreign),
+		Entry("of a wrong password", limit, Label("mech:plus"), client.BindingRequired, "wrong", bound),
+		Entry("of a wrong password, unbound", limit, Label("mech:plain"), client.BindingNone, "wrong", derive(unbound)),
+		Entry("of the binding of another session", limit, Label("mech:plus", "rfc:9266"), client.BindingRequired, alice.password,
+			other(xdg.ChannelBindingTLSExporter)),
 	)
 })

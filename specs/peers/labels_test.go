@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +23,12 @@ var _ = ReportAfterSuite("labels", func(report Report) {
 			}
 		}
 	}
-	for _, label := range slices.Sorted(maps.Keys(count)) {
+	for _, label := range slices.SortedFunc(maps.Keys(count), byNumber) {
 		fmt.Printf("%s: %d specs\n", label, count[label])
 	}
 })
+
+// byNumber orders battery:9 before battery:12.
+func byNumber(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}
