@@ -31,7 +31,7 @@ race: ## run every Go test under the race detector
 	$(GO) test -race ./...
 
 peers: ## run the specs against independent implementations
-	cd specs/peers && $(GO) test -race ./...
+	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending
 
 bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench

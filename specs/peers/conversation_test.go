@@ -37,8 +37,13 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// xdgToOurs runs a login and says how far it came.
-func xdgToOurs(client *xdg.ClientConversation, server *scram.Server) (stage string, err error) {
+// side is the other side of a login: it takes a message and gives its own.
+type side interface {
+	Step(message string) (string, error)
+}
+
+// theirsToOurs runs a login and says how far it came.
+func theirsToOurs(client side, server *scram.Server) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.Step("")
 	Expect(err).NotTo(HaveOccurred())
@@ -58,8 +63,8 @@ func xdgToOurs(client *xdg.ClientConversation, server *scram.Server) (stage stri
 	return verified, err
 }
 
-// oursToXdg runs a login the other way round.
-func oursToXdg(ctx context.Context, client *scram.Client, server *xdg.ServerConversation) (stage string, err error) {
+// oursToTheirs runs a login the other way round.
+func oursToTheirs(ctx context.Context, client *scram.Client, server side) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.First()
 	Expect(err).NotTo(HaveOccurred())
@@ -72,6 +77,9 @@ func oursToXdg(ctx context.Context, client *scram.Client, server *xdg.ServerConv
 		return clientFinal, err
 	}
 	signature, err := server.Step(string(final))
+	if err != nil && signature == "" {
+		return serverFinal, err // gsasl tells its client nothing
+	}
 	if err != nil {
 		Expect(client.Verify([]byte(signature))).To(MatchError(scram.ErrServerError))
 		return serverFinal, refusal(signature)
@@ -160,7 +168,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 			It(name+" proves its client to our server", labels, func(SpecContext) {
 				client := who.xdgClient().NewConversationWithChannelBinding(toXdgBinding(binding))
 				server := ourServer(who, fromXdg(who.xdgCredentials()), binding)
-				stage, err := xdgToOurs(client, server)
+				stage, err := theirsToOurs(client, server)
 				Expect(err).NotTo(HaveOccurred(), stage)
 				Expect(client.Valid()).To(BeTrue())
 				Expect([]string{server.Username(), server.Binding()}).To(Equal([]string{who.prepared, binding.Type}))
@@ -168,7 +176,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 			It(name+" proves our client to its server", labels, func(ctx SpecContext) {
 				client := ourClient(who, binding)
 				server := xdgServerConversation(who, toXdg(who.verifier()), binding)
-				stage, err := oursToXdg(ctx, client, server)
+				stage, err := oursToTheirs(ctx, client, server)
 				Expect(err).NotTo(HaveOccurred(), stage)
 				Expect(client.Verified()).To(BeTrue())
 				Expect(server.Valid()).To(BeTrue())

@@ -19,15 +19,23 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
+// conversation is the server's side of a login.
+type conversation interface {
+	side
+	Done() bool
+	Valid() bool
+}
+
 // lineServer is the least server that speaks the protocol: xdg's SCRAM, and
 // lines by net/textproto. It knows one user.
 type lineServer struct {
 	who    account
-	stored xdg.StoredCredentials // a change of these makes a liar of it
-	bind   derive                // for SCRAM-SHA-256-PLUS
-	tells  bool                  // why a login failed, as SCRAM can, rather than with a 535
-	cut    bool                  // ends without close_notify
-	hasty  bool                  // says 235 to whoever has said AUTH, and proves nothing
+	stored xdg.StoredCredentials                                   // a change of these makes a liar of it
+	bind   derive                                                  // for SCRAM-SHA-256-PLUS
+	tells  bool                                                    // why a login failed, as SCRAM can, rather than with a 535
+	cut    bool                                                    // ends without close_notify
+	scram  func(tls.ConnectionState, string) (conversation, error) // nil: xdg's
+	hasty  bool                                                    // says 235 to whoever has said AUTH, and proves nothing
 
 	addr  string
 	roots *x509.CertPool
@@ -104,7 +112,11 @@ func (s *lineServer) login(conn *tls.Conn, text *textproto.Conn) error {
 	if len(words) != 3 || words[0] != "AUTH" {
 		return errNoLogin
 	}
-	server, err := s.conversation(conn.ConnectionState(), words[1])
+	begin := s.scram
+	if begin == nil {
+		begin = s.conversation
+	}
+	server, err := begin(conn.ConnectionState(), words[1])
 	if err != nil {
 		return err
 	}
@@ -130,7 +142,7 @@ func (s *lineServer) login(conn *tls.Conn, text *textproto.Conn) error {
 	return nil
 }
 
-func (s *lineServer) conversation(state tls.ConnectionState, mechanism string) (*xdg.ServerConversation, error) {
+func (s *lineServer) conversation(state tls.ConnectionState, mechanism string) (conversation, error) {
 	server, err := xdg.SHA256.NewServer(func(name string) (xdg.StoredCredentials, error) {
 		if name != s.who.prepared {
 			return xdg.StoredCredentials{}, errNoLogin

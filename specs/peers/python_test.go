@@ -63,11 +63,8 @@ func address(addr, ca, name string) []string {
 }
 
 var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4954", "rfc:5802"), func() {
-	BeforeEach(func() {
-		if _, err := exec.LookPath("python3"); err != nil {
-			Skip("python3 is not installed")
-		}
-	})
+	BeforeEach(func() { need("python3") })
+
 	// script runs echo.py against a server with the harness's certificate.
 	script := func(ctx context.Context, addr string, who account, more ...string) (out, complaint string) {
 		GinkgoHelper()

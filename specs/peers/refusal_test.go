@@ -20,13 +20,13 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 			verifier := alice.verifier
 			It("refuses its client with a wrong password", func(SpecContext) {
 				client := mistaken.xdgClient().NewConversationWithChannelBinding(toXdgBinding(binding))
-				stage, err := xdgToOurs(client, ourServer(alice, verifier(), binding))
+				stage, err := theirsToOurs(client, ourServer(alice, verifier(), binding))
 				Expect(err).To(MatchError(scram.ErrWrongProof))
 				Expect(stage).To(Equal(serverFinal))
 			}, limit)
 			It("refuses its client with an unknown name", func(SpecContext) {
 				client := stranger.xdgClient().NewConversationWithChannelBinding(toXdgBinding(binding))
-				stage, err := xdgToOurs(client, ourServer(alice, verifier(), binding))
+				stage, err := theirsToOurs(client, ourServer(alice, verifier(), binding))
 				Expect(err).To(MatchError(scram.ErrUnknownUser))
 				Expect(stage).To(Equal(serverFinal))
 			}, limit)
@@ -34,20 +34,20 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 				forged := verifier()
 				forged.ServerKey = octets("forged")
 				client := alice.xdgClient().NewConversationWithChannelBinding(toXdgBinding(binding))
-				stage, err := xdgToOurs(client, ourServer(alice, forged, binding))
+				stage, err := theirsToOurs(client, ourServer(alice, forged, binding))
 				Expect(err).To(HaveOccurred())
 				Expect(stage).To(Equal(verified))
 				Expect(client.Valid()).To(BeFalse())
 			}, limit)
 			It("has its server refuse our client with a wrong password", func(ctx SpecContext) {
 				server := xdgServerConversation(alice, alice.xdgCredentials(), binding)
-				stage, err := oursToXdg(ctx, ourClient(mistaken, binding), server)
+				stage, err := oursToTheirs(ctx, ourClient(mistaken, binding), server)
 				Expect(err).To(MatchError(refusal(xdg.ErrInvalidProof)))
 				Expect(stage).To(Equal(serverFinal))
 			}, limit)
 			It("has its server refuse our client with an unknown name", func(ctx SpecContext) {
 				server := xdgServerConversation(alice, alice.xdgCredentials(), binding)
-				stage, err := oursToXdg(ctx, ourClient(stranger, binding), server)
+				stage, err := oursToTheirs(ctx, ourClient(stranger, binding), server)
 				Expect(err).To(MatchError(refusal(xdg.ErrUnknownUser)))
 				Expect(stage).To(Equal(serverFirst))
 			}, limit)
@@ -55,7 +55,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 				forged := alice.xdgCredentials()
 				forged.ServerKey = octets("forged")
 				client := ourClient(alice, binding)
-				stage, err := oursToXdg(ctx, client, xdgServerConversation(alice, forged, binding))
+				stage, err := oursToTheirs(ctx, client, xdgServerConversation(alice, forged, binding))
 				Expect(err).To(MatchError(scram.ErrServerUnverified))
 				Expect(stage).To(Equal(verified))
 				Expect(client.Verified()).To(BeFalse())
@@ -66,7 +66,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 	DescribeTable("refuses its client with a wrong binding", Label("mech:plus"),
 		func(_ SpecContext, sent, expected scram.ChannelBinding, wantStage string, want error) {
 			client := alice.xdgClient().NewConversationWithChannelBinding(toXdgBinding(sent))
-			stage, err := xdgToOurs(client, ourServer(alice, alice.verifier(), expected))
+			stage, err := theirsToOurs(client, ourServer(alice, alice.verifier(), expected))
 			Expect(err).To(MatchError(want))
 			Expect(stage).To(Equal(wantStage))
 		},
@@ -80,7 +80,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 	DescribeTable("has its server refuse our client with a wrong binding", Label("mech:plus"),
 		func(ctx SpecContext, sent, expected scram.ChannelBinding, wantStage, want string) {
 			server := xdgServerConversation(alice, alice.xdgCredentials(), expected)
-			stage, err := oursToXdg(ctx, ourClient(alice, sent), server)
+			stage, err := oursToTheirs(ctx, ourClient(alice, sent), server)
 			Expect(err).To(MatchError(refusal(want)))
 			Expect(stage).To(Equal(wantStage))
 		},
@@ -92,7 +92,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 
 	When("its client could have bound, and believes that our server can't", Label("mech:plain"), func() {
 		attempt := func(plusOffered bool) (string, error) {
-			return xdgToOurs(alice.xdgClient().NewConversationAdvertisingChannelBinding(), scram.NewServer(scram.ServerConfig{
+			return theirsToOurs(alice.xdgClient().NewConversationAdvertisingChannelBinding(), scram.NewServer(scram.ServerConfig{
 				Mechanism: scram.SHA256, PlusOffered: plusOffered,
 				Lookup: func(string) (scram.Verifier, bool) { return alice.verifier(), true },
 			}))
@@ -114,7 +114,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 				Username: alice.name, Password: alice.password, Mechanism: scram.SHA256, ServerLacksPlus: true,
 			})
 			Expect(err).NotTo(HaveOccurred())
-			return oursToXdg(ctx, client, xdgServerConversation(alice, alice.xdgCredentials(), offered))
+			return oursToTheirs(ctx, client, xdgServerConversation(alice, alice.xdgCredentials(), offered))
 		}
 		It("is a downgrade where its server can", func(ctx SpecContext) {
 			stage, err := attempt(ctx, bindings[1])
@@ -130,7 +130,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram that must fail", Label(
 	It("ends where its server asks for too few iterations", func(ctx SpecContext) {
 		weak := alice
 		weak.iterations = scram.MinIterations - 1
-		stage, err := oursToXdg(ctx, ourClient(weak, bindings[0]), xdgServerConversation(weak, weak.xdgCredentials(), bindings[0]))
+		stage, err := oursToTheirs(ctx, ourClient(weak, bindings[0]), xdgServerConversation(weak, weak.xdgCredentials(), bindings[0]))
 		Expect(err).To(MatchError(scram.ErrIterations))
 		Expect(stage).To(Equal(clientFinal))
 	}, limit)
@@ -144,7 +144,7 @@ var _ = Describe("A name that its client did not prepare", Label("peer:xdg", "rf
 		client, err := xdg.SHA256.NewClientUnprepped(who.name, password, "")
 		Expect(err).NotTo(HaveOccurred())
 		server := ourServer(who, who.verifier(), bindings[0])
-		stage, err := xdgToOurs(client.NewConversation(), server)
+		stage, err := theirsToOurs(client.NewConversation(), server)
 		Expect(err).NotTo(HaveOccurred(), stage)
 		Expect(server.Username()).To(Equal(who.prepared))
 		Expect(who.name).NotTo(Equal(who.prepared), "the control")

@@ -22,10 +22,15 @@ func unbound(*tls.ConnectionState) (xdg.ChannelBinding, error) { return xdg.Chan
 
 // saslLogin is a login by the SASL profile of SMTP (RFC 4954), over a line
 // reader that is not ours either. It says whether both sides are proved.
-func saslLogin(text *textproto.Conn, mechanism string, client *xdg.ClientConversation) error {
+func saslLogin(text *textproto.Conn, mechanism string, client side) error {
 	if _, _, err := text.ReadResponse(220); err != nil {
 		return err
 	}
+	return saslExchange(text, mechanism, client)
+}
+
+// saslExchange is a login after the greeting.
+func saslExchange(text *textproto.Conn, mechanism string, client side) error {
 	command, challenge := "AUTH "+mechanism+" ", ""
 	for range 2 {
 		message, err := client.Step(challenge)
@@ -41,10 +46,11 @@ func saslLogin(text *textproto.Conn, mechanism string, client *xdg.ClientConvers
 		}
 		command, challenge = "", string(decoded)
 	}
-	if _, err := client.Step(challenge); err != nil {
+	message, err := client.Step(challenge)
+	if err != nil {
 		return err
 	}
-	_, err := ask(text, 235, "")
+	_, err = ask(text, 235, message) // an empty one
 	return err
 }
 
