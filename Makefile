@@ -10,7 +10,7 @@ PROCS  ?= 4
 MODULES = . specs/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers bench fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants bench fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ race: ## run every Go test under the race detector
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race ./...
+
+mutants: ## break the product in many small ways: the specs must notice (MUTANTS="-run nonce")
+	@$(GO) run ./specs/mutants $(MUTANTS)
 
 bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
