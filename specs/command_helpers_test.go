@@ -37,6 +37,7 @@ func newCLI() *cli {
 	return &cli{home: home, env: []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm",
 		"GORACE=atexit_sleep_ms=0", // or else each run would take a second more
+		"GOCOVERDIR=" + os.Getenv("SPECS_COVERDIR"),
 	}}
 }
 
