@@ -79,12 +79,12 @@ func (f *fault) parseHeader(header string) error {
 		case key == "tests":
 			f.tests, f.run, _ = strings.Cut(value, " ")
 		default:
-			return fmt.Errorf("%q is no line of a header: # why, file:, label: or tests:", line)
+			return fmt.Errorf("%q is no line of a header (# why, file: PATH, label: FILTER, tests: PACKAGE REGEXP)", line)
 		}
 	}
 	f.why = strings.Join(why, " ")
 	if f.why == "" || f.file == "" || (f.label == "") == (f.tests == "") || (f.tests == "") != (f.run == "") {
-		return errors.New("the header says # why, file:, and either label: FILTER or tests: PACKAGE REGEXP")
+		return errors.New("the header says why (#), file:, and either label: FILTER or tests: PACKAGE REGEXP")
 	}
 	return nil
 }
