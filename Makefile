@@ -10,7 +10,7 @@ PROCS  ?= 4
 MODULES = . specs/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers bench fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover bench fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,18 @@ race: ## run every Go test under the race detector
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending
+
+mutants: ## break the product in many small ways: the specs must notice (MUTANTS="-run nonce")
+	@$(GO) run ./specs/mutants $(MUTANTS)
+
+COVER   = specs/out/cover
+COVERED = ./protocol/...,./server/...,./client/...
+
+cover: ## say what of the product no test executes, and demand a reason for it
+	@rm -rf $(COVER) && mkdir -p $(COVER)/command
+	SPECS_COVERDIR=$(CURDIR)/$(COVER)/command $(GO) test -coverpkg=$(COVERED) -coverprofile=$(COVER)/tests.out ./...
+	@$(GO) tool covdata textfmt -i=$(COVER)/command -o=/dev/stdout | grep -v /cmd/ > $(COVER)/command.out
+	@$(GO) run ./specs/cover $(COVER)/tests.out $(COVER)/command.out
 
 bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench

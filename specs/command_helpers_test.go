@@ -41,6 +41,7 @@ func newCLI() *cli {
 	c := &cli{home: home, asked: &harness.Payload{}, env: []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm",
 		"GORACE=atexit_sleep_ms=0", // or else each run would take a second more
+		"GOCOVERDIR=" + os.Getenv("SPECS_COVERDIR"),
 	}}
 	DeferCleanup(c.checkLogs)
 	return c

@@ -165,7 +165,7 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 	}, limit)
 
 	It("hands a signal on to what the command has started", func(ctx SpecContext) {
-		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '' TERM; (trap 'echo told >&2; exit' TERM; echo seated; cat <&3 & wait) 3<&0; exit 5")...)
+		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '' TERM; (trap 'echo told >&2; exit' TERM; echo seated; while :; do read line; done); exit 5")...)
 		says(ctx, alice, "seated\n")
 		exits(ctx, alice.Terminate(), 5)
 		Expect(stderr(alice)).To(Equal("told\n"))

@@ -19,7 +19,7 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 	var c *cli
 	BeforeEach(func() { c = newCLI() })
 
-	It("makes all that a server needs, for nobody else to read", func(ctx SpecContext) {
+	It("makes all that a server needs, for nobody else to read", Label("promise:4"), func(ctx SpecContext) {
 		state := c.ServeOn(ctx, c.Path("new/state")).state
 		Expect(mode(state)).To(Equal(os.ModeDir | 0o700))
 		entries, err := os.ReadDir(state)

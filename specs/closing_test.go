@@ -1,0 +1,116 @@
+package specs
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// slowDrain has the server's first connection take its time to drain, and tells
+// how far it is with closing it.
+type slowDrain struct {
+	net.Listener
+	accepted atomic.Bool
+	halved   chan struct{} // closed when the server has ended its direction
+	goOn     chan struct{} // close it to let the server drain
+	closed   atomic.Bool
+}
+
+func (l *slowDrain) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil && l.accepted.CompareAndSwap(false, true) {
+		return &slowConn{c, l}, nil
+	}
+	return c, err
+}
+
+type slowConn struct {
+	net.Conn
+	l *slowDrain
+}
+
+func (c *slowConn) CloseWrite() error {
+	close(c.l.halved)
+	return c.Conn.(*net.TCPConn).CloseWrite()
+}
+
+func (c *slowConn) Read(p []byte) (int, error) {
+	select {
+	case <-c.l.halved:
+		<-c.l.goOn
+	default:
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *slowConn) Close() error {
+	c.l.closed.Store(true)
+	return c.Conn.Close()
+}
+
+var _ = Describe("The end of a connection", Label("area:closing"), func() {
+	var (
+		l *slowDrain
+		h *harness.H
+	)
+	BeforeEach(func() {
+		h = harness.StartOn(GinkgoTB(), nil, func(inner net.Listener) net.Listener {
+			l = &slowDrain{Listener: inner, halved: make(chan struct{}), goOn: make(chan struct{})}
+			return l
+		})
+	})
+
+	It("is a close_notify, a half-close, and a drain, so that the last reply arrives", func(ctx SpecContext) {
+		w := h.Wire(ctx, true).Greeted()
+		w.Send("BODY 100000 ECHO\r\n" + strings.Repeat("x", 100000))
+		Expect(w.Line()).To(HavePrefix("530 login-required "))
+		Expect(w.Line()).To(Equal("EOF"))
+		Eventually(ctx, l.halved).WithTimeout(5e9).Should(BeClosed())
+		Expect(l.closed.Load()).To(BeFalse())
+		close(l.goOn)
+		Expect(w.TCP.Close()).To(Succeed())
+		Eventually(ctx, l.closed.Load).Should(BeTrue())
+	}, limit)
+
+	It("does not keep the seat from the next client while it takes", Label("promise:6"), func(ctx SpecContext) {
+		alice := h.Wire(ctx, true).Seated("alice")
+		Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
+		Eventually(ctx, l.halved).WithTimeout(5e9).Should(BeClosed())
+		bob := h.LogIn(ctx, "bob")
+		Eventually(ctx, bob.Done).WithTimeout(5e9).Should(BeClosed())
+		Expect(bob.Err).NotTo(HaveOccurred())
+		Expect(l.closed.Load()).To(BeFalse(), "control: it still drains")
+		close(l.goOn)
+	}, limit)
+})
+
+var _ = Describe("A reply larger than a TLS record", Label("area:log", "promise:5"), func() {
+	It("is not begun where its request can't be logged", func(ctx SpecContext) {
+		h := start(nil)
+		alice := h.Wire(ctx, true).Seated("alice")
+		body := "BODY 20000 ECHO\r\n" + strings.Repeat("x", 20000)
+		alice.Send(body)
+		Expect(alice.Line()).To(Equal("251 20000"), "control")
+		Expect(alice.Octets(20000)).To(HaveLen(20000))
+		h.Log.Fail(net.ErrClosed)
+		alice.Send(body)
+		Expect(alice.Line()).To(HavePrefix("421 log-failed "))
+	}, limit)
+})
+
+var _ = Describe("The longest line", Label("area:protocol"), func() {
+	It("has 8,192 octets with its CRLF, and not one more", func(ctx SpecContext) {
+		h := start(nil)
+		w := h.Wire(ctx, true).Seated("alice")
+		text := strings.Repeat("x", protocol.MaxLine-len("ECHO \r\n"))
+		Expect(w.Ask("ECHO " + text)).To(Equal("250 " + text))
+		Expect(w.Ask("ECHO " + text + "x")).To(HavePrefix("500 line-too-long "))
+		Expect(w.Line()).To(Equal("EOF"))
+	}, limit)
+})
