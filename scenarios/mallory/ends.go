@@ -32,7 +32,7 @@ func (s *Script) Client(bindings map[string][]byte) (End, error) {
 		Username: s.Setting.User, Password: s.Setting.Password, Authzid: s.Setting.Authzid,
 		Mechanism: s.Setting.Mechanism, ServerLacksPlus: s.Setting.Flag == "y",
 		Binding: scram.ChannelBinding{Type: s.Setting.Binding, Data: bindings[s.Setting.Binding]},
-		Keys:    &s.keys.client,
+		Keys:    &s.keys.client, Rand: s.Rand,
 	})
 	return &client{c, 0}, err
 }
@@ -51,7 +51,7 @@ func (c *client) Next(ctx context.Context, heard []byte) ([]byte, error) {
 // Server is the server of protocol/scram.
 func (s *Script) Server(bindings map[string][]byte) End {
 	config := scram.ServerConfig{
-		Mechanism: s.Setting.ServerMechanism, PlusOffered: len(s.Setting.Bindings) > 0, Lookup: s.Lookup,
+		Mechanism: s.Setting.ServerMechanism, PlusOffered: len(s.Setting.Bindings) > 0, Lookup: s.Lookup, Rand: s.Rand,
 	}
 	for _, name := range s.Setting.Bindings {
 		config.Bindings = append(config.Bindings, scram.ChannelBinding{Type: name, Data: bindings[name]})

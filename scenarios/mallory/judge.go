@@ -75,10 +75,7 @@ func (s *Script) Judge(way Way, o Outcome) error {
 
 // Play replays a script against protocol/scram.
 func (s *Script) Play(ctx context.Context, way Way) (Outcome, error) {
-	bindings := map[string][]byte{
-		scram.TypeExporter:       []byte("0123456789abcdef0123456789abcdef"),
-		scram.TypeServerEndPoint: []byte("fedcba9876543210fedcba9876543210"),
-	}
+	bindings := loopback()
 	var client, server End
 	var err error
 	if way != ServerAlone {
@@ -91,4 +88,12 @@ func (s *Script) Play(ctx context.Context, way Way) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return s.Replay(ctx, client, server, bindings)
+}
+
+// loopback are the bindings of no connection.
+func loopback() map[string][]byte {
+	return map[string][]byte{
+		scram.TypeExporter:       []byte("0123456789abcdef0123456789abcdef"),
+		scram.TypeServerEndPoint: []byte("fedcba9876543210fedcba9876543210"),
+	}
 }

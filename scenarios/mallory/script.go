@@ -12,6 +12,7 @@ package mallory
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,7 @@ import (
 type Script struct {
 	fixtures.Transcript
 	Setting Setting
+	Rand    io.Reader // for the nonces of Client and Server. nil: crypto/rand
 	turns   []turn
 	keys    *keys
 }
@@ -38,7 +40,7 @@ func Scripts() ([]Script, error) {
 		return nil, err
 	}
 	var all []Script
-	shared := &keys{salted: map[string][]byte{}}
+	shared := newKeys()
 	for _, t := range transcripts {
 		numbered, err := each(t)
 		if err != nil {
@@ -86,7 +88,7 @@ func NewScript(t fixtures.Transcript) (Script, error) {
 	if err != nil {
 		return Script{}, err
 	}
-	s := Script{Transcript: t, Setting: setting, keys: &keys{salted: map[string][]byte{}}}
+	s := Script{Transcript: t, Setting: setting, keys: newKeys()}
 	for i, lines := range t.Turns() {
 		if i >= len(stages) || lines[0].From != "CS"[i%2] {
 			return Script{}, fmt.Errorf("line %d: it is not this end's turn", lines[0].Number)

@@ -24,6 +24,8 @@ type keys struct {
 	client scram.KeyCache // the honest client's
 }
 
+func newKeys() *keys { return &keys{salted: map[string][]byte{}} }
+
 func (k *keys) of(password, salt string, iterations int) (clientKey, storedKey, serverKey []byte, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
