@@ -10,7 +10,6 @@
 package mallory
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -66,8 +65,8 @@ func each(t fixtures.Transcript) (all []fixtures.Transcript, err error) {
 	low, high, _ := strings.Cut(numbers, "..")
 	from, errFrom := strconv.Atoi(low)
 	to, errTo := strconv.Atoi(high)
-	if err := cmp.Or(errFrom, errTo); err != nil {
-		return nil, err
+	if errFrom != nil || errTo != nil || from > to {
+		return nil, fmt.Errorf("%q is not of the form 0..31", numbers)
 	}
 	for n := from; n <= to; n++ {
 		one := t
