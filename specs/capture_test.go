@@ -41,6 +41,11 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 			first, last := flags(packets[:3]), flags(packets[len(packets)-4:])
 			Expect(first).To(Equal([]string{"SYN", "SYN ACK", "ACK"}))
 			Expect(last).To(Equal([]string{"FIN ACK", "ACK", "FIN ACK", "ACK"}))
+			for i, packet := range packets[:len(packets)-1] {
+				if fin := segment(packet); fin.FIN {
+					Expect(segment(packets[i+1]).Ack).To(Equal(fin.Seq + 1))
+				}
+			}
 			Expect(len(packets)).To(BeNumerically(">", 7+len(long)/1500), "control: it is in segments")
 		},
 		Entry("over IPv4", "127.0.0.1:0", limit),
