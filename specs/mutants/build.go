@@ -27,7 +27,7 @@ const (
 // workshop is a directory of its own for one fault, or for the code as it is.
 type workshop struct {
 	root string // of the module
-	dir  string // temporary, with a trailing nothing
+	dir  string // temporary
 	env  []string
 }
 
@@ -116,17 +116,27 @@ func readReport(text []byte) (o outcome, err error) {
 	o.labels, o.took = map[string][]string{}, map[string]time.Duration{}
 	for _, report := range reports {
 		for _, spec := range report.SpecReports {
-			if spec.LeafNodeType != types.NodeTypeIt || spec.State.Is(types.SpecStateSkipped|types.SpecStatePending) {
+			failed := spec.State.Is(types.SpecStateFailureStates)
+			if spec.LeafNodeType != types.NodeTypeIt {
+				if failed {
+					err = fmt.Errorf("%s has failed: %s", spec.LeafNodeType, spec.Failure.Message)
+				}
+				continue
+			}
+			if spec.State.Is(types.SpecStateSkipped | types.SpecStatePending) {
 				continue
 			}
 			o.ran = append(o.ran, spec.FullText())
 			o.labels[spec.FullText()], o.took[spec.FullText()] = spec.Labels(), spec.RunTime
-			if spec.State.Is(types.SpecStateFailureStates) {
+			if failed {
 				o.failed = append(o.failed, spec.FullText())
 			}
 		}
 	}
-	return o, nil
+	if len(o.failed) > 0 {
+		err = nil // which may well have failed because of them
+	}
+	return o, err
 }
 
 var testLine = regexp.MustCompile(`(?m)^(=== RUN|--- FAIL:) +(Test\w+)`)

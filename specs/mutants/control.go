@@ -17,6 +17,7 @@ const (
 	controlTime = 3 * time.Minute
 	leastTime   = 10 * time.Second
 	timesLonger = 4
+	commandTime = 3 * time.Minute // to build the command, before the first spec
 )
 
 // filterOf is the label filter for the specs that guard a fault. The command,
@@ -96,8 +97,12 @@ func (c *campaign) apportion(o outcome, filters []string) (err error) {
 				specs, took = specs+1, took+o.took[spec]
 			}
 		}
-		if specs > 0 { // try says it of the others
-			c.limits[f.guard()] = leastTime + timesLonger*took
+		if specs == 0 {
+			continue // try says so
+		}
+		c.limits[f.guard()] = leastTime + timesLonger*took
+		if needsCommand(f) {
+			c.limits[f.guard()] += commandTime
 		}
 	}
 	return err

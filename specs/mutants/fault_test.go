@@ -118,3 +118,28 @@ func TestEveryFaultHasItsDay(t *testing.T) {
 		t.Errorf("%d of %d drawn in %d days", len(seen), len(faults), days)
 	}
 }
+
+func TestReadReport(t *testing.T) {
+	t.Parallel()
+	spec := func(kind, state string) string {
+		return `{"LeafNodeType":"` + kind + `","LeafNodeText":"is right","State":"` + state + `","Failure":{"Message":"no"}}`
+	}
+	for _, tt := range []struct{ name, specs, by, failure string }{
+		{"caught", spec("It", "passed") + "," + spec("It", "failed"), "is right", ""},
+		{"caught by its panic", spec("It", "panicked"), "is right", ""},
+		{"caught by the end of its time", spec("It", "timedout"), "is right", ""},
+		{"survived", spec("It", "passed") + "," + spec("It", "skipped"), "", "survived: 1 ran"},
+		{"nothing selected", spec("It", "skipped"), "", "nothing is selected"},
+		{"not begun", spec("BeforeSuite", "failed") + "," + spec("It", "skipped"), "", "BeforeSuite has failed: no"},
+		{"not ended", spec("It", "passed") + "," + spec("ReportAfterSuite", "failed"), "", "ReportAfterSuite has failed: no"},
+	} {
+		o, err := readReport([]byte(`[{"SpecReports":[` + tt.specs + `]}]`))
+		by := ""
+		if err == nil {
+			by, err = o.verdict()
+		}
+		if by != tt.by || (err == nil) != (tt.failure == "") || err != nil && !strings.Contains(err.Error(), tt.failure) {
+			t.Errorf("%s: %q, %v", tt.name, by, err)
+		}
+	}
+}
