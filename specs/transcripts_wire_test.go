@@ -84,7 +84,7 @@ func rogueClient(ctx SpecContext, h *harness.H, s *mallory.Script) {
 		Expect(end.ask("WHOAMI")).To(Equal("250 " + s.Setting.Name))
 		Expect(end.ask("QUIT")).To(Equal("221 bye"))
 	}
-	Expect(outcome).To(Equal(want))
+	Expect(outcome).To(Equal(want), s.Name)
 	var names []string
 	for _, record := range h.Log.Records("login.ok") {
 		names = append(names, record.Str("user"))
@@ -201,7 +201,7 @@ func rogueServer(ctx SpecContext, s *mallory.Script) {
 		Expect(end.failure).To(MatchError(client.ErrServerUnverified))
 		Expect(end.failure).To(MatchError(scram.Error(s.Reason)))
 	}
-	Expect(outcome).To(Equal(want))
+	Expect(outcome).To(Equal(want), s.Name)
 	Expect(io.ReadAll(end.in)).To(BeEmpty(), "what the client said in the end")
 }
 
