@@ -43,10 +43,11 @@ func declare(wanted func(*mallory.Script) bool, body func(SpecContext, []*mallor
 
 // title says how a script ends, and where it comes from.
 func title(s *mallory.Script) string {
+	name, _, _ := strings.Cut(s.Name, " ")
 	if s.Stage == fixtures.Done {
-		return fmt.Sprintf("succeeds: %s (%s)", s.Source, s.Name)
+		return fmt.Sprintf("succeeds: %s (%s)", s.Source, name)
 	}
-	return fmt.Sprintf("fails at %s as %s: %s (%s)", s.Stage, s.Reason, s.Source, s.Name)
+	return fmt.Sprintf("fails at %s as %s: %s (%s)", s.Stage, s.Reason, s.Source, name)
 }
 
 // labelsOf are the numbers of the battery, and the promises that are at stake.
@@ -87,8 +88,8 @@ var _ = Describe("A SCRAM conversation", Label("area:login", "rfc:5802"), func()
 func replay(ctx SpecContext, s *mallory.Script, way mallory.Way) {
 	GinkgoHelper()
 	outcome, err := s.Play(ctx, way)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(s.Judge(way, outcome)).To(Succeed())
+	Expect(err).NotTo(HaveOccurred(), s.Name)
+	Expect(s.Judge(way, outcome)).To(Succeed(), s.Name)
 	if s.Control == "" || !scripts[s.Control][0].Succeeds(way) {
 		return
 	}

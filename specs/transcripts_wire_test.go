@@ -84,7 +84,7 @@ func rogueClient(ctx SpecContext, h *harness.H, s *mallory.Script) {
 		Expect(end.ask("WHOAMI")).To(Equal("250 " + s.Setting.Name))
 		Expect(end.ask("QUIT")).To(Equal("221 bye"))
 	}
-	Expect(outcome).To(Equal(want))
+	Expect(outcome).To(Equal(want), s.Name)
 	var names []string
 	for _, record := range h.Log.Records("login.ok") {
 		names = append(names, record.Str("user"))
@@ -187,7 +187,7 @@ func (r *remoteServer) Next(_ context.Context, heard []byte) ([]byte, error) {
 // rogueServer replays a script against a client. One that finds a fault says
 // nothing more, and never a request.
 func rogueServer(ctx SpecContext, s *mallory.Script) {
-	end := acceptClient(ctx, s)
+	end := acceptClient(ctx, s, &client.Dialer{})
 	outcome, err := s.Replay(ctx, end, nil, end.bindings())
 	Expect(err).NotTo(HaveOccurred())
 	want := mallory.Outcome{Victim: s.Victim, Stage: s.Stage, Reason: s.Reason}
@@ -201,7 +201,7 @@ func rogueServer(ctx SpecContext, s *mallory.Script) {
 		Expect(end.failure).To(MatchError(client.ErrServerUnverified))
 		Expect(end.failure).To(MatchError(scram.Error(s.Reason)))
 	}
-	Expect(outcome).To(Equal(want))
+	Expect(outcome).To(Equal(want), s.Name)
 	Expect(io.ReadAll(end.in)).To(BeEmpty(), "what the client said in the end")
 }
 
@@ -217,10 +217,10 @@ type remoteClient struct {
 }
 
 // acceptClient has a Dialer connect to a server of Mallory's, which it trusts.
-func acceptClient(ctx context.Context, s *mallory.Script) *remoteClient {
+func acceptClient(ctx context.Context, s *mallory.Script, dialer *client.Dialer) *remoteClient {
 	pair, roots := harness.Certificate(harness.ECDSA), x509.NewCertPool()
 	roots.AddCert(pair.Leaf)
-	dialer := &client.Dialer{TLSConfig: &tls.Config{RootCAs: roots}, Keys: new(scram.KeyCache)}
+	dialer.TLSConfig = &tls.Config{RootCAs: roots}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN}}
 	if s.Setting.Mechanism == scram.SHA256 {
 		dialer.ChannelBinding = client.BindingNone
