@@ -176,17 +176,27 @@ func (p *peer) flood(text string) {
 }
 
 // silent reads to the end of the connection: below TLS the other end must have
-// said this and nothing else.
-func (p *peer) silent(want []byte) error {
+// said these octets and nothing else.
+func (p *peer) silent(want string) error {
 	_, _ = io.Copy(io.Discard, p.raw)
-	got := bytes.Clone(p.raw.head)
-	if p.ended = true; len(got) == len(want) && len(got) > 2 {
-		got[2] = want[2] // the version of the record says nothing (RFC 8446 §5.1)
+	p.ended = true
+	got := hex.EncodeToString(p.raw.head)
+	if len(got) > 6 {
+		got = got[:2] + "0303" + got[6:] // the version of a record says nothing (RFC 8446 §5.1)
 	}
-	if !bytes.Equal(got, want) {
-		return fmt.Errorf("the other end says %x, not %x", p.raw.head, want)
+	if got != want {
+		return fmt.Errorf("the other end says %q, not %q", got, want)
 	}
 	return nil
+}
+
+// record checks of which type (RFC 8446 §5.1) the other end's first record is.
+func (p *peer) record(want string) error {
+	_, err := io.ReadFull(p.raw, make([]byte, 1))
+	if err == nil && hex.EncodeToString(p.raw.head[:1]) != want {
+		err = fmt.Errorf("the other end answers with %x", p.raw.head)
+	}
+	return err
 }
 
 // leaves checks that the other end ends the connection without a word.

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -216,13 +215,11 @@ func (r *replay) expect(from *peer, text string) error {
 	from.flush()
 	switch deed {
 	case "alert":
-		want := []byte{21, 3, 3, 0, 2, 2, 0}
-		if _, err := hex.Decode(want[6:], []byte(argument)); err != nil {
-			return err
-		}
-		return from.silent(want)
+		return from.silent("1503030002" + "02" + argument)
 	case "silent":
-		return from.silent(nil)
+		return from.silent("")
+	case "record":
+		return from.record(argument)
 	case "leaves":
 		return from.leaves()
 	case "password":
