@@ -43,7 +43,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			Expect(bob.Err).NotTo(HaveOccurred())
 		}, limit)
 
-		DescribeTable("seats the second the moment that the first leaves",
+		DescribeTable("seats the second the moment that the first leaves", Label("promise:6"),
 			func(ctx SpecContext, leave func(*harness.Wire)) {
 				alice := h.Wire(ctx, true).Seated("alice")
 				bob := h.Queued(ctx, "bob")
@@ -61,7 +61,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			}, limit),
 		)
 
-		It("serves ten clients first come, first served", func(ctx SpecContext) {
+		It("serves ten clients first come, first served", Label("battery:21"), func(ctx SpecContext) {
 			names := harness.Cast()
 			first := h.LoggedIn(ctx, names[0])
 			var waiting []*harness.Login
@@ -119,7 +119,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			Expect(carol.Line()).To(Equal("120 position 1 holder bob"))
 		}, limit)
 
-		It("answers anything but QUIT that comes before the 235 with 503", func(ctx SpecContext) {
+		It("answers anything but QUIT that comes before the 235 with 503", Label("promise:2", "battery:17"), func(ctx SpecContext) {
 			early := h.Wire(ctx, true).Greeted().Login("alice", "ECHO too early\r\n")
 			Expect(early.Line()).To(HavePrefix("503 sequence "))
 			Expect(early.Line()).To(Equal("EOF"))
