@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/fixtures"
 )
 
 func TestWaitingForTheSeat(t *testing.T) {
@@ -192,6 +194,13 @@ func TestTheWaitHasNoTimeout(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{"", "YQ==", "YR==", "YQ", "YWI=", "YW\nI=", "YWJj", "YW Jj", "-_--"} {
 		f.Add(seed)
+	}
+	messages, err := fixtures.Seeds("scram", 'S', fixtures.Symbols{"cnonce": "abc", "snonce": "def", "salt": "QQ==", "i": "4096"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, message := range messages {
+		f.Add(b64(message))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		message, err := decode(text)

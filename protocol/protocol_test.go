@@ -10,6 +10,8 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/fixtures"
 )
 
 // readAll takes lines until the source ends or a line is refused.
@@ -267,10 +269,25 @@ func TestValidVerb(t *testing.T) {
 
 // FuzzReader checks that lines never hold what a line must not hold, and that
 // cutting the input elsewhere changes nothing.
+// fixtureSeeds are the lines that one end says in the transcripts.
+func fixtureSeeds(f *testing.F, from byte) []string {
+	f.Helper()
+	known := fixtures.Symbols{
+		"text": "sallyport/1 ready", "client-first": "biwsbj1hbGljZSxyPWFiYw==", "server-first": "cj1hYmNkZWYscz1RUT09LGk9NDA5Ng==",
+		"client-final": "Yz1iaXdzLHI9YWJjZGVmLHA9QUFBQQ==", "server-final": "dj1BQUFB",
+	}
+	seeds, err := fixtures.Seeds("wire", from, known)
+	if err != nil || len(seeds) == 0 {
+		f.Fatal(seeds, err)
+	}
+	return seeds
+}
+
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{"NOOP\r\nQUIT\r\n", "a\nb", "a\rb\r\n", "\u0085\r\n", "\xff\r\n", "\x00"} {
 		f.Add([]byte(seed))
 	}
+	f.Add([]byte(strings.Join(fixtureSeeds(f, 'C'), "\r\n") + "\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		lines, err := readAll(bytes.NewReader(in))
 		again, err2 := readAll(iotest.OneByteReader(bytes.NewReader(in)))
@@ -289,6 +306,9 @@ func FuzzParseCommand(f *testing.F) {
 	for _, seed := range []string{"NOOP", "BODY 3 ECHO x", "BODY 03 ECHO", "body  1 X", ""} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range fixtureSeeds(f, 'C') {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		command, err := ParseCommand(line)
 		if err == nil && (command.Body < 0 || command.HasBody && len(command.Verb) == 0) {
@@ -301,6 +321,9 @@ func FuzzParseCommand(f *testing.F) {
 func FuzzReadReply(f *testing.F) {
 	for _, seed := range []string{"250 x\r\n", "250-a\r\n250 b\r\n", "251 12\r\n", "421 busy x\r\n", "250-a\r\n251 b\r\n"} {
 		f.Add([]byte(seed))
+	}
+	for _, seed := range fixtureSeeds(f, 'S') {
+		f.Add([]byte(seed + "\r\n"))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		reply, _, err := ReadReply(NewReader(bytes.NewReader(in)))

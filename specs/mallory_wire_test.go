@@ -36,7 +36,7 @@ var _ = Describe("Mallory on the wire", Label("area:mallory"), func() {
 			panic(err)
 		}
 		for _, role := range w.Roles() {
-			It(describe(t, role), labelsOf(t), func(ctx SpecContext) { replay(ctx, w, role) }, limit)
+			It(describe(t, role), wireLabels(t), func(ctx SpecContext) { replayWire(ctx, w, role) }, limit)
 		}
 	}
 
@@ -60,7 +60,7 @@ func describe(t fixtures.Transcript, role mallory.Role) string {
 	return fmt.Sprintf("as the %s fails at %s with %q: %s", role, t.Stage, t.Reason, t.Name)
 }
 
-func labelsOf(t fixtures.Transcript) (labels Labels) {
+func wireLabels(t fixtures.Transcript) (labels Labels) {
 	if t.Stage == fixtures.Done {
 		labels = append(labels, "control")
 	}
@@ -74,22 +74,22 @@ func labelsOf(t fixtures.Transcript) (labels Labels) {
 	return slices.Compact(labels)
 }
 
-// replay acts a transcript out: it must end where and for the reason that it
+// replayWire acts a transcript out: it must end where and for the reason that it
 // states. A server is as good as new afterwards.
-func replay(ctx context.Context, w *mallory.Wire, role mallory.Role) {
+func replayWire(ctx context.Context, w *mallory.Wire, role mallory.Role) {
 	rig := &mallory.Rig{Users: harness.NewUsers(), Password: harness.Password, Keys: wireKeys}
 	var h *harness.H
 	if role != mallory.Server {
 		h = start(w.Configure)
-		attack(rig, h)
+		aim(rig, h)
 	}
-	outcome, err := w.Replay(ctx, rig, role)
-	Expect(err).NotTo(HaveOccurred(), "outcome: %+v", outcome)
-	Expect(outcome.Reason).To(Equal(w.Reason), "client: %v", outcome.Err)
-	Expect(outcome.Stage).To(Equal(w.Stage))
-	if outcome.Err != nil {
+	ending, err := w.Replay(ctx, rig, role)
+	Expect(err).NotTo(HaveOccurred(), "ending: %+v", ending)
+	Expect(ending.Reason).To(Equal(w.Reason), "client: %v", ending.Err)
+	Expect(ending.Stage).To(Equal(w.Stage))
+	if ending.Err != nil {
 		for _, word := range []string{"mallory", "SSH", "HTTP"} {
-			Expect(outcome.Err.Error()).NotTo(ContainSubstring(word), "her words are shown as the server's")
+			Expect(ending.Err.Error()).NotTo(ContainSubstring(word), "her words are shown as the server's")
 		}
 	}
 	if h != nil { // whatever became of her password
@@ -98,8 +98,8 @@ func replay(ctx context.Context, w *mallory.Wire, role mallory.Role) {
 	}
 }
 
-// attack points a rig at a server.
-func attack(rig *mallory.Rig, h *harness.H) {
+// aim points a rig at a server.
+func aim(rig *mallory.Rig, h *harness.H) {
 	rig.Addr, rig.Roots, rig.Users = h.Addr, h.Roots, h.Users
 	rig.Log = func() (all []mallory.Record) {
 		for _, r := range h.Log.Records() {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/fixtures"
 )
 
 // hopeless says that an error is the package's own, as every error about a peer's message is.
@@ -14,11 +16,31 @@ func hopeless(err error) bool {
 	return ok
 }
 
+// fixtureSeeds are what one end says in the transcripts, with the values of plain.
+func fixtureSeeds(f *testing.F, from byte) []string {
+	f.Helper()
+	p := plain(f)
+	_, final := p.messages(f)
+	_, proof, _ := strings.Cut(string(final), ",p=")
+	seeds, err := fixtures.Seeds("scram", from, fixtures.Symbols{
+		"cnonce": zeroNonce, "snonce": zeroNonce, "salt": encode(testSalt), "i": "4096", "gs2": "n,,", "cbind": "biws",
+		"exporter": string(exporter.Data), "end-point": string(endPoint.Data), "proof": proof, "signature": encode(p.client.signature),
+	})
+	if err != nil || len(seeds) == 0 {
+		f.Fatal(seeds, err)
+	}
+	return seeds
+}
+
 func FuzzClientFirst(f *testing.F) {
 	for _, s := range []string{
 		rfcClientFirst, "y,,n=user,r=x", "p=tls-exporter,,n=user,r=x", "p=,,n=a=2Cb,r=x", "n,a=u=3D,n=u=3D,r=x,x=y",
 		"n,,n=\u2168,r=x", "n,,m=x,n=user,r=x", ",,,", "n,,n=\u0627,r=x", "n,,n=\U0001f130,r=x", "",
 	} {
+		f.Add([]byte(s), true, true)
+		f.Add([]byte(s), false, false)
+	}
+	for _, s := range fixtureSeeds(f, 'C') {
 		f.Add([]byte(s), true, true)
 		f.Add([]byte(s), false, false)
 	}
@@ -59,6 +81,9 @@ func FuzzClientFinal(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	for _, s := range fixtureSeeds(f, 'C') {
+		f.Add([]byte(s))
+	}
 	cfg := p.server.cfg
 	f.Fuzz(func(t *testing.T, message []byte) {
 		s := NewServer(cfg)
@@ -80,6 +105,9 @@ func FuzzServerFirst(f *testing.F) {
 		rfcServerFirst, "r=" + zeroNonce + "x,s=QQ==,i=4096", "r=" + zeroNonce + "x,s=QQ==,i=4097,x=y", "r=" + zeroNonce + ",s=QQ==,i=4096",
 		"r=" + zeroNonce + "x,s=QR==,i=4096", "r=" + zeroNonce + "x,s=QQ==,i=18446744073709555712", "m=x,r=x,s=QQ==,i=1", "e=other-error", "",
 	} {
+		f.Add([]byte(s))
+	}
+	for _, s := range fixtureSeeds(f, 'S') {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
@@ -108,6 +136,9 @@ func FuzzServerFinal(f *testing.F) {
 	p.final(f)
 	signature := "v=" + encode(p.client.signature)
 	for _, s := range []string{signature, rfcServerFinal, signature + ",x=y", "e=other-error", "e=", "v=", "v=AAAA", "m=x", signature + ",", ""} {
+		f.Add([]byte(s))
+	}
+	for _, s := range fixtureSeeds(f, 'S') {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
@@ -148,6 +179,9 @@ func FuzzVerifier(f *testing.F) {
 }
 
 func FuzzPrepare(f *testing.F) {
+	for _, s := range fixtureSeeds(f, 'C') {
+		f.Add(s)
+	}
 	for _, s := range []string{"user", "I\u00adX", "\u2168", "\u0627a", "\U0001f130", "\xff", "e\u0301", strings.Repeat("\u0300", 40), ""} {
 		f.Add(s)
 	}

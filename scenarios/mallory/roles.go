@@ -9,7 +9,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/sallyport/sallyport/client"
+	honest "github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 )
 
@@ -28,7 +28,7 @@ func (r *replay) dialServer(ctx context.Context) (*peer, error) {
 }
 
 // asClient plays the client to a server.
-func (r *replay) asClient(ctx context.Context) (Outcome, error) {
+func (r *replay) asClient(ctx context.Context) (Ending, error) {
 	config := newTLS(r.rig.Roots)
 	config.ServerName, config.NextProtos = "localhost", r.set.alpn
 	config.MinVersion, config.MaxVersion = r.set.version, r.set.version
@@ -59,7 +59,7 @@ func (r *replay) asClient(ctx context.Context) (Outcome, error) {
 		err = r.act(ctx)
 	}
 	if r.server == nil {
-		return Outcome{}, err
+		return Ending{}, err
 	}
 	if err != nil {
 		_ = r.server.raw.Close() // she has lost the thread
@@ -67,8 +67,8 @@ func (r *replay) asClient(ctx context.Context) (Outcome, error) {
 		err = r.server.rest()
 	}
 	o, missing := r.rig.recorded(ctx, r.remote)
-	outcome, differs := r.serverOutcome(o)
-	return outcome, errors.Join(err, missing, differs)
+	ending, differs := r.serverEnding(o)
+	return ending, errors.Join(err, missing, differs)
 }
 
 // hangUp leaves a connection, and waits until the server has noticed.
@@ -95,10 +95,10 @@ func (r *replay) connect(ctx context.Context, config *tls.Config) (err error) {
 }
 
 // asServer plays the server to a client.
-func (r *replay) asServer(ctx context.Context) (Outcome, error) {
+func (r *replay) asServer(ctx context.Context) (Ending, error) {
 	pair, roots, err := newCertificate(r.set.certificate)
 	if err != nil {
-		return Outcome{}, err
+		return Ending{}, err
 	}
 	return r.lure(ctx, roots, func() error {
 		if r.set.raw {
@@ -127,17 +127,17 @@ func (r *replay) serve(ctx context.Context, pair tls.Certificate) {
 }
 
 // lure has an honest client come, and Mallory receive it.
-func (r *replay) lure(ctx context.Context, roots *x509.CertPool, receive func() error) (Outcome, error) {
+func (r *replay) lure(ctx context.Context, roots *x509.CertPool, receive func() error) (Ending, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return Outcome{}, err
+		return Ending{}, err
 	}
 	defer listener.Close()
 	addr, came := listener.Addr().String(), make(chan error, 1)
 	go func() { came <- r.visit(ctx, r.dialer(roots, addr), addr) }()
 	raw, err := listener.Accept()
 	if err != nil {
-		return Outcome{}, err
+		return Ending{}, err
 	}
 	r.client = newPeer(ctx, raw)
 	if err = receive(); err != nil {
@@ -145,17 +145,17 @@ func (r *replay) lure(ctx context.Context, roots *x509.CertPool, receive func() 
 	} else {
 		err = r.client.rest()
 	}
-	return r.clientOutcome(<-came), err
+	return r.clientEnding(<-came), err
 }
 
 // visit is the honest client: it logs in, sends its requests, and leaves.
-func (r *replay) visit(ctx context.Context, d *client.Dialer, addr string) error {
+func (r *replay) visit(ctx context.Context, d *honest.Dialer, addr string) error {
 	if r.set.patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.set.patience)
 		defer cancel()
 	}
-	c, err := d.Dial(ctx, addr, client.Credentials{Username: r.set.user, Password: r.rig.Password(r.set.user)})
+	c, err := d.Dial(ctx, addr, honest.Credentials{Username: r.set.user, Password: r.rig.Password(r.set.user)})
 	if err != nil {
 		return err
 	}
@@ -172,14 +172,14 @@ func (r *replay) visit(ctx context.Context, d *client.Dialer, addr string) error
 
 // inTheMiddle plays the server to a client, with a certificate that it trusts, and
 // the client to a server.
-func (r *replay) inTheMiddle(ctx context.Context) (Outcome, error) {
+func (r *replay) inTheMiddle(ctx context.Context) (Ending, error) {
 	pair, roots, err := newCertificate("")
 	if err != nil {
-		return Outcome{}, err
+		return Ending{}, err
 	}
 	config := newTLS(r.rig.Roots)
 	config.ServerName, config.NextProtos = "localhost", r.set.alpn
-	outcome, err := r.lure(ctx, roots, func() error {
+	ending, err := r.lure(ctx, roots, func() error {
 		if r.serve(ctx, pair); r.client.tls() == nil {
 			return errors.New("the client does not trust the one in the middle")
 		}
@@ -193,9 +193,9 @@ func (r *replay) inTheMiddle(ctx context.Context) (Outcome, error) {
 		return r.server.rest()
 	})
 	o, missing := r.rig.recorded(ctx, r.remote)
-	found, differs := r.serverOutcome(o)
-	if found.Err = outcome.Err; (found.Reason == "") != (outcome.Err == nil) {
-		err = errors.Join(err, fmt.Errorf("the client ends with %w", outcome.Err))
+	found, differs := r.serverEnding(o)
+	if found.Err = ending.Err; (found.Reason == "") != (ending.Err == nil) {
+		err = errors.Join(err, fmt.Errorf("the client ends with %w", ending.Err))
 	}
 	return found, errors.Join(err, missing, differs)
 }

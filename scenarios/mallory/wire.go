@@ -1,6 +1,3 @@
-// Package mallory attacks logins and sessions, as fixtures say: as a client, as a
-// server, and as one who ends the TLS of both and stands between them. It knows no
-// test framework.
 package mallory
 
 import (
@@ -12,7 +9,7 @@ import (
 	"net"
 	"strings"
 
-	"github.com/sallyport/sallyport/client"
+	honest "github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server"
@@ -67,8 +64,8 @@ type replay struct {
 }
 
 // Replay acts a transcript out. The error says where the conversation was another
-// one than the transcript's; the outcome holds all the same, as far as it goes.
-func (w *Wire) Replay(ctx context.Context, rig *Rig, role Role) (Outcome, error) {
+// one than the transcript's; the ending holds all the same, as far as it goes.
+func (w *Wire) Replay(ctx context.Context, rig *Rig, role Role) (Ending, error) {
 	r := &replay{
 		Wire: w, rig: rig, stage: "command", leave: func() error { return nil },
 		symbols: fixtures.Symbols{"nothing": "", "text": "mallory", "user": w.set.user},
@@ -76,21 +73,21 @@ func (w *Wire) Replay(ctx context.Context, rig *Rig, role Role) (Outcome, error)
 	if w.set.holder != "" {
 		leave, err := rig.Seat(ctx, w.set.holder)
 		if err != nil {
-			return Outcome{}, err
+			return Ending{}, err
 		}
 		r.leave = leave
 	}
-	var outcome Outcome
+	var ending Ending
 	var err error
 	switch role {
 	case Client:
-		outcome, err = r.asClient(ctx)
+		ending, err = r.asClient(ctx)
 	case Server:
-		outcome, err = r.asServer(ctx)
+		ending, err = r.asServer(ctx)
 	default:
-		outcome, err = r.inTheMiddle(ctx)
+		ending, err = r.inTheMiddle(ctx)
 	}
-	return outcome, errors.Join(err, r.leave())
+	return ending, errors.Join(err, r.leave())
 }
 
 // acts has all lines said, heard and done.
@@ -237,12 +234,12 @@ func (r *replay) expect(from *peer, text string) error {
 var errTwice = errors.New("the client tries again on another connection")
 
 // dialer is the honest client, who comes to Mallory.
-func (r *replay) dialer(roots *x509.CertPool, addr string) *client.Dialer {
-	d := &client.Dialer{TLSConfig: newTLS(roots), Keys: r.rig.Keys, LoginTimeout: r.set.clientLogin}
+func (r *replay) dialer(roots *x509.CertPool, addr string) *honest.Dialer {
+	d := &honest.Dialer{TLSConfig: newTLS(roots), Keys: r.rig.Keys, LoginTimeout: r.set.clientLogin}
 	d.TLSConfig.MinVersion = r.set.version
 	d.NoWait = r.set.noWait
 	if r.set.mechanism == scram.SHA256 {
-		d.ChannelBinding = client.BindingNone
+		d.ChannelBinding = honest.BindingNone
 	}
 	dialled := false
 	d.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {

@@ -58,7 +58,7 @@ func read(t *testing.T, path string) string {
 	return string(octets)
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode"
+
+	"github.com/sallyport/sallyport/fixtures"
 )
 
 const shown = `{"time":"2026-03-01T12:00:00.000000Z","level":"info","event":"server.start","listen":"127.0.0.1:7443","chain":"00"}
@@ -125,6 +128,13 @@ func TestShowLimits(t *testing.T) {
 func FuzzShow(f *testing.F) {
 	f.Add(shown)
 	f.Add("{\"\u202e\":\"\u0085\",\"\":[\"\u200b\"]}\n{}\n[]\n\n{\"a\":1,\"a\":{}}\n")
+	names, err := fixtures.Seeds("scram", 'C', fixtures.Symbols{"cnonce": "abc"})
+	check(f, err)
+	for _, name := range names {
+		quoted, err := json.Marshal(name)
+		check(f, err)
+		f.Add(`{"event":"login.fail","user":` + string(quoted) + "}\n" + name + "\n")
+	}
 	f.Fuzz(func(t *testing.T, log string) {
 		out := show(t, log, ShowOptions{})
 		want := strings.Count(log, "\n")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
@@ -20,6 +21,14 @@ func FuzzParse(f *testing.F) {
 		strings.Repeat("x", 9000), " :" + v, "#:" + v, "%23:" + v, "a%23:" + v, "\u2168:" + v, "%3A:" + v + "\n%3a:" + v,
 	} {
 		f.Add(seed)
+	}
+	names, err := fixtures.Seeds("scram", 'C', fixtures.Symbols{"cnonce": "abc"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		f.Add(name + ":" + v)
+		f.Add(escape(name) + ":" + v)
 	}
 	f.Fuzz(func(t *testing.T, contents string) {
 		lines := parse([]byte(contents))

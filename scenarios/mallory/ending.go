@@ -12,16 +12,16 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sallyport/sallyport/client"
+	honest "github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// Outcome is how a replay has ended, in the words of fixtures/README.md. Of a
+// Ending is how a replay has ended, in the words of fixtures/README.md. Of a
 // conversation in which nobody found a fault the stage is fixtures.Done and the
 // reason empty.
-type Outcome struct {
+type Ending struct {
 	Stage, Reason string
 	// Err is what the honest client came to, nil where Mallory played it.
 	Err error
@@ -76,9 +76,9 @@ func (r *Rig) recorded(ctx context.Context, addr string) (onRecord, error) {
 	}
 }
 
-// serverOutcome is what the server makes of it. How far it has come tells the log,
+// serverEnding is what the server makes of it. How far it has come tells the log,
 // and before the login's end what it has said last.
-func (r *replay) serverOutcome(o onRecord) (Outcome, error) {
+func (r *replay) serverEnding(o onRecord) (Ending, error) {
 	stage := r.stage
 	for _, reached := range []struct{ event, stage string }{
 		{"login.ok", "seat"}, {"queue.enter", "queue"}, {"session.open", "session"},
@@ -99,7 +99,7 @@ func (r *replay) serverOutcome(o onRecord) (Outcome, error) {
 	case left && stage == "session":
 		stage, reason = fixtures.Done, ""
 	}
-	return Outcome{Stage: stage, Reason: reason}, r.checkRecord(o)
+	return Ending{Stage: stage, Reason: reason}, r.checkRecord(o)
 }
 
 func (r *replay) checkRecord(o onRecord) error {
@@ -118,21 +118,21 @@ func (r *replay) checkRecord(o onRecord) error {
 	return nil
 }
 
-// clientOutcome is what the honest client makes of it.
-func (r *replay) clientOutcome(err error) Outcome {
+// clientEnding is what the honest client makes of it.
+func (r *replay) clientEnding(err error) Ending {
 	if err == nil {
-		return Outcome{Stage: fixtures.Done}
+		return Ending{Stage: fixtures.Done}
 	}
-	_, refused := errors.AsType[*client.ConnectError](err)
+	_, refused := errors.AsType[*honest.ConnectError](err)
 	switch {
 	case refused:
 		r.stage = "tls"
 	case r.seated:
 		r.stage = "session"
-	case r.stage == "seat" && errors.Is(err, client.ErrServerUnverified):
+	case r.stage == "seat" && errors.Is(err, honest.ErrServerUnverified):
 		r.stage = "server-final"
 	}
-	return Outcome{Stage: r.stage, Reason: strings.Join(wordsOf(err), " "), Err: err}
+	return Ending{Stage: r.stage, Reason: strings.Join(wordsOf(err), " "), Err: err}
 }
 
 // sentinels are the words for the errors of an honest client.
@@ -140,11 +140,11 @@ var sentinels = []struct {
 	err  error
 	word string
 }{
-	{client.ErrBusy, "busy"},
-	{client.ErrLoginFailed, "login-failed"},
-	{client.ErrServerUnverified, "server-unverified"},
-	{client.ErrBindingUnavailable, "binding-unavailable"},
-	{client.ErrProtocol, "protocol"},
+	{honest.ErrBusy, "busy"},
+	{honest.ErrLoginFailed, "login-failed"},
+	{honest.ErrServerUnverified, "server-unverified"},
+	{honest.ErrBindingUnavailable, "binding-unavailable"},
+	{honest.ErrProtocol, "protocol"},
 	{protocol.ErrReply, "reply"},
 	{protocol.ErrSyntax, "syntax"},
 	{protocol.ErrLineTooLong, "line-too-long"},
@@ -156,7 +156,7 @@ var sentinels = []struct {
 
 // wordsOf lists what an error says of itself to errors.Is and errors.As.
 func wordsOf(err error) (words []string) {
-	if refused, ok := errors.AsType[*client.ConnectError](err); ok {
+	if refused, ok := errors.AsType[*honest.ConnectError](err); ok {
 		return []string{"connect", connectWord(refused.Err)}
 	}
 	for _, s := range sentinels {
