@@ -181,6 +181,30 @@ func TestQueueWait(t *testing.T) {
 	})
 }
 
+func TestTakeoverWait(t *testing.T) {
+	t.Parallel()
+	stuck := server.HandlerFunc(func(context.Context, *server.Request) (r protocol.Reply, err error) {
+		time.Sleep(2 * time.Minute)
+		return r, nil
+	})
+	inSyntheticTime(t, func(s *server.Server) { s.Admission, s.Handler = server.Takeover{}, stuck }, func(w world) {
+		alice := w.connect().Seated("alice")
+		alice.Send("STICK\r\n")
+		began := time.Now()
+		bob := w.connect().Greeted().Login("bob", "")
+		if got := bob.Line(); got != "120 position 1 holder alice" {
+			w.T.Fatalf("%q", got)
+		}
+		w.within(bob, began, time.Minute, "421 wait-timeout ")
+		if got := alice.Line(); got != "250 " {
+			w.T.Fatalf("%q", got)
+		}
+		if got := alice.Line(); !strings.HasPrefix(got, "421 evicted ") {
+			w.T.Fatalf("%q", got)
+		}
+	})
+}
+
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	hang := server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {

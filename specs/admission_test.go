@@ -3,7 +3,6 @@ package specs
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -44,7 +43,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			Expect(bob.Err).NotTo(HaveOccurred())
 		}, limit)
 
-		DescribeTable("seats the second the moment that the first leaves",
+		DescribeTable("seats the second the moment that the first leaves", Label("promise:6"),
 			func(ctx SpecContext, leave func(*harness.Wire)) {
 				alice := h.Wire(ctx, true).Seated("alice")
 				bob := h.Queued(ctx, "bob")
@@ -62,7 +61,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			}, limit),
 		)
 
-		It("serves ten clients first come, first served", func(ctx SpecContext) {
+		It("serves ten clients first come, first served", Label("battery:21"), func(ctx SpecContext) {
 			names := harness.Cast()
 			first := h.LoggedIn(ctx, names[0])
 			var waiting []*harness.Login
@@ -85,17 +84,42 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 			Expect(order).To(Equal(names))
 		}, limit)
 
-		It("moves those behind up when one leaves the queue", func(ctx SpecContext) {
-			h.LoggedIn(ctx, "alice")
-			bob := h.Wire(ctx, true).Greeted().Login("bob", "")
-			Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
+		DescribeTable("moves those behind up when one leaves the queue",
+			func(ctx SpecContext, leave func(*harness.Wire), reason string) {
+				alice := h.Wire(ctx, true).Seated("alice")
+				bob := h.Wire(ctx, true).Greeted().Login("bob", "")
+				Expect(alice.Line()).To(Equal("121 waiting 1"))
+				Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
+				carol := h.Wire(ctx, true).Greeted().Login("carol", "")
+				Expect(alice.Line()).To(Equal("121 waiting 2"))
+				Expect(carol.Line()).To(Equal("120 position 2 holder alice"))
+				leave(bob)
+				Expect(carol.Line()).To(Equal("120 position 1 holder alice"))
+				Expect(alice.Line()).To(Equal("121 waiting 1"))
+				Expect(h.Log.Records("queue.leave")).To(HaveExactElements(HaveKeyWithValue("reason", reason)))
+				Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
+				Expect(carol.Line()).To(HavePrefix("235 "))
+			},
+			Entry("with QUIT", func(w *harness.Wire) { Expect(w.Ask("QUIT")).To(HavePrefix("221 ")) }, "quit", limit),
+			Entry("with a close_notify", func(w *harness.Wire) { Expect(w.Close()).To(Succeed()) }, "closed", limit),
+			Entry("without one", func(w *harness.Wire) { Expect(w.TCP.Close()).To(Succeed()) }, "cut", limit),
+			Entry("with a reset", func(w *harness.Wire) {
+				Expect(w.TCP.SetLinger(0)).To(Succeed())
+				Expect(w.TCP.Close()).To(Succeed())
+			}, "reset", limit),
+		)
+
+		It("tells who waits whenever somebody else has the seat", func(ctx SpecContext) {
+			alice := h.LoggedIn(ctx, "alice")
+			bob := h.Queued(ctx, "bob")
 			carol := h.Wire(ctx, true).Greeted().Login("carol", "")
 			Expect(carol.Line()).To(Equal("120 position 2 holder alice"))
-			Expect(bob.Ask("QUIT")).To(HavePrefix("221 "))
-			Expect(carol.Line()).To(Equal("120 position 1 holder alice"))
+			Expect(alice.Quit(ctx)).To(Succeed())
+			Eventually(ctx, bob.Done).Should(BeClosed())
+			Expect(carol.Line()).To(Equal("120 position 1 holder bob"))
 		}, limit)
 
-		It("answers anything but QUIT that comes before the 235 with 503", func(ctx SpecContext) {
+		It("answers anything but QUIT that comes before the 235 with 503", Label("promise:2", "battery:17"), func(ctx SpecContext) {
 			early := h.Wire(ctx, true).Greeted().Login("alice", "ECHO too early\r\n")
 			Expect(early.Line()).To(HavePrefix("503 sequence "))
 			Expect(early.Line()).To(Equal("EOF"))
@@ -191,33 +215,5 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 		Expect(alice.Quit(ctx)).To(Succeed())
 		Eventually(ctx, bob.Done).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
-	}, limit)
-
-	It("never runs two handlers at once, whoever races", func(ctx SpecContext) {
-		var running, most atomic.Int32
-		h := start(func(s *server.Server) {
-			s.Admission = server.Queue{Depth: 200}
-			s.Handler = server.HandlerFunc(func(context.Context, *server.Request) (protocol.Reply, error) {
-				most.Store(max(most.Load(), running.Add(1)))
-				defer running.Add(-1)
-				return protocol.Reply{}, nil
-			})
-		})
-		done := make(chan error, 40)
-		for i := range cap(done) {
-			go func() {
-				c, err := h.Dialer().Dial(ctx, h.Addr, harness.Credentials(harness.Cast()[i%11]))
-				if err == nil {
-					_, err = c.Do(ctx, harness.Ask("WORK", ""))
-					_ = c.Quit(ctx)
-				}
-				done <- err
-			}()
-		}
-		for range cap(done) {
-			Eventually(ctx, done).Should(Receive(BeNil()))
-		}
-		Expect(most.Load()).To(Equal(int32(1)))
-		Expect(h.Log.Records("session.open")).To(HaveLen(40))
 	}, limit)
 })

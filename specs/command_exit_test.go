@@ -106,7 +106,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
 		}, limit)
 
-		DescribeTable("is 3 where something else listens, whose octets are not shown",
+		DescribeTable("is 3 where something else listens, whose octets are not shown", Label("battery:28"),
 			func(ctx SpecContext, answer func(net.Conn)) {
 				heard := make(chan bool, 8)
 				addr := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -139,7 +139,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		var s *service
 		BeforeEach(func(ctx SpecContext) { s = c.Serve(ctx) }, limitOfNode)
 
-		It("is 3 where its CA is not known", func(ctx SpecContext) {
+		It("is 3 where its CA is not known", Label("battery:28"), func(ctx SpecContext) {
 			s.state = c.Path("other")
 			Expect(c.Run(ctx, "", "user", "list", "--state", s.state)).To(gexec.Exit(0))
 			Expect(s.Connect(ctx, "alice", "ECHO")).To(failed(3, "unknown authority.*: give the server's ca.pem with --ca"))
@@ -147,7 +147,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(c.Run(ctx, "", stranger...)).To(failed(3, "unknown authority: give the server's ca.pem with --ca"))
 		}, limit)
 
-		It("is 3 where it has another name", func(ctx SpecContext) {
+		It("is 3 where it has another name", Label("battery:28"), func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(
 				failed(3, "rig.example.*: on the server: sallyport cert new --host NAME, then SIGHUP"))
 			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "control")

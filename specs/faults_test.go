@@ -20,7 +20,7 @@ import (
 )
 
 var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), func() {
-	It("has a request in a second record before the 235 refused, too", Label("promise:2"), func(ctx SpecContext) {
+	It("has a request in a second record before the 235 refused, too", Label("promise:2", "battery:17"), func(ctx SpecContext) {
 		h := start(nil)
 		w := h.Wire(ctx, true).Greeted()
 		w.Prove(w.Challenged("alice"), "ECHO too early\r\n")
@@ -67,7 +67,7 @@ var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), 
 		Expect(w.Line()).To(HavePrefix("421 session-limit "))
 	}, limit)
 
-	It("does not have its pipeline served when it has gone", func(ctx SpecContext) {
+	It("does not have its pipeline served when it has gone", Label("battery:31"), func(ctx SpecContext) {
 		entered := make(chan struct{}, 30)
 		h := start(func(s *server.Server) {
 			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {

@@ -44,16 +44,16 @@ var _ = Describe("Bad input", Label("area:protocol"), func() {
 				Expect(w.Line()).To(HavePrefix(line))
 			}
 		},
-		Entry("a request", "ECHO x\r\nNOOP\r\n", "530 login-required ", "250 ", limit),
+		Entry("a request", Label("battery:17"), "ECHO x\r\nNOOP\r\n", "530 login-required ", "250 ", limit),
 		Entry("a BODY", "BODY 3 ECHO\r\nabc", "530 login-required ", "EOF", limit),
 		Entry("three errors", "A\r\nB\r\nC\r\nNOOP\r\n", "530 ", "530 ", "530 ", "421 too-many-errors ", "EOF", limit),
 		Entry("an unknown mechanism", "AUTH PLAIN AGFsaWNlAHg=\r\nNOOP\r\n", "504 mechanism ", "250 ", limit),
-		Entry("AUTH alone", "AUTH\r\nNOOP\r\n", "501 argument ", "250 ", limit),
-		Entry("a bad initial response", "AUTH SCRAM-SHA-256 a===\r\nNOOP\r\n", "501 base64 ", "250 ", limit),
-		Entry("a bad response", "AUTH SCRAM-SHA-256\r\na===\r\n", "334 ", "501 base64 ", "EOF", limit),
-		Entry("a cancelled login", "AUTH SCRAM-SHA-256\r\n*\r\n", "334 ", "501 cancelled ", "EOF", limit),
-		Entry("an empty initial response", "AUTH SCRAM-SHA-256 =\r\n", "535 login-failed ", "EOF", limit),
+		Entry("AUTH alone", Label("battery:18"), "AUTH\r\nNOOP\r\n", "501 argument ", "250 ", limit),
+		Entry("a bad initial response", Label("battery:15", "battery:18"), "AUTH SCRAM-SHA-256 a===\r\nNOOP\r\n", "501 base64 ", "250 ", limit),
+		Entry("a bad response", Label("battery:15"), "AUTH SCRAM-SHA-256\r\na===\r\n", "334 ", "501 base64 ", "EOF", limit),
+		Entry("a cancelled login", Label("battery:17"), "AUTH SCRAM-SHA-256\r\n*\r\n", "334 ", "501 cancelled ", "EOF", limit),
+		Entry("an empty initial response", Label("battery:18"), "AUTH SCRAM-SHA-256 =\r\n", "535 login-failed ", "EOF", limit),
 		Entry("EHLO without a name", "EHLO\r\nNOOP\r\n", "501 argument ", "250 ", limit),
-		Entry("the flag y where PLUS is offered", "AUTH SCRAM-SHA-256 eSwsbj1hbGljZSxyPW5vbmNl\r\n", "535 login-failed ", "EOF", limit),
+		Entry("the flag y where PLUS is offered", Label("battery:6"), "AUTH SCRAM-SHA-256 eSwsbj1hbGljZSxyPW5vbmNl\r\n", "535 login-failed ", "EOF", limit),
 	)
 })

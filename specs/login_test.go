@@ -25,8 +25,8 @@ var _ = Describe("Login", Label("area:login", "promise:2", "promise:4"), func() 
 			Expect(h.Log.Records("session.open")).To(BeEmpty())
 			Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed(), "control: the right password")
 		},
-		Entry("when the password is wrong", "wrong-proof", client.Credentials{Username: "alice", Password: "guess"}, limit),
-		Entry("when there is no such user", "unknown-user", client.Credentials{Username: "nobody", Password: "guess"}, limit),
+		Entry("when the password is wrong", Label("battery:2"), "wrong-proof", client.Credentials{Username: "alice", Password: "guess"}, limit),
+		Entry("when there is no such user", Label("battery:1", "battery:2"), "unknown-user", client.Credentials{Username: "nobody", Password: "guess"}, limit),
 	)
 
 	It("fails when the user is removed or gets a new password meanwhile", Label("battery:20"), func(ctx SpecContext) {

@@ -7,6 +7,9 @@
 // ends that it is given, and [Script.Judge] says whether it ended as its header
 // states. Its ends [Script.Client] and [Script.Server] are those of the package
 // protocol/scram; who carries messages over a connection makes others.
+//
+// [NewWire] takes a transcript of lines and deeds on a connection, and
+// [Wire.Replay] acts it out on a server, or with an honest client who comes to her.
 package mallory
 
 import (

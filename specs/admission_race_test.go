@@ -1,0 +1,158 @@
+package specs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// racers is how many clients come at once. Of each eight one has a wrong password,
+// one vanishes and one quits before it knows whether it has the seat.
+const racers = 200
+
+// race has all of them come to a server, whose handler counts itself.
+type race struct {
+	h               *harness.H
+	running, worked atomic.Int32
+	overlapped      atomic.Bool
+	served, refused atomic.Int32 // clients
+}
+
+func (r *race) ServeRequest(context.Context, *server.Request) (protocol.Reply, error) {
+	if r.running.Add(1) != 1 {
+		r.overlapped.Store(true)
+	}
+	runtime.Gosched() // let another one in that could come in
+	r.worked.Add(1)
+	r.running.Add(-1)
+	return protocol.Reply{}, nil
+}
+
+func (r *race) dial(ctx context.Context, i int, password string) (*client.Client, error) {
+	d := r.h.Dialer()
+	d.LoginTimeout = time.Minute
+	name := harness.Cast()[i%len(harness.Cast())]
+	return d.Dial(ctx, r.h.Addr, client.Credentials{Username: name, Password: harness.Password(name) + password})
+}
+
+// run is the life of one client.
+func (r *race) run(ctx context.Context, i int) error {
+	switch i % 8 {
+	case 0:
+		if _, err := r.dial(ctx, i, " not"); !errors.Is(err, client.ErrLoginFailed) {
+			return fmt.Errorf("a wrong password: %w", err)
+		}
+		return nil
+	case 1, 2:
+		w := r.h.Wire(ctx, true).Greeted().Login(harness.Cast()[i%len(harness.Cast())], "")
+		if i%8 == 2 {
+			w.Send("QUIT\r\n")
+			w.Line()
+			return w.Close()
+		}
+		return errors.Join(w.TCP.SetLinger(0), w.TCP.Close())
+	}
+	c, err := r.dial(ctx, i, "")
+	if err == nil {
+		_, err = c.Do(ctx, harness.Ask("WORK", ""))
+	}
+	if err == nil {
+		r.served.Add(1)
+		_ = c.Quit(ctx) // under takeover it may be evicted meanwhile
+	}
+	reply, ok := errors.AsType[*protocol.ReplyError](err)
+	if ok && (reply.Keyword == protocol.KeywordBusy || reply.Keyword == protocol.KeywordEvicted) {
+		r.refused.Add(1)
+		return nil
+	}
+	return err
+}
+
+// alternate checks that no session was opened before the last one was closed.
+func alternate(sessions []harness.Record) {
+	GinkgoHelper()
+	for i, record := range sessions {
+		Expect(record.Str("event")).To(Equal([]string{"session.open", "session.close"}[i%2]), "record %d of %v", i, sessions)
+		if i%2 == 1 {
+			Expect(record.Str("conn")).To(Equal(sessions[i-1].Str("conn")))
+		}
+	}
+}
+
+var _ = Describe("Admission, when 200 clients race", Label("area:admission", "promise:1", "promise:2", "promise:6", "battery:21"), func() {
+	honest := racers * 5 / 8
+
+	DescribeTable("runs one handler at a time, and is as good as new afterwards",
+		func(ctx SpecContext, admission server.Admission, all bool) {
+			r := &race{}
+			r.h = start(func(s *server.Server) {
+				s.Admission, s.Handler = admission, r
+				s.Limits.Login, s.Limits.LobbyPerSource = -1, racers
+			})
+			r.h.Eve = nil // she would keep every octet
+			var clients sync.WaitGroup
+			failures := make(chan error, racers)
+			for i := range racers {
+				clients.Go(func() {
+					defer GinkgoRecover()
+					failures <- r.run(ctx, i)
+				})
+			}
+			clients.Wait()
+			for range racers {
+				Expect(<-failures).NotTo(HaveOccurred())
+			}
+
+			Expect(r.overlapped.Load()).To(BeFalse(), "two handlers ran at once")
+			Expect(r.served.Load() + r.refused.Load()).To(BeEquivalentTo(honest))
+			Expect(r.served.Load()).To(BeNumerically(">", 0))
+			if all {
+				Expect(r.refused.Load()).To(BeZero(), "everybody is served in turn")
+			}
+			Expect(r.h.Log.Records("login.fail")).To(HaveLen(racers / 8))
+			Eventually(ctx, func() error {
+				c, err := r.dial(ctx, 1, "")
+				if err == nil {
+					err = c.Quit(ctx)
+				}
+				return err
+			}).Should(Succeed())
+			Eventually(ctx, func() int {
+				return len(r.h.Log.Records("session.open")) - len(r.h.Log.Records("session.close"))
+			}).Should(BeZero())
+			alternate(r.h.Log.Records("session.open", "session.close"))
+			Expect(r.h.Log.Verify()).To(Succeed())
+		},
+		Entry("where they queue, and all are served in turn", server.Queue{Depth: racers}, true, limit),
+		Entry("where the second is turned away", server.Reject{}, false, limit),
+		Entry("where the newcomer takes over", server.Takeover{}, false, limit),
+	)
+
+	It("would see it if two handlers ran at once", Label("control"), func(ctx SpecContext) {
+		r := &race{}
+		entered, leave := make(chan struct{}), make(chan struct{})
+		go func() {
+			r.running.Add(1)
+			close(entered)
+			<-leave
+			r.running.Add(-1)
+		}()
+		<-entered
+		_, err := r.ServeRequest(ctx, nil)
+		Expect(err).NotTo(HaveOccurred())
+		close(leave)
+		Expect(r.overlapped.Load()).To(BeTrue())
+	}, limit)
+})

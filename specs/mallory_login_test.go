@@ -1,0 +1,53 @@
+package specs
+
+import (
+	"context"
+	"encoding/base64"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// random is what differs from one login to the next: the server's nonce, and the
+// salt from one name to the next.
+var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
+
+// guess logs in with a wrong password and returns what the server says, with as
+// many x for what is random.
+func guess(ctx context.Context, h *harness.H, name string) (said []string) {
+	GinkgoHelper()
+	w := h.Wire(ctx, true).Greeted()
+	first := base64.StdEncoding.EncodeToString([]byte("n,,n=" + name + ",r=nonce"))
+	challenge := w.Ask("AUTH SCRAM-SHA-256 " + first)
+	message, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(challenge, "334 "))
+	Expect(err).NotTo(HaveOccurred())
+	said = append(said, random.ReplaceAllStringFunc(string(message), func(s string) string {
+		return s[:2] + strings.Repeat("x", len(s)-2)
+	}))
+	said = append(said, w.Ask(w.WrongProof(challenge)))
+	return append(said, w.Line())
+}
+
+var _ = Describe("A wrong password and a name that nobody has", Label("area:login", "promise:4", "battery:2", "battery:1"), func() {
+	It("are answered octet for octet alike, but for what is random", func(ctx SpecContext) {
+		h := start(nil)
+		known, unknown := guess(ctx, h, "dave"), guess(ctx, h, "smith")
+		Expect(unknown).To(Equal(known))
+		Expect(known[1:]).To(Equal([]string{"535 login-failed authentication failed", "EOF"}))
+		failed := h.Log.Records("login.fail")
+		Expect(failed[0].Str("reason")).To(Equal("wrong-proof"))
+		Expect(failed[1].Str("reason")).To(Equal("unknown-user"))
+	}, limit)
+
+	It("would be told apart if salts had other lengths", Label("control"), func(ctx SpecContext) {
+		h := start(nil)
+		v := harness.NewUsers().Must("dave")
+		v.Salt = append(v.Salt, "and more"...)
+		h.Users.Set("dave", v)
+		Expect(guess(ctx, h, "smith")).NotTo(Equal(guess(ctx, h, "dave")))
+	}, limit)
+})

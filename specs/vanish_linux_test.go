@@ -1,0 +1,86 @@
+package specs
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+// vanish has a client's kernel drop whatever comes in, so that it acknowledges
+// nothing: to the server it is as if somebody had pulled the cable.
+func vanish(w *harness.Wire) {
+	GinkgoHelper()
+	raw, err := w.TCP.SyscallConn()
+	Expect(err).NotTo(HaveOccurred())
+	dropAll := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}}
+	Expect(raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &dropAll)
+	})).To(Succeed())
+	Expect(err).NotTo(HaveOccurred())
+}
+
+var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "promise:6", "battery:19"), func() {
+	within := func(d time.Duration) func(*server.Server) {
+		return func(s *server.Server) { s.Limits.Vanish = d }
+	}
+
+	It("loses the seat when what it is sent is not acknowledged", func(ctx SpecContext) {
+		h := start(within(200 * time.Millisecond))
+		vanish(h.Wire(ctx, true).Seated("alice"))
+		bob := h.LogIn(ctx, "bob") // whom alice is told of
+		Eventually(ctx, bob.Done).Should(BeClosed())
+		Expect(bob.Err).NotTo(HaveOccurred())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))
+	}, limit)
+
+	It("loses it though it is sent nothing", Label("slow"), func(ctx SpecContext) {
+		h := start(within(time.Second))
+		vanish(h.Wire(ctx, true).Seated("alice"))
+		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+	}, limit)
+
+	It("loses its place in the queue, and who is behind it moves up", func(ctx SpecContext) {
+		h := start(within(200 * time.Millisecond))
+		alice := h.LoggedIn(ctx, "alice")
+		bob := h.Queued(ctx, "bob")
+		carol := h.Wire(ctx, true).Greeted().Login("carol", "")
+		Expect(carol.Line()).To(Equal("120 position 2 holder alice"))
+		dave := h.Wire(ctx, true).Greeted().Login("dave", "")
+		Expect(dave.Line()).To(Equal("120 position 3 holder alice"))
+		vanish(carol)
+		Expect(alice.Quit(ctx)).To(Succeed())
+		Eventually(ctx, bob.Done).Should(BeClosed())
+		Expect(bob.Err).NotTo(HaveOccurred())
+		Expect(dave.Line()).To(Equal("120 position 2 holder bob"))
+		Expect(dave.Line()).To(Equal("120 position 1 holder bob"))
+		Eventually(ctx, func() []harness.Record { return h.Log.Records("queue.leave") }).Should(ContainElement(
+			HaveKeyWithValue("reason", "vanished")))
+	}, limit)
+
+	It("passes on a seat that it is granted", func(ctx SpecContext) {
+		h := start(within(200 * time.Millisecond))
+		alice := h.LoggedIn(ctx, "alice")
+		bob := h.Wire(ctx, true).Greeted().Login("bob", "")
+		Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
+		vanish(bob)
+		Expect(alice.Quit(ctx)).To(Succeed())
+		Expect(h.LoggedIn(ctx, "carol").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[1]).To(HaveKeyWithValue("reason", "vanished"))
+	}, limit)
+
+	It("keeps the seat where it only says nothing", Label("control"), func(ctx SpecContext) {
+		h := start(within(200 * time.Millisecond))
+		alice := h.Wire(ctx, true).Seated("alice")
+		bob := h.Queued(ctx, "bob")
+		Expect(alice.Line()).To(Equal("121 waiting 1"))
+		Consistently(bob.Done).WithTimeout(400 * time.Millisecond).ShouldNot(BeClosed())
+		Expect(alice.Ask("ECHO still here")).To(Equal("250 still here"))
+	}, limit)
+})
