@@ -48,6 +48,14 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 		Expect(refusals(h)).To(Equal([]string{"binding-mismatch"}))
 	}, limit)
 
+	It("is not bound by an exporter of TLS 1.2", Label("control", "battery:7"), func(ctx SpecContext) {
+		h := start(allow12)
+		s := newSClient(ctx, h, "-tls1_2")
+		Expect(s.greet()).To(Succeed())
+		Expect(s.login(s.binding())).To(answered(535))
+		Expect(refusals(h)).To(Equal([]string{"binding-type"}))
+	}, limit)
+
 	When("the TLS session is resumed", Label("battery:30", "rfc:8446"), func() {
 		resume := func(ctx SpecContext) (h *harness.H, s *sClient, earlier xdg.ChannelBinding) {
 			GinkgoHelper()
