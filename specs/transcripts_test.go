@@ -13,8 +13,8 @@ import (
 	"github.com/sallyport/sallyport/scenarios/mallory"
 )
 
-// battery are the cases of the login battery that must have fixtures.
-var battery = []int{1, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 18, 22, 23, 24, 25, 26}
+// battery is the number of cases of the login battery: each must have fixtures.
+const battery = 32
 
 // scripts are the SCRAM transcripts by their names. One that is played several
 // times has several.
@@ -116,7 +116,7 @@ var _ = Describe("The login battery", Label("area:login"), func() {
 	}
 
 	It("has a fixture that states stage and reason, and its control, for each case", func() {
-		for _, n := range battery {
+		for n := 1; n <= battery; n++ {
 			Expect(lacks(all(), n)).To(BeEmpty(), "battery:%d", n)
 		}
 	})
@@ -136,7 +136,7 @@ var _ = Describe("The login battery", Label("area:login"), func() {
 		without := func(unwanted func(fixtures.Transcript) bool) []fixtures.Transcript {
 			return slices.DeleteFunc(all(), unwanted)
 		}
-		for _, n := range battery {
+		for n := 1; n <= battery; n++ {
 			Expect(lacks(without(func(t fixtures.Transcript) bool {
 				return t.Stage != fixtures.Done && slices.Contains(t.Battery, n)
 			}), n)).To(ContainSubstring("no fixture"))
