@@ -96,7 +96,7 @@ var _ = Describe("Admission", Label("area:admission", "promise:1"), func() {
 				leave(bob)
 				Expect(carol.Line()).To(Equal("120 position 1 holder alice"))
 				Expect(alice.Line()).To(Equal("121 waiting 1"))
-				Expect(h.Log.Records("queue.leave")).To(HaveExactElements(HaveKeyWithValue("reason", reason)))
+				Eventually(ctx, func() []harness.Record { return h.Log.Records("queue.leave") }).Should(HaveExactElements(HaveKeyWithValue("reason", reason)))
 				Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
 				Expect(carol.Line()).To(HavePrefix("235 "))
 			},
