@@ -131,6 +131,7 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 				}
 				return err
 			}).Should(Succeed())
+			Expect(r.worked.Load()).To(BeNumerically(">", r.served.Load()), "control: the handler counts")
 			Eventually(ctx, func() int {
 				return len(r.h.Log.Records("session.open")) - len(r.h.Log.Records("session.close"))
 			}).Should(BeZero())
