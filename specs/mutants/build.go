@@ -19,6 +19,9 @@ import (
 const (
 	specsPackage = "./specs"
 	buildTimeout = 5 * time.Minute // a first build may have to compile everything
+	// cleanupTime is for what comes after the time of a run is over: the cleanup of
+	// the spec that ran, and the report.
+	cleanupTime = 30 * time.Second
 	// withoutCommand leaves out the specs that need the command built, which
 	// takes longer than all the others.
 	withoutCommand = " && !area:command"
@@ -93,12 +96,12 @@ type outcome struct {
 // specs runs those that the filter selects, up to the first that fails. When
 // the time is over, the one that runs has failed.
 func (w *workshop) specs(ctx context.Context, binary, filter string, limit time.Duration) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, limit+cleanupTime)
 	defer cancel()
 	report := filepath.Join(w.dir, "report.json")
 	cmd := w.command(ctx, filepath.Join(w.root, specsPackage), binary,
 		"-ginkgo.label-filter="+filter, "-ginkgo.json-report="+report, "-ginkgo.fail-fast", "-ginkgo.no-color",
-		"-ginkgo.timeout="+limit.String(), "-ginkgo.grace-period=1s")
+		"-ginkgo.timeout="+limit.String(), "-ginkgo.grace-period=5s")
 	out, runErr := cmd.CombinedOutput()
 	text, err := os.ReadFile(report)
 	if err != nil {
@@ -143,7 +146,7 @@ var testLine = regexp.MustCompile(`(?m)^(=== RUN|--- FAIL:) +(Test\w+)`)
 
 // tests runs the tests of a package that the regexp selects.
 func (w *workshop) tests(ctx context.Context, binary, pkg, run string, limit time.Duration) (o outcome, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, limit+cleanupTime)
 	defer cancel()
 	cmd := w.command(ctx, filepath.Join(w.root, pkg), binary, "-test.v", "-test.run="+run, "-test.timeout="+limit.String())
 	out, runErr := cmd.CombinedOutput()

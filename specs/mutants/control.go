@@ -15,7 +15,7 @@ import (
 // fault. A machine that is busy must not make a fault look caught.
 const (
 	controlTime = 3 * time.Minute
-	leastTime   = 10 * time.Second
+	leastTime   = 15 * time.Second
 	timesLonger = 4
 	commandTime = 3 * time.Minute // to build the command, before the first spec
 )
