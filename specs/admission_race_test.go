@@ -135,7 +135,6 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 			Eventually(ctx, func() int {
 				return len(r.h.Log.Records("session.open")) - len(r.h.Log.Records("session.close"))
 			}).Should(BeZero())
-			Expect(r.worked.Load()).To(BeNumerically(">", 0))
 			alternate(r.h.Log.Records("session.open", "session.close"))
 			Expect(r.h.Log.Verify()).To(Succeed())
 		},
