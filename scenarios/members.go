@@ -28,6 +28,7 @@ type verb struct {
 	name, args, summary string
 	owns                bool
 	least, most         int // how many arguments
+	pattern             int // which argument is a regexp, from 1; 0: none
 	run                 func(ctx context.Context, c *call) (output string, err error)
 }
 
@@ -105,7 +106,7 @@ func (m *member) find(words []string) (*verb, error) {
 
 // usage is what help says of the member.
 func (m *member) usage() script.CmdUsage {
-	usage := script.CmdUsage{Summary: m.summary, Args: "verb [argument...]", Async: true}
+	usage := script.CmdUsage{Summary: m.summary, Args: "verb [argument...]", Async: true, RegexpArgs: m.patterns}
 	if m.verbs[0].name == "" {
 		usage.Args = m.verbs[0].args
 		usage.Detail = []string{m.verbs[0].summary}
@@ -115,6 +116,16 @@ func (m *member) usage() script.CmdUsage {
 		usage.Detail = append(usage.Detail, strings.TrimSpace(v.name+" "+v.args)+": "+v.summary)
 	}
 	return usage
+}
+
+// patterns are the arguments that are regular expressions, in which a variable
+// stands for itself.
+func (m *member) patterns(args ...string) []int {
+	v, err := m.find(args)
+	if err != nil || v.pattern == 0 || v.name == "" {
+		return nil
+	}
+	return []int{v.pattern} // the verb is argument 0
 }
 
 // commands are the cast's and the engine's, each noted as a step.
@@ -167,6 +178,12 @@ func (st *stage) call(name string, m *member, args []string) (c *call, capture s
 	if err != nil {
 		return nil, "", err
 	}
+	args, capture, err = v.arguments(name, args)
+	return &call{stage: st, who: name, verb: v, args: args, negated: st.negated()}, capture, err
+}
+
+// arguments are those of the verb, out of the words that follow the name.
+func (v *verb) arguments(name string, args []string) (own []string, capture string, err error) {
 	if v.name != "" {
 		args = args[1:]
 	}
@@ -174,9 +191,9 @@ func (st *stage) call(name string, m *member, args []string) (c *call, capture s
 		capture, args = args[n-1], args[:n-2]
 	}
 	if len(args) < v.least || len(args) > v.most {
-		return nil, "", fmt.Errorf("usage: %s %s %s", name, v.name, v.args)
+		return nil, "", fmt.Errorf("usage: %s", strings.Join(strings.Fields(name+" "+v.name+" "+v.args), " "))
 	}
-	return &call{stage: st, who: name, verb: v, args: args, negated: st.negated()}, capture, nil
+	return args, capture, nil
 }
 
 // confined keeps a command of the engine's to the files of the scenario.

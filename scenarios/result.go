@@ -36,7 +36,7 @@ type Step struct {
 	Who        string
 	Text       string // the command without its first word
 	Background bool
-	Negated    bool // it had to fail
+	Negated    bool          // it had to fail
 	Start      time.Duration // since the beginning of the run
 	Duration   time.Duration
 	Err        string // why it failed, also where it had to

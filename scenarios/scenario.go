@@ -1,14 +1,10 @@
 package scenarios
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/tools/txtar"
 )
@@ -77,50 +73,13 @@ func (e *FileError) Error() string {
 // Unwrap returns the cause.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// Load reads every scenario (*.txtar) of a file system, in the order of their
-// names. The error joins a [FileError] for each file that is not a scenario;
-// those that are, are returned all the same.
-func Load(fsys fs.FS) ([]*Scenario, error) {
-	var all []*Scenario
-	var faults []error
-	err := fs.WalkDir(fsys, ".", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path.Ext(file) != ".txtar" {
-			return err
-		}
-		s, err := LoadFile(fsys, file)
-		if err != nil {
-			faults = append(faults, err)
-			return nil
-		}
-		all = append(all, s)
-		return nil
-	})
-	return all, errors.Join(append(faults, err)...)
-}
-
-// LoadFile reads one scenario. Its error is a [FileError].
-func LoadFile(fsys fs.FS, file string) (*Scenario, error) {
-	info, err := fs.Stat(fsys, file)
-	if err == nil && info.Size() > maxFile {
-		err = fmt.Errorf("has %d octets, more than %d", info.Size(), maxFile)
-	}
-	var text []byte
-	if err == nil {
-		text, err = fs.ReadFile(fsys, file)
-	}
-	if err != nil {
-		return nil, &FileError{File: file, Err: err}
-	}
-	return parse(file, text)
-}
-
-func parse(file string, text []byte) (*Scenario, error) {
+func parse(name, file string, text []byte) (*Scenario, error) {
 	if line, err := legible(text); err != nil {
 		return nil, &FileError{file, line, err}
 	}
 	archive := txtar.Parse(text)
 	s := &Scenario{
-		Name: strings.TrimSuffix(file, path.Ext(file)), File: file,
+		Name: name, File: file,
 		Files: archive.Files, Matrix: []Combination{nil},
 		Lines: strings.Split(strings.TrimSuffix(string(archive.Comment), "\n"), "\n"),
 	}
@@ -132,25 +91,12 @@ func parse(file string, text []byte) (*Scenario, error) {
 			return nil, &FileError{file, i + 1, err}
 		}
 	}
+	if line, err := s.checkFiles(text); err != nil {
+		return nil, &FileError{file, line, err}
+	}
 	slices.Sort(s.Cast)
 	s.Cast = slices.Compact(s.Cast)
 	return s, nil
-}
-
-// legible finds the first line that is not short lines of UTF-8 text.
-func legible(text []byte) (number int, err error) {
-	for line := range bytes.Lines(text) {
-		number++
-		switch {
-		case len(line) > maxLine:
-			return number, fmt.Errorf("the line has %d octets, more than %d", len(line), maxLine)
-		case !utf8.Valid(line):
-			return number, errors.New("the line is not UTF-8")
-		case bytes.ContainsRune(line, 0):
-			return number, errors.New("the line has a NUL; is this a text file?")
-		}
-	}
-	return 0, nil
 }
 
 // heading reads the first comment.
@@ -174,34 +120,6 @@ func (s *Scenario) heading() error {
 func isLabel(word string) bool {
 	key, value, ok := strings.Cut(word, ":")
 	return ok && key != "" && value != ""
-}
-
-// check finds what is wrong with a line without running it.
-func (s *Scenario) check(line string) error {
-	c := split(line)
-	if c.name == "" || strings.HasPrefix(line, "#") {
-		return nil
-	}
-	member, known := members[c.name]
-	switch {
-	case !known && !isToolCommand(c.name):
-		return fmt.Errorf("unknown command %q; those known: %s", c.name, strings.Join(commandNames(), " "))
-	case !known:
-		return nil
-	case c.name == "matrix":
-		return s.matrix(c.words)
-	}
-	v, err := member.find(c.words)
-	if err != nil {
-		return err
-	}
-	if member.client && v.name == "login" {
-		s.Cast = append(s.Cast, c.name)
-	}
-	if (member.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {
-		s.Owns = strings.TrimSpace("it needs a server of its own, for \""+c.name+" "+v.name) + "\""
-	}
-	return nil
 }
 
 // matrix multiplies what there is by each value of each dimension.
@@ -231,32 +149,4 @@ var dimensions = map[string][]string{
 	"tls":       {"1.2", "1.3"},
 	"key":       {"ecdsa", "ed25519", "rsa"},
 	"mechanism": {"plain", "plus"},
-}
-
-// words of one line of a script.
-type words struct {
-	conditions []string
-	negated    bool
-	name       string
-	words      []string
-}
-
-// split takes a line apart as the script engine does, as far as it must be
-// known before a run.
-func split(line string) (c words) {
-	for _, word := range strings.Fields(line) {
-		switch {
-		case c.name != "":
-			c.words = append(c.words, word)
-		case strings.HasPrefix(word, "[") && strings.HasSuffix(word, "]"):
-			c.conditions = append(c.conditions, word[1:len(word)-1])
-		case word == "!" || word == "?":
-			c.negated = word == "!"
-		case strings.HasPrefix(word, "#"):
-			return c
-		default:
-			c.name = word
-		}
-	}
-	return c
 }

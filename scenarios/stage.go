@@ -22,8 +22,8 @@ type stage struct {
 	eve      *Eve
 
 	mu        sync.Mutex
-	line      int    // of the command that runs
-	text      string // of it
+	line      int   // of the command that runs
+	words     words // of it
 	steps     []*Step
 	exchanges []*Exchange
 	actors    map[string]*actor
@@ -45,9 +45,10 @@ func (st *stage) next() (string, error) {
 	if st.line == len(st.scenario.Lines) {
 		return "", io.EOF
 	}
-	st.text = st.scenario.Lines[st.line]
+	text := st.scenario.Lines[st.line]
 	st.line++
-	return st.text, nil
+	st.words, _ = split(text) // which has been checked
+	return text, nil
 }
 
 // happened wakes whoever awaits something.
@@ -80,10 +81,9 @@ func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 func (st *stage) begin(who string, args []string) *Step {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	background := len(split(st.text).words) > 0 && strings.HasSuffix(strings.TrimSpace(st.text), " &")
 	step := &Step{
-		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: background,
-		Negated: split(st.text).negated, Start: time.Since(st.start),
+		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: st.words.background,
+		Negated: st.words.negated, Start: time.Since(st.start),
 	}
 	st.steps = append(st.steps, step)
 	return step
@@ -135,7 +135,7 @@ func (st *stage) account() (steps []Step, exchanges []Exchange, log []json.RawMe
 func (st *stage) negated() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return split(st.text).negated
+	return st.words.negated
 }
 
 // actor returns a client of the cast.
