@@ -152,6 +152,9 @@ func (st *stage) command(name string, m *member) script.Cmd {
 		}()
 		return func(s *script.State) (string, string, error) {
 			<-done
+			if st.settle(step) {
+				return "", "", nil
+			}
 			if err == nil && capture != "" {
 				err = s.Setenv(capture, strings.TrimSuffix(output, "\n"))
 			}

@@ -222,6 +222,9 @@ func (s *Scenario) matrix(words []string) error {
 			}
 		}
 		s.Matrix = product
+		if (dimension == "key" || dimension == "tls") && s.Owns == "" {
+			s.Owns = "it needs a server of its own, to choose " + dimension
+		}
 	}
 	return nil
 }
@@ -236,7 +239,7 @@ var dimensions = map[string][]string{
 // words of one line of a script.
 type words struct {
 	conditions []string
-	negated    bool
+	want       string // "!" or "?"
 	name       string
 	words      []string
 }
@@ -251,7 +254,7 @@ func split(line string) (c words) {
 		case strings.HasPrefix(word, "[") && strings.HasSuffix(word, "]"):
 			c.conditions = append(c.conditions, word[1:len(word)-1])
 		case word == "!" || word == "?":
-			c.negated = word == "!"
+			c.want = word
 		case strings.HasPrefix(word, "#"):
 			return c
 		default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type stage struct {
 	exchanges []*Exchange
 	actors    map[string]*actor
 	host      *host
+	left      bool          // the script is over
 	changed   chan struct{} // closed, and replaced, whenever anything happens
 }
 
@@ -80,10 +82,11 @@ func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 func (st *stage) begin(who string, args []string) *Step {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	background := len(split(st.text).words) > 0 && strings.HasSuffix(strings.TrimSpace(st.text), " &")
+	c := split(st.text)
 	step := &Step{
-		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: background,
-		Negated: split(st.text).negated, Start: time.Since(st.start),
+		Line: st.line, Who: who, Text: strings.Join(args, " "),
+		Background: len(c.words) > 0 && c.words[len(c.words)-1] == "&",
+		Want:       c.want, Start: time.Since(st.start),
 	}
 	st.steps = append(st.steps, step)
 	return step
@@ -94,6 +97,7 @@ func (st *stage) end(step *Step, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
+	step.cut = st.left
 	if err != nil {
 		step.Err = err.Error()
 	}
@@ -101,6 +105,28 @@ func (st *stage) end(step *Step, err error) {
 
 // excerpt is how many octets are kept of what Eve saw of an exchange.
 const excerpt = 64
+
+// settle notes that the engine has asked what a step came to, and reports
+// whether the script was over by then.
+func (st *stage) settle(step *Step) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	step.settled = step.settled || !st.left
+	return st.left
+}
+
+// unsettled is what went wrong in the background, and nobody waited for.
+func (st *stage) unsettled() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var all []error
+	for _, step := range st.steps {
+		if step.Background && !step.settled && !step.cut && step.Want == "" && step.Err != "" {
+			all = append(all, fmt.Errorf("%s:%d: %s %s: %s", st.scenario.File, step.Line, step.Who, step.Text, step.Err))
+		}
+	}
+	return errors.Join(all...)
+}
 
 // said notes that something is said, and returns what is to be called when it
 // has been, with what Eve saw of it.
@@ -135,7 +161,7 @@ func (st *stage) account() (steps []Step, exchanges []Exchange, log []json.RawMe
 func (st *stage) negated() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return split(st.text).negated
+	return split(st.text).want == "!"
 }
 
 // actor returns a client of the cast.
@@ -153,6 +179,7 @@ func (st *stage) actor(name string) *actor {
 // leave ends every connection, so that no command waits any longer.
 func (st *stage) leave() {
 	st.mu.Lock()
+	st.left = true
 	actors := st.actors
 	st.mu.Unlock()
 	for _, a := range actors {
