@@ -36,7 +36,7 @@ type actor struct {
 
 // where says which server to dial, and whom to trust.
 func (a *actor) where() (addr string, config *tls.Config, err error) {
-	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true}
+	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
 	if a.stage.choice.Get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}

@@ -188,7 +188,7 @@ func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 		step := st.begin(name, args)
 		for _, arg := range args {
 			if filepath.IsAbs(arg) || slices.Contains(strings.Split(filepath.ToSlash(arg), "/"), "..") {
-				err := fmt.Errorf("%q is outside the scenario's folder", arg)
+				err := outsideError(arg)
 				st.end(step, err)
 				return nil, err
 			}
@@ -197,6 +197,13 @@ func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 		st.end(step, err)
 		return wait, err
 	})
+}
+
+// outsideError is the name of a file that a scenario must not touch.
+type outsideError string
+
+func (o outsideError) Error() string {
+	return fmt.Sprintf("%q is outside the scenario's folder", string(o))
 }
 
 // txtarOf are the files that come with a scenario.

@@ -49,7 +49,7 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st.ctx = ctx
+	st.ctx, st.dir = ctx, dir
 	state, err := script.NewState(ctx, dir, st.environment(dir))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,9 @@ type stage struct {
 	target   *Target
 	start    time.Time
 	ctx      context.Context
+	dir      string // for files
 	eve      *Eve
+	keyLog   keyLog
 
 	mu        sync.Mutex
 	line      int    // of the command that runs
@@ -204,3 +207,23 @@ type skipError string
 func (s skipError) Error() string { return "skipped: " + string(s) }
 
 var errNotConnected = errors.New("is not connected: log in or connect first")
+
+// keyLog gathers the TLS secrets of the clients (the format of NSS), for Eve's
+// captures to be read.
+type keyLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (k *keyLog) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.text.Write(p)
+}
+
+// Bytes returns what was gathered so far.
+func (k *keyLog) Bytes() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return bytes.Clone(k.text.Bytes())
+}
