@@ -30,11 +30,13 @@ type actor struct {
 	heard   []protocol.Reply // replies that nobody has looked at yet
 	notices []string         // likewise
 	ended   error            // why the connection is over, or the login failed
+	logins  int              // that go on
+	asks    int              // likewise
 }
 
 // where says which server to dial, and whom to trust.
 func (a *actor) where() (addr string, config *tls.Config, err error) {
-	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true}
+	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
 	if a.stage.choice.Get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}
@@ -69,6 +71,7 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.link, a.ended, a.client, a.wire = l, nil, nil, nil
+	a.heard, a.notices = nil, nil
 	return l, nil
 }
 
@@ -78,6 +81,7 @@ func (a *actor) login(ctx context.Context, d *client.Dialer, who client.Credenti
 	if err != nil {
 		return err
 	}
+	defer a.during(&a.logins)()
 	d.TLSConfig, d.Keys, d.DialContext, d.OnNotice = config, &keys, a.dial, a.notice
 	if a.stage.choice.Get("mechanism") == "plain" {
 		d.ChannelBinding = client.BindingNone
@@ -87,16 +91,27 @@ func (a *actor) login(ctx context.Context, d *client.Dialer, who client.Credenti
 	said()
 	if err != nil {
 		a.over(err)
-		a.answered(err.Error())
 		return err
 	}
 	a.answered("235 welcome")
 	a.mu.Lock()
 	a.client = c
 	a.mu.Unlock()
-	a.stage.happened()
 	go a.listen(c)
 	return nil
+}
+
+// during counts what goes on until the function that it returns is called.
+func (a *actor) during(count *int) (over func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	*count++
+	return func() {
+		a.mu.Lock()
+		*count--
+		a.mu.Unlock()
+		a.stage.happened()
+	}
 }
 
 // listen takes what the server says unasked, until it says no more.
@@ -104,12 +119,13 @@ func (a *actor) listen(c *client.Client) {
 	for n := range c.Notices() {
 		a.notice(n)
 	}
-	err := c.Err()
-	var refused *protocol.ReplyError
-	if errors.As(err, &refused) {
-		a.hear(refused.Reply())
-	}
-	a.over(err)
+	// A reply that came before the end is heard before it.
+	_ = a.stage.await(a.stage.ctx, func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.asks == 0, nil
+	})
+	a.over(c.Err())
 }
 
 func (a *actor) notice(n client.Notice) {
@@ -128,8 +144,13 @@ func (a *actor) hear(r protocol.Reply) {
 	a.stage.happened()
 }
 
-// over notes that the connection has ended, or was never made.
+// over notes that the connection has ended, or was never made, and what the
+// server said of it.
 func (a *actor) over(err error) {
+	var refused *protocol.ReplyError
+	if errors.As(err, &refused) {
+		a.hear(refused.Reply())
+	}
 	a.mu.Lock()
 	if a.ended == nil {
 		a.ended = err
@@ -200,17 +221,23 @@ func (a *actor) seen(d direction) []byte {
 	return a.link.seen(d)
 }
 
-// seated returns the client, if it is logged in.
-func (a *actor) seated() (*client.Client, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case a.client != nil:
-		return a.client, nil
-	case a.ended != nil:
-		return nil, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
-	}
-	return nil, fmt.Errorf("%s %w", a.name, errNotConnected)
+// seated returns the client; it awaits the end of a login in the background.
+func (a *actor) seated(ctx context.Context) (c *client.Client, err error) {
+	err = a.stage.await(ctx, func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		c = a.client
+		switch {
+		case c != nil:
+			return true, nil
+		case a.logins > 0:
+			return false, nil
+		case a.ended != nil:
+			return false, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
+		}
+		return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+	})
+	return c, err
 }
 
 // close ends whatever the actor has.

@@ -31,6 +31,7 @@ func clientMember() *member {
 			{name: "connect", args: "[generic] [tls=1.2|1.3] [alpn=ID]", most: 3, run: doConnect, summary: "make a TLS connection of nothing but lines"},
 			{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, at once, each with CRLF; after connect"},
 			{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
+			{name: "authenticates", args: "[LINE...]", most: many, run: doAuthenticates, summary: "log in line by line, up to the line that asks for the seat, and send these lines with it; after connect, on TLS 1.3"},
 			{name: "hangs-up", run: doHangUp, summary: "close_notify and FIN, and read on"},
 		},
 	}
@@ -89,7 +90,7 @@ func repeated(text string) []byte {
 
 // ask sends a request. What comes back is for hears to judge, a refusal too.
 func (a *actor) ask(ctx context.Context, r protocol.Request) error {
-	c, err := a.seated()
+	c, err := a.seated(ctx)
 	if err != nil {
 		return err
 	}
@@ -97,6 +98,7 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	if r.Body != nil {
 		text = fmt.Sprintf("BODY %d %s", len(r.Body), text)
 	}
+	defer a.during(&a.asks)()
 	said := a.speaks(text)
 	reply, err := c.Do(ctx, r)
 	said()
@@ -178,7 +180,7 @@ func doNotices(ctx context.Context, c *call) (string, error) {
 
 func doQuit(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
-	seated, err := a.seated()
+	seated, err := a.seated(ctx)
 	if err != nil {
 		return "", err
 	}

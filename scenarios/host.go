@@ -122,7 +122,8 @@ func (h *host) verbs() *server.Mux {
 		}
 		return protocol.Reply{Text: "no longer blocked"}, nil
 	})
-	m.HandleFunc("STUBBORN", func(context.Context, *server.Request) (protocol.Reply, error) {
+	m.HandleFunc("STUBBORN", func(ctx context.Context, _ *server.Request) (protocol.Reply, error) {
+		<-ctx.Done()
 		<-h.release
 		return protocol.Reply{Text: "done at last"}, nil
 	})

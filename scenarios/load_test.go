@@ -60,7 +60,7 @@ func TestLoadRefuses(t *testing.T) {
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	all, err := Load(fstest.MapFS{
-		"b/two.txtar": {Data: []byte("# rfc:5802 promise:4 Two.\r\nmatrix tls=1.2,1.3\r\n[!tls:1.2] alice login & # said\r\nbob hears 250 (a$when\r\n! log has event=x\r\n-- a --\nb\n")},
+		"b/two.txtar": {Data: []byte("# rfc:5802 promise:4 Two.\r\nmatrix mechanism=plus,plain\r\n[!mechanism:plus] alice login & # said\r\nbob hears 250 (a$when\r\n! log has event=x\r\n-- a --\nb\n")},
 		"a.txtar":     {Data: []byte(heading + "[own] log verify\n")},
 		"c.txt":       {Data: []byte("no scenario\n")},
 	})

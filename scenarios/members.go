@@ -163,6 +163,9 @@ func (st *stage) command(name string, m *member) script.Cmd {
 		}()
 		return func(s *script.State) (string, string, error) {
 			<-done
+			if st.settle(step) {
+				return "", "", nil
+			}
 			if err == nil && capture != "" {
 				err = s.Setenv(capture, strings.TrimSuffix(output, "\n"))
 			}
@@ -202,7 +205,7 @@ func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 		step := st.begin(name, args)
 		for _, arg := range args {
 			if filepath.IsAbs(arg) || slices.Contains(strings.Split(filepath.ToSlash(arg), "/"), "..") {
-				err := fmt.Errorf("%q is outside the scenario's folder", arg)
+				err := outsideError(arg)
 				st.end(step, err)
 				return nil, err
 			}
@@ -211,6 +214,13 @@ func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 		st.end(step, err)
 		return wait, err
 	})
+}
+
+// outsideError is the name of a file that a scenario must not touch.
+type outsideError string
+
+func (o outsideError) Error() string {
+	return fmt.Sprintf("%q is outside the scenario's folder", string(o))
 }
 
 // txtarOf are the files that come with a scenario.

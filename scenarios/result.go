@@ -36,10 +36,12 @@ type Step struct {
 	Who        string
 	Text       string // the command without its first word
 	Background bool
-	Negated    bool          // it had to fail
+	Want       string        // "!" if it had to fail, "?" if it might
 	Start      time.Duration // since the beginning of the run
 	Duration   time.Duration
 	Err        string // why it failed, also where it had to
+
+	settled, cut bool
 }
 
 // An Exchange is something said, as an arrow between two parties.

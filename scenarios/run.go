@@ -49,7 +49,7 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st.ctx = ctx
+	st.ctx, st.dir = ctx, dir
 	state, err := script.NewState(ctx, dir, st.environment(dir))
 	if err != nil {
 		return err
@@ -61,17 +61,11 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 		err = engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account)
 	}
 	st.leave()
-	err = errors.Join(err, unlessCancelled(state.CloseAndWait(&account)), st.close())
+	// What background commands had come to is asked of the steps: the engine's own
+	// answer includes what the end of the run has done to them.
+	_ = state.CloseAndWait(&account)
+	err = errors.Join(err, st.unsettled(), st.close())
 	r.Transcript = account.String()
-	return err
-}
-
-// unlessCancelled drops what the end of the run itself did to the commands that
-// were still in the background.
-func unlessCancelled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
 	return err
 }
 

@@ -140,6 +140,9 @@ func (s *Scenario) matrix(words []string) error {
 			}
 		}
 		s.Matrix = product
+		if (dimension == "key" || dimension == "tls") && s.Owns == "" {
+			s.Owns = "it needs a server of its own, to choose " + dimension
+		}
 	}
 	return nil
 }

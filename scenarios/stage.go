@@ -1,9 +1,11 @@
 package scenarios
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -19,7 +21,9 @@ type stage struct {
 	target   *Target
 	start    time.Time
 	ctx      context.Context
+	dir      string // for files
 	eve      *Eve
+	keyLog   keyLog
 
 	mu        sync.Mutex
 	line      int   // of the command that runs
@@ -28,6 +32,7 @@ type stage struct {
 	exchanges []*Exchange
 	actors    map[string]*actor
 	host      *host
+	left      bool          // the script is over
 	changed   chan struct{} // closed, and replaced, whenever anything happens
 }
 
@@ -83,7 +88,7 @@ func (st *stage) begin(who string, args []string) *Step {
 	defer st.mu.Unlock()
 	step := &Step{
 		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: st.words.background,
-		Negated: st.words.negated, Start: time.Since(st.start),
+		Want: st.words.want, Start: time.Since(st.start),
 	}
 	st.steps = append(st.steps, step)
 	return step
@@ -94,6 +99,7 @@ func (st *stage) end(step *Step, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
+	step.cut = st.left
 	if err != nil {
 		step.Err = err.Error()
 	}
@@ -101,6 +107,28 @@ func (st *stage) end(step *Step, err error) {
 
 // excerpt is how many octets are kept of what Eve saw of an exchange.
 const excerpt = 64
+
+// settle notes that the engine has asked what a step came to, and reports
+// whether the script was over by then.
+func (st *stage) settle(step *Step) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	step.settled = step.settled || !st.left
+	return st.left
+}
+
+// unsettled is what went wrong in the background, and nobody waited for.
+func (st *stage) unsettled() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var all []error
+	for _, step := range st.steps {
+		if step.Background && !step.settled && !step.cut && step.Want == "" && step.Err != "" {
+			all = append(all, fmt.Errorf("%s:%d: %s %s: %s", st.scenario.File, step.Line, step.Who, step.Text, step.Err))
+		}
+	}
+	return errors.Join(all...)
+}
 
 // said notes that something is said, and returns what is to be called when it
 // has been, with what Eve saw of it.
@@ -135,7 +163,7 @@ func (st *stage) account() (steps []Step, exchanges []Exchange, log []json.RawMe
 func (st *stage) negated() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.words.negated
+	return st.words.want == "!"
 }
 
 // actor returns a client of the cast.
@@ -153,6 +181,7 @@ func (st *stage) actor(name string) *actor {
 // leave ends every connection, so that no command waits any longer.
 func (st *stage) leave() {
 	st.mu.Lock()
+	st.left = true
 	actors := st.actors
 	st.mu.Unlock()
 	for _, a := range actors {
@@ -177,3 +206,23 @@ type skipError string
 func (s skipError) Error() string { return "skipped: " + string(s) }
 
 var errNotConnected = errors.New("is not connected: log in or connect first")
+
+// keyLog gathers the TLS secrets of the clients (the format of NSS), for Eve's
+// captures to be read.
+type keyLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (k *keyLog) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.text.Write(p)
+}
+
+// Bytes returns what was gathered so far.
+func (k *keyLog) Bytes() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return bytes.Clone(k.text.Bytes())
+}

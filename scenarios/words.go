@@ -9,7 +9,7 @@ import (
 // words of one line of a script.
 type words struct {
 	conditions []string
-	negated    bool
+	want       string // "!" or "?"
 	background bool
 	name       string
 	args       []word
@@ -43,7 +43,7 @@ func split(line string) (c words, err error) {
 		case c.name == "" && w.quoted:
 			return c, fmt.Errorf("%q can't be a command: it is quoted", w.text)
 		case prefix && (w.text == "!" || w.text == "?"):
-			c.negated = w.text == "!"
+			c.want = w.text
 		case prefix && strings.HasPrefix(w.text, "[") && strings.HasSuffix(w.text, "]"):
 			c.conditions = append(c.conditions, strings.TrimSpace(w.text[1:len(w.text)-1]))
 		case prefix:

@@ -216,6 +216,8 @@ func (s *session) readBody(size int) error {
 func (s *session) dispatch(known bool, began time.Time) error {
 	done := protocol.Reply{Code: protocol.CodeDone}
 	switch verb := s.request.Verb; {
+	case s.has(flagEvicted):
+		return errEvicted // though input came before the wake-up was seen
 	case !known, verb == protocol.VerbBody:
 		return s.answerError(errUnknown, began)
 	case verb == protocol.VerbNoop:

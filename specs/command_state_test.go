@@ -39,7 +39,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 	}, limit)
 
 	It("names a port that is in use, and how to ask by whom", func(ctx SpecContext) {
-		addr := plaintextServer()
+		addr := listener("tcp", "127.0.0.1:0", func(net.Conn) {})
 		_, port, err := net.SplitHostPort(addr)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(serve(ctx, "--listen", addr)).To(failed(1, fmt.Sprintf(`port %s is in use .*ss -ltnp .*%[1]s`, port)))

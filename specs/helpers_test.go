@@ -2,6 +2,7 @@ package specs
 
 import (
 	"errors"
+	"fmt"
 
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/types"
@@ -15,6 +16,6 @@ func refusedWith(code protocol.Code, keyword protocol.Keyword) types.GomegaMatch
 		if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {
 			return (&protocol.ReplyError{Code: reply.Code, Keyword: reply.Keyword}).Error()
 		}
-		return "no reply of the server: " + err.Error()
+		return fmt.Sprint("no reply of the server: ", err)
 	}, Equal((&protocol.ReplyError{Code: code, Keyword: keyword}).Error()))
 }

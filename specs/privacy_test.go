@@ -1,91 +1,162 @@
 package specs
 
 import (
-	"bufio"
+	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
 const (
 	question = "the coordinates are 48.2, 16.37"
-	answer   = question // of ECHO
+	answer   = "a body of " + question + "\r\n" // of ECHO
 )
 
 var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 	It("shows a sniffer no name, password, request or reply", func(ctx SpecContext) {
 		h := start(nil)
-		alice := h.LoggedIn(ctx, "alice")
-		reply, err := alice.Do(ctx, harness.Ask("ECHO", question))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(reply.Text).To(Equal(answer))
-		reply, err = alice.Do(ctx, protocol.Request{Verb: "ECHO", Body: []byte("a body of " + question)})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(reply.Body).To(Equal([]byte("a body of " + question)))
-		Expect(alice.Quit(ctx)).To(Succeed())
-
-		Expect(h.Eve.Octets()).To(BeNumerically(">", 1000), "the sniffer sat on the wire")
-		for _, secret := range secrets("alice") {
-			Expect(h.Eve.Saw(secret)).To(BeFalse(), "%q crossed the wire in the clear", secret)
-		}
+		said := converse(ctx, h.Wire(ctx, true), "alice")
+		Expect(said.found(h.Eve.Saw)).To(BeEmpty(), "in the clear on the wire")
+		Expect(said.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
+		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(said.secrets(), ""))), "control: the sniffer sat on the wire")
 	}, limit)
 
-	It("would be found wanting by the same sniffer without TLS", Label("control"), func(ctx SpecContext) {
-		eve := &scenarios.Eve{}
-		c, err := eve.DialContext(ctx, "tcp", plaintextServer())
-		Expect(err).NotTo(HaveOccurred())
-		defer c.Close()
-		in := bufio.NewReader(c)
-		for _, line := range []string{
-			"AUTH SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString([]byte("n,,n=alice,r=nonce")),
-			"ECHO " + question, "PASSWORD " + harness.Password("alice"), "QUIT",
-		} {
-			_, err := fmt.Fprintf(c, "%s\r\n", line)
-			Expect(err).NotTo(HaveOccurred())
-			_, err = in.ReadString('\n')
-			Expect(err).NotTo(HaveOccurred())
-		}
-		for _, secret := range secrets("alice") {
-			Expect(eve.Saw(secret)).To(BeTrue(), "the sniffer misses %q", secret)
-		}
+	It("would be found wanting by the same search without TLS", Label("control"), func(ctx SpecContext) {
+		said := converse(ctx, start(nil).Wire(ctx, true), "alice")
+		eve := said.inTheClear(ctx)
+		Expect(said.found(eve.Saw)).To(Equal(said.secrets()))
+		Expect(said.found(inCapture(capture(eve, nil)))).To(Equal(said.secrets()))
 	}, limit)
+
+	DescribeTable("lasts as long as the hybrid post-quantum key exchange does, which both ends choose by themselves",
+		func(ctx SpecContext, offered []tls.CurveID, agreed tls.CurveID) {
+			h := start(nil)
+			dialer, curve := h.Dialer(), tls.CurveID(0)
+			dialer.TLSConfig.CurvePreferences = offered
+			dialer.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+				curve = state.CurveID
+				return nil
+			}
+			alice, err := dialer.Dial(ctx, h.Addr, harness.Credentials("alice"))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(alice.Quit(ctx)).To(Succeed())
+			Expect(curve).To(Equal(agreed))
+			Expect(h.Log.Records("tls.handshake")).To(ConsistOf(And(
+				HaveKeyWithValue("version", "TLS 1.3"), HaveKeyWithValue("curve", agreed.String()))))
+		},
+		Entry("without being told to", nil, tls.X25519MLKEM768, limit),
+		Entry("control: not where the client has X25519 alone", Label("control"), []tls.CurveID{tls.X25519}, tls.X25519, limit),
+	)
 })
 
-// secrets is what must not cross the wire: as it is, and as a login would
-// encode it.
-func secrets(name string) []string {
-	return []string{
-		base64.StdEncoding.EncodeToString([]byte("n,,n=" + name))[:8], // "n,,n=al" in base64
-		harness.Password(name), question, "ECHO", "QUIT", "250 ",
-	}
+// conversation is what two ends have said above TLS: the greeting, and then
+// what the client sent and the server answered, in turn.
+type conversation struct {
+	name           string
+	client, server []string
 }
 
-// plaintextServer is what people have today: a port that echoes lines.
-func plaintextServer() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// converse has a user log in, ask something, send a body, and leave.
+func converse(ctx context.Context, w *harness.Wire, name string) *conversation {
+	GinkgoHelper()
+	c := &conversation{name: name, server: []string{w.Line() + "\r\n"}}
+	state := w.ConnectionState()
+	binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(l.Close)
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
+	login, err := scram.NewClient(scram.ClientConfig{
+		Username: name, Password: harness.Password(name), Mechanism: scram.SHA256Plus, Binding: binding,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	first, err := login.First()
+	Expect(err).NotTo(HaveOccurred())
+	final, err := login.Final(ctx, c.ask(w, "AUTH SCRAM-SHA-256-PLUS "+base64.StdEncoding.EncodeToString(first), 1))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(login.Verify(c.ask(w, base64.StdEncoding.EncodeToString(final), 1))).To(Succeed())
+	for _, line := range []string{"", "WHOAMI", "ECHO " + question} {
+		c.ask(w, line, 1)
+	}
+	c.ask(w, fmt.Sprintf("BODY %d ECHO\r\n", len(answer))+strings.TrimSuffix(answer, "\r\n"), 2)
+	c.ask(w, "QUIT", 1)
+	Expect(c.server[3:]).To(HaveExactElements(HavePrefix("235 "), Equal("250 "+name+"\r\n"), Equal("250 "+question+"\r\n"),
+		HaveSuffix("\r\n"+answer), HavePrefix("221 ")))
+	return c
+}
+
+// ask sends a line, takes down the lines that answer it, and returns the
+// challenge in them, if there is one.
+func (c *conversation) ask(w *harness.Wire, line string, lines int) (challenge []byte) {
+	GinkgoHelper()
+	w.Send(line + "\r\n")
+	answer := ""
+	for range lines {
+		answer += w.Line() + "\r\n"
+	}
+	c.client, c.server = append(c.client, line+"\r\n"), append(c.server, answer)
+	challenge, _ = base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(answer, "334 ")))
+	return challenge
+}
+
+// secrets is what must not cross the wire in the clear: who logs in, and all
+// that is said, the SCRAM messages in their base64 included.
+func (c *conversation) secrets() []string {
+	all := []string{c.name, harness.Password(c.name), question}
+	for _, said := range append(append([]string(nil), c.client...), c.server...) {
+		if said != "\r\n" {
+			all = append(all, said)
 		}
-		defer c.Close()
-		for in := bufio.NewReader(c); ; {
-			line, err := in.ReadString('\n')
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "250 "+line)
+	}
+	return all
+}
+
+// found returns those of the secrets that search finds.
+func (c *conversation) found(search func(string) bool) (all []string) {
+	for _, secret := range c.secrets() {
+		if search(secret) {
+			all = append(all, secret)
 		}
-	}()
-	return l.Addr().String()
+	}
+	return all
+}
+
+// inTheClear has the same said over TCP, with the password in front, as people
+// send it today, and each line in two pieces. It returns who listened.
+func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
+	GinkgoHelper()
+	client := append([]string{"PASS " + harness.Password(c.name) + "\r\n"}, c.client...)
+	eve := &scenarios.Eve{}
+	conn, err := eve.DialContext(ctx, "tcp", listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
+		for i := range client {
+			Expect(hear(conn, len(client[i]))).To(Equal(client[i]))
+			say(conn, c.server[i])
+		}
+	}))
+	Expect(err).NotTo(HaveOccurred())
+	defer conn.Close()
+	for i, line := range client {
+		half := len(line) / 2
+		say(conn, line[:half])
+		say(conn, line[half:])
+		half = len(c.server[i]) / 2
+		Expect(hear(conn, half) + hear(conn, len(c.server[i])-half)).To(Equal(c.server[i]))
+	}
+	return eve
+}
+
+// hear reads n octets.
+func hear(r io.Reader, n int) string {
+	GinkgoHelper()
+	p := make([]byte, n)
+	_, err := io.ReadFull(r, p)
+	Expect(err).NotTo(HaveOccurred())
+	return string(p)
 }

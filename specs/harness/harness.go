@@ -41,6 +41,7 @@ type H struct {
 	Addr   string
 	Log    *Log
 	Eve    *scenarios.Eve // nil takes her off the wire
+	KeyLog *KeyLog        // of the clients: with it what Eve has can be decrypted
 	Roots  *x509.CertPool
 	Users  *Users
 	served chan error
@@ -58,7 +59,7 @@ func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.
 	t.Helper()
 	pair := Certificate(ECDSA)
 	h := &H{
-		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, Users: NewUsers(), served: make(chan error, 1),
+		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, KeyLog: &KeyLog{}, Users: NewUsers(), served: make(chan error, 1),
 	}
 	h.Server = &server.Server{
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
@@ -102,7 +103,7 @@ func Credentials(name string) client.Credentials {
 
 // Dialer trusts the server and goes through Eve's tap.
 func (h *H) Dialer() *client.Dialer {
-	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}
+	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots, KeyLogWriter: h.KeyLog}, Keys: keys}
 	if h.Eve != nil {
 		d.DialContext = h.Eve.DialContext
 	}

@@ -70,7 +70,7 @@ func (h *H) Wire(ctx context.Context, native bool) *Wire {
 // WireOn is Wire on a connection to the server that the caller has made.
 func (h *H) WireOn(ctx context.Context, raw net.Conn, native bool) *Wire {
 	h.T.Helper()
-	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost", DynamicRecordSizingDisabled: true}
+	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost", DynamicRecordSizingDisabled: true, KeyLogWriter: h.KeyLog}
 	if native {
 		config.NextProtos = []string{protocol.ALPN}
 	}

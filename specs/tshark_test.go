@@ -1,0 +1,85 @@
+package specs
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("Wireshark, which knows nothing of Sallyport", Label("area:privacy", "promise:3", "peer:tshark"), func() {
+	var (
+		tshark string
+		h      *harness.H
+		said   *conversation
+	)
+	BeforeEach(func(ctx SpecContext) {
+		tshark = tool("tshark")
+		h = start(nil)
+		said = converse(ctx, h.Wire(ctx, true), "alice")
+	}, limitOfNode)
+
+	It("sees TLS and no more of a capture", func(ctx SpecContext) {
+		shown := dissect(ctx, tshark, capture(h.Eve, nil))
+		Expect(protocols(shown)).To(HaveEach(MatchRegexp("^raw:ip:tcp(:tls)*$")))
+		Expect(shown).To(MatchRegexp(`Handshake Protocol: Client Hello`), "control: it understands what is in the clear")
+		Expect(shown).To(MatchRegexp(`Application Data Protocol`))
+		Expect(said.found(func(secret string) bool { return strings.Contains(shown, strings.TrimSpace(secret)) })).To(BeEmpty())
+		for _, trouble := range []string{"Malformed", "Expert Info (Warning", "Expert Info (Error", "incorrect, should be"} {
+			Expect(shown).NotTo(ContainSubstring(trouble), "the capture is sound")
+		}
+	}, limit)
+
+	It("reads all of it with the session's keys", Label("control"), func(ctx SpecContext) {
+		shown := dissect(ctx, tshark, capture(h.Eve, h.KeyLog.Bytes()))
+		Expect(protocols(shown)).To(ContainElement("raw:ip:tcp:tls:data"))
+		hidden := slices.DeleteFunc(said.secrets(), func(s string) bool { return s == harness.Password(said.name) }) // SCRAM doesn't send it
+		for _, secret := range hidden {
+			Expect(shown).To(ContainSubstring(strings.TrimSpace(secret)))
+		}
+	}, limit)
+})
+
+// tool is the path of a program that a spec needs. Where it is missing the spec
+// is skipped, but fails if $SALLYPORT_NEED, a list with commas, names it: so no
+// check is lost unnoticed where all are to run.
+func tool(name string) string {
+	GinkgoHelper()
+	path, err := exec.LookPath(name)
+	if err != nil && slices.Contains(strings.Split(os.Getenv("SALLYPORT_NEED"), ","), name) {
+		Fail(name + " is not installed, and $SALLYPORT_NEED says that it must be")
+	} else if err != nil {
+		Skip(name + " is not installed")
+	}
+	return path
+}
+
+// dissect is all that tshark has to say about a capture: every field and octet
+// of every packet, and what it can decrypt of the first TLS connection. It has
+// no preferences but these.
+func dissect(ctx context.Context, tshark string, capture []byte) string {
+	GinkgoHelper()
+	c := newCLI()
+	cmd := exec.CommandContext(ctx, tshark, "-n", "-r", c.Write("capture.pcapng", string(capture)), "-V", "-x",
+		"-z", "follow,tls,ascii,0", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE")
+	cmd.Env = append(c.env, "WIRESHARK_CONFIG_DIR="+c.home)
+	shown, err := cmd.Output()
+	Expect(err).NotTo(HaveOccurred())
+	return string(shown)
+}
+
+// protocols are the stacks that the packets are made of.
+func protocols(shown string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^ *\[Protocols in frame: (.*)\]$`).FindAllStringSubmatch(shown, -1) {
+		all = append(all, m[1])
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
