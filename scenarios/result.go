@@ -54,9 +54,4 @@ type Exchange struct {
 }
 
 // Name is that of the scenario and the combination.
-func (r *Result) Name() string {
-	if len(r.Combination) == 0 {
-		return r.Scenario.Name
-	}
-	return r.Scenario.Name + " [" + r.Combination.String() + "]"
-}
+func (r *Result) Name() string { return Case{r.Scenario, r.Combination}.Name() }
