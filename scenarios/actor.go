@@ -61,6 +61,14 @@ func (st *stage) password(name string) string {
 	return Password(name)
 }
 
+// user is who a member of the cast logs in as, here.
+func (st *stage) user(name string) string {
+	if st.target.Remote != nil && st.target.Remote.Users[name] != "" {
+		return st.target.Remote.Users[name]
+	}
+	return name
+}
+
 // dial connects through the network and past Eve.
 func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, network, addr)

@@ -44,7 +44,7 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	who := client.Credentials{Username: c.who, Password: c.stage.password(c.who), Authzid: o["authzid"]}
+	who := client.Credentials{Username: c.stage.user(c.who), Password: c.stage.password(c.who), Authzid: o["authzid"]}
 	if o.has("user") {
 		who.Username = o["user"]
 	}

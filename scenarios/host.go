@@ -17,13 +17,6 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// Remote is a server that runs already.
-type Remote struct {
-	Addr      string            // host:port
-	Roots     *x509.CertPool    // who vouches for its certificate; nil: the system's
-	Passwords map[string]string // of the members of the cast
-}
-
 // host is a server in the process, and its operator.
 type host struct {
 	server  *server.Server

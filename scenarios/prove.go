@@ -52,7 +52,7 @@ func (a *actor) conversation(wire *tls.Conn) (*scram.Client, error) {
 		return nil, err
 	}
 	return scram.NewClient(scram.ClientConfig{
-		Username: a.name, Password: a.stage.password(a.name), Mechanism: scram.SHA256Plus,
+		Username: a.stage.user(a.name), Password: a.stage.password(a.name), Mechanism: scram.SHA256Plus,
 		Binding: binding, Keys: &keys,
 	})
 }

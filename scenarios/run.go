@@ -42,6 +42,7 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 	} else if err != nil {
 		r.Status = Failed
 	}
+	target.redact(&r)
 	return r
 }
 
@@ -131,7 +132,7 @@ func (st *stage) environment(dir string) []string {
 		env = append(env, choice.Dimension+"="+choice.Value)
 	}
 	for _, name := range clientNames() {
-		env = append(env, name+"_password="+st.password(name))
+		env = append(env, name+"_user="+st.user(name), name+"_password="+st.password(name))
 	}
 	return env
 }
