@@ -22,8 +22,9 @@ func clientMember() *member {
 		verbs: []verb{
 			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait]", most: 5, run: doLogin, summary: "log in, and wait for the seat"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
-			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body; xN repeats the letter x N times"},
+			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, run: doHears, summary: "the next reply has this code, and its text or body matches; its text is the output"},
+			{name: "hears-body", args: "BODY", least: 1, most: 1, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, run: doNotices, summary: "a notice (1yz) comes that matches"},
 			{name: "quit", run: doQuit, summary: "give the seat back, and hear the 221"},
 			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
@@ -71,21 +72,15 @@ func doAsk(ctx context.Context, c *call) (string, error) {
 }
 
 func doAskBody(ctx context.Context, c *call) (string, error) {
-	r := protocol.Request{Verb: c.args[1], Body: repeated(c.args[0])}
+	body, err := bodyOf(c.args[0])
+	if err != nil {
+		return "", err
+	}
+	r := protocol.Request{Verb: c.args[1], Body: body}
 	if len(c.args) > 2 {
 		r.Argument = c.args[2]
 	}
 	return "", c.actor().ask(ctx, r)
-}
-
-// repeated is a body: the text itself, or xN for N times x.
-func repeated(text string) []byte {
-	if len(text) > 1 {
-		if n, err := strconv.Atoi(text[1:]); err == nil && n >= 0 && n <= maxFile {
-			return []byte(strings.Repeat(text[:1], n))
-		}
-	}
-	return []byte(text)
 }
 
 // ask sends a request. What comes back is for hears to judge, a refusal too.
