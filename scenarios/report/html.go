@@ -70,13 +70,14 @@ type scenario struct {
 }
 
 type step struct {
-	Line           int
-	Who, Text      string
-	Background     bool
-	Negated, Fault bool
-	Start, Took    string
-	Err            string
-	X, Width       int // of a bar that shows when, in thousandths of the run
+	Line        int
+	Who, Text   string
+	Want        string // "!" or "?"
+	Background  bool
+	Fault       bool
+	Start, Took string
+	Err         string
+	X, Width    int // of a bar that shows when, in thousandths of the run
 }
 
 func newPage(all []scenarios.Result) page {
@@ -146,8 +147,8 @@ func newStep(s scenarios.Step, r *scenarios.Result) step {
 	x := int(1000 * min(s.Start, full) / full)
 	return step{
 		Line: s.Line, Who: visible(s.Who, maxText), Text: visible(s.Text, maxText),
-		Background: s.Background, Negated: s.Negated, Err: paragraph(s.Err, maxText),
-		Fault: r.Status == scenarios.Failed && s.Negated == (s.Err == ""),
+		Want: s.Want, Background: s.Background, Err: paragraph(s.Err, maxText),
+		Fault: r.Status == scenarios.Failed && s.Want != "?" && (s.Want == "!") == (s.Err == ""),
 		Start: span(s.Start), Took: span(s.Duration),
 		X: min(x, 984), Width: max(16, int(1000*min(s.Duration, full-min(s.Start, full))/full)),
 	}

@@ -53,18 +53,18 @@ type party struct {
 
 // A row is an exchange as an arrow, with its text above.
 type row struct {
-	At            string
-	Class         string // say, or reply, or refusal
-	Line, Head    string // paths of the arrow
-	X             int    // of the text
-	Anchor        string
-	Y             int // of the text's first line, and of what Eve saw
-	OctetsY       int // of how many octets she saw
-	ArrowY        int
-	Label         []label
-	Title         string // the whole, for a reader who can't see the arrow
-	Wire, Octets  string
-	from, to      int
+	At           string
+	Class        string // say, or reply, or refusal
+	Line, Head   string // paths of the arrow
+	X            int    // of the text
+	Anchor       string
+	Y            int // of the text's first line, and of what Eve saw
+	OctetsY      int // of how many octets she saw
+	ArrowY       int
+	Label        []label
+	Title        string // the whole, for a reader who can't see the arrow
+	Wire, Octets string
+	from, to     int
 }
 
 type label struct {

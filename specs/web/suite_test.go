@@ -91,7 +91,7 @@ func visit(ctx context.Context, address string, width int64, scheme string) *win
 	prefers := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
 	_, err := chromedp.Call(tab, emulation.SetEmulatedMedia, prefers)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(chromedp.Do(tab, chromedp.EmulateViewport(width, 900), chromedp.Navigate(address))).To(Succeed())
+	Expect(chromedp.Do(tab, chromedp.EmulateViewport(width, 1800), chromedp.Navigate(address))).To(Succeed())
 	return w
 }
 
@@ -130,10 +130,10 @@ func ask[T any](w *window, expression string) T {
 	return answer
 }
 
-// keep takes a screenshot of all of the page.
+// keep takes a screenshot of what the window shows.
 func (w *window) keep(name string) {
 	GinkgoHelper()
-	png, err := chromedp.Run(w.tab, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(w.tab, chromedp.CaptureScreenshot())
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.WriteFile(filepath.Join(out, name), png, 0o644)).To(Succeed())
 }
