@@ -5,12 +5,12 @@ FUZZTIME ?= 30s
 BENCH  ?= .
 PROCS  ?= 4
 
-# Every module in the tree; those under specs and bench hold independent peers,
-# which the product does not depend on.
-MODULES = . specs/peers
+# Every module in the tree; those under specs and bench hold independent peers
+# and a browser's driver, which the product does not depend on.
+MODULES = . specs/peers specs/web
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers bench fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers test-web bench fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ race: ## run every Go test under the race detector
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race ./...
 
+test-web: ## look at the HTML report in headless Chromium; screenshots in specs/out
+	cd specs/web && $(GO) test -count=1 ./...
+
 bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
@@ -49,6 +52,7 @@ check: tidy fmt cross ## static checks: tidy, format, vet, staticcheck, imports,
 	$(GO) tool staticcheck ./...
 	$(GO) tool depguard ./...
 	cd specs/peers && $(GO) vet ./...
+	cd specs/web && $(GO) vet ./...
 
 tidy: # go.mod says what is used, and nothing else
 	@for module in $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || exit 1; done

@@ -105,8 +105,14 @@ func (l *link) Close() error {
 	return l.Conn.Close()
 }
 
-// CloseWrite ends one direction.
-func (l *link) CloseWrite() error { return l.tcp.CloseWrite() }
+// CloseWrite ends the client's direction.
+func (l *link) CloseWrite() error {
+	half, ok := l.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
 
 // drop lets nothing through any more, either way, and tells nobody.
 func (l *link) drop() { l.once[1].Do(func() { close(l.dropped) }) }
