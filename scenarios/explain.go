@@ -19,7 +19,10 @@ func Explain(w io.Writer, names ...string) error {
 			return fmt.Errorf("there is no command %q; there are: %s", name, strings.Join(commandNames(), " "))
 		}
 	}
-	if err := engine.ListCmds(w, len(names) > 0, names...); err != nil || len(names) > 0 {
+	if len(names) > 0 {
+		return engine.ListCmds(w, true, names...)
+	}
+	if err := engine.ListCmds(w, false); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(w, "\nA line can be guarded with conditions, which a ! inside turns round:"); err != nil {

@@ -108,6 +108,7 @@ func TestExplain(t *testing.T) {
 		want, lack string
 	}{
 		{nil, "alice verb [argument...] [&]\n", "hears CODE"},
+		{[]string{}, "alice verb [argument...] [&]\n", ""},
 		{nil, "[tls:*]\n", ""},
 		{[]string{"alice"}, "hears CODE [REGEXP] [-> NAME]: the next", "bob"},
 		{[]string{"bob", "server"}, "admission=queue|reject|takeover", "alice"},

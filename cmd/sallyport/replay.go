@@ -74,11 +74,12 @@ func (f *replayFlags) define(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long a step may take")
 	flags.StringVar(&f.keep, "keep", "", "`directory` to keep the files of each scenario in")
 	f.reports = defineReports(flags)
-	cmd.MarkFlagsMutuallyExclusive("list", "explain", "init")
 }
 
 func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
 	switch {
+	case f.start != "" && (f.list || f.explain), f.list && f.explain:
+		return usagef("--list, --explain and --init exclude each other")
 	case f.start != "" && len(paths) > 0:
 		return usagef("--init takes no PATH")
 	case f.start != "":
@@ -169,6 +170,9 @@ func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 	if len(paths) == 0 {
 		if all, err = scenarios.Load(fixtures.Scenarios()); err != nil {
 			faults = append(faults, err)
+		}
+		for _, s := range all {
+			s.File = "fixtures/" + s.File // where it is in the source
 		}
 	}
 	for _, path := range paths {

@@ -26,6 +26,7 @@ func defineReports(flags *pflag.FlagSet) (all []*reportFlag) {
 	}{
 		{"json", "`file` to write all that happened to, as JSON", report.JSON},
 		{"junit", "`file` to write the outcomes to, as the JUnit XML that CI systems read", report.JUnit},
+		{"html", "`file` to write all that happened to, as a page for people", report.HTML},
 	} {
 		f := &reportFlag{write: form.write}
 		flags.StringVar(&f.file, form.name, "", form.usage)
