@@ -40,7 +40,7 @@ bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
 fuzz: ## run every fuzz target for FUZZTIME each
-	@$(GO) list -f '{{.ImportPath}}' ./protocol/... ./server/... ./client/... | while read -r package; do \
+	@$(GO) list -f '{{.ImportPath}}' ./protocol/... ./server/... ./client/... ./scenarios/... | while read -r package; do \
 		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
 			echo "== $$package $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
 )
 
 // suiteOf has a scenario for each script, named 0, 1, ...
@@ -99,6 +101,22 @@ func TestSuiteEndsEarly(t *testing.T) {
 	if got := outcomes(ctx, s); len(got) != 0 {
 		t.Errorf("got %q of a context that had ended", got)
 	}
+}
+
+// What runs again and again leaves nothing behind: neither what failed, nor what
+// was still in the background. Not in parallel: others would be counted.
+func TestSuiteLeaksNothing(t *testing.T) {
+	s := suiteOf(t,
+		"alice login\nbob login &\nbob notices holder\nalice quit\nwait",
+		"alice login\nbob login &\nbob notices holder\nstop",
+		"alice connect\nalice sends NOOP\nalice hears 221",
+	)
+	s.Parallel, s.Repeat = 2, 10
+	before := gleak.Goroutines()
+	if got := len(outcomes(t.Context(), s)); got != 30 {
+		t.Errorf("got %d results, want 30", got)
+	}
+	gomega.NewWithT(t).Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(before))
 }
 
 func TestExplain(t *testing.T) {
