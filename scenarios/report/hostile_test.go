@@ -174,7 +174,8 @@ func TestSybilIsOne(t *testing.T) {
 		for i := range 20 {
 			r.Exchanges = append(r.Exchanges, scenarios.Exchange{From: fmt.Sprintf("sybil-%d", i), To: "server", Text: "logs in"})
 		}
+		r.Exchanges = append(r.Exchanges, scenarios.Exchange{From: "server", To: "sybil-7", Text: "535 no"})
 	}))
 	expect(t, "parties", find(root, "g", "party"), []string{"sybil", "sybil", "server", "server"})
-	expect(t, "said", find(root, "text", "said")[19], "sybil-19: logs in")
+	expect(t, "said", find(root, "text", "said")[19:], []string{"sybil-19: logs in", "sybil-7: 535 no"})
 }

@@ -135,6 +135,16 @@ func role(name string) string {
 	return name
 }
 
+// which of those who are drawn as one it is, on either end.
+func which(e scenarios.Exchange) string {
+	for _, name := range []string{e.From, e.To} {
+		if role(name) != name {
+			return visible(name, maxName) + ": "
+		}
+	}
+	return ""
+}
+
 // rank is where the party stands, from left to right.
 func rank(name string) int {
 	order := []string{"alice", "bob", "carol", "dave", "sybil", "mallory", "", "server", "operator"}
@@ -152,11 +162,7 @@ func (d *diagram) rows(all []scenarios.Exchange, column map[string]int, y int) i
 			from: column[role(e.From)], to: column[role(e.To)], Y: y + line - 4,
 			Wire: fmt.Sprintf("% x", e.Wire[:min(len(e.Wire), wireOctets)]), Octets: seen(e),
 		}
-		text := visible(e.Text, maxText)
-		if role(e.From) != e.From {
-			text = visible(e.From, maxName) + ": " + text
-		}
-		for i, words := range wrap(text, labelWidth, labelLines) {
+		for i, words := range wrap(which(e)+visible(e.Text, maxText), labelWidth, labelLines) {
 			r.Label = append(r.Label, label{r.Y + i*line, words})
 		}
 		r.OctetsY, r.ArrowY = r.Y+line, y+line*len(r.Label)+4

@@ -133,10 +133,12 @@ var _ = Describe("The report", func() {
 
 	It("is printed in black on white, with nothing cut off", func(ctx SpecContext) {
 		w := visit(ctx, address, 700, "dark") // about the width of A4
-		_, err := chromedp.Call(w.tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+		paper := emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+		_, err := chromedp.Call(w.tab, emulation.SetEmulatedMedia, paper)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(ask[string](w, `getComputedStyle(document.body).backgroundColor`)).To(Equal("rgb(255, 255, 255)"))
 		Expect(ask[int](w, `tooWide()`)).To(BeNumerically("<=", 0))
 		Expect(ask[bool](w, `seen(".scroll").every((e) => e.scrollWidth <= e.clientWidth)`)).To(BeTrue())
+		w.keep("report-print.png")
 	}, limit)
 })
