@@ -114,6 +114,24 @@ func TestTape(t *testing.T) {
 	}
 }
 
+// The user's name is a variable only where it is a word of its own.
+func TestTapeWords(t *testing.T) {
+	t.Parallel()
+	tape := &Tape{member: "alice", who: client.Credentials{Username: "bert", Password: "x1"}}
+	for text, want := range map[string]string{
+		"bert":                       "$alice_user",
+		"bert, bert":                 "$alice_user', '$alice_user",
+		"Robert berta _bert ü bertü": "'Robert berta _bert ü bertü'",
+		"bertx1":                     "'bert'$alice_password",
+		"x1x1":                       "$alice_password$alice_password",
+		"":                           "''",
+	} {
+		if got := tape.words(text, quoteWord); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestTapeRefuses(t *testing.T) {
 	t.Parallel()
 	tape := NewTape(new(strings.Builder), "rig:7443", client.Credentials{Username: "alice", Password: "echo sesame"}, time.Now())
