@@ -5,12 +5,12 @@ FUZZTIME ?= 30s
 BENCH  ?= .
 PROCS  ?= 4
 
-# Every module in the tree; those under specs and bench hold independent peers,
-# which the product does not depend on.
-MODULES = . specs/peers
+# Every module in the tree; those under specs and bench hold independent peers
+# and a browser's driver, which the product does not depend on.
+MODULES = . specs/peers specs/web
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover bench fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover test-web bench fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ cover: ## say what of the product no test executes, and demand a reason for it
 	@$(GO) tool covdata textfmt -i=$(COVER)/command -o=/dev/stdout | grep -v /cmd/ > $(COVER)/command.out
 	@$(GO) run ./specs/cover $(COVER)/tests.out $(COVER)/command.out
 
+test-web: ## look at the HTML report in headless Chromium; screenshots in specs/out
+	cd specs/web && $(GO) test -count=1 ./...
+
 bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
@@ -61,6 +64,7 @@ check: tidy fmt cross ## static checks: tidy, format, vet, staticcheck, imports,
 	$(GO) tool staticcheck ./...
 	$(GO) tool depguard ./...
 	cd specs/peers && $(GO) vet ./...
+	cd specs/web && $(GO) vet ./...
 
 tidy: # go.mod says what is used, and nothing else
 	@for module in $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || exit 1; done

@@ -80,7 +80,7 @@ func (l *lobby) leave(from source) {
 func (l *lobby) throttled(from source) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.failed[from].now(time.Now()) >= float64(l.limits.FailedLogins)
+	return l.failed[from].now(time.Now()) > float64(l.limits.FailedLogins-1)
 }
 
 // fail counts a wrong password. When too many sources are remembered, one that has recovered is

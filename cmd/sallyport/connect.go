@@ -19,8 +19,9 @@ import (
 
 type connectFlags struct {
 	dialFlags
-	body string
-	open bool
+	body   string
+	open   bool
+	record string
 }
 
 func connectCommand() *cobra.Command {
@@ -32,12 +33,16 @@ func connectCommand() *cobra.Command {
 
 With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
-from a pipe it takes one request a line. Notices go to standard error.`,
+from a pipe it takes one request a line. Notices go to standard error.
+
+With --record the session becomes a scenario that sallyport replay acts out. In
+it the user is Alice, what varies is a pattern, and the password is not.`,
 		Example: `  sallyport connect --user alice                     # interactive
   sallyport connect --user alice ECHO hello
   sallyport connect --user alice --body waveform.bin LOAD ch1
   sallyport connect --user alice --open < commands.txt
-  printf 'TIME\nSTAT\n' | sallyport connect --user alice --password-file pw`,
+  printf 'TIME\nSTAT\n' | sallyport connect --user alice --password-file pw
+  sallyport connect --user alice --record session.txtar  # and: sallyport replay session.txtar`,
 		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
 	}
 	f.define(cmd)
@@ -45,6 +50,7 @@ from a pipe it takes one request a line. Notices go to standard error.`,
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
 	cmd.Flags().BoolVar(&f.open, "open", false, "join the raw stream of OPEN to standard input and output")
+	cmd.Flags().StringVar(&f.record, "record", "", "new `file` to record the session in, as a scenario for replay")
 	return cmd
 }
 
@@ -52,6 +58,8 @@ func (f *connectFlags) run(args []string) error {
 	switch {
 	case f.open && len(args) > 0:
 		return usagef("--open takes no verb")
+	case f.open && f.record != "":
+		return usagef("--record is for requests and replies: the stream of --open is none")
 	case f.body != "" && len(args) == 0:
 		return usagef("--body needs a verb")
 	case f.body == "-" && f.passwordStdin:
@@ -70,14 +78,20 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	recording, err := f.newRecording(dialer, who)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := notifyContext()
 	defer cancel()
 	c, err := f.dial(ctx, dialer, who)
 	if err != nil {
-		return err
+		return errors.Join(err, recording.discard())
 	}
 	defer c.Close()
-	return cause(ctx, f.talk(ctx, c, args, body))
+	recording.begin()
+	err = cause(ctx, f.talk(ctx, &session{c, recording}, args, body))
+	return errors.Join(err, recording.end(err))
 }
 
 // notifyContext ends at a signal, of which its cause tells.
@@ -103,10 +117,10 @@ func checkVerb(verb string) error {
 }
 
 // talk does with the seat what the command line asks for.
-func (f *connectFlags) talk(ctx context.Context, c *client.Client, args []string, body []byte) error {
+func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body []byte) error {
 	switch {
 	case f.open:
-		return stream(ctx, c)
+		return stream(ctx, c.Client)
 	case len(args) > 0:
 		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body})
 	case term.IsTerminal(int(os.Stdin.Fd())):
@@ -126,7 +140,7 @@ func (f *connectFlags) readBody() ([]byte, error) {
 }
 
 // once sends one request and leaves.
-func once(ctx context.Context, c *client.Client, r protocol.Request) error {
+func once(ctx context.Context, c *session, r protocol.Request) error {
 	if err := request(ctx, c, r, os.Stdout); err != nil {
 		return err
 	}
@@ -138,7 +152,7 @@ func once(ctx context.Context, c *client.Client, r protocol.Request) error {
 
 // request sends one request and writes its result: a text with a line end, a
 // body as it is.
-func request(ctx context.Context, c *client.Client, r protocol.Request, out io.Writer) error {
+func request(ctx context.Context, c *session, r protocol.Request, out io.Writer) error {
 	reply, err := c.Do(ctx, r)
 	switch {
 	case err != nil:
@@ -153,7 +167,7 @@ func request(ctx context.Context, c *client.Client, r protocol.Request, out io.W
 
 // batch takes one request a line from standard input. One that is refused does
 // not stop the others, but is told by the exit code.
-func batch(ctx context.Context, c *client.Client) error {
+func batch(ctx context.Context, c *session) error {
 	lines, ended := make(chan string), make(chan error, 1)
 	go readLines(lines, ended)
 	var failed error
@@ -165,6 +179,7 @@ func batch(ctx context.Context, c *client.Client) error {
 			if !open {
 				return c.Err()
 			}
+			c.noticed(n)
 			operatorSays(n)
 		case line := <-lines:
 			verb, argument, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
@@ -191,7 +206,7 @@ func batch(ctx context.Context, c *client.Client) error {
 }
 
 // batchRequest is request, but tells of a refusal itself.
-func batchRequest(ctx context.Context, c *client.Client, r protocol.Request) (refused bool, err error) {
+func batchRequest(ctx context.Context, c *session, r protocol.Request) (refused bool, err error) {
 	if err = checkVerb(r.Verb); err == nil {
 		err = request(ctx, c, r, os.Stdout)
 	}

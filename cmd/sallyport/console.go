@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 )
 
@@ -99,7 +98,7 @@ func (c *console) printf(format string, args ...any) { fmt.Fprintf(c.out, format
 
 // interact is the manual client: what is typed is sent, a request a line, and
 // what comes is shown, notices above the prompt.
-func interact(ctx context.Context, c *client.Client, addr string) error {
+func interact(ctx context.Context, c *session, addr string) error {
 	con, err := newConsole("> ")
 	if err != nil {
 		return err
@@ -118,6 +117,7 @@ func interact(ctx context.Context, c *client.Client, addr string) error {
 			if !open {
 				return c.Err()
 			}
+			c.noticed(n)
 			con.printf("* %s", printable(n.Text))
 		case line, open := <-con.lines:
 			if !open || con.leave.Err() != nil || strings.EqualFold(strings.TrimSpace(line), protocol.VerbQuit) {
@@ -134,7 +134,7 @@ func interact(ctx context.Context, c *client.Client, addr string) error {
 }
 
 // leave gives the seat back, but waits for no server that hangs: nobody could end the wait.
-func leave(ctx context.Context, c *client.Client) error {
+func leave(ctx context.Context, c *session) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaveAfter, errNoGoodbye)
 	defer cancel()
 	return cause(ctx, c.Quit(ctx))
@@ -142,7 +142,7 @@ func leave(ctx context.Context, c *client.Client) error {
 
 // typed sends a line that was typed. What the server refuses is shown, and the
 // session goes on.
-func typed(ctx context.Context, c *client.Client, con *console, line string) error {
+func typed(ctx context.Context, c *session, con *console, line string) error {
 	verb, argument, _ := strings.Cut(line, " ")
 	if verb == "" {
 		return nil

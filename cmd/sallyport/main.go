@@ -73,7 +73,7 @@ was refused or failed.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), userCommand(), certCommand(), logCommand())
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), userCommand(), certCommand(), logCommand(), replayCommand())
 	return root
 }
 

@@ -39,7 +39,7 @@ var _ = BeforeSuite(func() {
 	gleak.IgnoreGinkgoParallelClient()
 	// A name that nobody knows would make nothing fail.
 	for _, tool := range needed() {
-		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark"), "in SALLYPORT_NEED")
+		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark", "xmllint"), "in SALLYPORT_NEED")
 	}
 })
 

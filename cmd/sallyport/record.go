@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+// recording is a file that a session is recorded in; nil records nothing.
+type recording struct {
+	file *os.File
+	tape *scenarios.Tape
+}
+
+// newRecording begins a recording, if --record asks for one, in a file that is
+// not there yet.
+func (f *connectFlags) newRecording(d *client.Dialer, who client.Credentials) (*recording, error) {
+	if f.record == "" {
+		return nil, nil
+	}
+	file, err := os.OpenFile(f.record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, usagef("%s is there already, and --record overwrites nothing", f.record)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &recording{file, scenarios.NewTape(file, withPort(f.addr), who, time.Now())}
+	show := d.OnNotice
+	d.OnNotice = func(n client.Notice) { show(n); r.tape.Notice(n) }
+	return r, nil
+}
+
+// begin notes that the session begins.
+func (r *recording) begin() {
+	if r != nil {
+		r.tape.Login()
+	}
+}
+
+// discard removes what was begun: there was no session.
+func (r *recording) discard() error {
+	if r == nil {
+		return nil
+	}
+	return errors.Join(r.file.Close(), os.Remove(r.file.Name()))
+}
+
+// end notes why the session ended, if not by a QUIT.
+func (r *recording) end(reason error) error {
+	if r == nil {
+		return nil
+	}
+	if refusal(reason) || unsendable(reason) {
+		reason = nil // which is recorded
+	} else if _, told := errors.AsType[statusError](reason); told {
+		reason = nil
+	}
+	if err := errors.Join(r.tape.End(reason), r.file.Close()); err != nil {
+		return fmt.Errorf("the recording is not complete: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "recorded in %s; next: %s replay %s\n", printable(r.file.Name()), quoteArg(os.Args[0]), quoteArg(r.file.Name()))
+	return nil
+}
+
+// session is a client whose requests are recorded, if there is a recording.
+type session struct {
+	*client.Client
+	*recording
+}
+
+// Do is the client's. A request that can't be recorded is not sent.
+func (s *session) Do(ctx context.Context, r protocol.Request) (protocol.Reply, error) {
+	if s.recording == nil {
+		return s.Client.Do(ctx, r)
+	}
+	if err := s.tape.Allows(r); err != nil {
+		return protocol.Reply{}, usagef("%v", err)
+	}
+	reply, err := s.Client.Do(ctx, r)
+	if !unsendable(err) {
+		s.tape.Exchange(r, reply, err)
+	}
+	return reply, err
+}
+
+// Quit is the client's.
+func (s *session) Quit(ctx context.Context) error {
+	err := s.Client.Quit(ctx)
+	if s.recording != nil && err == nil {
+		s.tape.Quit()
+	}
+	return err
+}
+
+// noticed records a notice.
+func (s *session) noticed(n client.Notice) {
+	if s.recording != nil {
+		s.tape.Notice(n)
+	}
+}

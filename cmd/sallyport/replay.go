@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+type replayFlags struct {
+	dialFlags // of which replay has addr, ca and state
+	users     string
+	only      string
+	keep      string
+	start     string
+	list      bool
+	explain   bool
+	parallel  int
+	repeat    int
+	timeout   time.Duration
+	reports   []*reportFlag
+}
+
+func replayCommand() *cobra.Command {
+	f := &replayFlags{dialFlags: dialFlags{tlsMin: "1.3"}}
+	cmd := &cobra.Command{
+		Use:   "replay [PATH...]",
+		Short: "Act out scenarios, in the process or against a running server",
+		Long: `Act out scenarios: text files that say in a few lines what several parties do,
+and what must come of it. PATH is such a file (*.txtar) or a folder of them;
+without PATH it runs those that come with Sallyport.
+
+Without --addr each scenario has a server of its own in the process. With --addr
+they run against that one, one after another, because there is one seat; those
+that need a server of their own are skipped, and counted so. The file of --users
+has a line MEMBER:PASSWORD for each member of the cast (alice, bob, carol, dave)
+that is a user there, or MEMBER=USER:PASSWORD where the user is called otherwise.
+
+The exit code is 0 if none failed and 1 if one did, or if a file is no scenario:
+then each fault is told with its file and line, and nothing is run. It is 3 if
+the server of --addr can't be reached.`,
+		Example: `  sallyport replay
+  sallyport replay --run '^admission/' --parallel 4 --repeat 10
+  sallyport replay --addr rig:7443 --ca ca.pem --users users my/scenarios
+  sallyport replay --init my/scenarios`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.define(cmd)
+	return cmd
+}
+
+func (f *replayFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.addr, "addr", "", "`address` of a running server, HOST or HOST:PORT (default: a server in the process for each scenario)")
+	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
+	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
+	flags.StringVar(&f.users, "users", "", "`file` with the passwords of the cast on the server of --addr")
+	flags.StringVar(&f.only, "run", "", "run only what has a name that matches this `regexp`")
+	flags.BoolVar(&f.list, "list", false, "list the scenarios, and where each can run, instead of running them")
+	flags.BoolVar(&f.explain, "explain", false, "explain the commands of the language, or those that are named instead of PATH")
+	flags.StringVar(&f.start, "init", "", "write a first scenario, a users file and a README into this `directory`, which must be empty or new")
+	flags.IntVar(&f.parallel, "parallel", 0, "`number` of scenarios at once (default: as many as there are processors; with --addr 1, and no more)")
+	flags.IntVar(&f.repeat, "repeat", 1, "`number` of times to run each")
+	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long a step may take")
+	flags.StringVar(&f.keep, "keep", "", "`directory` to keep the files of each scenario in")
+	f.reports = defineReports(flags)
+}
+
+func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
+	switch {
+	case f.start != "" && (f.list || f.explain), f.list && f.explain:
+		return usagef("--list, --explain and --init exclude each other")
+	case f.start != "" && len(paths) > 0:
+		return usagef("--init takes no PATH")
+	case f.start != "":
+		return initScenarios(f.start)
+	case f.explain:
+		return f.explainCommands(paths)
+	}
+	suite, err := f.suite(paths)
+	if err != nil {
+		return err
+	}
+	if f.list {
+		return list(suite)
+	}
+	if suite.Target, err = f.target(); err != nil {
+		return err
+	}
+	ctx, cancel := notifyContext()
+	defer cancel()
+	if err := f.reach(ctx, suite.Target.Remote); err != nil {
+		return err
+	}
+	return f.replay(ctx, suite, newReplayPrinter(suite, f.alone(cmd, paths)))
+}
+
+// replay runs all, tells what came of each, and writes the reports, also of a
+// part where it is interrupted.
+func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *replayPrinter) error {
+	reports, err := openReports(f.reports)
+	if err != nil {
+		return err
+	}
+	var all []scenarios.Result
+	for r := range suite.Run(ctx) {
+		p.result(&r)
+		if len(reports) > 0 {
+			all = append(all, r)
+		}
+	}
+	p.summary()
+	err = writeReports(reports, all)
+	switch {
+	case ctx.Err() != nil:
+		err = errors.Join(context.Cause(ctx), err)
+	case err == nil && p.failed > 0:
+		err = statusError{exitFailed}
+	}
+	return err
+}
+
+func (f *replayFlags) explainCommands(names []string) error {
+	if err := scenarios.Explain(os.Stdout, names...); err != nil {
+		return usagef("%v", err)
+	}
+	return nil
+}
+
+// suite reads the scenarios, and checks how they are to run.
+func (f *replayFlags) suite(paths []string) (*scenarios.Suite, error) {
+	only, err := regexp.Compile(f.only)
+	switch {
+	case err != nil:
+		return nil, usagef("--run: %v", err)
+	case f.repeat < 1 || f.parallel < 0:
+		return nil, usagef("--repeat and --parallel are numbers from 1")
+	case f.keep != "" && f.repeat > 1:
+		return nil, usagef("--keep is for one run of each: leave out --repeat")
+	case f.timeout <= 0:
+		return nil, usagef("--timeout must be more than 0")
+	}
+	all, err := loadScenarios(paths)
+	if err != nil {
+		return nil, err
+	}
+	suite := &scenarios.Suite{Scenarios: all, Only: only, Parallel: f.parallel, Repeat: f.repeat}
+	if suite.Parallel == 0 && f.addr == "" {
+		suite.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if len(suite.Cases()) == 0 {
+		return nil, usagef("no scenario has a name that matches %q; --list lists them", f.only)
+	}
+	return suite, nil
+}
+
+// loadScenarios tells every fault of the files, in a line each.
+func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
+	var faults []error
+	if len(paths) == 0 {
+		if all, err = scenarios.Load(fixtures.Scenarios()); err != nil {
+			faults = append(faults, err)
+		}
+		for _, s := range all {
+			s.File = "fixtures/" + s.File // where it is in the source
+		}
+	}
+	for _, path := range paths {
+		some, err := scenarios.LoadPath(path)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		all = append(all, some...)
+	}
+	if len(faults) == 0 {
+		return all, nil
+	}
+	for line := range strings.Lines(errors.Join(faults...).Error() + "\n") {
+		fmt.Fprintln(os.Stderr, printable(strings.TrimSuffix(line, "\n")))
+	}
+	return nil, errors.New("nothing was run")
+}
+
+// list shows the scenarios of a suite.
+func list(suite *scenarios.Suite) error {
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	var last *scenarios.Scenario
+	for _, c := range suite.Cases() {
+		s := c.Scenario
+		if s == last {
+			continue // another combination
+		}
+		last = s
+		where := "anywhere"
+		if s.Owns != "" {
+			where = "in process"
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Name, where, strings.Join(s.Labels, " "), printable(s.Title))
+	}
+	return out.Flush()
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+// replayPrinter tells what comes of the runs: on a terminal each failure, and
+// below them how far it is; elsewhere a line for each run.
+type replayPrinter struct {
+	out        io.Writer
+	isTerminal bool
+	alone      func(name string) string // the command that runs one by itself
+	start      time.Time
+	total      int
+	passed     int
+	failed     int
+	skipped    map[string]int // by reason
+}
+
+func newReplayPrinter(suite *scenarios.Suite, alone func(string) string) *replayPrinter {
+	p := &replayPrinter{
+		out: os.Stdout, isTerminal: term.IsTerminal(int(os.Stdout.Fd())), alone: alone,
+		start: time.Now(), total: len(suite.Cases()) * suite.Repeat, skipped: map[string]int{},
+	}
+	p.progress()
+	return p
+}
+
+func (p *replayPrinter) done() int {
+	n := p.passed + p.failed
+	for _, skipped := range p.skipped {
+		n += skipped
+	}
+	return n
+}
+
+// result tells of one run.
+func (p *replayPrinter) result(r *scenarios.Result) {
+	p.clear()
+	switch r.Status {
+	case scenarios.Skipped:
+		p.skipped[r.Reason]++
+		p.line("skip  %s: %s", r.Name(), printable(r.Reason))
+	case scenarios.Failed:
+		p.failed++
+		fmt.Fprintf(p.out, "FAIL  %s (%.2f s)\n", r.Name(), r.Duration.Seconds())
+		for line := range strings.Lines(r.Err.Error()) {
+			fmt.Fprintf(p.out, "      %s\n", printable(strings.TrimSuffix(line, "\n")))
+		}
+		fmt.Fprintf(p.out, "      alone: %s\n", p.alone(r.Name()))
+	default:
+		p.passed++
+		p.line("ok    %s (%.2f s)", r.Name(), r.Duration.Seconds())
+	}
+	p.progress()
+}
+
+// line is for whoever has no line that tells how far it is.
+func (p *replayPrinter) line(format string, args ...any) {
+	if !p.isTerminal {
+		fmt.Fprintf(p.out, format+"\n", args...)
+	}
+}
+
+// clear removes the line that tells how far it is.
+func (p *replayPrinter) clear() {
+	if p.isTerminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+func (p *replayPrinter) progress() {
+	done := p.done()
+	if !p.isTerminal || done == p.total {
+		return
+	}
+	fmt.Fprintf(p.out, "%d of %d, %d failed", done, p.total, p.failed)
+	if done > 0 {
+		left := time.Since(p.start) / time.Duration(done) * time.Duration(p.total-done)
+		fmt.Fprintf(p.out, ", %.0f s left", left.Seconds())
+	}
+}
+
+// summary tells what came of all, and why some did not run.
+func (p *replayPrinter) summary() {
+	p.clear()
+	ran := p.passed + p.failed
+	fmt.Fprintf(p.out, "%d passed, %d failed, %d skipped in %.1f s\n",
+		p.passed, p.failed, p.done()-ran, time.Since(p.start).Seconds())
+	reasons := slices.Sorted(maps.Keys(p.skipped))
+	slices.SortStableFunc(reasons, func(a, b string) int { return p.skipped[b] - p.skipped[a] })
+	for _, reason := range reasons {
+		fmt.Fprintf(p.out, "  %d skipped: %s\n", p.skipped[reason], printable(reason))
+	}
+	if missing := p.total - p.done(); missing > 0 {
+		fmt.Fprintf(p.out, "  %d not run\n", missing)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/scenarios/report"
+)
+
+// reportFlag names the file for one form of report.
+type reportFlag struct {
+	file  string
+	write func(io.Writer, []scenarios.Result) error
+}
+
+func defineReports(flags *pflag.FlagSet) (all []*reportFlag) {
+	for _, form := range []struct {
+		name, usage string
+		write       func(io.Writer, []scenarios.Result) error
+	}{
+		{"json", "`file` to write all that happened to, as JSON", report.JSON},
+		{"junit", "`file` to write the outcomes to, as the JUnit XML that CI systems read", report.JUnit},
+		{"html", "`file` to write all that happened to, as a page for people", report.HTML},
+	} {
+		f := &reportFlag{write: form.write}
+		flags.StringVar(&f.file, form.name, "", form.usage)
+		all = append(all, f)
+	}
+	return all
+}
+
+// openReport is a report and the file that it goes to.
+type openReport struct {
+	*reportFlag
+	file *os.File
+}
+
+// openReports opens the files before anything runs, so that one that can't be
+// written is told at once.
+func openReports(flags []*reportFlag) (all []openReport, err error) {
+	for _, f := range flags {
+		if f.file == "" {
+			continue
+		}
+		file, err := os.Create(f.file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, openReport{f, file})
+	}
+	return all, nil
+}
+
+func writeReports(reports []openReport, results []scenarios.Result) error {
+	var faults []error
+	for _, r := range reports {
+		out := bufio.NewWriter(r.file)
+		if err := errors.Join(r.write(out, results), out.Flush(), r.file.Close()); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", r.reportFlag.file, err))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+// target is where the flags say that scenarios run.
+func (f *replayFlags) target() (*scenarios.Target, error) {
+	target := &scenarios.Target{Timeout: f.timeout, Keep: f.keep}
+	switch {
+	case f.addr == "" && f.users == "":
+		return target, nil
+	case f.addr == "":
+		return nil, usagef("--users is for a running server: give its --addr")
+	case f.users == "":
+		return nil, usagef("--addr needs --users, a file with the passwords of the cast there")
+	case f.parallel > 1:
+		return nil, usagef("--parallel is for servers in the process: against --addr scenarios run one after another, because there is one seat")
+	}
+	config, err := f.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	target.Remote = &scenarios.Remote{Addr: withPort(f.addr), Roots: config.RootCAs}
+	return target, readUsers(target.Remote, f.users)
+}
+
+func readUsers(remote *scenarios.Remote, name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(os.Stderr, "warning: %s: others can get at it (mode %04o): chmod 600 it\n", printable(name), info.Mode().Perm())
+	}
+	if err := remote.ReadUsers(file); err != nil {
+		return fmt.Errorf("%s:%w", name, err)
+	}
+	return nil
+}
+
+// reach finds out whether there is a server to run against.
+func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error {
+	if remote == nil {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	if err := remote.Reach(limited); err != nil {
+		return cause(ctx, f.hint(err))
+	}
+	return nil
+}
+
+// alone returns the command line that runs one case by itself, as this process
+// was started.
+func (f *replayFlags) alone(cmd *cobra.Command, paths []string) func(name string) string {
+	line := quoteArg(os.Args[0]) + " replay"
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		switch flag.Name {
+		case "addr", "ca", "state", "users", "timeout":
+			line += " --" + flag.Name + " " + quoteArg(flag.Value.String())
+		}
+	})
+	return func(name string) string {
+		alone := line + " --run " + quoteArg("^"+regexp.QuoteMeta(name)+"$")
+		for _, path := range paths {
+			alone += " " + quoteArg(path)
+		}
+		return alone
+	}
+}

@@ -1,0 +1,267 @@
+package scenarios
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
+)
+
+// keys spare later logins the iterations, in every run.
+var keys scram.KeyCache
+
+// An actor is a client of the cast: the project's own client after a login, or
+// after a connect, nothing but lines on TLS.
+type actor struct {
+	name  string
+	stage *stage
+
+	mu      sync.Mutex
+	link    *link
+	client  *client.Client
+	wire    *tls.Conn
+	heard   []protocol.Reply // replies that nobody has looked at yet
+	notices []string         // likewise
+	ended   error            // why the connection is over, or the login failed
+	logins  int              // that go on
+	asks    int              // likewise
+}
+
+// where says which server to dial, and whom to trust.
+func (a *actor) where() (addr string, config *tls.Config, err error) {
+	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
+	if a.stage.choice.Get("tls") == "1.2" {
+		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	}
+	if remote := a.stage.target.Remote; remote != nil {
+		config.RootCAs = remote.Roots
+		config.ServerName, _, err = net.SplitHostPort(remote.Addr)
+		return remote.Addr, config, err
+	}
+	h, err := a.stage.own()
+	if err != nil {
+		return "", nil, err
+	}
+	config.RootCAs, config.ServerName = h.roots, "127.0.0.1"
+	return h.addr, config, nil
+}
+
+// password of a member of the cast, here.
+func (st *stage) password(name string) string {
+	if st.target.Remote != nil {
+		return st.target.Remote.Passwords[name]
+	}
+	return Password(name)
+}
+
+// user is who a member of the cast logs in as, here.
+func (st *stage) user(name string) string {
+	if st.target.Remote != nil && st.target.Remote.Users[name] != "" {
+		return st.target.Remote.Users[name]
+	}
+	return name
+}
+
+// dial connects through the network and past Eve.
+func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	raw, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	l := newLink(a.stage.eve.Tap(raw), raw.(*net.TCPConn))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.link, a.ended, a.client, a.wire = l, nil, nil, nil
+	a.heard, a.notices = nil, nil
+	return l, nil
+}
+
+// login logs in with the project's client.
+func (a *actor) login(ctx context.Context, d *client.Dialer, who client.Credentials) error {
+	addr, config, err := a.where()
+	if err != nil {
+		return err
+	}
+	defer a.during(&a.logins)()
+	d.TLSConfig, d.Keys, d.DialContext, d.OnNotice = config, &keys, a.dial, a.notice
+	if a.stage.choice.Get("mechanism") == "plain" {
+		d.ChannelBinding = client.BindingNone
+	}
+	said := a.speaks("logs in as " + who.Username)
+	c, err := d.Dial(ctx, addr, who)
+	said()
+	if err != nil {
+		a.over(err)
+		return err
+	}
+	a.answered("235 welcome")
+	a.mu.Lock()
+	a.client = c
+	a.mu.Unlock()
+	go a.listen(c)
+	return nil
+}
+
+// during counts what goes on until the function that it returns is called.
+func (a *actor) during(count *int) (over func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	*count++
+	return func() {
+		a.mu.Lock()
+		*count--
+		a.mu.Unlock()
+		a.stage.happened()
+	}
+}
+
+// listen takes what the server says unasked, until it says no more.
+func (a *actor) listen(c *client.Client) {
+	for n := range c.Notices() {
+		a.notice(n)
+	}
+	// A reply that came before the end is heard before it.
+	_ = a.stage.await(a.stage.ctx, func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.asks == 0, nil
+	})
+	a.over(c.Err())
+}
+
+func (a *actor) notice(n client.Notice) {
+	a.answered(fmt.Sprintf("%d %s", n.Code, n.Text))
+	a.mu.Lock()
+	a.notices = append(a.notices, fmt.Sprintf("%d %s", n.Code, n.Text))
+	a.mu.Unlock()
+	a.stage.happened()
+}
+
+func (a *actor) hear(r protocol.Reply) {
+	a.answered(told(r))
+	a.mu.Lock()
+	a.heard = append(a.heard, r)
+	a.mu.Unlock()
+	a.stage.happened()
+}
+
+// over notes that the connection has ended, or was never made, and what the
+// server said of it.
+func (a *actor) over(err error) {
+	var refused *protocol.ReplyError
+	if errors.As(err, &refused) {
+		a.hear(refused.Reply())
+	}
+	a.mu.Lock()
+	if a.ended == nil {
+		a.ended = err
+	}
+	a.mu.Unlock()
+	a.stage.happened()
+}
+
+// connect makes a connection of nothing but lines.
+func (a *actor) connect(ctx context.Context, change func(*tls.Config)) error {
+	addr, config, err := a.where()
+	if err != nil {
+		return err
+	}
+	config.NextProtos = []string{protocol.ALPN}
+	change(config)
+	raw, err := a.dial(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return errors.Join(err, raw.Close())
+	}
+	a.mu.Lock()
+	a.wire = conn
+	a.mu.Unlock()
+	go a.read(conn)
+	return nil
+}
+
+// read takes the server's lines, until there are no more.
+func (a *actor) read(conn *tls.Conn) {
+	in := protocol.NewReader(conn)
+	for {
+		reply, body, err := protocol.ReadReply(in)
+		if err == nil && body > 0 {
+			reply.Body, err = readBody(in, body)
+		}
+		switch {
+		case err != nil:
+			a.over(err)
+			return
+		case reply.Code.Notice():
+			a.notice(client.Notice{Code: reply.Code, Text: reply.Text})
+		default:
+			a.hear(reply)
+		}
+	}
+}
+
+// speaks notes what the actor says; the function that it returns is called when
+// it has been said.
+func (a *actor) speaks(text string) (done func()) {
+	seen := a.stage.said(a.name, "server", text)
+	return func() { seen(a.seen(up)) }
+}
+
+// answered notes what the server has said.
+func (a *actor) answered(text string) { a.stage.said("server", a.name, text)(a.seen(down)) }
+
+func (a *actor) seen(d direction) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.link == nil {
+		return nil
+	}
+	return a.link.seen(d)
+}
+
+// seated returns the client; it awaits the end of a login in the background.
+func (a *actor) seated(ctx context.Context) (c *client.Client, err error) {
+	err = a.stage.await(ctx, func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		c = a.client
+		switch {
+		case c != nil:
+			return true, nil
+		case a.logins > 0:
+			return false, nil
+		case a.ended != nil:
+			return false, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
+		}
+		return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+	})
+	return c, err
+}
+
+// close ends whatever the actor has.
+func (a *actor) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.link != nil {
+		_ = a.link.Close()
+	}
+}
+
+// told is a reply on one line.
+func told(r protocol.Reply) string {
+	text := fmt.Sprintf("%d %s", r.Code, strings.ReplaceAll(r.Text, "\n", " / "))
+	if r.Body != nil {
+		text += fmt.Sprintf(" %.200q", r.Body)
+	}
+	return text
+}

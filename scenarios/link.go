@@ -1,0 +1,132 @@
+package scenarios
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// direction of what crosses the wire.
+type direction int
+
+const (
+	up   direction = iota // from the client to the server
+	down                  // from the server to the client
+)
+
+// maxSeen bounds what is kept of what crosses between two arrows.
+const maxSeen = 64 << 10
+
+// A link is a client's connection to the server, with what the network does to
+// it, and what has crossed it since somebody last asked.
+type link struct {
+	net.Conn
+	tcp *net.TCPConn
+
+	mu      sync.Mutex
+	crossed [2][]byte
+	delay   time.Duration
+	dropped chan struct{} // closed when nothing gets through any more
+	closed  chan struct{}
+	once    [2]sync.Once
+}
+
+func newLink(conn net.Conn, tcp *net.TCPConn) *link {
+	return &link{Conn: conn, tcp: tcp, dropped: make(chan struct{}), closed: make(chan struct{})}
+}
+
+func (l *link) note(d direction, p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if room := maxSeen - len(l.crossed[d]); room > 0 {
+		l.crossed[d] = append(l.crossed[d], p[:min(room, len(p))]...)
+	}
+}
+
+// seen returns what has crossed since the last call.
+func (l *link) seen(d direction) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.crossed[d]
+	l.crossed[d] = nil
+	return p
+}
+
+func (l *link) late() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.delay
+}
+
+// hold waits as long as the network delays, and reports whether it still
+// delivers.
+func (l *link) hold() bool {
+	timer := time.NewTimer(l.late())
+	defer timer.Stop()
+	select {
+	case <-l.dropped:
+		return false
+	case <-l.closed:
+		return true // and what follows fails
+	case <-timer.C:
+		return true
+	}
+}
+
+// Read reads what the server sends.
+func (l *link) Read(p []byte) (int, error) {
+	for {
+		n, err := l.Conn.Read(p)
+		if errors.Is(err, os.ErrDeadlineExceeded) || l.hold() {
+			l.note(down, p[:n])
+			return n, err
+		}
+		if err != nil {
+			<-l.closed
+			return 0, net.ErrClosed
+		}
+	}
+}
+
+// Write sends to the server.
+func (l *link) Write(p []byte) (int, error) {
+	l.note(up, p)
+	if !l.hold() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
+}
+
+// Close closes it.
+func (l *link) Close() error {
+	l.once[0].Do(func() { close(l.closed) })
+	return l.Conn.Close()
+}
+
+// CloseWrite ends the client's direction.
+func (l *link) CloseWrite() error {
+	half, ok := l.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
+// drop lets nothing through any more, either way, and tells nobody.
+func (l *link) drop() { l.once[1].Do(func() { close(l.dropped) }) }
+
+// reset ends it with a TCP reset.
+func (l *link) reset() error {
+	if err := l.tcp.SetLinger(0); err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func (l *link) setDelay(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
+}

@@ -1,0 +1,155 @@
+package scenarios
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const heading = "# promise:1 What it shows.\n"
+
+// Each file has one fault, and the error names it.
+var faulty = map[string]struct{ text, want string }{
+	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; those known: alice bob`},
+	"verb":         {heading + "alice logs in\n", `x.txtar:2: can't "logs"; it can be one of: login`},
+	"no verb":      {heading + "alice\n", `x.txtar:2: says nothing to do; it can be one of: login`},
+	"too few":      {heading + "alice hears\n", `x.txtar:2: usage: alice hears CODE [REGEXP] [-> NAME]`},
+	"too many":     {heading + "alice notices one two\n", `x.txtar:2: usage: alice notices REGEXP`},
+	"regexp":       {heading + "alice hears 250 '(a'\n", "x.txtar:2: bad regexp \"(a\": error parsing regexp: missing closing ): `(a`"},
+	"quoted $":     {heading + "alice hears 250 '($'\n", `x.txtar:2: bad regexp "($"`},
+	"tool regexp":  {heading + "echo a\nstdout '[a'\n", `x.txtar:3: bad regexp "[a"`},
+	"condition":    {heading + "[linux] alice login\n", `x.txtar:2: unknown condition [linux]; those known: [own]`},
+	"tls version":  {heading + "[!tls:1.4] alice login\n", `x.txtar:2: tls can't be "1.4" but one of 1.2 1.3`},
+	"quote":        {heading + "alice ask ECHO 'a\n", `x.txtar:2: a quote is opened and not closed`},
+	"only a !":     {heading + "!\n", `x.txtar:2: the line has no command`},
+	"quoted name":  {heading + "'alice' login\n", `x.txtar:2: "alice" can't be a command: it is quoted`},
+	"matrix":       {heading + "matrix tls=1.4\n", `x.txtar:2: tls can't be "1.4" but one of 1.2 1.3`},
+	"no heading":   {"alice login\n", `x.txtar:1: a scenario begins with a comment`},
+	"empty title":  {"# promise:1\n", `x.txtar:1: the first comment says nothing`},
+	"nothing":      {"", `x.txtar:1: a scenario begins with a comment`},
+	"latin-1":      {heading + "alice ask ECHO caf\xe9\n", `x.txtar:2: the line is not UTF-8`},
+	"UTF-16":       {"#\x00 \x00a\x00\n\x00", `x.txtar:1: the line has a NUL: is this text, and UTF-8?`},
+	"BOM":          {"\ufeff" + heading, `x.txtar:1: the file begins with a byte order mark`},
+	"long line":    {heading + "alice ask ECHO " + strings.Repeat("x", 10<<20), `x.txtar:2: the line has more than 16384 octets`},
+	"long file":    {heading + strings.Repeat("# more\n", 1<<20), `the file has more than 4194304 octets`},
+	"file outside": {heading + "-- a --\n-- ../b --\n", `x.txtar:3: the file "../b" would be outside the scenario's folder`},
+	"file twice":   {heading + "-- a --\n-- a --\n", `x.txtar:3: the file "a" is there twice`},
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range faulty {
+		fsys := fstest.MapFS{"x.txtar": {Data: []byte(c.text)}}
+		all, err := Load(fsys)
+		var fault *FileError
+		switch {
+		case len(all) != 0 || !errors.As(err, &fault):
+			t.Errorf("%s: got %d scenarios and %v, want none and a FileError", name, len(all), err)
+		case !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n"):
+			t.Errorf("%s: got %.300s\nwant one line with %s", name, err, c.want)
+		}
+	}
+}
+
+// The same without the fault is a scenario, and so is what only a run can judge.
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	all, err := Load(fstest.MapFS{
+		"b/two.txtar": {Data: []byte("# rfc:5802 promise:4 Two.\r\nmatrix mechanism=plus,plain\r\n[!mechanism:plus] alice login & # said\r\nbob hears 250 (a$when\r\n! log has event=x\r\n-- a --\nb\n")},
+		"a.txtar":     {Data: []byte(heading + "[own] log verify\n")},
+		"c.txt":       {Data: []byte("no scenario\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type seen struct {
+		Name, File, Title, Owns string
+		Labels, Cast            []string
+		Runs                    int
+	}
+	var got []seen
+	for _, s := range all {
+		got = append(got, seen{s.Name, s.File, s.Title, s.Owns, s.Labels, s.Cast, len(s.Matrix)})
+	}
+	want := []seen{
+		{"a", "a.txtar", "What it shows.", "", []string{"promise:1"}, nil, 1},
+		{"b/two", "b/two.txtar", "Two.", `it needs a server of its own, for "log has"`, []string{"rfc:5802", "promise:4"}, []string{"alice"}, 2},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLoadReturnsTheGoodOnesBesideTheFaults(t *testing.T) {
+	t.Parallel()
+	all, err := Load(fstest.MapFS{
+		"a.txtar": {Data: []byte(heading)}, "b.txtar": {Data: []byte("b")}, "c.txtar": {Data: []byte("c")},
+	})
+	if len(all) != 1 || err == nil || strings.Count(err.Error(), ".txtar:1: ") != 2 {
+		t.Errorf("got %d and %v, want 1 and two faults", len(all), err)
+	}
+}
+
+func TestLoadPath(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "mine", "good.txtar"), filepath.Join(dir, "bad", "bad.txtar")
+	for file, text := range map[string]string{good: heading, bad: heading + "nonsense\n", filepath.Join(dir, "none", "x"): ""} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ path, name, file, err string }{
+		{filepath.Join(dir, "mine"), "good", good, ""},
+		{good, strings.TrimSuffix(filepath.ToSlash(good), ".txtar"), good, ""},
+		{filepath.Join(dir, "bad"), "", "", bad + `:2: unknown command "nonsense"`},
+		{bad, "", "", bad + ":2: "},
+		{filepath.Join(dir, "none"), "", "", "the folder has no scenario"},
+		{filepath.Join(dir, "nowhere"), "", "", "nowhere: no such file"},
+	} {
+		all, err := LoadPath(c.path)
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: got %v, want %s", c.path, err, c.err)
+		case c.err == "" && (err != nil || len(all) != 1 || all[0].Name != c.name || all[0].File != c.file):
+			t.Errorf("%s: got %v, %v, want %s of %s", c.path, all, err, c.name, c.file)
+		}
+	}
+}
+
+// What can't be known before a run fails in it, with file, line and what was
+// awaited.
+func TestRunTellsWhere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"endless wait":          {heading + "alice notices never\n", `x.txtar:2: alice notices never: nothing of the kind within 50ms: expected a notice "never", came []`},
+		"endless wait for wait": {heading + "alice notices never &\nwait\n", `x.txtar:2: alice notices never: nothing of the kind within 50ms: `},
+		"missing file":          {heading + "echo a\ncmp stdout nowhere\n", `x.txtar:3: cmp stdout nowhere: open `},
+		"regexp of a variable":  {heading + "alice login\nalice ask ECHO '(a'\nalice hears 250 -> it\nalice ask ECHO '((a'\nalice hears 250 ^$it\n", `x.txtar:6: alice hears 250 ^\(a: expected`},
+		"unheard reply code":    {heading + "alice login\nalice ask TIME\nalice hears two\n", `x.txtar:4: alice hears two: "two" is no reply code`},
+		"wrong option":          {heading + "alice login pasword=x\n", `x.txtar:2: alice login pasword=x: unknown option "pasword"; those known: password`},
+		"late server":           {heading + "alice login\nserver depth=1\n", `x.txtar:3: server depth=1: the server runs already`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := parse("x", "x.txtar", []byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := &Target{}
+			if strings.HasPrefix(name, "endless") {
+				target.Timeout = 50 * time.Millisecond
+			}
+			r := Run(t.Context(), s, nil, target)
+			if r.Status != Failed || !strings.Contains(r.Err.Error(), c.want) {
+				t.Errorf("%s: %v\nwant %s", r.Status, r.Err, c.want)
+			}
+		})
+	}
+}

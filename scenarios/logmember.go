@@ -1,0 +1,170 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport/sallyport/server/audit"
+)
+
+func logMember() *member {
+	return &member{
+		summary: "the interaction log of the server in the process",
+		owns:    true,
+		verbs: []verb{
+			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, run: doLogHas, summary: "a record has all these fields; it may be still to come"},
+			{name: "order", args: "EVENT...", least: 1, most: many, run: doLogOrder, summary: "records of these events come in this order, among others"},
+			{name: "mentions", args: "TEXT", least: 1, most: 1, run: doLogMentions, summary: "the text is in the log, anywhere"},
+			{name: "verify", run: doLogVerify, summary: "the chain holds"},
+		},
+	}
+}
+
+// record is one line of the log.
+type record map[string]any
+
+func (m *memory) records() (all []record, err error) {
+	for _, raw := range m.raw() {
+		r := record{}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("a line of the log is no JSON: %q", raw)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// fits reports how many of the wanted fields a record has.
+func (r record) fits(want options) (n int) {
+	for field, value := range want {
+		if got, ok := r[field]; ok && field != "chain" && plain(got) == value {
+			n++
+		}
+	}
+	return n
+}
+
+// plain is a field's value as it is written in a scenario.
+func plain(value any) string {
+	if f, ok := value.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(value)
+}
+
+// line is a record as it is shown where nothing fits.
+func (r record) line() string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+func doLogHas(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	want, err := fields(c.args)
+	if err != nil {
+		return "", err
+	}
+	var closest []string
+	err = c.stage.until(ctx, c.negated, func() (bool, error) {
+		records, err := h.log.records()
+		best := 0
+		for _, r := range records {
+			n := r.fits(want)
+			if n == len(want) {
+				return true, nil
+			}
+			if n > best {
+				best, closest = n, nil
+			}
+			if n == best && n > 0 {
+				closest = append(closest, r.line())
+			}
+		}
+		return false, err
+	})
+	if err != nil && len(closest) > 0 {
+		err = fmt.Errorf("no record has %s; the closest:\n  %s\n%w", strings.Join(c.args, " "), strings.Join(closest[max(0, len(closest)-3):], "\n  "), err)
+	}
+	return "", err
+}
+
+// errNot is the answer to a check that must fail.
+var errNot = errors.New("there is none")
+
+// until awaits, unless the script expects that it will not come to pass.
+func (st *stage) until(ctx context.Context, negated bool, done func() (bool, error)) error {
+	if !negated {
+		return st.await(ctx, done)
+	}
+	ok, err := done()
+	if !ok && err == nil {
+		err = errNot
+	}
+	return err
+}
+
+func fields(words []string) (options, error) {
+	want := options{}
+	for _, word := range words {
+		field, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q is not FIELD=VALUE", word)
+		}
+		want[field] = value
+	}
+	return want, nil
+}
+
+func doLogOrder(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	var events []string
+	var found int
+	err = c.stage.until(ctx, c.negated, func() (bool, error) {
+		records, err := h.log.records()
+		events, found = nil, 0
+		for _, r := range records {
+			event := plain(r["event"])
+			events = append(events, event)
+			if found < len(c.args) && event == c.args[found] {
+				found++
+			}
+		}
+		return found == len(c.args), err
+	})
+	if err != nil {
+		err = fmt.Errorf("after %d of %q the log has no %s; it has %s: %w", found, c.args, c.args[min(found, len(c.args)-1)], strings.Join(events, " "), err)
+	}
+	return "", err
+}
+
+func doLogMentions(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	return "", c.stage.until(ctx, c.negated, func() (bool, error) {
+		return strings.Contains(h.log.String(), c.args[0]), nil
+	})
+}
+
+func doLogVerify(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	_, err = audit.Verify(strings.NewReader(h.log.String()), "log", "")
+	return "", err
+}

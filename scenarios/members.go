@@ -1,0 +1,260 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+	"rsc.io/script"
+)
+
+// A member of the cast is a command of the language; what it can do are its
+// verbs.
+type member struct {
+	summary string
+	client  bool // a client, whose name is also a user's
+	owns    bool // is there only where the server is our own
+	verbs   []verb
+}
+
+// A verb is one thing that a member can do. One without a name is the member's
+// only one, and takes its arguments at once.
+type verb struct {
+	name, args, summary string
+	owns                bool
+	least, most         int // how many arguments
+	pattern             int // which argument is a regexp, from 1; 0: none
+	run                 func(ctx context.Context, c *call) (output string, err error)
+}
+
+// A call is a verb being done.
+type call struct {
+	stage *stage
+	who   string
+	verb  *verb
+	args  []string
+	// negated: the script wants it to fail, so there is nothing to wait for.
+	negated bool
+}
+
+// any number of arguments.
+const many = 1 << 10
+
+// members of the cast, by name.
+var members = cast()
+
+func cast() map[string]*member {
+	all := map[string]*member{
+		"server":   serverMember(),
+		"log":      logMember(),
+		"eve":      eveMember(),
+		"operator": operatorMember(),
+		"network":  networkMember(),
+		"sybil":    sybilMember(),
+		"matrix":   matrixMember(),
+		"skip":     skipMember(),
+	}
+	for _, name := range clientNames() {
+		all[name] = clientMember()
+	}
+	return all
+}
+
+// toolCommands are those of the script engine that a scenario may use: none
+// runs a program, sleeps, or removes anything.
+func toolCommands() map[string]script.Cmd {
+	return map[string]script.Cmd{
+		"cat": script.Cat(), "cmp": script.Cmp(), "cmpenv": script.Cmpenv(), "echo": script.Echo(),
+		"env": script.Env(), "exists": script.Exists(), "grep": script.Grep(), "help": script.Help(),
+		"stderr": script.Stderr(), "stdout": script.Stdout(), "stop": script.Stop(), "wait": script.Wait(),
+	}
+}
+
+func isToolCommand(name string) bool { return toolCommands()[name] != nil }
+
+func commandNames() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(members)), maps.Keys(toolCommands()))
+	slices.Sort(names)
+	return names
+}
+
+// clientNames are the members that are clients.
+func clientNames() []string { return []string{"alice", "bob", "carol", "dave"} }
+
+// find returns the verb that the words begin with.
+func (m *member) find(words []string) (*verb, error) {
+	if m.verbs[0].name == "" {
+		return &m.verbs[0], nil
+	}
+	var names []string
+	for i := range m.verbs {
+		if len(words) > 0 && m.verbs[i].name == words[0] {
+			return &m.verbs[i], nil
+		}
+		names = append(names, m.verbs[i].name)
+	}
+	if len(words) == 0 {
+		return nil, fmt.Errorf("says nothing to do; it can be one of: %s", strings.Join(names, " "))
+	}
+	return nil, fmt.Errorf("can't %q; it can be one of: %s", words[0], strings.Join(names, " "))
+}
+
+// usage is what help says of the member.
+func (m *member) usage() script.CmdUsage {
+	usage := script.CmdUsage{Summary: m.summary, Args: "verb [argument...]", Async: true, RegexpArgs: m.patterns}
+	if m.verbs[0].name == "" {
+		usage.Args = m.verbs[0].args
+		usage.Detail = []string{m.verbs[0].summary}
+		return usage
+	}
+	for _, v := range m.verbs {
+		usage.Detail = append(usage.Detail, strings.TrimSpace(v.name+" "+v.args)+": "+v.summary)
+	}
+	return usage
+}
+
+// patterns are the arguments that are regular expressions, in which a variable
+// stands for itself.
+func (m *member) patterns(args ...string) []int {
+	v, err := m.find(args)
+	if err != nil || v.pattern == 0 || v.name == "" {
+		return nil
+	}
+	return []int{v.pattern} // the verb is argument 0
+}
+
+// commands are the cast's and the engine's, each noted as a step.
+func (st *stage) commands() map[string]script.Cmd {
+	all := map[string]script.Cmd{}
+	for name, m := range members {
+		all[name] = st.command(name, m)
+	}
+	for name, tool := range toolCommands() {
+		all[name] = st.confined(name, tool)
+	}
+	return all
+}
+
+// command runs a member's verb at once, and lets the engine wait for it.
+func (st *stage) command(name string, m *member) script.Cmd {
+	return script.Command(m.usage(), func(_ *script.State, args ...string) (script.WaitFunc, error) {
+		step := st.begin(name, args)
+		c, capture, err := st.call(name, m, args)
+		if err != nil {
+			st.end(step, err)
+			return nil, err
+		}
+		done := make(chan struct{})
+		var output string
+		go func() {
+			defer close(done)
+			ctx, cancel := context.WithTimeout(st.ctx, st.target.timeout())
+			defer cancel()
+			output, err = c.verb.run(ctx, c)
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+				err = fmt.Errorf("nothing of the kind within %v: %w", st.target.timeout(), err)
+			}
+			st.end(step, err)
+		}()
+		return func(s *script.State) (string, string, error) {
+			<-done
+			if st.settle(step) {
+				return "", "", nil
+			}
+			if err == nil && capture != "" {
+				err = s.Setenv(capture, strings.TrimSuffix(output, "\n"))
+			}
+			return output, "", err
+		}, nil
+	})
+}
+
+// call takes the words of a command apart. A last "-> NAME" captures the output
+// in a variable.
+func (st *stage) call(name string, m *member, args []string) (c *call, capture string, err error) {
+	v, err := m.find(args)
+	if err != nil {
+		return nil, "", err
+	}
+	args, capture, err = v.arguments(name, args)
+	return &call{stage: st, who: name, verb: v, args: args, negated: st.negated()}, capture, err
+}
+
+// arguments are those of the verb, out of the words that follow the name.
+func (v *verb) arguments(name string, args []string) (own []string, capture string, err error) {
+	if v.name != "" {
+		args = args[1:]
+	}
+	if n := len(args); n >= 2 && args[n-2] == "->" {
+		capture, args = args[n-1], args[:n-2]
+	}
+	if len(args) < v.least || len(args) > v.most {
+		return nil, "", fmt.Errorf("usage: %s", strings.Join(strings.Fields(name+" "+v.name+" "+v.args), " "))
+	}
+	return args, capture, nil
+}
+
+// confined keeps a command of the engine's to the files of the scenario.
+func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
+	return script.Command(*tool.Usage(), func(s *script.State, args ...string) (script.WaitFunc, error) {
+		step := st.begin(name, args)
+		for _, arg := range args {
+			if filepath.IsAbs(arg) || slices.Contains(strings.Split(filepath.ToSlash(arg), "/"), "..") {
+				err := outsideError(arg)
+				st.end(step, err)
+				return nil, err
+			}
+		}
+		wait, err := tool.Run(s, args...)
+		st.end(step, err)
+		return wait, err
+	})
+}
+
+// outsideError is the name of a file that a scenario must not touch.
+type outsideError string
+
+func (o outsideError) Error() string {
+	return fmt.Sprintf("%q is outside the scenario's folder", string(o))
+}
+
+// txtarOf are the files that come with a scenario.
+type txtarOf = txtar.Archive
+
+// conditions are what a line can be guarded with.
+func (st *stage) conditions() map[string]script.Cond {
+	all := map[string]script.Cond{
+		"own": script.BoolCondition("the server is our own, not one that runs elsewhere", st.target.Remote == nil),
+	}
+	for dimension := range dimensions {
+		all[dimension] = script.PrefixCondition("the matrix has chosen this "+dimension,
+			func(_ *script.State, value string) (bool, error) { return st.choice.Get(dimension) == value, nil })
+	}
+	return all
+}
+
+func matrixMember() *member {
+	return &member{
+		summary: "run the scenario once for each combination",
+		verbs: []verb{{
+			args: "DIMENSION=VALUE,VALUE...", most: many,
+			summary: "The dimensions are tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2], and a variable, $tls.",
+			run:     func(context.Context, *call) (string, error) { return "", nil },
+		}},
+	}
+}
+
+func skipMember() *member {
+	return &member{
+		summary: "end the scenario as skipped",
+		verbs: []verb{{
+			args: "REASON", least: 1, most: 1, summary: "For a combination that makes no sense.",
+			run: func(_ context.Context, c *call) (string, error) { return "", skipError(c.args[0]) },
+		}},
+	}
+}

@@ -1,0 +1,258 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server"
+)
+
+func serverMember() *member {
+	return &member{
+		summary: "the server, in the process: start it with other than the default settings",
+		owns:    true,
+		verbs: []verb{{
+			args: "[OPTION=VALUE...]", most: many, run: doServer,
+			summary: "Options are admission=queue|reject|takeover depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body max-lobby max-lobby-per-source max-failed-logins key=ecdsa|ed25519|rsa require-binding log-payload log-names serve-unlogged. Must come before the first client.",
+		}},
+	}
+}
+
+var serverOptions = []string{
+	"admission", "depth", "wait", "login-timeout", "idle-timeout", "session-limit", "request-timeout",
+	"write-timeout", "max-body", "max-lobby", "max-lobby-per-source", "max-failed-logins", "key",
+	"require-binding", "log-payload", "log-names", "serve-unlogged",
+}
+
+func doServer(_ context.Context, c *call) (string, error) {
+	o, err := parseOptions(c.args, serverOptions...)
+	if err != nil {
+		return "", err
+	}
+	s := &server.Server{
+		RequireBinding: o.has("require-binding"), LogPayload: o.has("log-payload"),
+		LogNames: o.has("log-names"), ServeUnlogged: o.has("serve-unlogged"),
+	}
+	if s.Admission, err = o.admission(); err != nil {
+		return "", err
+	}
+	if err := o.limits(&s.Limits); err != nil {
+		return "", err
+	}
+	key := o["key"]
+	if key == "" {
+		key = string(ECDSA)
+	}
+	c.stage.mu.Lock()
+	defer c.stage.mu.Unlock()
+	if c.stage.host != nil {
+		return "", errors.New("the server runs already: a scenario has one, and says so before its first client")
+	}
+	_, err = c.stage.startLocked(s, key)
+	return "", err
+}
+
+func (o options) admission() (server.Admission, error) {
+	var depth int
+	var wait time.Duration
+	if err := errors.Join(o.number("depth", &depth), o.duration("wait", &wait)); err != nil {
+		return nil, err
+	}
+	switch o["admission"] {
+	case "", "queue":
+		return server.Queue{Depth: depth, Wait: wait}, nil
+	case "reject":
+		return server.Reject{}, nil
+	case "takeover":
+		return server.Takeover{Wait: wait}, nil
+	}
+	return nil, fmt.Errorf("admission can't be %q but queue, reject or takeover", o["admission"])
+}
+
+func (o options) limits(l *server.Limits) error {
+	body := int(l.Body)
+	err := errors.Join(
+		o.duration("login-timeout", &l.Login), o.duration("idle-timeout", &l.Idle),
+		o.duration("session-limit", &l.Session), o.duration("request-timeout", &l.Request),
+		o.duration("write-timeout", &l.Write), o.number("max-body", &body),
+		o.number("max-lobby", &l.Lobby), o.number("max-lobby-per-source", &l.LobbyPerSource),
+		o.number("max-failed-logins", &l.FailedLogins))
+	l.Body = int64(body)
+	return err
+}
+
+func operatorMember() *member {
+	return &member{
+		summary: "whoever runs the server",
+		owns:    true,
+		verbs: []verb{
+			{name: "says", args: "TEXT", least: 1, most: 1, run: doOperatorSays, summary: "send a line to the seated client"},
+			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, run: doOperatorHears, summary: "a line that a client said to the operator matches"},
+			{name: "evicts", run: doEvicts, summary: "end the session of the seated client"},
+			{name: "releases", run: doReleases, summary: "let the handlers of BLOCK and STUBBORN return"},
+			{name: "removes", args: "USER", least: 1, most: 1, run: doRemoves, summary: "remove a user"},
+			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: doChangesPassword, summary: "give a user another password"},
+			{name: "fills-disk", run: doFillsDisk, summary: "from now on the log can't be written"},
+			{name: "shuts-down", args: "[GRACE]", most: 1, run: doShutsDown, summary: "end the server gently; it fails if that takes longer than the grace"},
+			{name: "kills", run: doKills, summary: "end the server at once"},
+		},
+	}
+}
+
+// owner is what a verb of the operator's needs: our own server.
+func (c *call) owner() (*host, error) { return c.stage.own() }
+
+func doOperatorSays(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	c.stage.said("operator", "server", c.args[0])
+	return "", h.server.Say(c.args[0])
+}
+
+func doOperatorHears(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	pattern, err := optionalRegexp(c.args)
+	if err != nil {
+		return "", err
+	}
+	var heard []string
+	err = c.stage.await(ctx, func() (bool, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		heard = h.heard
+		for i, line := range heard {
+			if pattern.MatchString(line) {
+				h.heard = h.heard[i+1:]
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("expected the operator to hear %q, heard %q: %w", pattern, heard, err)
+	}
+	return "", nil
+}
+
+func doEvicts(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil && !h.server.Evict() {
+		err = server.ErrNobodySeated
+	}
+	return "", err
+}
+
+func doReleases(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil {
+		h.letGo()
+	}
+	return "", err
+}
+
+func doRemoves(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil {
+		h.users.Set(c.args[0], scram.Verifier{})
+	}
+	return "", err
+}
+
+func doChangesPassword(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	v, err := scram.NewVerifier(c.args[1], nil, scram.MinIterations)
+	if err == nil {
+		h.users.Set(c.args[0], v)
+	}
+	return "", err
+}
+
+func doFillsDisk(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil {
+		h.log.mu.Lock()
+		defer h.log.mu.Unlock()
+		h.log.fail = errors.New("no space left on device")
+	}
+	return "", err
+}
+
+func doShutsDown(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	if len(c.args) > 0 {
+		grace, err := time.ParseDuration(c.args[0])
+		if err != nil {
+			return "", err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, grace)
+		defer cancel()
+	}
+	return "", h.server.Shutdown(ctx)
+}
+
+func doKills(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil {
+		err = h.server.Close()
+	}
+	return "", err
+}
+
+func networkMember() *member {
+	about := "between CLIENT and the server: "
+	return &member{
+		summary: "what lies between a client and the server",
+		verbs: []verb{
+			{name: "delays", args: "CLIENT DURATION", least: 2, most: 2, run: doDelays, summary: about + "everything comes later by this"},
+			{name: "drops", args: "CLIENT", least: 1, most: 1, run: doDrops, summary: about + "nothing gets through any more, and nobody is told"},
+			{name: "resets", args: "CLIENT", least: 1, most: 1, run: doResets, summary: about + "the connection is reset"},
+			{name: "half-closes", args: "CLIENT", least: 1, most: 1, run: doHalfCloses, summary: about + "the client's direction ends with a FIN, without close_notify"},
+		},
+	}
+}
+
+// victim does something to the link of the client that is the first argument.
+func (c *call) victim(deed func(*link) error) error {
+	name := c.args[0]
+	if !slices.Contains(clientNames(), name) {
+		return fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
+	}
+	on := *c
+	on.who = name
+	return on.withLink(deed)
+}
+
+func doDelays(_ context.Context, c *call) (string, error) {
+	d, err := time.ParseDuration(c.args[1])
+	if err != nil {
+		return "", err
+	}
+	return "", c.victim(func(l *link) error { l.setDelay(d); return nil })
+}
+
+func doDrops(_ context.Context, c *call) (string, error) {
+	return "", c.victim(func(l *link) error { l.drop(); return nil })
+}
+
+func doResets(_ context.Context, c *call) (string, error) { return "", c.victim((*link).reset) }
+
+func doHalfCloses(_ context.Context, c *call) (string, error) {
+	return "", c.victim((*link).CloseWrite)
+}

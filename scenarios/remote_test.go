@@ -1,0 +1,131 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/client"
+)
+
+func TestReadUsers(t *testing.T) {
+	t.Parallel()
+	var got Remote
+	err := got.ReadUsers(strings.NewReader("# mine\n\nalice:one: two \r\nbob=bert:three=3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Remote{
+		Passwords: map[string]string{"alice": "one: two ", "bob": "three=3"},
+		Users:     map[string]string{"bob": "bert"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadUsersRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"# x\nS3cret\n":                     "2: the line is not MEMBER:PASSWORD or",
+		"S3cret:x\n":                        "1: the line is not",
+		"alice:\n":                          "1: the line is not",
+		"alice=:S3cret\n":                   "1: the line is not",
+		"alice:S3cret\n\nalice:S3cret\n":    "3: alice is there twice",
+		"alice:" + strings.Repeat("x", 1e5): "token too long",
+	} {
+		err := new(Remote).ReadUsers(strings.NewReader(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "S3cret") {
+			t.Errorf("%.20q: got %v, want %s", text, err, want)
+		}
+	}
+}
+
+// elsewhere is a server that runs already, of which alice has another name.
+func elsewhere(t *testing.T) *Remote {
+	t.Helper()
+	st := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now())
+	h, err := st.own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.stop() })
+	return &Remote{
+		Addr: h.addr, Roots: h.roots,
+		Passwords: map[string]string{"alice": Password("grace"), "bob": Password("bob")},
+		Users:     map[string]string{"alice": "grace"},
+	}
+}
+
+func TestRunElsewhere(t *testing.T) {
+	t.Parallel()
+	s := suiteOf(t,
+		"alice login\nalice ask WHOAMI\nalice hears 250 ^$alice_user'$'\nalice quit\n[own] log verify",
+		"alice login\nalice ask ECHO $alice_password\nalice hears 250 $bob_password",
+		"server depth=1\nalice login",
+		"carol login",
+		"matrix tls=1.2,1.3\nalice login",
+	)
+	s.Target = &Target{Remote: elsewhere(t)}
+	want := []string{"0 passed", "1 failed", "2 skipped", "3 skipped", "4 [tls=1.2] skipped", "4 [tls=1.3] skipped"}
+	if diff := cmp.Diff(want, outcomes(t.Context(), s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The control is the same run against a server of its own, whose passwords are
+// no secret.
+func TestResultHasNoPassword(t *testing.T) {
+	t.Parallel()
+	s := suiteOf(t, "alice login\nalice ask ECHO $alice_password\nalice hears 250 -> it\nalice ask ECHO 'x '$alice_password\nalice hears 250 ^$bob_password\n").Scenarios[0]
+	shown := func(target *Target, secret string) bool {
+		r := Run(t.Context(), s, nil, target)
+		if r.Status != Failed || !strings.Contains(r.Err.Error(), "0.txtar:6: alice hears 250") {
+			t.Fatalf("%s %v", r.Status, r.Err)
+		}
+		all := []string{r.Err.Error(), r.Transcript}
+		for _, step := range r.Steps {
+			all = append(all, step.Text, step.Err)
+		}
+		for _, e := range r.Exchanges {
+			all = append(all, e.Text)
+		}
+		return strings.Contains(strings.Join(all, "\n"), secret)
+	}
+	remote := elsewhere(t)
+	if shown(&Target{Remote: remote}, "own secret") {
+		t.Error("the result shows a password")
+	}
+	if !shown(&Target{}, "own secret") {
+		t.Error("the control shows no password: the check can't fail")
+	}
+}
+
+func TestReach(t *testing.T) {
+	t.Parallel()
+	good := elsewhere(t)
+	if err := good.Reach(t.Context()); err != nil {
+		t.Errorf("got %v of a good server", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for want, err := range map[string]error{
+		"deadline exceeded":           (&Remote{Addr: l.Addr().String()}).Reach(ctx),
+		"signed by unknown authority": (&Remote{Addr: good.Addr}).Reach(t.Context()),
+		"missing port in address":     (&Remote{Addr: "127.0.0.1"}).Reach(t.Context()),
+	} {
+		if _, ok := errors.AsType[*client.ConnectError](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want a ConnectError with %s", err, want)
+		}
+	}
+}

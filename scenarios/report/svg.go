@@ -1,0 +1,262 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+// Measures of a sequence diagram, in CSS pixels.
+const (
+	cell      = 7.4 // no narrower than a character of the 12 px monospace font
+	line      = 16  // from one line of text to the next
+	pad       = 12
+	timeWidth = 84 // of the column of times
+	partyGap  = 92 // least distance of two parties
+	headTop   = 6
+	headSize  = 24 // height of a party's box
+	gapRow    = 36 // height of the note that rows are left out
+)
+
+// Limits of a sequence diagram.
+const (
+	maxRows    = 160 // exchanges
+	maxParties = 10
+	maxName    = 12 // characters of a party's name
+	labelWidth = 44 // characters in a line of what is said
+	labelLines = 3
+	wireOctets = 16 // of what Eve saw
+)
+
+// A diagram is a sequence diagram, laid out: one column a party, one row an
+// exchange, and beside each row what Eve saw of it.
+type diagram struct {
+	Width, Height int
+	TimeX, WireX  int
+	Top, Bottom   int // of the lifelines
+	FootY         int // of the names below a long diagram; 0: none
+	FootText      int
+	Parties       []party
+	Rows          []row
+	Gap           *gap
+	Total         string
+}
+
+type party struct {
+	Name           string
+	X, Left, Width int
+}
+
+// A row is an exchange as an arrow, with its text above.
+type row struct {
+	At           string
+	Class        string // say, or reply, or refusal
+	Line, Head   string // paths of the arrow
+	X            int    // of the text
+	Anchor       string
+	Y            int // of the text's first line, and of what Eve saw
+	OctetsY      int // of how many octets she saw
+	ArrowY       int
+	Label        []label
+	Title        string // the whole, for a reader who can't see the arrow
+	Wire, Octets string
+	from, to     int
+}
+
+type label struct {
+	Y    int
+	Text string
+}
+
+// A gap says how many rows are left out.
+type gap struct {
+	Y    int
+	Text string
+}
+
+// newDiagram lays out what was exchanged; nil if nothing was.
+func newDiagram(all []scenarios.Exchange) *diagram {
+	if len(all) == 0 {
+		return nil
+	}
+	d := &diagram{Top: headTop + headSize, Total: count(len(all))}
+	shown := ends(all, maxRows)
+	names := d.parties(append(slices.Clone(shown.Head), shown.Tail...))
+	y := d.rows(shown.Head, names, d.Top+pad)
+	if shown.Left != "" {
+		d.Gap = &gap{y + gapRow/2, fmt.Sprintf("%s exchanges in between are not drawn", shown.Left)}
+		y = d.rows(shown.Tail, names, y+gapRow)
+	}
+	d.columns()
+	for i := range d.Rows {
+		d.arrow(&d.Rows[i])
+	}
+	d.Bottom = y
+	d.Height = y + headTop
+	if len(d.Rows) > 12 {
+		d.FootY, d.FootText = y, y+line
+		d.Height += headSize + headTop
+	}
+	return d
+}
+
+// parties finds who takes part, clients first, so that the server is to the
+// right of them; it returns the column of each.
+func (d *diagram) parties(all []scenarios.Exchange) map[string]int {
+	var names []string
+	for _, e := range all {
+		names = append(names, role(e.From), role(e.To))
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
+	names = slices.Compact(names)
+	columns := map[string]int{}
+	for i, name := range names {
+		columns[name] = min(i, maxParties-1)
+		if i < maxParties {
+			d.Parties = append(d.Parties, party{Name: brief(name, maxName)})
+		}
+	}
+	if len(names) > maxParties {
+		d.Parties[maxParties-1].Name = "others"
+	}
+	return columns
+}
+
+// role is the party that somebody is drawn as: Sybil is one, however many she
+// comes as.
+func role(name string) string {
+	if strings.HasPrefix(name, "sybil-") {
+		return "sybil"
+	}
+	return name
+}
+
+// which of those who are drawn as one it is, on either end.
+func which(e scenarios.Exchange) string {
+	for _, name := range []string{e.From, e.To} {
+		if role(name) != name {
+			return visible(name, maxName) + ": "
+		}
+	}
+	return ""
+}
+
+// rank is where the party stands, from left to right.
+func rank(name string) int {
+	order := []string{"alice", "bob", "carol", "dave", "sybil", "mallory", "", "server", "operator"}
+	if i := slices.Index(order, name); i >= 0 {
+		return i
+	}
+	return slices.Index(order, "")
+}
+
+// rows adds a row for each exchange from y down, and returns where they end.
+func (d *diagram) rows(all []scenarios.Exchange, column map[string]int, y int) int {
+	for _, e := range all {
+		r := row{
+			At: span(e.At), Class: class(e), Title: title(e),
+			from: column[role(e.From)], to: column[role(e.To)], Y: y + line - 4,
+			Wire: fmt.Sprintf("% x", e.Wire[:min(len(e.Wire), wireOctets)]), Octets: seen(e),
+		}
+		for i, words := range wrap(which(e)+visible(e.Text, maxText), labelWidth, labelLines) {
+			r.Label = append(r.Label, label{r.Y + i*line, words})
+		}
+		r.OctetsY, r.ArrowY = r.Y+line, y+line*len(r.Label)+4
+		y = r.ArrowY + line + 6
+		if r.Wire == "" {
+			r.OctetsY = r.Y
+		}
+		d.Rows = append(d.Rows, r)
+	}
+	return y
+}
+
+func class(e scenarios.Exchange) string {
+	refused := len(e.Text) > 3 && e.Text[3] == ' ' && (e.Text[0] == '4' || e.Text[0] == '5')
+	switch {
+	case e.From == "server" && refused:
+		return "refusal"
+	case e.From == "server":
+		return "reply"
+	}
+	return "say"
+}
+
+func title(e scenarios.Exchange) string {
+	return fmt.Sprintf("%s to %s: %s", visible(e.From, maxText), visible(e.To, maxText), visible(e.Text, maxText))
+}
+
+func seen(e scenarios.Exchange) string {
+	switch n := min(len(e.Wire), wireOctets); {
+	case e.Octets == 0:
+		return "nothing more"
+	case e.Octets == 1:
+		return "1 octet"
+	case n < e.Octets:
+		return fmt.Sprintf("first %d of %s octets", n, count(e.Octets))
+	}
+	return count(e.Octets) + " octets"
+}
+
+// columns puts each party as far to the right of the last one as what is said
+// between the two needs.
+func (d *diagram) columns() {
+	left := timeWidth + pad
+	for i := range d.Parties {
+		p := &d.Parties[i]
+		p.Width = max(int(cell*float64(cells(p.Name)))+2*pad, 64)
+		p.X = left + p.Width/2
+		if i > 0 {
+			p.X = max(p.X, d.Parties[i-1].X+partyGap)
+		}
+		for _, r := range d.Rows {
+			if low := min(r.from, r.to); max(r.from, r.to) == i && low < i {
+				p.X = max(p.X, d.Parties[low].X+r.width()+2*pad)
+			}
+		}
+		p.Left = p.X - p.Width/2
+		left = p.Left + p.Width + pad
+		for _, r := range d.Rows {
+			if r.from == i && r.to == i {
+				left = max(left, p.X+loop+pad+r.width())
+			}
+		}
+	}
+	d.TimeX = timeWidth - pad
+	d.WireX = left + pad
+	d.Width = d.WireX + int(math.Ceil(cell*(3*wireOctets-1))) + pad
+}
+
+// width is that of the text, in pixels.
+func (r *row) width() (most int) {
+	for _, l := range r.Label {
+		most = max(most, int(cell*float64(cells(l.Text))))
+	}
+	return most
+}
+
+// loop is how far an arrow goes out that comes back to its own party.
+const loop = 24
+
+// arrow draws the arrow, and puts the text beside whoever says it.
+func (d *diagram) arrow(r *row) {
+	from, to, y := d.Parties[r.from].X, d.Parties[r.to].X, r.ArrowY
+	switch {
+	case r.from == r.to:
+		r.X, r.Anchor = from+loop+4, "start"
+		r.Line = fmt.Sprintf("M%d %dh%dv10H%d", from, y-10, loop, from+6)
+		r.Head = fmt.Sprintf("M%d %dl8 -4v8z", from+1, y)
+	case from < to:
+		r.X, r.Anchor = from+pad, "start"
+		r.Line = fmt.Sprintf("M%d %dH%d", from, y, to-6)
+		r.Head = fmt.Sprintf("M%d %dl-8 -4v8z", to-1, y)
+	default:
+		r.X, r.Anchor = from-pad, "end"
+		r.Line = fmt.Sprintf("M%d %dH%d", from, y, to+6)
+		r.Head = fmt.Sprintf("M%d %dl8 -4v8z", to+1, y)
+	}
+}

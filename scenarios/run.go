@@ -1,0 +1,138 @@
+package scenarios
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"rsc.io/script"
+)
+
+// Run acts out a scenario in one of its combinations. The context bounds the
+// whole run; each step has the target's time-out besides. Whatever happens, it
+// is in the result.
+func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (r Result) {
+	r = Result{Scenario: s, Combination: choice, Start: time.Now()}
+	defer func() { r.Duration = time.Since(r.Start) }()
+	if r.Reason = target.lacks(s); r.Reason != "" {
+		r.Status = Skipped
+		return r
+	}
+	dir, err := target.workdir(s, choice)
+	if err != nil {
+		r.Status, r.Err = Failed, err
+		return r
+	}
+	if target.Keep == "" {
+		defer os.RemoveAll(dir)
+	}
+	st := newStage(s, choice, target, r.Start)
+	err = st.act(ctx, dir, &r)
+	r.Steps, r.Exchanges, r.Log = st.account()
+	r.Status, r.Err = Passed, err
+	var skip skipError
+	if errors.As(err, &skip) {
+		r.Status, r.Reason, r.Err = Skipped, string(skip), nil
+	} else if err != nil {
+		r.Status = Failed
+	}
+	target.redact(&r)
+	return r
+}
+
+// act runs the script, and ends whatever it has begun.
+func (st *stage) act(ctx context.Context, dir string, r *Result) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	st.ctx, st.dir = ctx, dir
+	state, err := script.NewState(ctx, dir, st.environment(dir))
+	if err != nil {
+		return err
+	}
+	var account bytes.Buffer
+	engine := &script.Engine{Cmds: st.commands(), Conds: st.conditions()}
+	err = state.ExtractFiles(&txtarOf{Files: st.scenario.Files})
+	if err == nil {
+		err = engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account)
+	}
+	st.leave()
+	// What background commands had come to is asked of the steps: the engine's own
+	// answer includes what the end of the run has done to them.
+	_ = state.CloseAndWait(&account)
+	err = errors.Join(err, st.unsettled(), st.close())
+	r.Transcript = account.String()
+	return err
+}
+
+// lines hands the script over line by line, so that the stage knows which one
+// is being run.
+type lines struct {
+	stage *stage
+	rest  []byte
+}
+
+func (l *lines) Read(p []byte) (int, error) {
+	if len(l.rest) == 0 {
+		line, err := l.stage.next()
+		if err != nil {
+			return 0, err
+		}
+		l.rest = append([]byte(line), '\n')
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}
+
+// Target is where scenarios are acted out. Zero is a server in the process, of
+// its own for each run.
+type Target struct {
+	Remote  *Remote       // nil: none
+	Timeout time.Duration // of each step; 0: 10 s
+	Keep    string        // folder in which each run's files stay; empty: they are removed
+}
+
+func (t *Target) timeout() time.Duration { return cmp.Or(t.Timeout, 10*time.Second) }
+
+// lacks says why a scenario can't run here, and nothing if it can.
+func (t *Target) lacks(s *Scenario) string {
+	if t.Remote == nil {
+		return ""
+	}
+	if s.Owns != "" {
+		return s.Owns
+	}
+	for _, name := range s.Cast {
+		if _, ok := t.Remote.Passwords[name]; !ok {
+			return fmt.Sprintf("the users file has no password of %s", name)
+		}
+	}
+	return ""
+}
+
+func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
+	if t.Keep == "" {
+		return os.MkdirTemp("", "sallyport-scenario-")
+	}
+	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
+	dir := t.Keep + string(os.PathSeparator) + strings.Trim(name, "-")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// environment is what a script sees: nothing of the process's own.
+func (st *stage) environment(dir string) []string {
+	env := []string{"WORK=" + dir, "TMPDIR=" + dir}
+	for _, choice := range st.choice {
+		env = append(env, choice.Dimension+"="+choice.Value)
+	}
+	for _, name := range clientNames() {
+		env = append(env, name+"_user="+st.user(name), name+"_password="+st.password(name))
+	}
+	return env
+}

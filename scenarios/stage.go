@@ -1,0 +1,228 @@
+package scenarios
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A stage is what one run stands on: the cast, the server if it is in the
+// process, and the account of what happened.
+type stage struct {
+	scenario *Scenario
+	choice   Combination
+	target   *Target
+	start    time.Time
+	ctx      context.Context
+	dir      string // for files
+	eve      *Eve
+	keyLog   keyLog
+
+	mu        sync.Mutex
+	line      int   // of the command that runs
+	words     words // of it
+	steps     []*Step
+	exchanges []*Exchange
+	actors    map[string]*actor
+	host      *host
+	left      bool          // the script is over
+	changed   chan struct{} // closed, and replaced, whenever anything happens
+}
+
+func newStage(s *Scenario, choice Combination, target *Target, start time.Time) *stage {
+	return &stage{
+		scenario: s, choice: choice, target: target, start: start, eve: &Eve{},
+		actors: map[string]*actor{}, changed: make(chan struct{}),
+	}
+}
+
+// next returns the next line of the script.
+func (st *stage) next() (string, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.line == len(st.scenario.Lines) {
+		return "", io.EOF
+	}
+	text := st.scenario.Lines[st.line]
+	st.line++
+	st.words, _ = split(text) // which has been checked
+	return text, nil
+}
+
+// happened wakes whoever awaits something.
+func (st *stage) happened() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	close(st.changed)
+	st.changed = make(chan struct{})
+}
+
+// await returns when done says so, or with its error, or with that of the
+// context.
+func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
+	for {
+		st.mu.Lock()
+		changed := st.changed
+		st.mu.Unlock()
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// begin notes that a command starts.
+func (st *stage) begin(who string, args []string) *Step {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	step := &Step{
+		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: st.words.background,
+		Want: st.words.want, Start: time.Since(st.start),
+	}
+	st.steps = append(st.steps, step)
+	return step
+}
+
+// end notes that it has ended.
+func (st *stage) end(step *Step, err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	step.Duration = time.Since(st.start) - step.Start
+	step.cut = st.left
+	if err != nil {
+		step.Err = err.Error()
+	}
+}
+
+// excerpt is how many octets are kept of what Eve saw of an exchange.
+const excerpt = 64
+
+// settle notes that the engine has asked what a step came to, and reports
+// whether the script was over by then.
+func (st *stage) settle(step *Step) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	step.settled = step.settled || !st.left
+	return st.left
+}
+
+// unsettled is what went wrong in the background, and nobody waited for.
+func (st *stage) unsettled() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var all []error
+	for _, step := range st.steps {
+		if step.Background && !step.settled && !step.cut && step.Want == "" && step.Err != "" {
+			all = append(all, fmt.Errorf("%s:%d: %s %s: %s", st.scenario.File, step.Line, step.Who, step.Text, step.Err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// said notes that something is said, and returns what is to be called when it
+// has been, with what Eve saw of it.
+func (st *stage) said(from, to, text string) (seen func(wire []byte)) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: text}
+	st.exchanges = append(st.exchanges, e)
+	return func(wire []byte) {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		e.Wire, e.Octets = slices.Clone(wire[:min(len(wire), excerpt)]), len(wire)
+	}
+}
+
+func (st *stage) account() (steps []Step, exchanges []Exchange, log []json.RawMessage) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, step := range st.steps {
+		steps = append(steps, *step)
+	}
+	if st.host != nil {
+		log = st.host.log.raw()
+	}
+	for _, e := range st.exchanges {
+		exchanges = append(exchanges, *e)
+	}
+	return steps, exchanges, log
+}
+
+// negated reports whether the command that runs has a ! before it.
+func (st *stage) negated() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.words.want == "!"
+}
+
+// actor returns a client of the cast.
+func (st *stage) actor(name string) *actor {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := st.actors[name]
+	if a == nil {
+		a = &actor{name: name, stage: st}
+		st.actors[name] = a
+	}
+	return a
+}
+
+// leave ends every connection, so that no command waits any longer.
+func (st *stage) leave() {
+	st.mu.Lock()
+	st.left = true
+	actors := st.actors
+	st.mu.Unlock()
+	for _, a := range actors {
+		a.close()
+	}
+}
+
+// close ends the server, if it is in the process.
+func (st *stage) close() error {
+	st.mu.Lock()
+	h := st.host
+	st.mu.Unlock()
+	if h == nil {
+		return nil
+	}
+	return h.stop()
+}
+
+// skipError ends a scenario that can't run in this combination.
+type skipError string
+
+func (s skipError) Error() string { return "skipped: " + string(s) }
+
+var errNotConnected = errors.New("is not connected: log in or connect first")
+
+// keyLog gathers the TLS secrets of the clients (the format of NSS), for Eve's
+// captures to be read.
+type keyLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (k *keyLog) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.text.Write(p)
+}
+
+// Bytes returns what was gathered so far.
+func (k *keyLog) Bytes() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return bytes.Clone(k.text.Bytes())
+}

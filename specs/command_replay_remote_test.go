@@ -1,0 +1,95 @@
+package specs
+
+import (
+	"os"
+	"regexp"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+
+	"github.com/sallyport/sallyport/specs/harness"
+)
+
+var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios"), func() {
+	var (
+		c *cli
+		s *service
+	)
+	BeforeEach(func(ctx SpecContext) {
+		c = newCLI()
+		s = c.Serve(ctx)
+		c.UsersFile("alice", "bob")
+	}, limitOfNode)
+
+	It("runs what can run there, and says why the rest can't", func(ctx SpecContext) {
+		c.Scenario("a", goodScenario)
+		c.Scenario("b", ownScenario)
+		c.Scenario("c", strings.ReplaceAll(goodScenario, "alice", "carol"))
+		c.Scenario("d", strings.ReplaceAll(goodScenario, "alice", "bob"))
+		c.Scenario("e", ownScenario)
+		run := c.Run(ctx, "", s.Replay("--repeat", "2", "mine")...)
+		Expect(run).To(gexec.Exit(0))
+		Expect(stderr(run)).To(BeEmpty())
+		Expect(stdout(run)).To(MatchRegexp(`\n4 passed, 0 failed, 6 skipped in \d\.\d s
+  4 skipped: it needs a server of its own, for "log has"
+  2 skipped: the users file has no password of carol
+$`))
+		Expect(strings.Count(s.LogText(), `"event":"session.open"`)).To(Equal(4))
+	}, limit)
+
+	It("runs at least 25 of those that come with it, three times running", func(ctx SpecContext) {
+		for range 3 {
+			run := c.Run(ctx, "", s.Replay("--run", "^(protocol|chat|privacy)/")...)
+			Expect(run).To(gexec.Exit(0))
+		}
+	}, limit)
+
+	It("runs what --init has written, as the users file says", func(ctx SpecContext) {
+		Expect(c.Run(ctx, "", "replay", "--init", "new")).To(gexec.Exit(0))
+		for _, name := range []string{"alice", "bob"} {
+			password := regexp.MustCompile("(?m)^" + name + ":(.+)$").FindStringSubmatch(c.Read("new/users"))
+			Expect(password).NotTo(BeNil())
+			Expect(c.Run(ctx, password[1]+"\n", "user", "passwd", name, "--password-stdin", "--state", s.state)).To(gexec.Exit(0))
+		}
+		run := c.Run(ctx, "", s.Replay("--users", "new/users", "new")...)
+		Expect(run).To(gexec.Exit(0))
+		Expect(stdout(run)).To(ContainSubstring("1 passed, 0 failed, 0 skipped"))
+	}, limit)
+
+	It("shows no password of the users file, whatever fails", Label("promise:5"), func(ctx SpecContext) {
+		c.Scenario("a", "# Wrong.\nalice login\nalice ask ECHO 'it is '$alice_password\nalice hears 250 $bob_password\n")
+		run := c.Run(ctx, "", s.Replay("--json", "report", "--junit", "report.xml", "--html", "report.html", "mine")...)
+		Expect(run).To(gexec.Exit(1))
+		Expect(stdout(run)).To(ContainSubstring("mine/a.txtar:4: alice hears 250 '$bob_password': expected 250 $bob_password"))
+		all := stdout(run) + stderr(run) + c.Read("report") + c.Read("report.xml") + c.Read("report.html")
+		for _, secret := range []string{harness.Password("alice"), harness.Password("bob")} {
+			Expect(all).NotTo(ContainSubstring(strings.TrimPrefix(secret, "bob")))
+		}
+		Expect(strings.Count(all, "it is $alice_password")).To(BeNumerically(">=", 3), "where it would have been")
+	}, limit)
+
+	It("leaves with 3 where somebody else answers", func(ctx SpecContext) {
+		Expect(c.Run(ctx, "", "user", "list", "--state", "other")).To(gexec.Exit(0))
+		s.state = "other"
+		Expect(c.Run(ctx, "", s.Replay(c.Scenario("a", goodScenario))...)).To(failed(3, "no connection to .*: other/ca.pem is not the CA of this server"))
+	}, limit)
+
+	It("warns of a users file that others can read", func(ctx SpecContext) {
+		Expect(os.Chmod(c.Path("users"), 0o640)).To(Succeed())
+		run := c.Run(ctx, "", s.Replay(c.Scenario("a", goodScenario))...)
+		Expect(run).To(gexec.Exit(0))
+		Expect(stderr(run)).To(Equal("warning: users: others can get at it (mode 0640): chmod 600 it\n"))
+	}, limit)
+
+	DescribeTable("can't start", func(ctx SpecContext, code int, pattern string, change func()) {
+		c.Scenario("a", goodScenario)
+		change()
+		Expect(c.Run(ctx, "", s.Replay("mine")...)).To(failed(code, pattern))
+	},
+		Entry("where nobody listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = freeAddr() }, limit),
+		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:x\nsecret\n") }, limit),
+		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
+	)
+})
