@@ -78,9 +78,23 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	l := newLink(a.stage.eve.Tap(raw), raw.(*net.TCPConn))
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.link, a.ended, a.client, a.wire = l, nil, nil, nil
-	a.heard, a.notices = nil, nil
+	a.link = l
 	return l, nil
+}
+
+// begin forgets the connection that was: what it still brings is for nobody.
+func (a *actor) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.link, a.client, a.wire = nil, nil, nil
+	a.heard, a.notices, a.ended = nil, nil, nil
+}
+
+// current is the connection, or nil.
+func (a *actor) current() *link {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.link
 }
 
 // login logs in with the project's client.
@@ -90,22 +104,25 @@ func (a *actor) login(ctx context.Context, d *client.Dialer, who client.Credenti
 		return err
 	}
 	defer a.during(&a.logins)()
-	d.TLSConfig, d.Keys, d.DialContext, d.OnNotice = config, &keys, a.dial, a.notice
+	a.begin()
+	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
+	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
 	if a.stage.choice.Get("mechanism") == "plain" {
 		d.ChannelBinding = client.BindingNone
 	}
 	said := a.speaks("logs in as " + who.Username)
 	c, err := d.Dial(ctx, addr, who)
 	said()
+	l := a.current()
 	if err != nil {
-		a.over(err)
+		a.over(l, err)
 		return err
 	}
 	a.answered("235 welcome")
 	a.mu.Lock()
 	a.client = c
 	a.mu.Unlock()
-	go a.listen(c)
+	go a.listen(l, c)
 	return nil
 }
 
@@ -123,9 +140,9 @@ func (a *actor) during(count *int) (over func()) {
 }
 
 // listen takes what the server says unasked, until it says no more.
-func (a *actor) listen(c *client.Client) {
+func (a *actor) listen(l *link, c *client.Client) {
 	for n := range c.Notices() {
-		a.notice(n)
+		a.notice(l, n)
 	}
 	// A reply that came before the end is heard before it.
 	_ = a.stage.await(a.stage.ctx, func() (bool, error) {
@@ -133,38 +150,48 @@ func (a *actor) listen(c *client.Client) {
 		defer a.mu.Unlock()
 		return a.asks == 0, nil
 	})
-	a.over(c.Err())
+	a.over(l, c.Err())
 }
 
-func (a *actor) notice(n client.Notice) {
-	a.answered(fmt.Sprintf("%d %s", n.Code, n.Text))
+// takes changes what the actor has heard, if that came from its connection and
+// not from the one before.
+func (a *actor) takes(from *link, text string, change func()) {
 	a.mu.Lock()
-	a.notices = append(a.notices, fmt.Sprintf("%d %s", n.Code, n.Text))
+	stale := a.link != from
+	if !stale {
+		change()
+	}
 	a.mu.Unlock()
+	if stale {
+		return
+	}
+	if text != "" {
+		a.answered(text)
+	}
 	a.stage.happened()
 }
 
-func (a *actor) hear(r protocol.Reply) {
-	a.answered(told(r))
-	a.mu.Lock()
-	a.heard = append(a.heard, r)
-	a.mu.Unlock()
-	a.stage.happened()
+func (a *actor) notice(from *link, n client.Notice) {
+	text := fmt.Sprintf("%d %s", n.Code, n.Text)
+	a.takes(from, text, func() { a.notices = append(a.notices, text) })
+}
+
+func (a *actor) hear(from *link, r protocol.Reply) {
+	a.takes(from, told(r), func() { a.heard = append(a.heard, r) })
 }
 
 // over notes that the connection has ended, or was never made, and what the
 // server said of it.
-func (a *actor) over(err error) {
+func (a *actor) over(from *link, err error) {
 	var refused *protocol.ReplyError
 	if errors.As(err, &refused) {
-		a.hear(refused.Reply())
+		a.hear(from, refused.Reply())
 	}
-	a.mu.Lock()
-	if a.ended == nil {
-		a.ended = err
-	}
-	a.mu.Unlock()
-	a.stage.happened()
+	a.takes(from, "", func() {
+		if a.ended == nil {
+			a.ended = err
+		}
+	})
 }
 
 // connect makes a connection of nothing but lines.
@@ -175,6 +202,8 @@ func (a *actor) connect(ctx context.Context, change func(*tls.Config)) error {
 	}
 	config.NextProtos = []string{protocol.ALPN}
 	change(config)
+	a.begin()
+	defer a.speaks("connects")()
 	raw, err := a.dial(ctx, "tcp", addr)
 	if err != nil {
 		return err
@@ -186,12 +215,12 @@ func (a *actor) connect(ctx context.Context, change func(*tls.Config)) error {
 	a.mu.Lock()
 	a.wire = conn
 	a.mu.Unlock()
-	go a.read(conn)
+	go a.read(a.current(), conn)
 	return nil
 }
 
 // read takes the server's lines, until there are no more.
-func (a *actor) read(conn *tls.Conn) {
+func (a *actor) read(l *link, conn *tls.Conn) {
 	in := protocol.NewReader(conn)
 	for {
 		reply, body, err := protocol.ReadReply(in)
@@ -200,12 +229,12 @@ func (a *actor) read(conn *tls.Conn) {
 		}
 		switch {
 		case err != nil:
-			a.over(err)
+			a.over(l, err)
 			return
 		case reply.Code.Notice():
-			a.notice(client.Notice{Code: reply.Code, Text: reply.Text})
+			a.notice(l, client.Notice{Code: reply.Code, Text: reply.Text})
 		default:
-			a.hear(reply)
+			a.hear(l, reply)
 		}
 	}
 }

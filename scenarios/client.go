@@ -104,7 +104,7 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	case err != nil && refused == nil:
 		return err
 	}
-	a.hear(reply)
+	a.hear(a.current(), reply)
 	return nil
 }
 
@@ -191,7 +191,7 @@ func doQuit(ctx context.Context, c *call) (string, error) {
 
 func doVanish(_ context.Context, c *call) (string, error) {
 	return "", c.withLink(func(l *link) error {
-		c.actor().speaks("(TCP reset)")()
+		c.stage.said(c.who, "server", "(TCP reset)")
 		return l.reset()
 	})
 }

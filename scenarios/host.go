@@ -29,6 +29,7 @@ type host struct {
 
 	mu    sync.Mutex
 	heard []string // lines that clients said to the operator
+	runs  []string // verbs whose handlers have begun, and that nobody has seen yet
 }
 
 // own returns the server in the process, which starts with the defaults unless
@@ -105,17 +106,27 @@ func (h *host) hear(line string) {
 	h.heard = append(h.heard, line)
 }
 
+// begun notes that a handler runs.
+func (h *host) begun(verb string) {
+	h.mu.Lock()
+	h.runs = append(h.runs, verb)
+	h.mu.Unlock()
+	h.log.happened()
+}
+
 // verbs are the stock ones, and some that misbehave.
 func (h *host) verbs() *server.Mux {
 	m := h.server.Stock()
-	m.HandleFunc("BLOCK", func(ctx context.Context, _ *server.Request) (protocol.Reply, error) {
+	m.HandleFunc("BLOCK", func(ctx context.Context, r *server.Request) (protocol.Reply, error) {
+		h.begun(r.Verb)
 		select {
 		case <-h.release:
 		case <-ctx.Done():
 		}
 		return protocol.Reply{Text: "no longer blocked"}, nil
 	})
-	m.HandleFunc("STUBBORN", func(ctx context.Context, _ *server.Request) (protocol.Reply, error) {
+	m.HandleFunc("STUBBORN", func(ctx context.Context, r *server.Request) (protocol.Reply, error) {
+		h.begun(r.Verb)
 		<-ctx.Done()
 		<-h.release
 		return protocol.Reply{Text: "done at last"}, nil

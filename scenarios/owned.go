@@ -93,6 +93,7 @@ func operatorMember() *member {
 		verbs: []verb{
 			{name: "says", args: "TEXT", least: 1, most: 1, run: doOperatorSays, summary: "send a line to the seated client"},
 			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, run: doOperatorHears, summary: "a line that a client said to the operator matches"},
+			{name: "sees", args: "VERB", least: 1, most: 1, run: doSees, summary: "a handler of BLOCK or STUBBORN runs"},
 			{name: "evicts", run: doEvicts, summary: "end the session of the seated client"},
 			{name: "releases", run: doReleases, summary: "let the handlers of BLOCK and STUBBORN return"},
 			{name: "removes", args: "USER", least: 1, most: 1, run: doRemoves, summary: "remove a user"},
@@ -142,6 +143,22 @@ func doOperatorHears(ctx context.Context, c *call) (string, error) {
 		return "", fmt.Errorf("expected the operator to hear %q, heard %q: %w", pattern, heard, err)
 	}
 	return "", nil
+}
+
+func doSees(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	return "", c.stage.await(ctx, func() (bool, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		i := slices.Index(h.runs, c.args[0])
+		if i >= 0 {
+			h.runs = slices.Delete(h.runs, i, i+1)
+		}
+		return i >= 0, nil
+	})
 }
 
 func doEvicts(_ context.Context, c *call) (string, error) {

@@ -72,6 +72,8 @@ func (a *actor) raw(ctx context.Context) (net.Conn, *tls.Config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	a.begin()
+	defer a.speaks("connects")()
 	raw, err := a.dial(ctx, "tcp", addr)
 	return raw, config, err
 }
@@ -107,7 +109,9 @@ func garbage(ctx context.Context, a *actor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	said := a.speaks("GET / HTTP/1.1, without TLS")
 	_, _ = io.WriteString(raw, "GET / HTTP/1.1\r\n\r\n")
+	said()
 	answer, err := io.ReadAll(io.LimitReader(raw, 1024))
 	a.close()
 	return strings.Contains(string(answer), "HTTP"), unlessReset(err)

@@ -1,0 +1,42 @@
+package specs
+
+import (
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/scenarios"
+)
+
+// Each scenario that comes with Sallyport is a spec, in each of its combinations.
+var _ = Describe("Scenario", func() {
+	suite, err := scenarios.Load(fixtures.Scenarios())
+	if err != nil {
+		panic(err)
+	}
+	for _, s := range suite {
+		area, _, _ := strings.Cut(s.Name, "/")
+		for _, combination := range s.Matrix {
+			title := strings.TrimSpace(s.Name + " " + combination.String())
+			It(title, Label(append(labelled(s.Labels), "area:"+area)...), func(ctx SpecContext) {
+				r := scenarios.Run(ctx, s, combination, &scenarios.Target{})
+				if r.Status == scenarios.Skipped {
+					Skip(r.Reason)
+				}
+				Expect(r.Err).NotTo(HaveOccurred(), r.Transcript)
+			}, limit)
+		}
+	}
+})
+
+// labelled are those of a scenario's labels that the suite counts.
+func labelled(all []string) (labels []string) {
+	for _, label := range all {
+		if strings.HasPrefix(label, "promise:") || strings.HasPrefix(label, "battery:") {
+			labels = append(labels, label)
+		}
+	}
+	return labels
+}
