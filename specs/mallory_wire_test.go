@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -25,6 +26,9 @@ var bearsOn = map[int][]int{
 // wireKeys spare the iterations of PBKDF2, which are proved elsewhere.
 var wireKeys = new(scram.KeyCache)
 
+// replayLimit ends a replay in which both ends wait for one another.
+const replayLimit = SpecTimeout(10 * time.Second)
+
 var _ = Describe("Mallory on the wire", Label("area:mallory"), func() {
 	transcripts, err := fixtures.Transcripts("wire")
 	if err != nil {
@@ -36,7 +40,7 @@ var _ = Describe("Mallory on the wire", Label("area:mallory"), func() {
 			panic(err)
 		}
 		for _, role := range w.Roles() {
-			It(describe(t, role), wireLabels(t), func(ctx SpecContext) { replayWire(ctx, w, role) }, limit)
+			It(describe(t, role), wireLabels(t), func(ctx SpecContext) { replayWire(ctx, w, role) }, replayLimit)
 		}
 	}
 

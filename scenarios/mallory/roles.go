@@ -33,24 +33,7 @@ func (r *replay) asClient(ctx context.Context) (Ending, error) {
 	config.ServerName, config.NextProtos = "localhost", r.set.alpn
 	config.MinVersion, config.MaxVersion = r.set.version, r.set.version
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	r.reconnect = func(ctx context.Context, resume bool) error {
-		if err := r.hangUp(ctx); err != nil {
-			return err
-		}
-		r.stage = "command"
-		if err := r.connect(ctx, config); err != nil {
-			return err
-		}
-		if !resume {
-			r.login = nil
-			forget(r.symbols, "server-first", "server-final")
-			return nil
-		}
-		if !r.server.tls().ConnectionState().DidResume {
-			return errors.New("the TLS session was not resumed")
-		}
-		return r.newClientLogin(r.server.tls())
-	}
+	r.reconnect = func(ctx context.Context, resume bool) error { return r.comeAgain(ctx, config, resume) }
 	err := r.connect(ctx, config)
 	if err == nil && r.server.tls() != nil {
 		err = r.newClientLogin(r.server.tls())
@@ -69,6 +52,30 @@ func (r *replay) asClient(ctx context.Context) (Ending, error) {
 	o, missing := r.rig.recorded(ctx, r.remote)
 	ending, differs := r.serverEnding(o)
 	return ending, errors.Join(err, missing, differs)
+}
+
+// comeAgain opens a second connection: one that resumes the TLS session of the
+// first, for a new login, or one to say on it what was said on the first.
+func (r *replay) comeAgain(ctx context.Context, config *tls.Config, resume bool) error {
+	if err := r.hangUp(ctx); err != nil {
+		return err
+	}
+	r.stage = "command"
+	if err := r.connect(ctx, config); err != nil {
+		return err
+	}
+	conn := r.server.tls()
+	switch {
+	case conn == nil:
+		return errors.New("there is no TLS on the second connection")
+	case !resume:
+		r.login = nil
+		forget(r.symbols, "server-first", "server-final")
+		return nil
+	case !conn.ConnectionState().DidResume:
+		return errors.New("the TLS session was not resumed")
+	}
+	return r.newClientLogin(conn)
 }
 
 // hangUp leaves a connection, and waits until the server has noticed.
