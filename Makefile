@@ -27,8 +27,8 @@ serve: build ## run a server with a state directory under bin/
 test: ## run the specs, in parallel and in random order
 	$(GO) tool ginkgo run --procs=$(PROCS) --randomize-all --race --fail-on-pending --fail-on-empty ./specs
 
-race: ## run every Go test under the race detector
-	$(GO) test -race ./...
+race: ## run every Go test under the race detector, the command as well
+	SPECS_COMMAND_RACE=1 $(GO) test -race ./...
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending

@@ -28,7 +28,11 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 	every := slices.Concat(serverEvents, connectionEvents, loginEvents, sessionEvents, logEvents)
 
 	for _, r := range every {
-		It("have their fields in order: "+r.event+", "+r.when, func(ctx SpecContext) {
+		var labels Labels
+		if r.event == "server.reload" {
+			labels = Label("area:command") // which it takes to have one
+		}
+		It("have their fields in order: "+r.event+", "+r.when, labels, func(ctx SpecContext) {
 			log := r.act(ctx)
 			lines := func() (all []harness.Line) {
 				for _, line := range log.Lines(r.event) {
