@@ -77,15 +77,21 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	}
 	l := newLink(a.stage.eve.Tap(raw), raw.(*net.TCPConn))
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.link = l
+	a.mu.Unlock()
+	if a.stage.over() { // and nobody else will close it
+		return nil, errors.Join(net.ErrClosed, l.Close())
+	}
 	return l, nil
 }
 
-// begin forgets the connection that was: what it still brings is for nobody.
+// begin ends the connection that was: what it still brings is for nobody.
 func (a *actor) begin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.link != nil {
+		_ = a.link.Close()
+	}
 	a.link, a.client, a.wire = nil, nil, nil
 	a.heard, a.notices, a.ended = nil, nil, nil
 }

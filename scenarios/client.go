@@ -196,18 +196,9 @@ func doVanish(_ context.Context, c *call) (string, error) {
 	})
 }
 
-func doHangUp(_ context.Context, c *call) (string, error) {
+func doHangUp(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
-	a.mu.Lock()
-	wire := a.wire
-	a.mu.Unlock()
-	if wire == nil {
-		return "", fmt.Errorf("%s %w", c.who, errNotConnected)
-	}
-	said := a.speaks("(close_notify)")
-	err := wire.CloseWrite()
-	said()
-	if err != nil {
+	if err := a.write(ctx, "(close_notify)", (*tls.Conn).CloseWrite); err != nil {
 		return "", err
 	}
 	return "", c.withLink((*link).CloseWrite)
@@ -267,28 +258,41 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 	})
 }
 
-func doSends(_ context.Context, c *call) (string, error) {
-	return "", c.actor().send(strings.Join(c.args, " / "), strings.Join(c.args, "\r\n")+"\r\n")
+func doSends(ctx context.Context, c *call) (string, error) {
+	return "", c.actor().send(ctx, strings.Join(c.args, " / "), strings.Join(c.args, "\r\n")+"\r\n")
 }
 
-func doSendsOctets(_ context.Context, c *call) (string, error) {
+func doSendsOctets(ctx context.Context, c *call) (string, error) {
 	octets, err := hex.DecodeString(c.args[0])
 	if err != nil {
 		return "", fmt.Errorf("%.40q is not hex: %w", c.args[0], err)
 	}
-	return "", c.actor().send(c.args[0], string(octets))
+	return "", c.actor().send(ctx, c.args[0], string(octets))
 }
 
-func (a *actor) send(text, octets string) error {
+func (a *actor) send(ctx context.Context, text, octets string) error {
+	return a.write(ctx, text, func(wire *tls.Conn) error {
+		_, err := io.WriteString(wire, octets)
+		return err
+	})
+}
+
+// write does something that may have to wait for the network, until the context
+// ends: then so does the connection.
+func (a *actor) write(ctx context.Context, text string, deed func(*tls.Conn) error) error {
 	a.mu.Lock()
-	wire := a.wire
+	wire, l := a.wire, a.link
 	a.mu.Unlock()
 	if wire == nil {
 		return fmt.Errorf("%s %w", a.name, errNotConnected)
 	}
+	defer l.closeAfter(ctx)()
 	said := a.speaks(text)
-	_, err := io.WriteString(wire, octets)
+	err := deed(wire)
 	said()
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -103,6 +104,11 @@ func (l *link) Write(p []byte) (int, error) {
 func (l *link) Close() error {
 	l.once[0].Do(func() { close(l.closed) })
 	return l.Conn.Close()
+}
+
+// closeAfter closes it when the context ends, unless stop is called before.
+func (l *link) closeAfter(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = l.Close() })
 }
 
 // CloseWrite ends the client's direction.

@@ -59,7 +59,7 @@ func (a *actor) conversation(wire *tls.Conn) (*scram.Client, error) {
 
 // challenge sends lines and takes the 334 that answers the first of them.
 func (a *actor) challenge(ctx context.Context, lines ...string) ([]byte, error) {
-	if err := a.send(strings.Join(lines, " / "), strings.Join(lines, "\r\n")+"\r\n"); err != nil {
+	if err := a.send(ctx, strings.Join(lines, " / "), strings.Join(lines, "\r\n")+"\r\n"); err != nil {
 		return nil, err
 	}
 	reply, err := a.nextReply(ctx)

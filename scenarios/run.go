@@ -62,6 +62,7 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 		err = engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account)
 	}
 	st.leave()
+	cancel()
 	// What background commands had come to is asked of the steps: the engine's own
 	// answer includes what the end of the run has done to them.
 	_ = state.CloseAndWait(&account)

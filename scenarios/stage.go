@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -178,15 +179,22 @@ func (st *stage) actor(name string) *actor {
 	return a
 }
 
-// leave ends every connection, so that no command waits any longer.
+// leave ends every connection, now and later: the script is over.
 func (st *stage) leave() {
 	st.mu.Lock()
 	st.left = true
-	actors := st.actors
+	actors := slices.Collect(maps.Values(st.actors))
 	st.mu.Unlock()
 	for _, a := range actors {
 		a.close()
 	}
+}
+
+// over reports whether the script is.
+func (st *stage) over() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.left
 }
 
 // close ends the server, if it is in the process.

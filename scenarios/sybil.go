@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -89,19 +90,20 @@ func greeted(ctx context.Context, a *actor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	defer a.current().closeAfter(ctx)()
 	config.NextProtos = []string{protocol.ALPN}
 	conn := tls.Client(raw, config)
 	if conn.HandshakeContext(ctx) != nil {
-		return false, nil
+		return false, ctx.Err()
 	}
 	line, err := protocol.NewReader(conn).ReadLine()
-	return err == nil && strings.HasPrefix(string(line), "220 "), nil
+	return err == nil && strings.HasPrefix(string(line), "220 "), ctx.Err()
 }
 
 func wrongPassword(ctx context.Context, a *actor) (bool, error) {
 	err := a.login(ctx, &client.Dialer{}, client.Credentials{Username: "alice", Password: a.name})
 	a.close()
-	return err == nil, nil
+	return err == nil, ctx.Err()
 }
 
 func garbage(ctx context.Context, a *actor) (bool, error) {
@@ -109,12 +111,13 @@ func garbage(ctx context.Context, a *actor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	defer a.current().closeAfter(ctx)()
 	said := a.speaks("GET / HTTP/1.1, without TLS")
 	_, _ = io.WriteString(raw, "GET / HTTP/1.1\r\n\r\n")
 	said()
 	answer, err := io.ReadAll(io.LimitReader(raw, 1024))
 	a.close()
-	return strings.Contains(string(answer), "HTTP"), unlessReset(err)
+	return strings.Contains(string(answer), "HTTP"), cmp.Or(ctx.Err(), unlessReset(err))
 }
 
 // unlessReset drops a reset, which is an answer as good as another here.

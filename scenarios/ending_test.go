@@ -1,0 +1,90 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runOne acts out a script, which must come to an end soon, whatever is in it.
+func runOne(t *testing.T, script string, target *Target) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan Result, 1)
+	go func() { done <- Run(ctx, suiteOf(t, script).Scenarios[0], nil, target) }()
+	select {
+	case r := <-done:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%q does not end", script)
+		return Result{}
+	}
+}
+
+// silent is a server that accepts, and says and does nothing.
+func silent(t *testing.T) *Remote {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+		}
+	}()
+	return &Remote{Addr: l.Addr().String(), Passwords: map[string]string{"alice": "x"}}
+}
+
+func TestEveryStepEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
+	const connected = "alice connect\nalice hears 220\nnetwork delays alice 1h\n"
+	for script, remote := range map[string]*Remote{
+		connected + "alice sends NOOP":                          nil,
+		connected + "alice sends-octets 00":                     nil,
+		connected + "alice authenticates":                       nil,
+		connected + "alice hangs-up":                            nil,
+		"alice login\nnetwork delays alice 1h\nalice quit":      nil,
+		"sybil 3 garbage":                                       silent(t),
+		"sybil 3 greeted":                                       silent(t),
+		"alice login":                                           silent(t),
+		"alice connect":                                         silent(t),
+	} {
+		r := runOne(t, script, &Target{Remote: remote, Timeout: 200 * time.Millisecond})
+		if !errors.Is(r.Err, context.DeadlineExceeded) || !strings.Contains(r.Err.Error(), "nothing of the kind within 200ms") {
+			t.Errorf("%q: got %s %v, want the end of its time", script, r.Status, r.Err)
+		}
+	}
+}
+
+func TestEndOfTheScriptEndsWhatIsInTheBackground(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{
+		"sybil 500 idle &\nstop",
+		"alice login\nbob login &\nbob notices holder\nstop",
+		"operator sees BLOCK &\nstop",
+		"log has event=never &\nstop",
+		"bob notices never &\nstop",
+	} {
+		if r := runOne(t, script, &Target{Timeout: time.Hour}); r.Err != nil {
+			t.Errorf("%q: %v", script, r.Err)
+		}
+	}
+}
+
+// Whoever connects again has left before.
+func TestOneConnectionEach(t *testing.T) {
+	t.Parallel()
+	if r := runOne(t, "alice login\nalice connect\nalice hears 220\nlog has event=session.close\nbob login", &Target{}); r.Err != nil {
+		t.Error(r.Err)
+	}
+}
