@@ -54,6 +54,7 @@ func TestEveryStepEndsAtItsDeadline(t *testing.T) {
 		connected + "alice authenticates":                       nil,
 		connected + "alice hangs-up":                            nil,
 		"alice login\nnetwork delays alice 1h\nalice quit":      nil,
+		"alice login\nnetwork drops alice\nalice ask-body x9 A": nil,
 		"sybil 3 garbage":                                       silent(t),
 		"sybil 3 greeted":                                       silent(t),
 		"alice login":                                           silent(t),
@@ -86,5 +87,22 @@ func TestOneConnectionEach(t *testing.T) {
 	t.Parallel()
 	if r := runOne(t, "alice login\nalice connect\nalice hears 220\nlog has event=session.close\nbob login", &Target{}); r.Err != nil {
 		t.Error(r.Err)
+	}
+}
+
+// Where there is no delay, nothing must slip through all the same.
+func TestNothingGetsThroughADroppedLink(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer far.Close()
+	l := newLink(near, nil)
+	l.drop()
+	for range 100 {
+		if l.hold() {
+			t.Fatal("something gets through")
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

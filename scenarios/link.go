@@ -68,10 +68,13 @@ func (l *link) hold() bool {
 	defer timer.Stop()
 	select {
 	case <-l.dropped:
-		return false
-	case <-l.closed:
-		return true // and what follows fails
+	case <-l.closed: // and what follows fails
 	case <-timer.C:
+	}
+	select {
+	case <-l.dropped: // which of several come at once is a matter of chance
+		return false
+	default:
 		return true
 	}
 }
