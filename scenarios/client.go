@@ -23,12 +23,12 @@ func clientMember() *member {
 			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait]", most: 5, run: doLogin, summary: "log in, and wait for the seat"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
-			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, run: doHears, summary: "the next reply has this code, and its text or body matches; its text is the output"},
-			{name: "hears-body", args: "BODY", least: 1, most: 1, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
-			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, run: doNotices, summary: "a notice (1yz) comes that matches"},
+			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text matches, or the body of a 251; its text is the output"},
+			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
+			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
 			{name: "quit", run: doQuit, summary: "give the seat back, and hear the 221"},
 			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
-			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, run: doEnds, summary: "the connection ends, for a reason that matches"},
+			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches"},
 			{name: "connect", args: "[generic] [tls=1.2|1.3] [alpn=ID]", most: 3, run: doConnect, summary: "make a TLS connection of nothing but lines"},
 			{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, at once, each with CRLF; after connect"},
 			{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
@@ -121,7 +121,11 @@ func doHears(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("expected %s: %w", strings.Join(c.args, " "), err)
 	}
-	if reply.Code != protocol.Code(code) || !pattern.MatchString(reply.Text) && !pattern.Match(reply.Body) {
+	said := reply.Text
+	if reply.Code == protocol.CodeBody {
+		said = string(reply.Body)
+	}
+	if reply.Code != protocol.Code(code) || !pattern.MatchString(said) {
 		return "", fmt.Errorf("expected %s\nheard    %s", strings.Join(c.args, " "), told(reply))
 	}
 	return reply.Text + "\n", nil

@@ -72,9 +72,9 @@ func TestEndOfTheScriptEndsWhatIsInTheBackground(t *testing.T) {
 	for _, script := range []string{
 		"sybil 500 idle &\nstop",
 		"alice login\nbob login &\nbob notices holder\nstop",
-		"operator sees BLOCK &\nstop",
-		"log has event=never &\nstop",
-		"bob notices never &\nstop",
+		"? operator sees BLOCK &\nstop",
+		"? log has event=never &\nstop",
+		"? bob notices never &\nstop",
 	} {
 		if r := runOne(t, script, &Target{Timeout: time.Hour}); r.Err != nil {
 			t.Errorf("%q: %v", script, r.Err)

@@ -12,7 +12,7 @@ func eveMember() *member {
 		summary: "sees every octet on the wire",
 		verbs: []verb{
 			{name: "pcap", args: "FILE", least: 1, most: 1, run: doPcap, summary: "write what she has seen so far, and the keys that decrypt it, as a pcapng file for Wireshark, into the scenario's folder (see --keep)"},
-			{name: "saw", args: "TEXT", least: 1, most: 1, run: doSaw, summary: "these octets have crossed the wire in the clear"},
+			{name: "saw", args: "TEXT", least: 1, most: 1, check: true, run: doSaw, summary: "these octets have crossed the wire in the clear"},
 		},
 	}
 }

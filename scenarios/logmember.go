@@ -16,9 +16,9 @@ func logMember() *member {
 		summary: "the interaction log of the server in the process",
 		owns:    true,
 		verbs: []verb{
-			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, run: doLogHas, summary: "a record has all these fields; it may be still to come"},
-			{name: "order", args: "EVENT...", least: 1, most: many, run: doLogOrder, summary: "records of these events come in this order, among others"},
-			{name: "mentions", args: "TEXT", least: 1, most: 1, run: doLogMentions, summary: "the text is in the log, anywhere"},
+			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, check: true, run: doLogHas, summary: "a record has all these fields; it may be still to come"},
+			{name: "order", args: "EVENT...", least: 1, most: many, check: true, run: doLogOrder, summary: "records of these events come in this order, among others"},
+			{name: "mentions", args: "TEXT", least: 1, most: 1, check: true, run: doLogMentions, summary: "the text is in the log, anywhere"},
 			{name: "verify", run: doLogVerify, summary: "the chain holds"},
 		},
 	}

@@ -27,8 +27,9 @@ type member struct {
 type verb struct {
 	name, args, summary string
 	owns                bool
-	least, most         int // how many arguments
-	pattern             int // which argument is a regexp, from 1; 0: none
+	least, most         int  // how many arguments
+	pattern             int  // which argument is a regexp, from 1; 0: none
+	check               bool // it does nothing but wait for what must come
 	run                 func(ctx context.Context, c *call) (output string, err error)
 }
 
@@ -149,6 +150,7 @@ func (st *stage) command(name string, m *member) script.Cmd {
 			st.end(step, err)
 			return nil, err
 		}
+		step.check = c.verb.check
 		done := make(chan struct{})
 		var output string
 		go func() {

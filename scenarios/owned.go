@@ -92,8 +92,8 @@ func operatorMember() *member {
 		owns:    true,
 		verbs: []verb{
 			{name: "says", args: "TEXT", least: 1, most: 1, run: doOperatorSays, summary: "send a line to the seated client"},
-			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, run: doOperatorHears, summary: "a line that a client said to the operator matches"},
-			{name: "sees", args: "VERB", least: 1, most: 1, run: doSees, summary: "a handler of BLOCK or STUBBORN runs"},
+			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doOperatorHears, summary: "a line that a client said to the operator matches"},
+			{name: "sees", args: "VERB", least: 1, most: 1, check: true, run: doSees, summary: "a handler of BLOCK or STUBBORN runs"},
 			{name: "evicts", run: doEvicts, summary: "end the session of the seated client"},
 			{name: "releases", run: doReleases, summary: "let the handlers of BLOCK and STUBBORN return"},
 			{name: "removes", args: "USER", least: 1, most: 1, run: doRemoves, summary: "remove a user"},

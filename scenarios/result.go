@@ -42,6 +42,7 @@ type Step struct {
 	Err        string // why it failed, also where it had to
 
 	settled, cut bool
+	check        bool // it does nothing but wait for what must come
 }
 
 // An Exchange is something said, as an arrow between two parties.

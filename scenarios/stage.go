@@ -124,11 +124,26 @@ func (st *stage) unsettled() error {
 	defer st.mu.Unlock()
 	var all []error
 	for _, step := range st.steps {
-		if step.Background && !step.settled && !step.cut && step.Want == "" && step.Err != "" {
-			all = append(all, fmt.Errorf("%s:%d: %s %s: %s", st.scenario.File, step.Line, step.Who, step.Text, step.Err))
+		if fault := step.fault(); fault != "" && step.Background && !step.settled {
+			all = append(all, fmt.Errorf("%s:%d: %s %s: %s", st.scenario.File, step.Line, step.Who, step.Text, fault))
 		}
 	}
 	return errors.Join(all...)
+}
+
+// fault is what is wrong with a step that has ended, if anything is.
+func (s *Step) fault() string {
+	switch {
+	case s.Want == "?", s.cut && (!s.check || s.Err == ""):
+		return ""
+	case s.cut:
+		return "the script was over before it came to that: wait for it"
+	case s.Want == "!" && s.Err == "":
+		return "it succeeded, and had to fail"
+	case s.Want == "!":
+		return ""
+	}
+	return s.Err
 }
 
 // said notes that something is said, and returns what is to be called when it

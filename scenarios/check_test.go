@@ -1,0 +1,38 @@
+package scenarios
+
+import (
+	"strings"
+	"testing"
+)
+
+// What is expected, and doesn't come, must not pass for the way in which it is
+// written.
+func TestExpectationsCanFail(t *testing.T) {
+	t.Parallel()
+	const body = "alice login\nalice ask-body 'a line' ECHO\n"
+	for script, want := range map[string]string{
+		"alice login\nalice ask ECHO hello\nalice hears 250 '^$'":      "4: alice hears 250 ^$: expected 250 ^$",
+		"alice login\nalice ask ECHO hello\nalice hears 250 '^(no)?$'": "4: alice hears",
+		body + "alice hears 251 '^$'":                                  "4: alice hears 251 ^$: expected 251 ^$",
+		body + "alice hears 251 '^a line$'":                            "",
+		"alice login\nalice notices never &":                           "3: alice notices never: the script was over before",
+		"alice login\nalice notices never &\nstop":                     "3: alice notices never: the script was over before",
+		"alice login\n! alice notices never &":                         "3: alice notices never: the script was over before",
+		"alice login\nlog has event=never &":                           "3: log has event=never: the script was over before",
+		"alice login\n! alice ask TIME &\nalice hears 250":             "3: alice ask TIME: it succeeded, and had to fail",
+		"alice login\n? alice notices never &":                         "",
+		"alice login\nbob login &\nbob notices position":               "",
+	} {
+		r := runOne(t, script, &Target{})
+		if got := errorText(r.Err); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: got %v, want %q", script, r.Err, want)
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
