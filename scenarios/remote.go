@@ -84,7 +84,7 @@ func (t *Target) redact(r *Result) {
 	for i := range r.Exchanges {
 		r.Exchanges[i].Text = hide(r.Exchanges[i].Text)
 	}
-	r.Transcript = hide(r.Transcript)
+	r.Transcript, r.Reason = hide(r.Transcript), hide(r.Reason)
 	if r.Err != nil {
 		r.Err = redactedError{hide(r.Err.Error()), r.Err}
 	}
@@ -96,11 +96,10 @@ func (r *Remote) redactor() *strings.Replacer {
 	type pair struct{ secret, name string }
 	var all []pair
 	for member, secret := range r.Passwords {
-		quoted := strconv.Quote(secret)
-		for _, form := range []string{
-			secret, regexp.QuoteMeta(secret), strings.ReplaceAll(secret, "'", "''"), quoted[1 : len(quoted)-1],
-		} {
-			all = append(all, pair{form, "$" + member + "_password"})
+		for _, form := range []string{secret, regexp.QuoteMeta(secret)} {
+			for _, form := range []string{form, strings.ReplaceAll(form, "'", "''")} {
+				all = append(all, pair{form, "$" + member + "_password"}, pair{inner(form), "$" + member + "_password"})
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b pair) int { return cmp.Compare(len(b.secret), len(a.secret)) })
@@ -109,6 +108,12 @@ func (r *Remote) redactor() *strings.Replacer {
 		words = append(words, p.secret, p.name)
 	}
 	return strings.NewReplacer(words...)
+}
+
+// inner is a text as %q shows it, without the quotes.
+func inner(text string) string {
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // redactedError is an error whose text had a secret.

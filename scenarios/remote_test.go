@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -103,6 +104,32 @@ func TestResultHasNoPassword(t *testing.T) {
 	}
 	if !shown(&Target{}, "own secret") {
 		t.Error("the control shows no password: the check can't fail")
+	}
+}
+
+// A password with all that a pattern, a quote or a script treats otherwise.
+func TestNoFormOfAPasswordIsShown(t *testing.T) {
+	t.Parallel()
+	const secret = `p.s+(x)'y"z\d`
+	remote := elsewhere(t)
+	remote.Passwords = map[string]string{"alice": secret}
+	for _, script := range []string{
+		"skip $alice_password",
+		"alice notices $alice_password",
+		"alice connect\nalice sends QUIT\nalice ends $alice_password",
+		"alice connect\nalice hears 220 $alice_password",
+		"alice sends-octets $alice_password",
+		"alice ask-body hex:$alice_password ECHO",
+		"env it=$alice_password\nenv\necho $it\nstdout other",
+	} {
+		r := Run(t.Context(), suiteOf(t, script).Scenarios[0], nil, &Target{Remote: remote, Timeout: time.Second})
+		shown := fmt.Sprintf("%s %v %s", r.Reason, r.Err, r.Transcript)
+		for _, step := range r.Steps {
+			shown += step.Text + step.Err
+		}
+		if r.Status == Passed || strings.Contains(shown, `p.s`) || strings.Contains(shown, `s\+`) || strings.Contains(shown, `s\\+`) || !strings.Contains(shown, "$alice_password") {
+			t.Errorf("%q shows %s", script, shown)
+		}
 	}
 }
 
