@@ -187,12 +187,15 @@ func (st *stage) call(name string, m *member, args []string) (c *call, capture s
 	return &call{stage: st, who: name, verb: v, args: args, negated: st.negated()}, capture, err
 }
 
+// captures stands before the name of the variable that takes the output.
+const captures = "->"
+
 // arguments are those of the verb, out of the words that follow the name.
 func (v *verb) arguments(name string, args []string) (own []string, capture string, err error) {
 	if v.name != "" {
 		args = args[1:]
 	}
-	if n := len(args); n >= 2 && args[n-2] == "->" {
+	if n := len(args); n >= 2 && args[n-2] == captures {
 		capture, args = args[n-1], args[:n-2]
 	}
 	if len(args) < v.least || len(args) > v.most {

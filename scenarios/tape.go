@@ -102,7 +102,7 @@ func (t *Tape) request(r protocol.Request) (string, error) {
 // body is a body as ask-body takes it.
 func (t *Tape) body(body []byte) (string, error) {
 	plain, err := bodyOf(string(body))
-	if err == nil && bytes.Equal(plain, body) && isText(body) && !bytes.ContainsAny(body, "\r\n") {
+	if err == nil && bytes.Equal(plain, body) && isText(body) && !bytes.ContainsAny(body, "\r\n") && string(body) != captures {
 		return t.words(string(body), quoteWord), nil
 	}
 	if t.leaks(string(body), "") {
@@ -121,7 +121,7 @@ func (t *Tape) reply(r protocol.Request, reply protocol.Reply) string {
 	}
 	pattern := ""
 	switch {
-	case t.leaks(text, text):
+	case t.leaks(text, text), reply.Code.Failure() && t.leaks(text, ""):
 	case reply.Code.Failure():
 		keyword, _, _ := strings.Cut(text, " ")
 		pattern = quoteWord("^" + regexp.QuoteMeta(keyword) + "( |$)")
@@ -175,6 +175,9 @@ func (t *Tape) End(err error) error {
 // note writes a comment without the secret.
 func (t *Tape) note(format string, args ...any) {
 	text := t.words(fmt.Sprintf(format, args...), func(s string) string { return s })
+	if t.leaks(text, "") {
+		text = "(what is not written here has the password in it)"
+	}
 	t.write("# %.1000s", printableLine(text))
 }
 

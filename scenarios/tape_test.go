@@ -27,7 +27,7 @@ func taped(t *testing.T, session func(*Tape)) string {
 	if _, err := parse("x", "x.txtar", []byte(out.String())); err != nil {
 		t.Errorf("the recording is no scenario: %v\n%s", err, &out)
 	}
-	if strings.Contains(out.String(), "Pa55") || strings.Contains(out.String(), "bert") {
+	if strings.Contains(strings.ToLower(out.String()), "pa55") || strings.Contains(out.String(), "bert") {
 		t.Errorf("the recording has the password or the name:\n%s", &out)
 	}
 	_, script, _ := strings.Cut(out.String(), "alice login\n")
@@ -95,6 +95,26 @@ func TestTape(t *testing.T) {
 		"the password in other letters": {
 			exchange(protocol.Request{Verb: "GET"}, protocol.Reply{Code: 250, Text: "PA55 'WORD"}),
 			"alice ask GET\nalice hears 250\n",
+		},
+		"a refusal that repeats the password": {
+			exchange(protocol.Request{Verb: "GET"}, protocol.Reply{Code: 550, Text: "Pa55 'word is no file"}),
+			"alice ask GET\nalice hears 550\n",
+		},
+		"a refusal that begins with the password": {
+			exchange(protocol.Request{Verb: "GET"}, protocol.Reply{Code: 550, Text: "Pa55 'word"}),
+			"alice ask GET\nalice hears 550\n",
+		},
+		"a notice with the password in other letters": {
+			func(t *Tape) { t.Notice(client.Notice{Code: 150, Text: "use pa55 'WORD"}) },
+			"# (what is not written here has the password in it)\n",
+		},
+		"a body that reads as a capture": {
+			exchange(protocol.Request{Verb: "ECHO", Body: []byte("->")}, protocol.Reply{Code: 251, Body: []byte("->")}),
+			"alice ask-body hex:2d3e ECHO\nalice hears-body hex:2d3e\n",
+		},
+		"what reads as something of the language": {
+			exchange(protocol.Request{Verb: "ECHO", Argument: "&"}, protocol.Reply{Code: 250, Text: "! & # -> x"}),
+			"alice ask ECHO '&'\nalice hears 250 '^! & # -> x$'\n",
 		},
 		"the end": {
 			func(t *Tape) {
