@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +106,26 @@ func TestNothingGetsThroughADroppedLink(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The files of a scenario stay in the folder for them, whatever it is called.
+func TestKeepsFilesInTheirFolder(t *testing.T) {
+	t.Parallel()
+	for name, kept := range map[string]bool{"good": true, "of/a folder": true, "..": false, ".": false, "-..-": false} {
+		above := t.TempDir()
+		keep := filepath.Join(above, "keep")
+		s, err := parse(name, name+extension, []byte("# Keeps.\nstop\n-- file --\nx\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := Run(t.Context(), s, nil, &Target{Keep: keep}); (r.Err == nil) != kept {
+			t.Errorf("%q: %v", name, r.Err)
+		}
+		for _, outside := range []string{above, keep} {
+			if _, err := os.Stat(filepath.Join(outside, "file")); err == nil {
+				t.Errorf("%q writes into %s", name, outside)
+			}
+		}
 	}
 }

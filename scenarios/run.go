@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -122,7 +123,11 @@ func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
 		return os.MkdirTemp("", "sallyport-scenario-")
 	}
 	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
-	dir := t.Keep + string(os.PathSeparator) + strings.Trim(name, "-")
+	name = strings.Trim(name, "-")
+	if !filepath.IsLocal(name) || name == "." { // a file may have any name
+		return "", fmt.Errorf("%s: %w", s.File, outsideError(name))
+	}
+	dir := filepath.Join(t.Keep, name)
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
