@@ -129,3 +129,19 @@ func TestKeepsFilesInTheirFolder(t *testing.T) {
 		}
 	}
 }
+
+// A short file must not fill the memory.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	line := strings.Repeat("$a", 8000)
+	for script, want := range map[string]string{
+		"env a=0123456789abcdef" + strings.Repeat("\nenv a=$a$a", 40):                                 "10: env a=",
+		"alice login\nalice ask ECHO " + strings.Repeat("x", 5000) + "\nalice hears 250 -> a":         "4: alice hears 250 -> a: a variable can't have 5000 octets",
+		"env a=" + strings.Repeat("x", 4000) + strings.Repeat("\necho "+line, 5):                      "more than 67108864 octets",
+		strings.Repeat("cat big\n", 100) + "-- big --\n" + strings.Repeat("0123456789abcde\n", 1<<17): "more than 67108864 octets",
+	} {
+		if r := runOne(t, script, &Target{}); !strings.Contains(errorText(r.Err), want) {
+			t.Errorf("%.40q: got %.200q, want %s", script, errorText(r.Err), want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,9 +145,9 @@ func (st *stage) commands() map[string]script.Cmd {
 // command runs a member's verb at once, and lets the engine wait for it.
 func (st *stage) command(name string, m *member) script.Cmd {
 	return script.Command(m.usage(), func(_ *script.State, args ...string) (script.WaitFunc, error) {
-		step := st.begin(name, args)
-		c, capture, err := st.call(name, m, args)
-		if err != nil {
+		step, err := st.begin(name, args)
+		c, capture, wrong := st.call(name, m, args)
+		if err = cmp.Or(err, wrong); err != nil {
 			st.end(step, err)
 			return nil, err
 		}
@@ -168,10 +169,14 @@ func (st *stage) command(name string, m *member) script.Cmd {
 			if st.settle(step) {
 				return "", "", nil
 			}
-			if err == nil && capture != "" {
-				err = s.Setenv(capture, strings.TrimSuffix(output, "\n"))
+			if err != nil || capture == "" {
+				return output, "", err
 			}
-			return output, "", err
+			value := strings.TrimSuffix(output, "\n")
+			if err := short(value); err != nil {
+				return output, "", err
+			}
+			return output, "", s.Setenv(capture, value)
 		}, nil
 	})
 }
@@ -207,18 +212,47 @@ func (v *verb) arguments(name string, args []string) (own []string, capture stri
 // confined keeps a command of the engine's to the files of the scenario.
 func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 	return script.Command(*tool.Usage(), func(s *script.State, args ...string) (script.WaitFunc, error) {
-		step := st.begin(name, args)
+		step, err := st.begin(name, args)
 		for _, arg := range args {
-			if filepath.IsAbs(arg) || slices.Contains(strings.Split(filepath.ToSlash(arg), "/"), "..") {
-				err := outsideError(arg)
-				st.end(step, err)
-				return nil, err
+			err = cmp.Or(err, inside(arg))
+			if name == "env" {
+				err = cmp.Or(err, short(arg))
 			}
 		}
-		wait, err := tool.Run(s, args...)
+		var wait script.WaitFunc
+		if err == nil {
+			wait, err = tool.Run(s, args...)
+		}
 		st.end(step, err)
-		return wait, err
+		return st.keeping(wait), err
 	})
+}
+
+// keeping counts what a command prints.
+func (st *stage) keeping(wait script.WaitFunc) script.WaitFunc {
+	if wait == nil {
+		return nil
+	}
+	return func(s *script.State) (stdout, stderr string, err error) {
+		stdout, stderr, err = wait(s)
+		return stdout, stderr, cmp.Or(err, st.keep(len(stdout)+len(stderr)))
+	}
+}
+
+// short refuses what would be too much for a variable.
+func short(value string) error {
+	if len(value) > maxVariable {
+		return fmt.Errorf("a variable can't have %d octets, but at most %d", len(value), maxVariable)
+	}
+	return nil
+}
+
+// inside refuses the name of a file that a scenario must not touch.
+func inside(name string) error {
+	if filepath.IsAbs(name) || slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
+		return outsideError(name)
+	}
+	return nil
 }
 
 // outsideError is the name of a file that a scenario must not touch.

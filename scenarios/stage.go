@@ -33,6 +33,7 @@ type stage struct {
 	exchanges []*Exchange
 	actors    map[string]*actor
 	host      *host
+	kept      int           // octets of commands and of what they print
 	left      bool          // the script is over
 	changed   chan struct{} // closed, and replaced, whenever anything happens
 }
@@ -83,16 +84,39 @@ func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// begin notes that a command starts.
-func (st *stage) begin(who string, args []string) *Step {
+// What a run may keep in memory, in octets: a line can be short and mean much.
+const (
+	maxVariable = 4 << 10   // in a variable
+	maxKept     = 64 << 20  // in all commands, with what variables stand for, and what they print
+	maxCrossed  = 256 << 20 // on the wire
+)
+
+// begin notes that a command starts. The error is that it must not.
+func (st *stage) begin(who string, args []string) (*Step, error) {
+	text := strings.Join(args, " ")
+	err := st.keep(len(text))
+	if crossed := st.eve.Octets(); crossed > maxCrossed {
+		err = fmt.Errorf("%d octets have crossed the wire, more than a scenario may have", crossed)
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	step := &Step{
-		Line: st.line, Who: who, Text: strings.Join(args, " "), Background: st.words.background,
+		Line: st.line, Who: who, Text: text, Background: st.words.background,
 		Want: st.words.want, Start: time.Since(st.start),
 	}
 	st.steps = append(st.steps, step)
-	return step
+	return step, err
+}
+
+// keep counts what will be kept of the run until its end.
+func (st *stage) keep(octets int) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.kept += octets
+	if st.kept > maxKept {
+		return fmt.Errorf("the commands and what they print have more than %d octets", maxKept)
+	}
+	return nil
 }
 
 // end notes that it has ended.
