@@ -205,7 +205,7 @@ func list(suite *scenarios.Suite) error {
 		if s.Owns != "" {
 			where = "in process"
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", s.Name, where, strings.Join(s.Labels, " "), printable(s.Title))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", printable(s.Name), where, printable(strings.Join(s.Labels, " ")), printable(s.Title))
 	}
 	return out.Flush()
 }

@@ -47,20 +47,21 @@ func (p *replayPrinter) done() int {
 // result tells of one run.
 func (p *replayPrinter) result(r *scenarios.Result) {
 	p.clear()
+	name := printable(r.Name())
 	switch r.Status {
 	case scenarios.Skipped:
 		p.skipped[r.Reason]++
-		p.line("skip  %s: %s", r.Name(), printable(r.Reason))
+		p.line("skip  %s: %s", name, printable(r.Reason))
 	case scenarios.Failed:
 		p.failed++
-		fmt.Fprintf(p.out, "FAIL  %s (%.2f s)\n", r.Name(), r.Duration.Seconds())
+		fmt.Fprintf(p.out, "FAIL  %s (%.2f s)\n", name, r.Duration.Seconds())
 		for line := range strings.Lines(r.Err.Error()) {
 			fmt.Fprintf(p.out, "      %s\n", printable(strings.TrimSuffix(line, "\n")))
 		}
-		fmt.Fprintf(p.out, "      alone: %s\n", p.alone(r.Name()))
+		fmt.Fprintf(p.out, "      alone: %s\n", printable(p.alone(r.Name())))
 	default:
 		p.passed++
-		p.line("ok    %s (%.2f s)", r.Name(), r.Duration.Seconds())
+		p.line("ok    %s (%.2f s)", name, r.Duration.Seconds())
 	}
 	p.progress()
 }
