@@ -52,8 +52,10 @@ bench: ## run the benchmarks (BENCH=regexp)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
 
 fuzz: ## run every fuzz target for FUZZTIME each
-	@$(GO) list -f '{{.ImportPath}}' ./protocol/... ./server/... ./client/... ./scenarios/... | while read -r package; do \
-		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
+	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \
+	for package in $$packages; do \
+		targets=$$($(GO) test -list '^Fuzz' "$$package") || exit 1; \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 			echo "== $$package $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
 		done; \
@@ -70,7 +72,7 @@ tidy: # go.mod says what is used, and nothing else
 	@for module in $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || exit 1; done
 
 fmt: # formatted by gofumpt
-	@unformatted=$$($(GO) tool gofumpt -l .); \
+	@unformatted=$$($(GO) tool gofumpt -l .) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (go tool gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
 
 cross: # it builds, and so do its tests, where it does not run in earnest
