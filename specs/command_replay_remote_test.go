@@ -3,6 +3,7 @@ package specs
 import (
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -41,8 +42,11 @@ $`))
 
 	It("runs at least 25 of those that come with it, three times running", func(ctx SpecContext) {
 		for range 3 {
-			run := c.Run(ctx, "", s.Replay("--run", "^(protocol|chat|privacy)/")...)
+			run := c.Run(ctx, "", s.Replay()...)
 			Expect(run).To(gexec.Exit(0))
+			passed := regexp.MustCompile(`(?m)^(\d+) passed, 0 failed`).FindStringSubmatch(stdout(run))
+			Expect(passed).NotTo(BeNil())
+			Expect(strconv.Atoi(passed[1])).To(BeNumerically(">=", 25))
 		}
 	}, limit)
 
