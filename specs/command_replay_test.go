@@ -114,7 +114,7 @@ $`))
 		run := c.Run(ctx, "", "replay", "--timeout", "20ms", "mine")
 		Expect(stdout(run)).To(SatisfyAll(
 			ContainSubstring(`FAIL  a\x1b[2Jb (`), ContainSubstring(`skip  c\x1b: \x1b`), ContainSubstring(`ok    d\x1b (`)))
-		Expect(stdout(list)+stdout(run)).NotTo(MatchRegexp("[\x00-\x08\x0b-\x1f\u202e]"))
+		Expect(stdout(list) + stdout(run)).NotTo(MatchRegexp("[\x00-\x08\x0b-\x1f\u202e]"))
 	}, limit)
 
 	It("explains the language", func(ctx SpecContext) {
