@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // Each scenario that comes with Sallyport is a spec, in each of its combinations.
@@ -26,10 +27,23 @@ var _ = Describe("Scenario", func() {
 					Skip(r.Reason)
 				}
 				Expect(r.Err).NotTo(HaveOccurred(), r.Transcript)
+				checkLogOf(&r)
 			}, limit)
 		}
 	}
 })
+
+// checkLogOf checks the log of a scenario's server, as that of every other.
+func checkLogOf(r *scenarios.Result) {
+	GinkgoHelper()
+	var log strings.Builder
+	for _, record := range r.Log {
+		log.Write(append(record, '\n'))
+	}
+	script := strings.Join(r.Scenario.Lines, "\n")
+	asked := harness.Payload{Sent: strings.Contains(script, "log-payload"), Names: strings.Contains(script, "log-names")}
+	Expect(harness.CheckLog(log.String(), asked)).To(Succeed(), "%s", &log)
+}
 
 // labelled are those of a scenario's labels that the suite counts.
 func labelled(all []string) (labels []string) {
