@@ -66,7 +66,7 @@ func (s *Scenario) check(line string) error {
 
 // note keeps what must be known of a line before a run.
 func (s *Scenario) note(c *words, m *member, v *verb) {
-	if m.client && v.name == "login" {
+	if m.client && (v.name == "login" || v.name == "authenticates") {
 		s.Cast = append(s.Cast, c.name)
 	}
 	if (m.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {

@@ -36,3 +36,12 @@ func errorText(err error) string {
 	}
 	return err.Error()
 }
+
+// Where a script fails, what its end has cut off is not shown as a fault, too.
+func TestWhatIsCutOffIsNoFault(t *testing.T) {
+	t.Parallel()
+	r := runOne(t, "alice login\nbob login &\nbob notices position\nstdout wrong", &Target{})
+	if r.Status != Failed || r.Steps[1].Text != "login" || r.Steps[1].Err != "" || r.Steps[3].Err == "" {
+		t.Errorf("%s %+v", r.Status, r.Steps)
+	}
+}

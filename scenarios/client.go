@@ -89,6 +89,7 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	if err != nil {
 		return err
 	}
+	l := a.current()
 	text := strings.TrimSpace(r.Verb + " " + r.Argument)
 	if r.Body != nil {
 		text = fmt.Sprintf("BODY %d %s", len(r.Body), text)
@@ -104,7 +105,7 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	case err != nil && refused == nil:
 		return err
 	}
-	a.hear(a.current(), reply)
+	a.hear(l, reply)
 	return nil
 }
 

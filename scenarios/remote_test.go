@@ -70,10 +70,11 @@ func TestRunElsewhere(t *testing.T) {
 		"alice login\nalice ask ECHO $alice_password\nalice hears 250 $bob_password",
 		"server depth=1\nalice login",
 		"carol login",
+		"carol connect\ncarol hears 220\ncarol authenticates",
 		"matrix tls=1.2,1.3\nalice login",
 	)
 	s.Target = &Target{Remote: elsewhere(t)}
-	want := []string{"0 passed", "1 failed", "2 skipped", "3 skipped", "4 [tls=1.2] skipped", "4 [tls=1.3] skipped"}
+	want := []string{"0 passed", "1 failed", "2 skipped", "3 skipped", "4 skipped", "5 [tls=1.2] skipped", "5 [tls=1.3] skipped"}
 	if diff := cmp.Diff(want, outcomes(t.Context(), s)); diff != "" {
 		t.Error(diff)
 	}

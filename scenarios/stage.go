@@ -125,7 +125,7 @@ func (st *stage) end(step *Step, err error) {
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
 	step.cut = st.left
-	if err != nil {
+	if err != nil && (step.check || !step.cut) { // the end of the script is no fault of a deed
 		step.Err = err.Error()
 	}
 }
@@ -158,7 +158,7 @@ func (st *stage) unsettled() error {
 // fault is what is wrong with a step that has ended, if anything is.
 func (s *Step) fault() string {
 	switch {
-	case s.Want == "?", s.cut && (!s.check || s.Err == ""):
+	case s.Want == "?", s.cut && s.Err == "":
 		return ""
 	case s.cut:
 		return "the script was over before it came to that: wait for it"
