@@ -58,6 +58,7 @@ $`))
 			Expect(c.Run(ctx, password[1]+"\n", "user", "passwd", name, "--password-stdin", "--state", s.state)).To(gexec.Exit(0))
 		}
 		run := c.Run(ctx, "", s.Replay("--users", "new/users", "new")...)
+		Expect(c.Read("new/README.md")).To(ContainSubstring(" --users new/users new\n"), "as here")
 		Expect(run).To(gexec.Exit(0))
 		Expect(stdout(run)).To(ContainSubstring("1 passed, 0 failed, 0 skipped"))
 	}, limit)

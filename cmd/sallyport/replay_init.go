@@ -34,7 +34,8 @@ func initScenarios(dir string) error {
 		return fmt.Errorf("%s: the directory is not empty (it has %q): nothing was written", dir, entries[0].Name())
 	}
 	command := quoteArg(os.Args[0])
-	readme := strings.NewReplacer("{sallyport}", command, "{dir}", quoteArg(dir)).Replace(starterReadme)
+	readme := strings.NewReplacer("{sallyport}", command, "{dir}", quoteArg(dir),
+		"{users}", quoteArg(filepath.Join(dir, "users"))).Replace(starterReadme)
 	users := strings.ReplaceAll(starterUsers, "{sallyport}", command)
 	for strings.Contains(users, "{password}") {
 		users = strings.Replace(users, "{password}", rand.Text(), 1)
