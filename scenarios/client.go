@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/hex"
@@ -295,10 +296,7 @@ func (a *actor) write(ctx context.Context, text string, deed func(*tls.Conn) err
 	said := a.speaks(text)
 	err := deed(wire)
 	said()
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
+	return cmp.Or(ctx.Err(), err)
 }
 
 func optionalRegexp(args []string) (*regexp.Regexp, error) {

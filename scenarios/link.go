@@ -105,7 +105,7 @@ func (l *link) Write(p []byte) (int, error) {
 
 // Close closes it.
 func (l *link) Close() error {
-	l.once[0].Do(func() { close(l.closed) })
+	defer l.once[0].Do(func() { close(l.closed) }) // and who was held finds it closed
 	return l.Conn.Close()
 }
 
