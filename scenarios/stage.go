@@ -24,7 +24,7 @@ type stage struct {
 	ctx      context.Context
 	dir      string // for files
 	eve      *Eve
-	keyLog   keyLog
+	keyLog   KeyLog
 
 	mu        sync.Mutex
 	line      int   // of the command that runs
@@ -254,21 +254,23 @@ func (s skipError) Error() string { return "skipped: " + string(s) }
 
 var errNotConnected = errors.New("is not connected: log in or connect first")
 
-// keyLog gathers the TLS secrets of the clients (the format of NSS), for Eve's
-// captures to be read.
-type keyLog struct {
+// A KeyLog is a TLS key log in memory, as tls.Config.KeyLogWriter has it: a line
+// for each secret, LABEL CLIENT-RANDOM SECRET, in hex. With it Eve's captures can
+// be read ([Eve.WritePcap]).
+type KeyLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (k *keyLog) Write(p []byte) (int, error) {
+// Write takes a line from crypto/tls.
+func (k *KeyLog) Write(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.text.Write(p)
 }
 
 // Bytes returns what was gathered so far.
-func (k *keyLog) Bytes() []byte {
+func (k *KeyLog) Bytes() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return bytes.Clone(k.text.Bytes())

@@ -97,8 +97,9 @@ func CheckText(text string, more ...string) error {
 // §3), in lower case, by what they are.
 var castSecrets = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
-	for name, v := range stored() {
-		password := Password(name)
+	users := NewUsers()
+	for _, name := range Cast() {
+		password, v := Password(name), users.Must(name)
 		salted, err := pbkdf2.Key(sha256.New, password, v.Salt, v.Iterations, sha256.Size)
 		if err != nil {
 			panic(err)
