@@ -3,6 +3,7 @@ package scenarios
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // What is expected, and doesn't come, must not pass for the way in which it is
@@ -17,15 +18,35 @@ func TestExpectationsCanFail(t *testing.T) {
 		body + "alice hears 251 '^a line$'":                            "",
 		"alice login\nalice notices never &":                           "3: alice notices never: the script was over before",
 		"alice login\nalice notices never &\nstop":                     "3: alice notices never: the script was over before",
-		"alice login\n! alice notices never &":                         "3: alice notices never: the script was over before",
+		"alice login\n! alice hears 250 &":                             "3: alice hears 250: the script was over before",
 		"alice login\nlog has event=never &":                           "3: log has event=never: the script was over before",
 		"alice login\n! alice ask TIME &\nalice hears 250":             "3: alice ask TIME: it succeeded, and had to fail",
+		"server\noperator kills\nsybil 2 wrong-password":               "3: sybil 2 wrong-password: client: no connection",
 		"alice login\n? alice notices never &":                         "",
 		"alice login\nbob login &\nbob notices position":               "",
 	} {
 		r := runOne(t, script, &Target{})
 		if got := errorText(r.Err); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%q: got %v, want %q", script, r.Err, want)
+		}
+	}
+}
+
+// A step that must fail, and does what it says at the very end of the script, has
+// not been cut off by that end.
+func TestSuccessAtTheEndIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	for want, fault := range map[string]string{"!": "it succeeded, and had to fail", "?": "", "": ""} {
+		st := newStage(suiteOf(t, "alice login").Scenarios[0], nil, &Target{}, time.Now())
+		st.words = words{background: true, want: want}
+		step, err := st.begin("alice", []string{"ask", "TIME"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.leave()
+		st.end(step, nil)
+		if got := errorText(st.unsettled()); (got == "") != (fault == "") || !strings.Contains(got, fault) {
+			t.Errorf("with %q before it: got %q, want %q", want, got, fault)
 		}
 	}
 }

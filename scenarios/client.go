@@ -158,7 +158,7 @@ func doNotices(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	var passed []string
 	var found string
-	err = c.stage.await(ctx, func() (bool, error) {
+	err = c.stage.until(ctx, c.negated, func() (bool, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		for len(a.notices) > 0 {

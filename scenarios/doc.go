@@ -23,7 +23,7 @@
 // The language is that of [rsc.io/script], so that conditions, !, ?, &, wait,
 // help and variables come from there. The cast is named as the field's
 // literature names it: Alice, Bob, Carol and Dave are clients, Eve sees every
-// octet on the wire, Mallory says what she likes, Sybil comes in numbers, and
-// the operator runs the server. "help alice" in a scenario lists what Alice can
+// octet on the wire, Sybil comes in numbers, and the operator runs the server.
+// Mallory acts in transcripts, which package mallory replays. "help alice" in a scenario lists what Alice can
 // do. Every command waits for what it names, until a deadline; none sleeps.
 package scenarios

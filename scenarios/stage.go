@@ -124,7 +124,7 @@ func (st *stage) end(step *Step, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
-	step.cut = st.left
+	step.cut = st.left && err != nil             // what succeeded has come to its own end
 	if err != nil && (step.check || !step.cut) { // the end of the script is no fault of a deed
 		step.Err = err.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -100,10 +101,27 @@ func greeted(ctx context.Context, a *actor) (bool, error) {
 	return err == nil && strings.HasPrefix(string(line), "220 "), ctx.Err()
 }
 
+// wrongPassword guesses until she is told whether it is right: where she comes
+// too often at once she is turned away at the door, and comes again.
 func wrongPassword(ctx context.Context, a *actor) (bool, error) {
-	err := a.login(ctx, &client.Dialer{}, client.Credentials{Username: "alice", Password: a.name})
-	a.close()
-	return err == nil, ctx.Err()
+	for {
+		err := a.login(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
+		a.close()
+		_, told := errors.AsType[*protocol.ReplyError](err)
+		switch {
+		case told || errors.Is(err, client.ErrLoginFailed):
+			return false, nil
+		case err == nil || ctx.Err() != nil || !turnedAway(err):
+			return err == nil, err
+		}
+	}
+}
+
+// turnedAway reports whether a connection ended before the server had said anything.
+func turnedAway(err error) bool {
+	_, early := errors.AsType[*client.ConnectError](err)
+	broken, isBroken := errors.AsType[*net.OpError](err)
+	return early && (isBroken && broken.Op != "dial" || errors.Is(err, io.ErrUnexpectedEOF))
 }
 
 func garbage(ctx context.Context, a *actor) (bool, error) {

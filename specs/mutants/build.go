@@ -131,7 +131,11 @@ func readReport(text []byte) (o outcome, err error) {
 			}
 			o.ran = append(o.ran, spec.FullText())
 			o.labels[spec.FullText()], o.took[spec.FullText()] = spec.Labels(), spec.RunTime
-			if failed {
+			switch {
+			case spec.State == types.SpecStateTimedout:
+				// It may be what the fault does, or a very busy machine: whoever reads it can tell.
+				o.failed = append(o.failed, spec.FullText()+" (its time was over)")
+			case failed:
 				o.failed = append(o.failed, spec.FullText())
 			}
 		}
