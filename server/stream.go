@@ -104,6 +104,9 @@ func (x *stream) linger(down <-chan error, err error) error {
 		<-ended
 		return cmp.Or(late, err)
 	case how := <-ended:
+		if errors.Is(how, errWoken) {
+			how = x.woken()
+		}
 		if !errors.Is(how, io.EOF) {
 			x.cancel(how)
 			<-down
@@ -113,6 +116,14 @@ func (x *stream) linger(down <-chan error, err error) error {
 	x.tail.Store(true)
 	_ = x.backend.SetReadDeadline(past) // which makes fromBackend look at the time again
 	return cmp.Or(<-down, err)
+}
+
+// woken says why the stream must end. Whoever evicts it sets the flag before the cause.
+func (x *stream) woken() error {
+	if x.has(flagEvicted) {
+		return errEvicted
+	}
+	return errWoken
 }
 
 // toBackend copies what the client sends. io.EOF is the client's half-close, errWoken that the other
@@ -134,7 +145,7 @@ func (x *stream) toBackend() error {
 		switch {
 		case errors.Is(err, errWoken):
 			if x.has(flagEvicted | flagDone) {
-				return err
+				return x.woken()
 			}
 			// A shutdown waits for a stream as for any running request.
 			x.flags.And(^(flagNotice | flagMessage | flagShutdown))

@@ -127,7 +127,7 @@ func TestReadReport(t *testing.T) {
 	for _, tt := range []struct{ name, specs, by, failure string }{
 		{"caught", spec("It", "passed") + "," + spec("It", "failed"), "is right", ""},
 		{"caught by its panic", spec("It", "panicked"), "is right", ""},
-		{"caught by the end of its time", spec("It", "timedout"), "is right", ""},
+		{"caught by the end of its time", spec("It", "timedout"), "is right (its time was over)", ""},
 		{"survived", spec("It", "passed") + "," + spec("It", "skipped"), "", "survived: 1 ran"},
 		{"nothing selected", spec("It", "skipped"), "", "nothing is selected"},
 		{"not begun", spec("BeforeSuite", "failed") + "," + spec("It", "skipped"), "", "BeforeSuite has failed: no"},
