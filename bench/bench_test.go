@@ -8,8 +8,11 @@ import (
 )
 
 func BenchmarkHandshake(b *testing.B) { run(b, handshakes()) }
+func BenchmarkLogin(b *testing.B)     { run(b, logins()) }
 func BenchmarkRequest(b *testing.B)   { run(b, requests()) }
 func BenchmarkPipeline(b *testing.B)  { run(b, pipelines()) }
+func BenchmarkScram(b *testing.B)     { run(b, scrams()) }
+func BenchmarkAudit(b *testing.B)     { run(b, audits()) }
 
 // run measures each subject for itself.
 func run(b *testing.B, g Group) {
