@@ -11,6 +11,7 @@ func BenchmarkHandshake(b *testing.B) { run(b, handshakes()) }
 func BenchmarkLogin(b *testing.B)     { run(b, logins()) }
 func BenchmarkRequest(b *testing.B)   { run(b, requests()) }
 func BenchmarkPipeline(b *testing.B)  { run(b, pipelines()) }
+func BenchmarkHandoff(b *testing.B)   { run(b, handoffs()) }
 func BenchmarkScram(b *testing.B)     { run(b, scrams()) }
 func BenchmarkAudit(b *testing.B)     { run(b, audits()) }
 
