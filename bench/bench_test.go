@@ -12,6 +12,7 @@ func BenchmarkLogin(b *testing.B)     { run(b, logins()) }
 func BenchmarkRequest(b *testing.B)   { run(b, requests()) }
 func BenchmarkPipeline(b *testing.B)  { run(b, pipelines()) }
 func BenchmarkHandoff(b *testing.B)   { run(b, handoffs()) }
+func BenchmarkSessions(b *testing.B)  { run(b, sessions()) }
 func BenchmarkScram(b *testing.B)     { run(b, scrams()) }
 func BenchmarkAudit(b *testing.B)     { run(b, audits()) }
 
