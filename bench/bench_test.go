@@ -16,6 +16,7 @@ func BenchmarkSessions(b *testing.B)  { run(b, sessions()) }
 func BenchmarkLobby(b *testing.B)     { run(b, lobbies(0, 100, 1000)) }
 func BenchmarkScram(b *testing.B)     { run(b, scrams()) }
 func BenchmarkAudit(b *testing.B)     { run(b, audits()) }
+func BenchmarkParse(b *testing.B)     { run(b, parses()) }
 
 // run measures each subject for itself.
 func run(b *testing.B, g Group) {
