@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -30,6 +31,9 @@ func (e echo) start(t T) net.Conn {
 			return
 		}
 		defer raw.Close()
+		if setSocket(raw) != nil {
+			return
+		}
 		if e.plain {
 			e.serve(raw)
 		} else {
@@ -104,13 +108,16 @@ func listen(t T) net.Listener {
 func serverTLS(key harness.Key) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{harness.Certificate(key)}, MinVersion: tls.VersionTLS13,
-		DynamicRecordSizingDisabled: true,
+		NextProtos: []string{protocol.ALPN}, DynamicRecordSizingDisabled: true,
 	}
 }
 
-// clientTLS trusts that server.
+// clientTLS trusts that server, and is what a native client makes of that.
 func clientTLS(key harness.Key) *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(harness.Certificate(key).Leaf)
-	return &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true}
+	return &tls.Config{
+		RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13,
+		NextProtos: []string{protocol.ALPN}, DynamicRecordSizingDisabled: true,
+	}
 }

@@ -17,6 +17,7 @@ type Sample struct {
 	Ops     int
 	Metrics map[string]float64 // by unit: ns/op, p50-ns/op, allocs/op, ...
 	Steps   []time.Duration    // of one operation, sorted
+	took    time.Duration      // all steps, with what is not timed in them
 }
 
 // WriteTo writes the sample in the format of Go's benchmarks.
@@ -46,6 +47,7 @@ func (r *Rig) turn(steps int) (s Sample, err error) {
 	s.Ops, s.Steps = steps*r.ops(), make([]time.Duration, 0, steps)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	start := time.Now()
 	for range steps {
 		took, err := r.Step()
 		if err != nil {
@@ -53,6 +55,7 @@ func (r *Rig) turn(steps int) (s Sample, err error) {
 		}
 		s.Steps = append(s.Steps, took)
 	}
+	s.took = time.Since(start)
 	runtime.ReadMemStats(&after)
 	s.account()
 	s.Metrics["allocs/op"] = float64(after.Mallocs-before.Mallocs) / float64(s.Ops)
@@ -125,19 +128,17 @@ func (s *Sample) addRate(octets int64) {
 	}
 }
 
-// calibrate warms a rig up, and finds how many steps fill a block.
+// calibrate warms a rig up, and finds how many steps fill a block, whatever comes
+// before and after them.
 func (r *Rig) calibrate(block time.Duration) (steps int, err error) {
-	const least = 5
-	if _, err = r.turn(least); err != nil {
+	steps = 5
+	s, err := r.turn(steps)
+	for err == nil && s.took < block/2 {
+		steps *= 2
+		s, err = r.turn(steps)
+	}
+	if err != nil {
 		return 0, err
 	}
-	start, s := time.Now(), Sample{}
-	for took := time.Duration(0); took < block/2; took = time.Since(start) {
-		steps = 2*steps + least
-		start = time.Now()
-		if s, err = r.turn(steps); err != nil {
-			return 0, err
-		}
-	}
-	return max(1, int(float64(block)*float64(len(s.Steps))/float64(time.Since(start)))), nil
+	return max(1, int(float64(block)*float64(steps)/float64(s.took))), nil
 }

@@ -41,5 +41,8 @@ func (r *Rig) ops() int { return max(r.Ops, 1) }
 
 // Groups are all that there is to measure.
 func Groups() []Group {
-	return []Group{requests(), pipelines()}
+	return []Group{
+		handshakes(), logins(), requests(), pipelines(), handoffs(), sessions(), lobbies(0, 100, 1000),
+		scrams(), audits(), parses(),
+	}
 }
