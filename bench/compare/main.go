@@ -31,6 +31,7 @@ of the ratios of each round, with its 95 % interval.
 
 It writes to the folder:
 	report.md, report.json    the table: what was measured, and against which goal
+	*.svg                     plots
 	raw.txt                   each turn, in Go's benchmark format (for benchstat)
 
 A goal that is missed is in the table, and no error: the exit code is 0. It is 1
@@ -140,7 +141,7 @@ func measure(ctx context.Context, out string, groups []bench.Group, p *progress)
 	if _, err := io.WriteString(raw, rawHeader()); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	c := &campaign{raw: raw, progress: p, results: results{}, keep: func(string) bool { return true }}
+	c := &campaign{raw: raw, progress: p, results: results{}, keep: singly(namesOf(groups))}
 	err = c.run(ctx, groups)
 	return c.results, errors.Join(err, raw.Close())
 }

@@ -17,7 +17,8 @@ func report(out string, r results, all []goal, stdout io.Writer) error {
 		writeMarkdown(&table, made, machine(time.Now())),
 		writeJSON(&list, made),
 		os.WriteFile(filepath.Join(out, "report.md"), table.Bytes(), 0o666),
-		os.WriteFile(filepath.Join(out, "report.json"), list.Bytes(), 0o666))
+		os.WriteFile(filepath.Join(out, "report.json"), list.Bytes(), 0o666),
+		drawAll(out, r))
 	_, printed := stdout.Write(table.Bytes())
 	return errors.Join(err, printed)
 }

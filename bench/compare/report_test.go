@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -113,5 +115,40 @@ func TestUnitsAreRoundedAgainstTheProduct(t *testing.T) {
 		if got := c.unit.print(c.value, c.up); got != c.want {
 			t.Errorf("%v: %s, want %s", c.value, got, c.want)
 		}
+	}
+}
+
+// Each plot is drawn of what was measured, and none stays of an earlier run.
+func TestPlots(t *testing.T) {
+	out := t.TempDir()
+	if err := drawAll(out, made(typicalTimes())); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range drawings() {
+		text, err := os.ReadFile(filepath.Join(out, d.file))
+		if err != nil {
+			t.Error(err)
+		} else if !strings.Contains(string(text), "floor") && !strings.Contains(string(text), "Sallyport") {
+			t.Errorf("%s has no legend", d.file)
+		}
+	}
+	if err := drawAll(out, results{}); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(out, "*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// What a login's parts leave is the rest: together they are the login.
+func TestLoginParts(t *testing.T) {
+	r := steady(8, typicalTimes())
+	times, ok := splitLogin(r, "derived", "4096")
+	if want := []float64{700e3, 900e3, 20e3, 12e3, 38e3}; !ok || !cmp.Equal(want, times) {
+		t.Errorf("%v, want %v", times, want)
+	}
+	times, _ = splitLogin(r, "cached", "4096")
+	if want := []float64{700e3, 0, 20e3, 12e3, 28e3}; !cmp.Equal(want, times) {
+		t.Errorf("%v, want %v", times, want)
 	}
 }

@@ -193,7 +193,7 @@ func TestRun(t *testing.T) {
 	if err != nil || string(kept) != table.String() || !strings.Contains(table.String(), "| Request 64 B, log on, over bare TLS ") {
 		t.Errorf("%v: printed\n%s", err, &table)
 	}
-	for _, name := range []string{"report.json"} {
+	for _, name := range []string{"report.json", "latency-request.svg", "request-size.svg"} {
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Error(err)
 		}
