@@ -31,7 +31,7 @@ func spread(took float64) (steps []time.Duration) {
 // typicalTimes are about those of a machine, in nanoseconds.
 func typicalTimes() map[string]float64 {
 	times := map[string]float64{
-		"Login/of=tls": 700e3, "Login/of=scram": 20e3, "Login/of=log": 12e3,
+		"Login/of=tls": 700e3, "Login/of=tls+exchange": 715e3, "Login/of=scram": 20e3, "Login/of=log": 12e3,
 		"Login/iterations=4096/of=pbkdf2": 900e3, "Login/iterations=15000/of=pbkdf2": 3300e3,
 		"Handoff/of=idle-roundtrip": 60e3, "Handoff/waiting=1/of=sallyport": 120e3,
 		"Handoff/waiting=4/of=sallyport": 126e3, "Handoff/waiting=15/of=sallyport": 141e3,

@@ -41,19 +41,42 @@ func loginParts(r results) (*picture, error) {
 	return p, nil
 }
 
-// loginPieces are the parts, and where each was measured by itself. The first
-// must be there; the last is all that none of them explains.
-var loginPieces = []curve{
-	{of: "Login/[keys=cached]/[iterations=%s]/of=tls", called: "TLS handshake + 1 octet\n(the floor)", colour: red},
-	{of: "Login/[keys=derived]/iterations=%s/of=pbkdf2", called: "PBKDF2", colour: orange},
-	{of: "Login/[iterations=%s]/of=scram", called: "SCRAM, both ends", colour: sky},
-	{of: "Login/[iterations=%s]/of=log", called: "the log's records", colour: green},
-	{called: "the rest:\nround trips, the seat", colour: blue},
+// A piece is a part that was measured by itself, or what one takes longer than
+// another.
+type piece struct {
+	curve
+	beyond selector
+	always bool // with cached keys as well
+}
+
+// loginPieces are those of a login; the last is all that the others don't
+// explain. Without the first there is nothing to draw.
+var loginPieces = []piece{
+	{curve{of: "Login/[iterations=%s]/of=tls", called: "TLS handshake + 1 octet\n(the floor)", colour: red}, "", true},
+	{curve{of: "Login/iterations=%s/of=pbkdf2", called: "PBKDF2", colour: orange}, "", false},
+	{
+		curve{of: "Login/[iterations=%s]/of=tls+exchange", called: "its round trips over TLS", colour: grey},
+		"Login/[iterations=%s]/of=tls", true,
+	},
+	{curve{of: "Login/[iterations=%s]/of=scram", called: "SCRAM, both ends", colour: sky}, "", true},
+	{curve{of: "Login/[iterations=%s]/of=log", called: "the log's records", colour: green}, "", true},
+	{curve: curve{called: "the rest", colour: blue}},
+}
+
+// measured is how long the piece takes.
+func (p piece) measured(r results, n string) (took float64, ok bool) {
+	with := func(s selector) selector { return selector(strings.ReplaceAll(string(s), "%s", n)) }
+	took, ok = typical(r, with(p.of))
+	if !ok || p.beyond == "" {
+		return took, ok
+	}
+	less, ok := typical(r, with(p.beyond))
+	return max(0, took-less), ok
 }
 
 func splitLogins(r results) (kinds []string, parts []part) {
 	for _, piece := range loginPieces {
-		parts = append(parts, part{curve: piece})
+		parts = append(parts, part{curve: piece.curve})
 	}
 	for _, n := range []string{"15000", "4096"} {
 		for _, keys := range []string{"derived", "cached"} {
@@ -77,11 +100,11 @@ func splitLogin(r results, keys, n string) (times []float64, ok bool) {
 		return nil, false
 	}
 	for i, piece := range loginPieces[:len(loginPieces)-1] {
-		took, measured := typical(r, selector(strings.ReplaceAll(string(piece.of), "%s", n)))
+		took, measured := piece.measured(r, n)
 		if i == 0 && !measured {
 			return nil, false
 		}
-		if piece.called == "PBKDF2" && keys == "cached" {
+		if keys == "cached" && !piece.always {
 			took = 0
 		}
 		times, rest = append(times, took), rest-took

@@ -144,11 +144,11 @@ func TestPlots(t *testing.T) {
 func TestLoginParts(t *testing.T) {
 	r := steady(8, typicalTimes())
 	times, ok := splitLogin(r, "derived", "4096")
-	if want := []float64{700e3, 900e3, 20e3, 12e3, 38e3}; !ok || !cmp.Equal(want, times) {
+	if want := []float64{700e3, 900e3, 15e3, 20e3, 12e3, 23e3}; !ok || !cmp.Equal(want, times) {
 		t.Errorf("%v, want %v", times, want)
 	}
 	times, _ = splitLogin(r, "cached", "4096")
-	if want := []float64{700e3, 0, 20e3, 12e3, 28e3}; !cmp.Equal(want, times) {
+	if want := []float64{700e3, 0, 15e3, 20e3, 12e3, 13e3}; !cmp.Equal(want, times) {
 		t.Errorf("%v, want %v", times, want)
 	}
 }
