@@ -5,15 +5,15 @@ FUZZTIME ?= 30s
 BENCH  ?= .
 PROCS  ?= 4
 
-# Every module in the tree; those under specs and bench hold independent peers
-# and a browser's driver, which the product does not depend on.
-MODULES = . specs/peers specs/web
+# Every module in the tree; those under specs and bench hold independent peers,
+# a browser's driver and plots, which the product does not depend on.
+MODULES = . specs/peers specs/web bench/compare
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover test-web bench fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers fuzz check tidy fmt cross clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/sallyport
 	$(GO) build -o bin/ ./cmd/sallyport
@@ -48,8 +48,11 @@ cover: ## say what of the product no test executes, and demand a reason for it
 test-web: ## look at the HTML report in headless Chromium; screenshots in specs/out
 	cd specs/web && $(GO) test -count=1 ./...
 
-bench: ## run the benchmarks (BENCH=regexp)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./bench
+bench: ## measure against the floors, and report to bench/out (BENCH=regexp)
+	@cd bench/compare && $(GO) run . -out ../out -bench '$(BENCH)'
+
+bench-peers: ## measure against other servers, and report to bench/out/peers (BENCH=regexp)
+	@cd bench/compare && $(GO) run . -out ../out/peers -bench '$(BENCH)' -peers
 
 fuzz: ## run every fuzz target for FUZZTIME each
 	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \
@@ -67,6 +70,7 @@ check: tidy fmt cross ## static checks: tidy, format, vet, staticcheck, imports,
 	$(GO) tool depguard ./...
 	cd specs/peers && $(GO) vet ./...
 	cd specs/web && $(GO) vet ./...
+	cd bench/compare && $(GO) vet ./...
 
 tidy: # go.mod says what is used, and nothing else
 	@for module in $(MODULES); do (cd $$module && $(GO) mod tidy -diff) || exit 1; done
