@@ -30,9 +30,10 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 
 // watchOver begins the watch over a handler, which unwatch ends.
 func (s *session) watchOver(began time.Time) {
-	delay := watchAfter - began.Sub(s.filled)
+	now := s.now()
+	delay := watchAfter - now.Sub(s.filled)
 	if by, _ := s.overdue(began); !by.IsZero() {
-		delay = min(delay, by.Sub(began))
+		delay = min(delay, by.Sub(now))
 	}
 	s.began = began
 	s.watch.Reset(delay)
