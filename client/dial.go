@@ -152,6 +152,9 @@ func acceptable(state tls.ConnectionState) error {
 	if state.NegotiatedProtocol != protocol.ALPN {
 		return errors.New("the server does not speak " + protocol.ALPN)
 	}
+	if state.Version >= tls.VersionTLS13 {
+		return nil
+	}
 	if _, err := scram.TLSExporter(state.ExportKeyingMaterial); err != nil {
 		return errors.New("TLS 1.2 without extended master secret (RFC 7627)")
 	}
