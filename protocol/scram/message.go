@@ -116,7 +116,10 @@ func prepareName(s string) string {
 	return name
 }
 
-func encodeName(s string) string { return strings.NewReplacer("=", "=3D", ",", "=2C").Replace(s) }
+func encodeName(s string) string { return nameEscapes.Replace(s) }
+
+// nameEscapes has tables of 6 KiB: made once, not at each login.
+var nameEscapes = strings.NewReplacer("=", "=3D", ",", "=2C")
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
