@@ -40,6 +40,10 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 	if a.stage.choice.Get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}
+	if l := a.stage.lure(a.name); l != nil {
+		config.RootCAs, config.ServerName = l.roots, "127.0.0.1"
+		return l.addr, config, nil
+	}
 	if remote := a.stage.target.Remote; remote != nil {
 		config.RootCAs = remote.Roots
 		config.ServerName, _, err = net.SplitHostPort(remote.Addr)

@@ -69,6 +69,9 @@ func (s *Scenario) note(c *words, m *member, v *verb) {
 	if m.client && (v.name == "login" || v.name == "authenticates") {
 		s.Cast = append(s.Cast, c.name)
 	}
+	if v.needs != "" {
+		s.Cast = append(s.Cast, v.needs)
+	}
 	if (m.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {
 		s.Owns = strings.TrimSpace("it needs a server of its own, for \""+c.name+" "+v.name) + "\""
 	}

@@ -23,7 +23,8 @@
 // The language is that of [rsc.io/script], so that conditions, !, ?, &, wait,
 // help and variables come from there. The cast is named as the field's
 // literature names it: Alice, Bob, Carol and Dave are clients, Eve sees every
-// octet on the wire, Sybil comes in numbers, and the operator runs the server.
-// Mallory acts in transcripts, which package mallory replays. "help alice" in a scenario lists what Alice can
-// do. Every command waits for what it names, until a deadline; none sleeps.
+// octet on the wire, Sybil comes in numbers, Mallory alters what is said in a login,
+// as a client, as a server, or in the middle, and the operator runs the server.
+// "help alice" in a scenario lists what Alice can do. Every command waits for what
+// it names, until a deadline; none sleeps.
 package scenarios

@@ -28,9 +28,10 @@ type member struct {
 type verb struct {
 	name, args, summary string
 	owns                bool
-	least, most         int  // how many arguments
-	pattern             int  // which argument is a regexp, from 1; 0: none
-	check               bool // it does nothing but wait for what must come
+	least, most         int    // how many arguments
+	pattern             int    // which argument is a regexp, from 1; 0: none
+	needs               string // whose password it takes, besides the member's own
+	check               bool   // it does nothing but wait for what must come
 	run                 func(ctx context.Context, c *call) (output string, err error)
 }
 
@@ -58,6 +59,7 @@ func cast() map[string]*member {
 		"operator": operatorMember(),
 		"network":  networkMember(),
 		"sybil":    sybilMember(),
+		"mallory":  malloryMember(),
 		"matrix":   matrixMember(),
 		"skip":     skipMember(),
 	}

@@ -67,9 +67,14 @@ func (a *actor) challenge(ctx context.Context, lines ...string) ([]byte, error) 
 		return nil, err
 	}
 	if reply.Code != protocol.CodeChallenge {
-		return nil, fmt.Errorf("expected a challenge, heard %s", told(reply))
+		return nil, &refusal{reply}
 	}
 	return base64.StdEncoding.DecodeString(reply.Text)
 }
+
+// refusal is what was said instead of a challenge.
+type refusal struct{ reply protocol.Reply }
+
+func (r *refusal) Error() string { return "expected a challenge, heard " + told(r.reply) }
 
 func encoded(p []byte) string { return base64.StdEncoding.EncodeToString(p) }

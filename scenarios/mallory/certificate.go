@@ -15,10 +15,13 @@ import (
 // faults are what can be wrong with a certificate.
 var faults = []string{"expired", "not-yet-valid", "wrong-name", "unknown-ca", "wrong-usage"}
 
-// newCertificate makes a certificate for 127.0.0.1 that has the fault, or none
+// Certificate makes a certificate for 127.0.0.1 that has the fault, or none
 // where that is empty, and returns the roots that an honest client trusts: the CA
 // that has signed it, except for unknown-ca.
-func newCertificate(fault string) (pair tls.Certificate, roots *x509.CertPool, err error) {
+func Certificate(fault string) (pair tls.Certificate, roots *x509.CertPool, err error) {
+	if err := known(fault, append(faults, "")...); err != nil {
+		return pair, nil, err
+	}
 	ca, leaf := template("an authority"), template("a server")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}

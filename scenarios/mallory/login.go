@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -76,6 +77,19 @@ func bindingOf(conn *tls.Conn) (scram.ChannelBinding, error) {
 		return scram.TLSServerEndPoint(state.PeerCertificates[0])
 	}
 	return scram.TLSExporter(state.ExportKeyingMaterial)
+}
+
+// Bindings are the data of a connection by the type of the binding, as far as it
+// has them; certificate is the server's.
+func Bindings(conn *tls.Conn, certificate *x509.Certificate) map[string][]byte {
+	state, all := conn.ConnectionState(), map[string][]byte{}
+	if b, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil {
+		all[b.Type] = b.Data
+	}
+	if b, err := scram.TLSServerEndPoint(certificate); err == nil {
+		all[b.Type] = b.Data
+	}
+	return all
 }
 
 func (l clientLogin) take(ctx context.Context, name string, symbols fixtures.Symbols) error {

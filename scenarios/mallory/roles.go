@@ -103,7 +103,7 @@ func (r *replay) connect(ctx context.Context, config *tls.Config) (err error) {
 
 // asServer plays the server to a client.
 func (r *replay) asServer(ctx context.Context) (Ending, error) {
-	pair, roots, err := newCertificate(r.set.certificate)
+	pair, roots, err := Certificate(r.set.certificate)
 	if err != nil {
 		return Ending{}, err
 	}
@@ -180,7 +180,7 @@ func (r *replay) visit(ctx context.Context, d *honest.Dialer, addr string) error
 // inTheMiddle plays the server to a client, with a certificate that it trusts, and
 // the client to a server.
 func (r *replay) inTheMiddle(ctx context.Context) (Ending, error) {
-	pair, roots, err := newCertificate("")
+	pair, roots, err := Certificate("")
 	if err != nil {
 		return Ending{}, err
 	}

@@ -27,7 +27,7 @@ func (s *Script) Replay(ctx context.Context, client, server End, bindings map[st
 		"mock": encode(mac([]byte(mockSecret), s.Setting.Name)[:len(s.Setting.Salt)]),
 	}}
 	if client == nil {
-		c.symbols["cnonce"] = "MallorysClientNonce1"
+		maps.Copy(c.symbols, s.Setting.played())
 	}
 	if server == nil {
 		c.symbols["snonce"], c.symbols["salt"] = "MallorysServerNonce1", encode([]byte(s.Setting.Salt))
@@ -85,7 +85,7 @@ func (c *conversation) turn(step int, said string) (heard string, err error) {
 	heard = said
 	if turn.mallory != nil && err == nil {
 		heard, err = c.render(listener, *turn.mallory)
-		if honest && heard == said {
+		if (honest || turn.honest != nil) && err == nil && heard == said {
 			err = fmt.Errorf("nothing is wrong with %.200q: the honest end says it, too", said)
 		}
 		if !honest && turn.honest == nil {
@@ -125,7 +125,8 @@ func (c *conversation) known(end int, line string) (fixtures.Symbols, error) {
 		return s, nil
 	}
 	s["gs2"], _ = cutFirst(view[0])
-	s["cbind"] = encode(append([]byte(s["gs2"]), c.bindingData(s["gs2"])...))
+	s["data"] = string(c.bindingData(s["gs2"]))
+	s["cbind"] = encode([]byte(s["gs2"] + s["data"]))
 	var err error
 	switch {
 	case strings.Contains(line, "{proof") && len(view) > 1:

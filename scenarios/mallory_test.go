@@ -1,0 +1,172 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What is altered is refused for its own reason, and what is not is let in: so the
+// alteration is what is found.
+func TestMalloryAsAClient(t *testing.T) {
+	t.Parallel()
+	for deed, reason := range map[string]string{
+		"unaltered":                "",
+		"flag n":                   "",
+		"flag y":                   "binding-downgrade",
+		"unaltered password=guess": "wrong-proof",
+		"proof flip=3":             "wrong-proof",
+		"proof octets=31":          "malformed",
+		"proof empty":              "malformed",
+		"proof missing":            "malformed",
+		"proof twice":              "malformed",
+		"nonce truncate":           "nonce",
+		"nonce extend":             "nonce",
+		"nonce other":              "nonce",
+		"binding other":            "binding-mismatch",
+		"binding none":             "binding-mismatch",
+		"name other":               "unknown-user",
+		"name is=bob":              "wrong-proof",
+		"gs2 is=y,,":               "malformed",
+		"gs2 is=p=tls-unique,,":    "binding-type",
+		"client-nonce empty":       "malformed",
+		"client-nonce other":       "nonce", // she goes back to the first one
+	} {
+		script := "mallory " + deed + "\nmallory hears 235\nlog has event=login.ok user=alice\nlog verify"
+		if reason != "" {
+			script = "mallory " + deed + "\nmallory hears 535 login-failed\nlog has event=login.fail reason=" + reason + "\n! log has event=login.ok"
+		}
+		if r := runOne(t, script, &Target{}); r.Err != nil {
+			t.Errorf("mallory %s: %v", deed, r.Err)
+		}
+	}
+}
+
+// The other mechanism and the other binding are hers as well.
+func TestMalloryInEveryCombination(t *testing.T) {
+	t.Parallel()
+	const script = "matrix tls=1.2,1.3 mechanism=plain,plus\nmallory unaltered\nmallory hears 235\nmallory vanish\nmallory proof flip=31\nmallory hears 535\nmallory serves bob\nbob login\nmallory serves bob signature flip=0\n! bob login"
+	s := suiteOf(t, script)
+	for r := range s.Run(t.Context()) {
+		if r.Status != Passed {
+			t.Errorf("%s: %s %v", r.Name(), r.Status, r.Err)
+		}
+	}
+}
+
+func TestMalloryAsAServer(t *testing.T) {
+	t.Parallel()
+	for deed, reason := range map[string]string{
+		"":                      "",
+		" password=guess":       "server-unverified",
+		" signature flip=0":     "server-unverified",
+		" signature missing":    "server-unverified",
+		" signature other":      "server-unverified",
+		" server-nonce other":   "nonce",
+		" server-nonce missing": "malformed",
+		" iterations is=1":      "iterations",
+		" salt empty":           "malformed",
+		" salt other":           "server-unverified", // she signs the one that she would have sent
+	} {
+		script := "mallory serves alice" + deed + "\nalice login"
+		if reason != "" {
+			script = "mallory serves alice" + deed + "\n! alice login\nalice ends " + reason
+		}
+		script += "\nmallory steps-aside alice\nalice login\nalice ask WHOAMI\nalice hears 250"
+		if r := runOne(t, script, &Target{}); r.Err != nil {
+			t.Errorf("mallory serves alice%s: %v", deed, r.Err)
+		}
+	}
+}
+
+// The client trusts her certificate, or the control would fail, too.
+func TestMalloryInTheMiddle(t *testing.T) {
+	t.Parallel()
+	const between = "mallory stands-between alice\n"
+	for script, want := range map[string]string{
+		between + "alice login binding=none\nalice ask WHOAMI\nalice hears 250 alice\nalice quit": "",
+		between + "alice login": "3: alice login",
+		between + "bob login":   "",
+		between + "! alice login\nlog has event=login.fail reason=binding-mismatch\n! log has event=login.ok": "",
+		between + "alice login binding=none\nalice vanish\nlog has event=session.close reason=closed":         "",
+	} {
+		if r := runOne(t, script, &Target{}); (r.Err == nil) != (want == "") || !strings.Contains(errorText(r.Err), want) {
+			t.Errorf("%q: %v, want %q", script, r.Err, want)
+		}
+	}
+}
+
+func TestMalloryRefuses(t *testing.T) {
+	t.Parallel()
+	for deed, want := range map[string]string{
+		"proof turn":                  `proof can't be changed by "turn"; the changes are truncate`,
+		"proof flip":                  `proof can't be changed by "flip"`,
+		"proof flip=x":                `proof can't be changed by "flip=x"`,
+		"proof octets=99999999999":    `proof can't be changed by "octets=99999999999"`,
+		"nonce flip=0":                `nonce can't be changed by "flip=0"`,
+		"proof none":                  `proof can't be changed by "none"`,
+		"proof flip=99":               "nothing is wrong with",
+		"proof password=x":            "usage: mallory proof CHANGE",
+		"proof flip=0 flip=1":         "usage: mallory proof CHANGE",
+		"unaltered proof":             "usage: mallory unaltered",
+		"flag p":                      "flag can't be",
+		"unaltered password=":         "SASLprep",
+		"serves erin":                 `"erin" is no client`,
+		"serves alice proof flip=0":   `there is no "proof" to change, but iterations`,
+		"serves alice signature":      "usage: mallory serves",
+		"serves alice signature turn": `signature can't be changed by "turn"`,
+		"stands-between server":       `"server" is no client`,
+		"steps-aside alice":           `"alice" doesn't come to mallory`,
+		"sends NOOP":                  "mallory is not connected",
+	} {
+		if r := runOne(t, "mallory "+deed, &Target{}); !strings.Contains(errorText(r.Err), want) {
+			t.Errorf("mallory %s: %v, want %q", deed, r.Err, want)
+		}
+	}
+}
+
+func TestMalloryElsewhere(t *testing.T) {
+	t.Parallel()
+	remote := elsewhere(t)
+	for _, script := range []string{
+		"mallory unaltered\nmallory hears 235\nmallory sends WHOAMI\nmallory hears 250 ^grace'$'\nmallory vanish",
+		"mallory proof flip=3\nmallory hears 535",
+		"mallory stands-between alice\n! alice login\nalice ends 535\nalice login binding=none\nalice quit",
+		"mallory serves alice signature flip=0\n! alice login\nalice ends server-unverified",
+	} {
+		if r := runOne(t, script, &Target{Remote: remote}); r.Err != nil || r.Status != Passed {
+			t.Errorf("%q: %s %v", script, r.Status, r.Err)
+		}
+	}
+	delete(remote.Passwords, "alice")
+	if r := runOne(t, "mallory unaltered", &Target{Remote: remote}); r.Status != Skipped {
+		t.Errorf("without alice's password: %s", r.Status)
+	}
+}
+
+func TestMalloryHasADeadline(t *testing.T) {
+	t.Parallel()
+	r := runOne(t, "mallory proof flip=3", &Target{Remote: silent(t), Timeout: 200 * time.Millisecond})
+	if !errors.Is(r.Err, context.DeadlineExceeded) || !strings.Contains(r.Err.Error(), "nothing of the kind within 200ms") {
+		t.Errorf("%s %v", r.Status, r.Err)
+	}
+	// Whom nobody answers hears so of the server that she can't reach.
+	nobody := &Remote{Addr: closed(t), Passwords: map[string]string{"alice": "x"}}
+	if r := runOne(t, "mallory unaltered", &Target{Remote: nobody}); !strings.Contains(errorText(r.Err), "refused") {
+		t.Errorf("%s %v", r.Status, r.Err)
+	}
+}
+
+// closed is an address where nobody listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
