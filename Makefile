@@ -52,7 +52,9 @@ bench: ## measure against the floors, and report to bench/out (BENCH=regexp)
 	@cd bench/compare && $(GO) run . -out ../out -bench '$(BENCH)'
 
 bench-peers: ## measure against other servers, and report to bench/out/peers (BENCH=regexp)
-	@cd bench/compare && $(GO) run . -out ../out/peers -bench '$(BENCH)' -peers
+	@dir=$$(mktemp -d) && trap 'exit 130' INT TERM HUP && trap 'GO=$(GO) bench/compare/servers.sh stop "$$dir"' EXIT && \
+	GO=$(GO) bench/compare/servers.sh start "$$dir" && \
+	(cd bench/compare && SALLYPORT_PEERS="$$dir" $(GO) run . -out ../out/peers -bench '$(BENCH)' -peers)
 
 fuzz: ## run every fuzz target for FUZZTIME each
 	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \

@@ -37,15 +37,19 @@ func sessionGoal(clients string, l limit) goal {
 }
 
 func peerGoals() []goal {
+	derived := against("PeerLogin", "postgres", "Login, derived keys, against PostgreSQL", reportedSpeed)
+	derived.name, derived.of[0] = "PeerLogin/keys=derived/against=postgres", "PeerLogin/of=sallyport-derived"
 	return []goal{
 		against("PeerRequest/[size=64]", "ssh", "Request 64 B, log on, against x/crypto/ssh", atLeast(1.6)),
 		against("PeerRequest/[size=64]", "http", "Request 64 B, log on, against HTTP/1.1 over TLS", atLeast(4)),
 		against("PeerRequest/[size=64]", "grpc", "Request 64 B, log on, against gRPC", reportedSpeed),
 		against("PeerLogin/[keys=cached]", "ssh", "Login, cached keys, against x/crypto/ssh", above(1)),
 		against("PeerLogin/[keys=cached]", "postgres", "Login, cached keys, against PostgreSQL", atLeast(5)),
+		derived,
 		against("PeerLogin/[keys=cached]", "dovecot", "Login, cached keys, against Dovecot", reportedSpeed),
 		against("PeerLogin/[keys=cached]", "openssh", "Login, cached keys, against OpenSSH", reportedSpeed),
 		against("PeerPipeline/[window=64]", "redis", "Pipelined, window 64, log on, against Redis over TLS", above(1)),
+		against("PeerPipeline/[window=64]", "redis-go", "Pipelined, window 64, log on, against Redis over TLS with go-redis", reportedSpeed),
 	}
 }
 
