@@ -53,7 +53,7 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	config.RootCAs, config.ServerName = h.roots, "127.0.0.1"
+	config.RootCAs, config.ServerName = h.trusted(), "127.0.0.1"
 	return h.addr, config, nil
 }
 

@@ -21,15 +21,16 @@ import (
 type host struct {
 	server  *server.Server
 	addr    string
-	roots   *x509.CertPool
 	users   *Users
 	log     *memory
 	served  chan error
 	release chan struct{} // closed when BLOCK may end
 
 	mu    sync.Mutex
-	heard []string // lines that clients said to the operator
-	runs  []string // verbs whose handlers have begun, and that nobody has seen yet
+	key   Key            // of its certificate
+	roots *x509.CertPool // as of now
+	heard []string       // lines that clients said to the operator
+	runs  []string       // verbs whose handlers have begun, and that nobody has seen yet
 }
 
 // own returns the server in the process, which starts with the defaults unless
@@ -51,10 +52,8 @@ func (st *stage) startLocked(s *server.Server, key string) (*host, error) {
 	pair := Certificate(Key(key))
 	h := &host{
 		server: s, users: NewUsers(), served: make(chan error, 1), release: make(chan struct{}),
-		log: &memory{happened: st.happened},
+		log: &memory{happened: st.happened}, key: Key(key), roots: trusting(pair),
 	}
-	h.roots = x509.NewCertPool()
-	h.roots.AddCert(pair.Leaf)
 	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 	if st.choice.Get("tls") == "1.2" {
 		s.TLSConfig.MinVersion = tls.VersionTLS12
@@ -73,6 +72,33 @@ func (st *stage) startLocked(s *server.Server, key string) (*host, error) {
 	go func() { h.served <- s.Serve(l); st.happened() }()
 	st.host = h
 	return h, nil
+}
+
+func trusting(pair tls.Certificate) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(pair.Leaf)
+	return roots
+}
+
+// trusted is what clients trust from now on.
+func (h *host) trusted() *x509.CertPool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.roots
+}
+
+// reload gives the server another certificate: only that is trusted from now on.
+func (h *host) reload() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	pair := NewCertificate(h.key, func(*x509.Certificate) {})
+	config := h.server.TLSConfig.Clone()
+	config.Certificates = []tls.Certificate{pair}
+	if err := h.server.SetTLSConfig(config); err != nil {
+		return err
+	}
+	h.roots = trusting(pair)
+	return nil
 }
 
 // stop ends the server: gently, and then not.

@@ -10,7 +10,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/mallory"
@@ -87,104 +86,75 @@ func doStepsAside(_ context.Context, c *call) (string, error) {
 	return "", nil
 }
 
-func doStandsBetween(_ context.Context, c *call) (string, error) {
-	return "", c.stage.lureAway(c.args[0], c.stage.relay)
-}
-
-// relay passes on between a client and the server, until one of them ends.
-func (st *stage) relay(ctx context.Context, visitor *tls.Conn) error {
-	server, err := st.reach(ctx)
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	defer context.AfterFunc(ctx, func() { _ = server.NetConn().Close() })()
-	var both sync.WaitGroup
-	both.Go(func() { pass(server, visitor) })
-	both.Go(func() { pass(visitor, server) })
-	both.Wait()
-	return nil
-}
-
-func pass(to, from *tls.Conn) {
-	_, _ = io.Copy(to, from)
-	_ = to.CloseWrite()
-}
-
-// reach connects Mallory to the server, past Eve.
-func (st *stage) reach(ctx context.Context) (*tls.Conn, error) {
-	addr, config, err := st.actor("mallory").where()
-	if err != nil {
-		return nil, err
-	}
-	config.NextProtos = []string{protocol.ALPN}
-	raw, err := st.eve.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	conn := tls.Client(raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
-	return conn, nil
-}
-
-func doServes(_ context.Context, c *call) (string, error) {
-	name := c.args[0]
-	args, password := c.cutPassword(c.stage.password(name))
+// rogue is what Mallory does to a client's login, and what she knows for it.
+func (c *call) rogue(role mallory.Role) (login func() (mallory.Script, error), err error) {
+	args, password := c.cutPassword(c.stage.password(c.args[0]))
 	var change mallory.Change
 	switch len(args) {
 	case 1:
 	case 3:
 		change = mallory.Change{Part: args[1], How: args[2]}
 	default:
-		return "", fmt.Errorf("usage: mallory %s %s", c.verb.name, c.verb.args)
+		return nil, fmt.Errorf("usage: mallory %s %s", c.verb.name, c.verb.args)
 	}
-	who, err := c.stage.setting(name, password)
+	who, err := c.stage.setting(c.args[0], password)
+	if err != nil {
+		return nil, err
+	}
+	login = func() (mallory.Script, error) { return mallory.Login(role, who, change) }
+	_, err = login()
+	return login, err
+}
+
+func doServes(_ context.Context, c *call) (string, error) {
+	login, err := c.rogue(mallory.Server)
 	if err != nil {
 		return "", err
 	}
-	if _, err := mallory.Login(mallory.Server, who, change); err != nil {
-		return "", err
-	}
-	return "", c.stage.lureAway(name, func(ctx context.Context, conn *tls.Conn) error {
-		visitor := &visitor{Conn: conn, in: protocol.NewReader(conn)}
-		return visitor.serve(ctx, who, change)
+	return "", c.stage.lureAway(c.args[0], func(ctx context.Context, conn *tls.Conn) error {
+		script, err := login()
+		if err != nil {
+			return err
+		}
+		return (&visitor{party: newParty(conn), welcome: "\r\n235 welcome"}).serve(ctx, &script)
 	})
+}
+
+// A party is at the other end of one of Mallory's connections.
+type party struct {
+	*tls.Conn
+	in *protocol.Reader
+}
+
+func newParty(conn *tls.Conn) party { return party{conn, protocol.NewReader(conn)} }
+
+func (p party) say(line string) error {
+	_, err := io.WriteString(p, line+"\r\n")
+	return err
 }
 
 // A visitor is a client that takes Mallory for the server.
 type visitor struct {
-	*tls.Conn
-	in    *protocol.Reader
-	steps int
-}
-
-func (v *visitor) say(line string) error {
-	_, err := io.WriteString(v, line+"\r\n")
-	return err
+	party
+	steps     int
+	mechanism string // that it has chosen
+	welcome   string // what she says after the last challenge
 }
 
 // serve plays the server's part of a login, and says nothing more to who believes
-// it.
-func (v *visitor) serve(ctx context.Context, who mallory.Setting, change mallory.Change) error {
-	login, err := mallory.Login(mallory.Server, who, change)
-	if err != nil {
+// it. The client's word for its binding will do.
+func (v *visitor) serve(ctx context.Context, login *mallory.Script) error {
+	if err := v.say("220 mallory sallyport/1 ready"); err != nil {
 		return err
 	}
-	if err = v.say("220 mallory sallyport/1 ready"); err != nil {
+	if _, err := login.Replay(ctx, v, nil, nil); err != nil {
 		return err
 	}
-	if _, err = login.Replay(ctx, v, nil, nil); err != nil { // the client's word for its binding will do
-		return err
-	}
-	_, err = io.Copy(io.Discard, v.Conn)
+	_, err := io.Copy(io.Discard, v.Conn)
 	return err
 }
 
-// Next says a challenge, after the last one that the login is good, and takes the
-// message that answers it.
+// Next says a challenge, and takes the message that answers it.
 func (v *visitor) Next(_ context.Context, heard []byte) ([]byte, error) {
 	v.steps++
 	switch v.steps {
@@ -196,10 +166,11 @@ func (v *visitor) Next(_ context.Context, heard []byte) ([]byte, error) {
 		}
 		return v.message("")
 	}
-	return nil, v.say("334 " + encoded(heard) + "\r\n235 welcome")
+	return nil, v.say("334 " + encoded(heard) + v.welcome)
 }
 
-// message takes a line; behind the prefix the mechanism comes first.
+// message takes a line; in the first one the mechanism stands between the prefix
+// and the message.
 func (v *visitor) message(prefix string) ([]byte, error) {
 	line, err := v.in.ReadLine()
 	if err != nil {
@@ -209,5 +180,8 @@ func (v *visitor) message(prefix string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("expected %q, heard %.200q", prefix, line)
 	}
-	return base64.StdEncoding.DecodeString(text[strings.LastIndexByte(text, ' ')+1:])
+	if mechanism, rest, ok := strings.Cut(text, " "); ok {
+		v.mechanism, text = mechanism, rest
+	}
+	return base64.StdEncoding.DecodeString(text)
 }

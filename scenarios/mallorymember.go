@@ -27,7 +27,7 @@ func malloryMember() *member {
 	}
 	verbs = append(verbs,
 		verb{name: "serves", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doServes, summary: "from now on the client comes to her and takes her for the server; she knows its password, or P; she can change: " + strings.Join(mallory.Parts(mallory.Server), " ")},
-		verb{name: "stands-between", args: "CLIENT", least: 1, most: 1, run: doStandsBetween, summary: "from now on the client comes to her, with a certificate that it trusts, and she passes all on between it and the server"},
+		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on the client comes to her, with a certificate that it trusts, and she passes all on between it and the server but for what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
 		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "from now on the client comes to the server again"},
 	)
 	lines := []string{"connect", "sends", "sends-octets", "hears", "notices", "ends", "vanish", "hangs-up"}

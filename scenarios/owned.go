@@ -99,6 +99,7 @@ func operatorMember() *member {
 			{name: "removes", args: "USER", least: 1, most: 1, run: doRemoves, summary: "remove a user"},
 			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: doChangesPassword, summary: "give a user another password"},
 			{name: "fills-disk", run: doFillsDisk, summary: "from now on the log can't be written"},
+			{name: "reloads", run: doReloads, summary: "give the server another certificate, the only one that clients trust from now on; sessions go on"},
 			{name: "shuts-down", args: "[GRACE]", most: 1, run: doShutsDown, summary: "end the server gently; it fails if that takes longer than the grace"},
 			{name: "kills", run: doKills, summary: "end the server at once"},
 		},
@@ -193,6 +194,14 @@ func doChangesPassword(_ context.Context, c *call) (string, error) {
 	v, err := scram.NewVerifier(c.args[1], nil, scram.MinIterations)
 	if err == nil {
 		h.users.Set(c.args[0], v)
+	}
+	return "", err
+}
+
+func doReloads(_ context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err == nil {
+		err = h.reload()
 	}
 	return "", err
 }

@@ -110,11 +110,12 @@ func TestSuiteLeaksNothing(t *testing.T) {
 		"alice login\nbob login &\nbob notices holder\nalice quit\nwait",
 		"alice login\nbob login &\nbob notices holder\nstop",
 		"alice connect\nalice sends NOOP\nalice hears 221",
+		"mallory stands-between alice\nalice login binding=none\nmallory serves bob\nbob login\nmallory stands-between carol proof flip=0\n! carol login",
 	)
 	s.Parallel, s.Repeat = 2, 10
 	before := gleak.Goroutines()
-	if got := len(outcomes(t.Context(), s)); got != 30 {
-		t.Errorf("got %d results, want 30", got)
+	if got := len(outcomes(t.Context(), s)); got != 40 {
+		t.Errorf("got %d results, want 40", got)
 	}
 	gomega.NewWithT(t).Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(before))
 }
