@@ -66,3 +66,14 @@ func TestWhatIsCutOffIsNoFault(t *testing.T) {
 		t.Errorf("%s %+v", r.Status, r.Steps)
 	}
 }
+
+// Who stalls hears nothing any more, though it is said.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	for stalls, want := range map[string]string{"alice stalls\n": "4: alice ask TIME: nothing of the kind within 1s", "": ""} {
+		r := runOne(t, "alice login\n"+stalls+"alice ask TIME\n", &Target{Timeout: time.Second})
+		if got := errorText(r.Err); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: got %v, want %q", stalls, r.Err, want)
+		}
+	}
+}

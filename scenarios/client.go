@@ -28,6 +28,7 @@ func clientMember() *member {
 			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
 			{name: "quit", run: doQuit, summary: "give the seat back, and hear the 221"},
+			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the connection is closed from here"},
 			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
 			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches"},
 			{name: "connect", args: "[generic] [tls=1.2|1.3] [alpn=ID]", most: 3, run: doConnect, summary: "make a TLS connection of nothing but lines"},
@@ -193,6 +194,14 @@ func doQuit(ctx context.Context, c *call) (string, error) {
 	}
 	a.answered("221 bye")
 	return "", nil
+}
+
+func doStalls(_ context.Context, c *call) (string, error) {
+	return "", c.withLink(func(l *link) error {
+		c.stage.said(c.who, "server", "(reads no more)")
+		l.stall()
+		return nil
+	})
 }
 
 func doVanish(_ context.Context, c *call) (string, error) {

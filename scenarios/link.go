@@ -30,12 +30,16 @@ type link struct {
 	crossed [2][]byte
 	delay   time.Duration
 	dropped chan struct{} // closed when nothing gets through any more
+	stalled chan struct{} // closed when the client takes nothing any more
 	closed  chan struct{}
-	once    [2]sync.Once
+	once    [3]sync.Once
 }
 
 func newLink(conn net.Conn, tcp *net.TCPConn) *link {
-	return &link{Conn: conn, tcp: tcp, dropped: make(chan struct{}), closed: make(chan struct{})}
+	return &link{
+		Conn: conn, tcp: tcp,
+		dropped: make(chan struct{}), stalled: make(chan struct{}), closed: make(chan struct{}),
+	}
 }
 
 func (l *link) note(d direction, p []byte) {
@@ -83,6 +87,12 @@ func (l *link) hold() bool {
 func (l *link) Read(p []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(p)
+		select {
+		case <-l.stalled:
+			<-l.closed
+			return 0, net.ErrClosed
+		default:
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) || l.hold() {
 			l.note(down, p[:n])
 			return n, err
@@ -125,6 +135,9 @@ func (l *link) CloseWrite() error {
 
 // drop lets nothing through any more, either way, and tells nobody.
 func (l *link) drop() { l.once[1].Do(func() { close(l.dropped) }) }
+
+// stall has the client take nothing any more of what the server sends.
+func (l *link) stall() { l.once[2].Do(func() { close(l.stalled) }) }
 
 // reset ends it with a TCP reset.
 func (l *link) reset() error {
