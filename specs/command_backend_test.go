@@ -59,7 +59,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			Expect(stderr(s.Session)).To(MatchRegexp(`verb=OPEN error="dial `), "the operator is told why")
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		},
-		Entry("over TCP", func() string { return "tcp:" + freeAddr() }, limit),
+		Entry("over TCP", func() string { return "tcp:" + nobodysAddr }, limit),
 		Entry("over a Unix socket", func() string { return "unix:" + c.Path("nosuch") }, limit),
 	)
 

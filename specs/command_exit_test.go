@@ -100,7 +100,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		}
 
 		It("is 3 where nobody listens", func(ctx SpecContext) {
-			addr := freeAddr()
+			addr := nobodysAddr
 			Expect(connect(ctx, addr)).To(failed(3, addr+": .*refused: is a server running there\\?"))
 			Expect(c.Run(ctx, "", "hold", "--addr", addr, "--user", "alice", "--password-file", "pw", "--", "touch", "ran")).To(failed(3, "refused"))
 			Expect(c.Path("ran")).NotTo(BeAnExistingFile())

@@ -304,14 +304,9 @@ func failed(code int, pattern string) types.GomegaMatcher {
 	)
 }
 
-// freeAddr is an address where nobody listens.
-func freeAddr() string {
-	GinkgoHelper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer l.Close()
-	return l.Addr().String()
-}
+// nobodysAddr is an address where nobody listens. The system gives no privileged
+// port to who asks for any, so that no other spec can be there, either.
+const nobodysAddr = "127.0.0.1:1"
 
 // listener serves each connection, and closes it, until the spec ends.
 func listener(network, address string, serve func(net.Conn)) string {

@@ -93,7 +93,7 @@ $`))
 		change()
 		Expect(c.Run(ctx, "", s.Replay("mine")...)).To(failed(code, pattern))
 	},
-		Entry("where nobody listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = freeAddr() }, limit),
+		Entry("where nobody listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = nobodysAddr }, limit),
 		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:x\nsecret\n") }, limit),
 		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
 	)
