@@ -123,7 +123,7 @@ func TestNoFormOfAPasswordIsShown(t *testing.T) {
 		"alice ask-body hex:$alice_password ECHO",
 		"env it=$alice_password\nenv\necho $it\nstdout other",
 	} {
-		r := Run(t.Context(), suiteOf(t, script).Scenarios[0], nil, &Target{Remote: remote, Timeout: time.Second})
+		r := Run(t.Context(), suiteOf(t, script).Scenarios[0], nil, &Target{Remote: remote, Timeout: 5 * time.Second})
 		shown := fmt.Sprintf("%s %v %s", r.Reason, r.Err, r.Transcript)
 		for _, step := range r.Steps {
 			shown += step.Text + step.Err
