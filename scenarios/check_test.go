@@ -22,8 +22,9 @@ func TestExpectationsCanFail(t *testing.T) {
 		"alice login\nlog has event=never &":                           "3: log has event=never: the script was over before",
 		"alice login\n! alice ask TIME &\nalice hears 250":             "3: alice ask TIME: it succeeded, and had to fail",
 		"server\noperator kills\nsybil 2 wrong-password":               "4: sybil 2 wrong-password: client: no connection",
-		"alice login\n? alice notices never &":                         "",
-		"alice login\nbob login &\nbob notices position":               "",
+		"! alice login":                                  "2: alice login: it succeeded, and had to fail",
+		"alice login\n? alice notices never &":           "",
+		"alice login\nbob login &\nbob notices position": "",
 	} {
 		r := runOne(t, script, &Target{})
 		if got := errorText(r.Err); (got == "") != (want == "") || !strings.Contains(got, want) {

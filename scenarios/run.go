@@ -60,7 +60,7 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	engine := &script.Engine{Cmds: st.commands(), Conds: st.conditions()}
 	err = state.ExtractFiles(&txtarOf{Files: st.scenario.Files})
 	if err == nil {
-		err = engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account)
+		err = plainly(engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account))
 	}
 	st.leave()
 	cancel()
@@ -69,6 +69,16 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	_ = state.CloseAndWait(&account)
 	err = errors.Join(err, st.unsettled(), st.close())
 	r.Transcript = account.String()
+	return err
+}
+
+var errSucceeded = errors.New("it succeeded, and had to fail")
+
+// plainly has an error say what the ! meant that it doesn't show.
+func plainly(err error) error {
+	if command, ok := errors.AsType[*script.CommandError](err); ok && errors.Is(command.Err, script.ErrUnexpectedSuccess) {
+		command.Err = errSucceeded
+	}
 	return err
 }
 

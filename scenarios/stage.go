@@ -164,7 +164,7 @@ func (s *Step) fault() string {
 	case s.cut:
 		return "the script was over before it came to that: wait for it"
 	case s.Want == "!" && s.Err == "":
-		return "it succeeded, and had to fail"
+		return errSucceeded.Error()
 	case s.Want == "!":
 		return ""
 	}

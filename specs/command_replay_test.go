@@ -62,6 +62,7 @@ var _ = Describe("The command replay", Label("area:command", "area:scenarios"), 
 FAIL  b \(\d\.\d\d s\)
       mine/b.txtar:4: alice hears 250 goodbye: expected 250 goodbye
       heard    250 hello
+      claim: Wrong\.
       alone: \S+ replay --run '\^b\$' mine
 skip  c: no reason
 1 passed, 1 failed, 1 skipped in \d\.\d s

@@ -58,6 +58,7 @@ func (p *replayPrinter) result(r *scenarios.Result) {
 		for line := range strings.Lines(r.Err.Error()) {
 			fmt.Fprintf(p.out, "      %s\n", printable(strings.TrimSuffix(line, "\n")))
 		}
+		fmt.Fprintf(p.out, "      claim: %s\n", printable(r.Scenario.Title))
 		fmt.Fprintf(p.out, "      alone: %s\n", printable(p.alone(r.Name())))
 	default:
 		p.passed++
