@@ -24,7 +24,7 @@ type echo struct {
 // start returns a connection to the server.
 func (e echo) start(t T) net.Conn {
 	t.Helper()
-	l := listen(t)
+	l := Listen(t)
 	go func() {
 		raw, err := l.Accept()
 		if err != nil {
@@ -92,9 +92,9 @@ func (e echo) rig(t T, ops int) *Rig {
 	}}
 }
 
-// listen is where a floor is served. Go's listener sets TCP_NODELAY, as for the
-// product.
-func listen(t T) net.Listener {
+// Listen is where a floor or a peer is served. Go's listener sets TCP_NODELAY, as
+// for the product.
+func Listen(t T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

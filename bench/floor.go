@@ -28,7 +28,7 @@ const hello = "\n"
 // start returns the address of the floor.
 func (f floor) start(t T) string {
 	t.Helper()
-	l := listen(t)
+	l := Listen(t)
 	go func() {
 		for {
 			raw, err := l.Accept()

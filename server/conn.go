@@ -84,8 +84,7 @@ type transport struct {
 	net.Conn
 	owner  *conn
 	eof    bool
-	by     time.Time // the write deadline that is armed; crypto/tls writes one at a time
-	lastBy time.Time
+	lastBy time.Time // crypto/tls writes one at a time
 }
 
 func (t *transport) Read(p []byte) (int, error) {
@@ -98,16 +97,13 @@ func (t *transport) Read(p []byte) (int, error) {
 
 // Write sets the deadline: in the lobby that of the login, and a short one for all that an evicted
 // client is still sent. The flag is looked at last, because evict sets it before its own deadline.
-// One that is armed already and only a little earlier stays: see arm.
+// It is set anew for each write: one that was armed for the last is up to its age too early.
 func (t *transport) Write(p []byte) (int, error) {
 	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
 	if c.inLobby && !c.loginBy.IsZero() {
 		by = c.loginBy.Add(lastWrite)
 	}
-	if by.Before(t.by) || by.Sub(t.by) > c.srv.limits.Write/8 {
-		t.by = by
-		_ = t.SetWriteDeadline(by)
-	}
+	_ = t.SetWriteDeadline(by)
 	if c.has(flagEvicted) {
 		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
 		_ = t.SetWriteDeadline(t.lastBy)

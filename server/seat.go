@@ -92,8 +92,7 @@ func (s *seat) leave(c *conn) (granted bool) {
 	return s.holder == c
 }
 
-// release passes the seat on to whoever waits longest. The others are told of it when that one has
-// its 235 (tellQueue): woken together, they would get in its way.
+// release passes the seat on to whoever waits longest.
 func (s *seat) release(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,13 +100,13 @@ func (s *seat) release(c *conn) {
 		return
 	}
 	s.holder = nil
-	if len(s.queue) == 0 || s.closed {
-		return
+	if len(s.queue) > 0 && !s.closed {
+		next := s.queue[0]
+		s.queue = slices.Delete(s.queue, 0, 1)
+		s.grant(next)
+		next.wake(flagGranted)
 	}
-	next := s.queue[0]
-	s.queue = slices.Delete(s.queue, 0, 1)
-	s.grant(next)
-	next.wake(flagGranted)
+	s.tellAll()
 }
 
 // tellAll wakes those whom a change of the queue concerns.
@@ -117,15 +116,6 @@ func (s *seat) tellAll() {
 	}
 	if s.holder != nil {
 		s.holder.wake(flagNotice)
-	}
-}
-
-// tellQueue wakes those who wait, after the seat has changed hands.
-func (s *seat) tellQueue() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.queue {
-		c.wake(flagNotice)
 	}
 }
 

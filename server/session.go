@@ -77,10 +77,6 @@ func (s *session) end() {
 // serve answers requests until the session ends, and says why it does.
 func (s *session) serve() error {
 	s.tellWaiting()
-	if err := s.flush(); err != nil {
-		return err
-	}
-	s.srv.seat.tellQueue()
 	for {
 		if err := s.attend(); err != nil {
 			return err

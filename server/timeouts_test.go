@@ -296,3 +296,21 @@ func TestThrottling(t *testing.T) {
 		}
 	})
 }
+
+// A peer has the whole of its time for each record, also where it has just taken
+// another one.
+func TestWriteTimeoutIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		c := w.connect().Seated("alice")
+		if got := c.Ask("ECHO read at once"); got != "250 read at once" {
+			w.T.Fatalf("%q", got)
+		}
+		time.Sleep(time.Second)
+		c.Send("ECHO read late\r\n")
+		time.Sleep(9500 * time.Millisecond)
+		if got := c.Line(); got != "250 read late" {
+			w.T.Fatalf("%q, though the write time-out of 10 s was not over", got)
+		}
+	})
+}

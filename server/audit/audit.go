@@ -70,7 +70,7 @@ type Log struct {
 	opts Options
 	enc  zerolog.Logger
 	path string
-	last atomic.Pointer[second] // of which a record spoke
+	last atomic.Pointer[second] // in which a record was begun
 
 	mu     sync.Mutex
 	w      io.Writer

@@ -17,7 +17,7 @@ import (
 // both ends the pings that would find a better one.
 func grpcRequest(t bench.T) *bench.Rig {
 	const window = 1 << 20
-	l := listen(t)
+	l := bench.Listen(t)
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(serverTLS())), grpc.ForceServerCodecV2(raw{}),
 		grpc.NumStreamWorkers(2), grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))
 	server.RegisterService(&echoService, nil)

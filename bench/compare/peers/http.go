@@ -18,7 +18,7 @@ func httpRequest(t bench.T) *bench.Rig {
 	only := new(http.Protocols)
 	only.SetHTTP1(true)
 	server := &http.Server{Handler: http.HandlerFunc(echoHTTP), TLSConfig: serverTLS(), Protocols: only}
-	l := listen(t)
+	l := bench.Listen(t)
 	go func() { _ = server.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { _ = server.Close() })
 	transport := &http.Transport{TLSClientConfig: clientTLS(), DisableCompression: true, Protocols: only}

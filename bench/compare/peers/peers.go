@@ -13,7 +13,6 @@ package peers
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -81,17 +80,6 @@ func timed(operation func() error) func() (time.Duration, error) {
 		err := operation()
 		return time.Since(start), err
 	}
-}
-
-// listen is where a peer in this process is served.
-func listen(t bench.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen: %v", err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
 }
 
 // serverTLS and clientTLS are the product's certificate, version and key exchange.

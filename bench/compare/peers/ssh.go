@@ -81,7 +81,7 @@ func newSSH(t bench.T) *sshPeer {
 	if err != nil {
 		t.Fatalf("key: %v", err)
 	}
-	l := listen(t)
+	l := bench.Listen(t)
 	config := &ssh.ServerConfig{PasswordCallback: checkPassword}
 	config.AddHostKey(host)
 	go serveSSH(l, config)
