@@ -95,20 +95,28 @@ func (t *transport) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sets the deadline: in the lobby that of the login, and a short one for all that an evicted
-// client is still sent. The flag is looked at last, because evict sets it before its own deadline.
-// It is set anew for each write: one that was armed for the last is up to its age too early.
+// Write sets the deadline anew each time, for one that was armed for the last write is up to its age
+// too early: but not in the lobby, where bound has set one for all. What an evicted client is still
+// sent has a short one; that flag is looked at last, because evict sets it before its own deadline.
 func (t *transport) Write(p []byte) (int, error) {
-	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
-	if c.inLobby && !c.loginBy.IsZero() {
-		by = c.loginBy.Add(lastWrite)
+	c := t.owner
+	if !c.inLobby || c.loginBy.IsZero() {
+		_ = t.SetWriteDeadline(time.Now().Add(c.srv.limits.Write))
 	}
-	_ = t.SetWriteDeadline(by)
 	if c.has(flagEvicted) {
 		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
 		_ = t.SetWriteDeadline(t.lastBy)
 	}
 	return t.Conn.Write(p)
+}
+
+// bound sets the deadlines of the lobby, which leaves time for the last reply. Both are set once:
+// setting one anew can wake a processor that does nothing but look when the next timer is due.
+func (c *conn) bound() {
+	c.arm(c.loginBy)
+	if !c.loginBy.IsZero() {
+		_ = c.raw.SetWriteDeadline(c.loginBy.Add(lastWrite))
+	}
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {
