@@ -24,7 +24,6 @@ const (
 	flagEvicted                     // leave: somebody took over
 	flagShutdown                    // leave: the server ends
 	flagDone                        // what was waited for beside the connection is done
-	flagHangUp                      // the connection is being closed, and no longer woken
 )
 
 const (
@@ -63,10 +62,14 @@ type conn struct {
 	user     string    // prepared, once the login is done
 	inLobby  bool
 
-	readBy   time.Time // the read deadline that is armed
+	disarmed bool      // the deadline below reading is in the past: arm takes it away
 	filled   time.Time // when a read last returned
 	asked    time.Time // when the seat was asked for
 	in, sent int64     // octets above TLS
+
+	reading alarm // makes a read end as wake does
+	writing alarm // of the write that goes on
+	watch   alarm // of the session's handler
 
 	flags  atomic.Uint32 // set by any goroutine
 	ctx    context.Context
@@ -95,28 +98,23 @@ func (t *transport) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sets the deadline anew each time, for one that was armed for the last write is up to its age
-// too early: but not in the lobby, where bound has set one for all. What an evicted client is still
-// sent has a short one; that flag is looked at last, because evict sets it before its own deadline.
+// Write bounds a write: in the lobby by the deadline of the login, and what an evicted client is still
+// sent by a short one. That flag is looked at last, because evict sets it before its own deadline.
 func (t *transport) Write(p []byte) (int, error) {
-	c := t.owner
-	if !c.inLobby || c.loginBy.IsZero() {
-		_ = t.SetWriteDeadline(time.Now().Add(c.srv.limits.Write))
+	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
+	if c.inLobby && !c.loginBy.IsZero() {
+		by = c.loginBy.Add(lastWrite)
 	}
+	c.srv.set(&c.writing, by)
 	if c.has(flagEvicted) {
 		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
 		_ = t.SetWriteDeadline(t.lastBy)
 	}
-	return t.Conn.Write(p)
-}
-
-// bound sets the deadlines of the lobby, which leaves time for the last reply. Both are set once:
-// setting one anew can wake a processor that does nothing but look when the next timer is due.
-func (c *conn) bound() {
-	c.arm(c.loginBy)
-	if !c.loginBy.IsZero() {
-		_ = c.raw.SetWriteDeadline(c.loginBy.Add(lastWrite))
+	n, err := t.Conn.Write(p)
+	if c.writing.stop() {
+		err = cmp.Or(err, os.ErrDeadlineExceeded)
 	}
+	return n, err
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {
@@ -126,6 +124,8 @@ func newConn(s *Server, raw net.Conn, from source) *conn {
 	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
 	c.rd = protocol.NewReader(c.tls)
+	c.reading.goOff = func() { _ = raw.SetReadDeadline(past) }
+	c.writing.goOff = func() { _ = raw.SetWriteDeadline(past) }
 	c.loginBy = after(time.Now(), s.limits.Login)
 	return c
 }
@@ -166,9 +166,8 @@ func (c *conn) leaveLobby() {
 
 // wake makes the connection's goroutine look at its flags.
 func (c *conn) wake(flag uint32) {
-	if c.flags.Or(flag)&flagHangUp == 0 {
-		_ = c.raw.SetReadDeadline(past)
-	}
+	c.flags.Or(flag)
+	_ = c.raw.SetReadDeadline(past)
 }
 
 // has reports whether any of the flags is set.
@@ -182,15 +181,14 @@ func (c *conn) evict() {
 	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
 }
 
-// arm sets the read deadline, of which zero is none. One that is armed already and only a little
-// earlier stays, because setting it costs more than reading the clock; readError sorts out what
-// fires too early.
+// arm sets the deadline of the reads that follow, of which zero is none. readError sorts out what goes
+// off too early.
 func (c *conn) arm(by time.Time) {
-	if !c.readBy.IsZero() && !by.Before(c.readBy) && by.Sub(c.readBy) < time.Until(c.readBy)/8 {
-		return
+	if c.disarmed {
+		c.disarmed = false
+		_ = c.raw.SetReadDeadline(time.Time{})
 	}
-	c.readBy = by
-	_ = c.raw.SetReadDeadline(by)
+	c.srv.set(&c.reading, by)
 }
 
 // ready makes everything ready for a read: what is owed is written, the deadline is armed. It
@@ -201,7 +199,7 @@ func (c *conn) ready(by time.Time) error {
 	}
 	c.arm(by)
 	if c.flags.Load() != 0 {
-		c.readBy = past
+		c.disarmed = true
 		return errWoken
 	}
 	return nil
@@ -244,7 +242,7 @@ func (c *conn) readError(err error, by time.Time) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.cut(err)
 	}
-	c.readBy = past
+	c.disarmed = true
 	if c.flags.Load() != 0 || by.IsZero() || c.filled.Before(by) {
 		return errWoken
 	}
@@ -327,13 +325,17 @@ func (c *conn) sayLast(err error) {
 // then what the peer still sends is drained undeciphered.
 func (c *conn) hangUp() {
 	defer c.raw.Close()
-	c.flags.Or(flagHangUp)
 	if c.tls.CloseWrite() != nil {
 		return // there was no TLS, or there is none any more
 	}
 	halfClose(c.raw.Conn)
-	if !c.raw.eof {
-		_ = c.raw.SetReadDeadline(time.Now().Add(maxDrainTime))
-		_, _ = io.CopyN(io.Discard, c.raw, maxDrain)
+	if c.raw.eof {
+		return
+	}
+	for by := time.Now().Add(maxDrainTime); time.Now().Before(by); { // it may be woken
+		_ = c.raw.SetReadDeadline(by)
+		if _, err := io.CopyN(io.Discard, c.raw, maxDrain); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
 	}
 }

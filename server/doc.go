@@ -16,7 +16,7 @@
 //     [Queue], [Reject] and [Takeover]; wait.go is the wait itself;
 //   - session.go reads requests and runs their handlers, watch.go cancels a
 //     handler whose client has gone, stream.go is OPEN;
-//   - conn.go reads, writes, wakes and closes.
+//   - conn.go reads, writes, wakes and closes; alarm.go keeps the deadlines.
 //
 // # Waking
 //

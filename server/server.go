@@ -76,6 +76,9 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
+	alarmAt atomic.Int64 // when the timer fires, or never
+	timer   *time.Timer  // see alarm; Reset with mu
+
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
@@ -91,6 +94,9 @@ func (s *Server) init() error {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
+		s.alarmAt.Store(never)
+		s.timer = time.AfterFunc(never, s.ring)
+		s.timer.Stop()
 		s.limits = s.Limits.withDefaults()
 		s.lobby = lobby{limits: s.limits, sources: map[source]int{}, failed: map[source]bucket{}}
 		s.Name = cmp.Or(s.Name, "sallyport")
@@ -207,7 +213,13 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	s.settle()
+}
+
+// settle notes that there are no connections any more, and won't be. The caller holds mu.
+func (s *Server) settle() {
 	if s.closing && len(s.conns) == 0 {
+		s.timer.Stop() // or the server would stay in memory until it fires
 		close(s.gone)
 	}
 }
@@ -254,10 +266,10 @@ func (s *Server) close(tell func(*conn)) {
 	for c := range s.conns {
 		tell(c)
 	}
-	if !s.closing && len(s.conns) == 0 {
-		close(s.gone)
+	if !s.closing {
+		s.closing = true
+		s.settle()
 	}
-	s.closing = true
 }
 
 // stop logs the end, once.

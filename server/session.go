@@ -30,8 +30,7 @@ type session struct {
 
 	ctx    context.Context // of the running request
 	cancel context.CancelCauseFunc
-	began  time.Time   // when the running request began
-	watch  *time.Timer // starts supervise for a request that takes its time
+	began  time.Time // when the running request began
 	done   chan struct{}
 	gone   error // how the client has left meanwhile
 }
@@ -43,8 +42,7 @@ func newSession(c *conn) *session {
 		request: Request{User: c.user, Conn: c.id}, done: make(chan struct{}), why: errHandlerExit,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.watch = time.AfterFunc(time.Hour, s.supervise)
-	s.watch.Stop()
+	s.watch.goOff = func() { go s.supervise() }
 	c.rd.Grow(recordSize) // so that what came in one record is answered in one
 	return s
 }

@@ -79,7 +79,7 @@ func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
 // server ended it.
 func (c *conn) handshake() error {
 	_ = c.srv.logged(c.srv.Audit.Flush()) // a failure is told once there is TLS to tell it through
-	c.bound()
+	c.arm(c.loginBy)
 	if c.has(flagShutdown) {
 		return errShutdown
 	}

@@ -80,7 +80,7 @@ func (c *conn) await() error {
 // left the kernel: the line buffer, and a record that crypto/tls still holds.
 func (c *conn) checkEarly() error {
 	if c.rd.Buffered() == 0 {
-		c.arm(past)
+		_, c.disarmed = c.raw.SetReadDeadline(past), true
 		_ = c.readAhead() // what is wrong with the connection shows at the next read as well
 	}
 	line, err := c.rd.Next()

@@ -30,18 +30,14 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 
 // watchOver begins the watch over a handler, which unwatch ends.
 func (s *session) watchOver(began time.Time) {
-	now := s.now()
-	delay := watchAfter - now.Sub(s.filled)
-	if by, _ := s.overdue(began); !by.IsZero() {
-		delay = min(delay, by.Sub(now))
-	}
 	s.began = began
-	s.watch.Reset(delay)
+	by, _ := s.overdue(began)
+	s.srv.set(&s.watch, earlier(s.filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
 func (s *session) unwatch() {
-	if s.watch.Stop() {
+	if !s.watch.stop() {
 		return // it never began
 	}
 	s.done <- struct{}{}
@@ -101,7 +97,7 @@ func timerAt(by time.Time) *time.Timer {
 // returns how, or nil when the handler has returned first. The connection's goroutine doesn't touch
 // the buffer meanwhile: it is in the handler.
 func (s *session) listen() error {
-	defer func() { s.readBy = past }()
+	defer func() { s.disarmed = true }()
 	for !s.rd.Full() {
 		_ = s.raw.SetReadDeadline(time.Time{})
 		if s.has(flagDone) {
