@@ -28,9 +28,10 @@ const minBuffer = 512
 type Reader struct {
 	src     io.Reader
 	buf     []byte
-	r, w    int // buf[r:w] is unread
-	scanned int // buf[r:scanned] holds no line end
-	limit   int // of the buffer
+	r, w    int  // buf[r:w] is unread
+	scanned int  // buf[r:scanned] holds no line end
+	limit   int  // of the buffer
+	short   bool // the last read filled the buffer
 }
 
 // NewReader returns a Reader on src. Its buffer starts small and grows to MaxLine octets when lines
@@ -40,12 +41,9 @@ func NewReader(src io.Reader) *Reader { return &Reader{src: src, limit: MaxLine}
 // Buffered returns the number of octets that were read and not yet taken.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Grow makes the buffer hold size octets, at least MaxLine: worth it for a client that has proved
-// itself and sends many commands at once. A line is bounded by MaxLine all the same.
-func (r *Reader) Grow(size int) {
-	r.limit = max(size, MaxLine)
-	r.resize(r.limit)
-}
+// Grow lets the buffer grow to size octets, at least MaxLine, as much comes at once: worth it for a
+// client that has proved itself. A line is bounded by MaxLine all the same.
+func (r *Reader) Grow(size int) { r.limit = max(size, MaxLine) }
 
 // Next takes the next line, without its CRLF, from what is buffered. It returns nil, nil where the
 // line is not complete yet: call Fill. The line is valid until the next call of any method. An
@@ -98,33 +96,30 @@ func (r *Reader) Fill() error {
 	}
 	n, err := r.src.Read(r.buf[r.w:])
 	r.w += n
+	r.short = r.w == len(r.buf)
 	if n > 0 {
 		return nil // an error that came with data comes again
 	}
 	return err
 }
 
+// Filled reports whether the last Fill took as much as there was room for, so that more may be there.
+func (r *Reader) Filled() bool { return r.short && !r.Full() }
+
 // Full reports whether the buffer has reached its bound and nothing can be read ahead any more.
 func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }
 
-// makeRoom moves what is unread to the front and doubles a buffer that is full all the same.
+// makeRoom moves what is unread to the front, and doubles a buffer that was too short for what came.
 func (r *Reader) makeRoom() {
 	if r.r > 0 {
 		copy(r.buf, r.buf[r.r:r.w])
 		r.w, r.scanned, r.r = r.w-r.r, r.scanned-r.r, 0
 	}
-	if r.w == len(r.buf) && r.w < r.limit {
-		r.resize(min(max(2*r.w, minBuffer), r.limit))
+	if size := min(max(2*len(r.buf), minBuffer), r.limit); r.buf == nil || r.short && size > len(r.buf) {
+		buf := make([]byte, size)
+		copy(buf, r.buf[:r.w])
+		r.buf = buf
 	}
-}
-
-func (r *Reader) resize(size int) {
-	if size <= len(r.buf) {
-		return
-	}
-	buf := make([]byte, size)
-	copy(buf, r.buf[:r.w])
-	r.buf = buf
 }
 
 // ReadLine reads the next line from the buffer and the source.

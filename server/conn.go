@@ -208,6 +208,11 @@ func (c *conn) ready(by time.Time) error {
 // fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline, io.EOF
 // after a close_notify, errCut, and those of the network.
 func (c *conn) fill(by time.Time) error {
+	if c.rd.Filled() { // the rest of a batch is not answered in another record
+		if before := c.rd.Buffered(); c.peek() > before {
+			return nil
+		}
+	}
 	if err := c.ready(by); err != nil {
 		return err
 	}
@@ -221,6 +226,14 @@ func (c *conn) readAhead() error {
 	c.in += int64(c.rd.Buffered() - before)
 	c.filled = time.Now()
 	return err
+}
+
+// peek reads what has left the kernel already: a record that crypto/tls still holds. It doesn't wait,
+// and returns how much is in the line buffer.
+func (c *conn) peek() (buffered int) {
+	_, c.disarmed = c.raw.SetReadDeadline(past), true
+	_ = c.readAhead() // what is wrong with the connection shows at the next read as well
+	return c.rd.Buffered()
 }
 
 // read reads octets as they are.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -55,6 +56,15 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	return nil
 }
 
+// cipherNames has the names of all cipher suites. tls.CipherSuiteName makes a list of them each time.
+var cipherNames = sync.OnceValue(func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		names[suite.ID] = suite.Name
+	}
+	return names
+})
+
 // refuseWeak ends a handshake that could only lead to TLS 1.2 without extended master secret, where
 // what is derived from the session binds to nothing.
 func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -98,7 +108,7 @@ func (c *conn) handshake() error {
 	c.native = state.NegotiatedProtocol == protocol.ALPN
 	c.srv.Audit.Info("tls.handshake", c.id).
 		Str("version", tls.VersionName(state.Version)).
-		Str("cipher", tls.CipherSuiteName(state.CipherSuite)).
+		Str("cipher", cipherNames()[state.CipherSuite]).
 		Str("curve", state.CurveID.String()).
 		Bool("resumed", state.DidResume).
 		Str("alpn", state.NegotiatedProtocol).Send()

@@ -76,12 +76,10 @@ func (c *conn) await() error {
 	}
 }
 
-// checkEarly looks whether the client has sent more than it may before the 235. It sees what has
-// left the kernel: the line buffer, and a record that crypto/tls still holds.
+// checkEarly looks whether the client has sent more than it may before the 235, as far as peek sees.
 func (c *conn) checkEarly() error {
 	if c.rd.Buffered() == 0 {
-		_, c.disarmed = c.raw.SetReadDeadline(past), true
-		_ = c.readAhead() // what is wrong with the connection shows at the next read as well
+		c.peek()
 	}
 	line, err := c.rd.Next()
 	switch {

@@ -146,8 +146,9 @@ func (k *KeyCache) derive(ctx context.Context, cfg ClientConfig, salt []byte, it
 	if k.keys == nil {
 		k.secret, k.keys = rand.Text(), map[string]derived{}
 	}
-	login := fmt.Appendf(nil, "%q %q %x %d", cfg.Username, cfg.Password, salt, iterations)
-	id := string(sign([]byte(k.secret), login))
+	// Unambiguous: what was prepared holds no NUL.
+	login := strings.Join([]string{cfg.Username, cfg.Password, strconv.Itoa(iterations), string(salt)}, "\x00")
+	id := string(sign([]byte(k.secret), []byte(login)))
 	keys, found := k.keys[id]
 	k.mu.Unlock()
 	if found {
