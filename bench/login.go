@@ -94,8 +94,10 @@ func (v *visitor) login() (took time.Duration, err error) {
 		return 0, err
 	}
 	took = time.Since(start)
-	if err := c.Quit(ctx); err != nil {
+	if _, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit}); err != nil {
 		return 0, err
+	}
+	for range c.Notices() { // until the server has sent its FIN, which leave waits for as well
 	}
 	return took, settle(goroutines)
 }
