@@ -134,12 +134,13 @@ func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Req
 	defer c.guard(ctx)()
 	c.writing.Lock()
 	n, rest, err := c.encode(requests)
+	reads := false
 	if err == nil {
-		err = c.send(b, requests[:n], rest)
+		reads, err = c.send(b, requests[:n], rest)
 	}
 	c.writing.Unlock()
 	if err == nil {
-		err = c.await(b)
+		err = c.await(b, reads)
 	}
 	return n, err
 }
@@ -172,28 +173,34 @@ func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
 	return r.Append(dst)
 }
 
-// send writes out and rest; the replies, which may come at once, are owed to b.
-func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) error {
-	if c.Err() != nil {
-		return c.Err()
+// send writes out and rest; the replies, which may come at once, are owed to b. The caller reads them
+// if it is told that it has the token.
+func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (reads bool, err error) {
+	if c.ended.Err() != nil {
+		return false, c.Err()
 	}
-	c.settle()
+	reads = c.settle()
 	b.requests = requests
 	c.owed <- b
 	c.write(c.out)
 	c.write(rest)
-	return nil
+	return reads, nil
 }
 
 // settle reads what was there before the command: if nothing is owed, notices or a 421, or a fault.
-func (c *Client) settle() {
+// Then nobody waits for replies, and it keeps the token.
+func (c *Client) settle() (reads bool) {
 	select {
 	case <-c.reading:
 		for c.first() == nil && c.reader.Buffered() > 0 && c.read() {
 		}
+		if c.first() == nil {
+			return true
+		}
 		c.reading <- struct{}{}
 	default: // whoever reads sees to it
 	}
+	return false
 }
 
 // write leaves failures to the reader: what the server said before it closed is still to be read,
@@ -204,19 +211,21 @@ func (c *Client) write(p []byte) {
 	}
 }
 
-// await returns when the batch is answered. One of those who wait reads, for all of them.
-func (c *Client) await(b *batch) error {
-	for {
+// await returns when the batch is answered. One of those who wait, who has the token, reads for all of
+// them.
+func (c *Client) await(b *batch, reads bool) error {
+	if !reads {
 		select {
 		case <-b.ready:
 			return b.err
 		case <-c.reading:
-			if len(b.ready) == 0 {
-				c.read()
-			}
-			c.reading <- struct{}{}
 		}
 	}
+	for len(b.ready) == 0 && c.read() {
+	}
+	c.reading <- struct{}{}
+	<-b.ready
+	return b.err
 }
 
 // first is the batch to which the next reply is owed, if any.
@@ -242,7 +251,7 @@ func (c *Client) read() bool {
 }
 
 func (c *Client) readReply() error {
-	if c.Err() != nil {
+	if c.ended.Err() != nil {
 		return c.Err()
 	}
 	reply, size, err := protocol.ReadReply(c.reader)
@@ -316,35 +325,4 @@ func (c *Client) Notices() <-chan Notice {
 		}()
 	})
 	return c.notices
-}
-
-// Stream is the raw stream that a connection has become. CloseWrite ends one direction, Close both at
-// once. Read returns io.EOF only where the other side has ended its direction.
-type Stream struct {
-	*tls.Conn
-	reader *protocol.Reader
-}
-
-// Read reads from the other side. It must not be called concurrently.
-func (s *Stream) Read(p []byte) (int, error) { return s.reader.Read(p) }
-
-// Open asks for a raw stream to what is behind the server. From then on the Client's other calls
-// fail with ErrStream, and its Close closes the stream. A refusal is a *protocol.ReplyError, and
-// changes nothing. ctx is for the opening, as with Do.
-func (c *Client) Open(ctx context.Context) (*Stream, error) {
-	defer c.guard(ctx)()
-	c.writing.Lock() // until the answer: what is written behind the command would go to the stream
-	defer c.writing.Unlock()
-	b := c.batches.Get().(*batch)
-	defer c.recycle(b)
-	b.request[0].Verb, b.replies = protocol.VerbOpen, b.reply[:0]
-	c.out = append(c.out[:0], protocol.VerbOpen+"\r\n"...)
-	err := c.send(b, b.request[:], nil)
-	if err == nil {
-		err = c.await(b)
-	}
-	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
-		return nil, err
-	}
-	return &Stream{c.conn, c.reader}, nil
 }

@@ -67,6 +67,24 @@ func TestReaderTakesLines(t *testing.T) {
 	}
 }
 
+// Lines are looked at eight octets at a time; the rule is for each of them.
+func TestEveryOctetEverywhere(t *testing.T) {
+	t.Parallel()
+	for at := range 20 {
+		for c := range 256 {
+			line := bytes.Repeat([]byte{'x'}, 20)
+			line[at] = byte(c)
+			want := error(io.EOF)
+			if c < ' ' && c != '\t' || c >= 0x80 { // alone, no such octet is UTF-8
+				want = ErrSyntax
+			}
+			if _, err := readAll(bytes.NewReader(append(line, "\r\n"...))); !errors.Is(err, want) {
+				t.Errorf("octet %#02x at %d: %v, want %v", c, at, err, want)
+			}
+		}
+	}
+}
+
 func TestReaderBuffersNoMoreThanOneLine(t *testing.T) {
 	t.Parallel()
 	src := strings.NewReader(strings.Repeat("x", 1<<20))

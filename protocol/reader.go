@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"unicode/utf8"
@@ -50,8 +51,11 @@ func (r *Reader) Grow(size int) { r.limit = max(size, MaxLine) }
 // error is final.
 func (r *Reader) Next() ([]byte, error) {
 	for i := r.scanned; i < r.w; i++ {
+		if i += plain(r.buf[i:r.w]); i == r.w {
+			break
+		}
 		c := r.buf[i]
-		if c >= ' ' || c == '\t' {
+		if c >= utf8.RuneSelf {
 			continue
 		}
 		if c == '\r' && i+1 == r.w {
@@ -149,19 +153,25 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // validText reports whether s may stand in a line: valid UTF-8 and no C0 or C1 control character
 // but HTAB.
-func validText[T string | []byte](s T) bool {
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c < ' ' && c != '\t':
-			return false
-		case c < utf8.RuneSelf:
-			i++
-		default:
-			return validTail([]byte(s[i:]))
+func validText(s []byte) bool {
+	i := plain(s)
+	return i == len(s) || s[i] >= utf8.RuneSelf && validTail(s[i:])
+}
+
+// plain returns how many octets s begins with that are ASCII and no control character but HTAB. It
+// looks at eight at once: subtracting 0x20 sets the highest bit of one below that, and borrows from
+// the next only then.
+func plain(s []byte) (i int) {
+	const spaces, highest = 0x2020202020202020, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		if x := binary.NativeEndian.Uint64(s[i:]); (x|(x-spaces))&highest != 0 {
+			break
 		}
 	}
-	return true
+	for i < len(s) && (s[i] >= ' ' && s[i] < utf8.RuneSelf || s[i] == '\t') {
+		i++
+	}
+	return i
 }
 
 // validTail is the part of validText for what follows the first octet outside ASCII: the C1

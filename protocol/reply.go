@@ -94,6 +94,9 @@ func ReadReply(r *Reader) (reply Reply, body int64, err error) {
 			}
 			return Reply{Code: code}, body, nil
 		}
+		if first && !more {
+			return Reply{Code: code, Text: string(line[4:])}, 0, nil
+		}
 		if !first {
 			text.WriteByte('\n')
 		}
