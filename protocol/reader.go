@@ -107,8 +107,9 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// Filled reports whether the last Fill took as much as there was room for, so that more may be there.
-func (r *Reader) Filled() bool { return r.short && !r.Full() }
+// Filled reports whether the last Fill took as much as there was room for, and might have taken more
+// with a greater buffer, which the next one has.
+func (r *Reader) Filled() bool { return r.short && len(r.buf) < r.limit }
 
 // Full reports whether the buffer has reached its bound and nothing can be read ahead any more.
 func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -78,43 +77,6 @@ type conn struct {
 	mu       sync.Mutex
 	messages []string // what the operator said, until it is sent
 	deaf     bool     // no more messages: a raw stream is open
-}
-
-// transport is the connection below TLS. It knows whether the peer has ended it, which crypto/tls
-// takes for a close_notify between two records, and it sets the deadline of every write, those that
-// crypto/tls makes by itself included.
-type transport struct {
-	net.Conn
-	owner  *conn
-	eof    bool
-	lastBy time.Time // crypto/tls writes one at a time
-}
-
-func (t *transport) Read(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
-	if err == io.EOF {
-		t.eof = true
-	}
-	return n, err
-}
-
-// Write bounds a write: in the lobby by the deadline of the login, and what an evicted client is still
-// sent by a short one. That flag is looked at last, because evict sets it before its own deadline.
-func (t *transport) Write(p []byte) (int, error) {
-	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
-	if c.inLobby && !c.loginBy.IsZero() {
-		by = c.loginBy.Add(lastWrite)
-	}
-	c.srv.set(&c.writing, by)
-	if c.has(flagEvicted) {
-		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
-		_ = t.SetWriteDeadline(t.lastBy)
-	}
-	n, err := t.Conn.Write(p)
-	if c.writing.stop() {
-		err = cmp.Or(err, os.ErrDeadlineExceeded)
-	}
-	return n, err
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {
@@ -208,10 +170,8 @@ func (c *conn) ready(by time.Time) error {
 // fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline, io.EOF
 // after a close_notify, errCut, and those of the network.
 func (c *conn) fill(by time.Time) error {
-	if c.rd.Filled() { // the rest of a batch is not answered in another record
-		if before := c.rd.Buffered(); c.peek() > before {
-			return nil
-		}
+	if c.more() {
+		return nil
 	}
 	if err := c.ready(by); err != nil {
 		return err
@@ -236,9 +196,16 @@ func (c *conn) peek() (buffered int) {
 	return c.rd.Buffered()
 }
 
+// more reads on in a record that the line buffer was too short for, so that all that came in it is
+// answered in one.
+func (c *conn) more() bool {
+	before := c.rd.Buffered()
+	return c.rd.Filled() && c.peek() > before
+}
+
 // read reads octets as they are.
 func (c *conn) read(p []byte, by time.Time) (n int, err error) {
-	if c.rd.Buffered() > 0 {
+	if c.rd.Buffered() > 0 || c.more() {
 		return c.rd.Read(p)
 	}
 	if err := c.ready(by); err != nil {

@@ -1,12 +1,52 @@
 package server
 
 import (
+	"cmp"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"slices"
 	"syscall"
 	"time"
 )
+
+// transport is the connection below TLS. It knows whether the peer has ended it, which crypto/tls
+// takes for a close_notify between two records, and it sets the deadline of every write, those that
+// crypto/tls makes by itself included.
+type transport struct {
+	net.Conn
+	owner  *conn
+	eof    bool
+	lastBy time.Time // crypto/tls writes one at a time
+}
+
+func (t *transport) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if err == io.EOF {
+		t.eof = true
+	}
+	return n, err
+}
+
+// Write bounds a write: in the lobby by the deadline of the login, and what an evicted client is still
+// sent by a short one. That flag is looked at last, because evict sets it before its own deadline.
+func (t *transport) Write(p []byte) (int, error) {
+	c, by := t.owner, time.Now().Add(t.owner.srv.limits.Write)
+	if c.inLobby && !c.loginBy.IsZero() {
+		by = c.loginBy.Add(lastWrite)
+	}
+	c.srv.set(&c.writing, by)
+	if c.has(flagEvicted) {
+		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
+		_ = t.SetWriteDeadline(t.lastBy)
+	}
+	n, err := t.Conn.Write(p)
+	if c.writing.stop() {
+		err = cmp.Or(err, os.ErrDeadlineExceeded)
+	}
+	return n, err
+}
 
 // setSocket makes the kernel find out within about limit that a peer no longer answers.
 func setSocket(c net.Conn, limit time.Duration) {

@@ -36,22 +36,24 @@ func (c countingConn) Write(p []byte) (int, error) {
 }
 
 var _ = Describe("A batch of pipelined requests", Label("area:session"), func() {
-	It("is answered with one write to the socket, from the first on", func(ctx SpecContext) {
-		const window = 64
-		text := strings.Repeat("x", 200)
-		var l *counting
-		h := harness.StartOn(GinkgoTB(), nil, func(inner net.Listener) net.Listener {
-			l = &counting{Listener: inner}
-			return l
-		})
-		w := h.Wire(ctx, true).Seated("alice")
-		for range 3 {
-			before := l.writes.Load()
-			w.Send(strings.Repeat("ECHO "+text+"\r\n", window))
-			for range window {
-				Expect(w.Line()).To(Equal("250 " + text))
+	text := strings.Repeat("x", 200)
+	DescribeTable("is answered with one write to the socket, from the first on",
+		func(ctx SpecContext, request, reply string) {
+			const window = 40
+			var l *counting
+			h := harness.StartOn(GinkgoTB(), nil, func(inner net.Listener) net.Listener {
+				l = &counting{Listener: inner}
+				return l
+			})
+			w := h.Wire(ctx, true).Seated("alice")
+			for range 3 {
+				before := l.writes.Load()
+				w.Send(strings.Repeat(request, window))
+				Expect(w.Octets(window * len(reply))).To(Equal(strings.Repeat(reply, window)))
+				Expect(l.writes.Load() - before).To(Equal(int64(1)))
 			}
-			Expect(l.writes.Load() - before).To(Equal(int64(1)))
-		}
-	}, limit)
+		},
+		Entry("of lines", "ECHO "+text+"\r\n", "250 "+text+"\r\n", limit),
+		Entry("with bodies", "BODY 200 ECHO\r\n"+text, "251 200\r\n"+text, limit),
+	)
 })
