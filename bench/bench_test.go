@@ -4,6 +4,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -91,6 +92,27 @@ func works(t *testing.T, subject Subject) {
 		}
 		if err := settle(goroutines); err != nil {
 			t.Error("goroutines leak")
+		}
+	}
+}
+
+func TestTimelines(t *testing.T) {
+	all, err := Timelines(t, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range all {
+		moments := l.Moments()
+		var names []string
+		for _, m := range moments {
+			names = append(names, m.What)
+		}
+		if len(moments) < 5 || moments[0].At != 0 || l.Steps != timelineBlock {
+			t.Errorf("%s: %d steps, %v", l.Name, l.Steps, moments)
+		}
+		// Control: the floor keeps no log.
+		if logs := slices.Contains(names, "server: log 1"); logs == strings.HasSuffix(l.Name, "of=tls+exchange") {
+			t.Errorf("%s: %q", l.Name, names)
 		}
 	}
 }

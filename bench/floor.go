@@ -19,6 +19,7 @@ type floor struct {
 	// talk is so many octets of a request, then of its reply, for each round trip
 	// that follows.
 	talk [][2]int
+	tap  *tap // nil: nobody watches
 }
 
 // hello is what the client of a floor waits for, and how the product's greeting
@@ -46,6 +47,7 @@ func (f floor) serve(raw net.Conn) {
 	if setSocket(raw) != nil {
 		return
 	}
+	raw = f.tap.over(raw, "server")
 	if f.tls == nil {
 		_, _ = io.WriteString(raw, hello)
 		return
@@ -56,7 +58,7 @@ func (f floor) serve(raw net.Conn) {
 	}
 	// As the product ends a connection: close_notify, FIN, then the peer's FIN.
 	if c.CloseWrite() == nil {
-		_ = raw.(*net.TCPConn).CloseWrite()
+		_ = raw.(interface{ CloseWrite() error }).CloseWrite()
 		_, _ = io.Copy(io.Discard, raw)
 	}
 }

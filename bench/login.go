@@ -107,6 +107,7 @@ func (v *visitor) login() (took time.Duration, err error) {
 type passerby struct {
 	addr string
 	talk [][2]int
+	tap  *tap // nil: nobody watches
 }
 
 func (p passerby) rig() *Rig {
@@ -136,10 +137,12 @@ func (p passerby) config() *tls.Config {
 func (p passerby) visit(config *tls.Config) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	p.tap.note("client: connect")
 	raw, err := dialTCP(ctx, p.addr)
 	if err != nil {
 		return nil, err
 	}
+	raw = p.tap.over(raw, "client")
 	c := tls.Client(raw, config)
 	if err = c.HandshakeContext(ctx); err == nil {
 		err = greeted(c)

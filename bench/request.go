@@ -140,13 +140,18 @@ func logOf(t T, where string) *audit.Log {
 // reply.
 func (e echo) recording(t T, size int) echo {
 	t.Helper()
+	e.record, e.size = recordsFile(t), size
+	return e
+}
+
+func recordsFile(t T) *os.File {
+	t.Helper()
 	file, err := os.OpenFile(filepath.Join(folder(t), "records"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		t.Fatalf("records: %v", err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	e.record, e.size = file, size
-	return e
+	return file
 }
 
 func (e echo) plainly() echo {

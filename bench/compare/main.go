@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -27,6 +28,7 @@ of the ratios of each round, with its 95 % interval.
 	go run . -out ../out                    # all, as "make bench"
 	go run . -out ../out -bench 'Login'     # some, and what they are compared with
 	go run . -out ../out/peers -peers       # other servers beside it, "make bench-peers"
+	go run . -timeline                      # who does what when, in a login and a handoff
 	go run . -list                          # the names
 
 It writes to the folder:
@@ -46,6 +48,7 @@ type options struct {
 	match  *regexp.Regexp
 	peers  bool
 	list   bool
+	lines  bool
 	rounds int
 	block  time.Duration
 }
@@ -61,6 +64,7 @@ func parse(arguments []string, stderr io.Writer) (o options, err error) {
 	pattern := f.String("bench", ".", "only what this `regexp` finds in a name, and what that is compared with")
 	f.BoolVar(&o.peers, "peers", false, "run the product beside its peers instead")
 	f.BoolVar(&o.list, "list", false, "list the names that -bench leaves, and do nothing")
+	f.BoolVar(&o.lines, "timeline", false, "print what the sockets and the log of a login and a handoff see, and when")
 	f.IntVar(&o.rounds, "rounds", 0, "how many `rounds`; zero: as many as each group asks for")
 	f.DurationVar(&o.block, "block", 0, "how `long` a turn is; zero: as long as each group asks for")
 	if err := f.Parse(arguments); err != nil {
@@ -106,6 +110,9 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 }
 
 func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	if o.lines {
+		return timelines(cmp.Or(o.rounds, 40), stdout, stderr)
+	}
 	groups := bench.Groups()
 	if o.peers {
 		groups = peers.Groups()

@@ -182,6 +182,16 @@ func TestHelpAndList(t *testing.T) {
 	}
 }
 
+func TestTimeline(t *testing.T) {
+	var out, said bytes.Buffer
+	code := run(t.Context(), []string{"-timeline", "-rounds", "1"}, &out, &said)
+	for _, want := range []string{"\nLogin/of=tls+exchange, ", "\nLogin/keys=cached/of=sallyport, ", "server: log 3\n", "+0.0 "} {
+		if code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("exit %d, no %q: %s%s", code, want, &said, &out)
+		}
+	}
+}
+
 // A whole run, of as little as there can be: files, table, and benchstat's format.
 func TestRun(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new", "out")
