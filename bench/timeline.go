@@ -62,6 +62,7 @@ func Timelines(t T, rounds int) ([]*Timeline, error) {
 // step keeps what was done until the subject's own time was over.
 func (l *Timeline) step() error {
 	l.Steps++
+	time.Sleep(pause) // or which processor waits for the network depends on how the last step ended
 	l.tap.begin()
 	took, err := l.steps()
 	l.tap.keep(took)

@@ -12,7 +12,7 @@ import (
 // timelines prints all there are.
 func timelines(rounds int, stdout, stderr io.Writer) error {
 	return withSetup(stderr, func(t bench.T) error {
-		fmt.Fprintf(stderr, "%d rounds, about %v ...\n", rounds, time.Duration(rounds)*350*time.Millisecond)
+		fmt.Fprintf(stderr, "%d rounds, about %v ...\n", rounds, time.Duration(rounds)*400*time.Millisecond)
 		all, err := bench.Timelines(t, rounds)
 		for _, l := range all {
 			if err == nil {
