@@ -20,7 +20,7 @@ var (
 )
 
 // minBuffer is what a connection that has not logged in yet costs; the buffer grows only for one
-// that really sends long lines.
+// that sends more at once.
 const minBuffer = 512
 
 // Reader takes lines and counted octets from a source. It keeps everything it has when a Read of
@@ -32,18 +32,18 @@ type Reader struct {
 	r, w    int  // buf[r:w] is unread
 	scanned int  // buf[r:scanned] holds no line end
 	limit   int  // of the buffer
-	short   bool // the last read filled the buffer
+	filled  bool // by the last read
 }
 
-// NewReader returns a Reader on src. Its buffer starts small and grows to MaxLine octets when lines
-// ask for it.
+// NewReader returns a Reader on src. Its buffer starts small and grows to MaxLine octets when more
+// comes at once than it holds.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src, limit: MaxLine} }
 
 // Buffered returns the number of octets that were read and not yet taken.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Grow lets the buffer grow to size octets, at least MaxLine, as much comes at once: worth it for a
-// client that has proved itself. A line is bounded by MaxLine all the same.
+// Grow lets the buffer grow to size octets, if that is more than MaxLine: worth it for a client that
+// has proved itself. A line is bounded by MaxLine all the same.
 func (r *Reader) Grow(size int) { r.limit = max(size, MaxLine) }
 
 // Next takes the next line, without its CRLF, from what is buffered. It returns nil, nil where the
@@ -100,7 +100,7 @@ func (r *Reader) Fill() error {
 	}
 	n, err := r.src.Read(r.buf[r.w:])
 	r.w += n
-	r.short = r.w == len(r.buf)
+	r.filled = r.w == len(r.buf)
 	if n > 0 {
 		return nil // an error that came with data comes again
 	}
@@ -109,7 +109,7 @@ func (r *Reader) Fill() error {
 
 // Filled reports whether the last Fill took as much as there was room for, and might have taken more
 // with a greater buffer, which the next one has.
-func (r *Reader) Filled() bool { return r.short && len(r.buf) < r.limit }
+func (r *Reader) Filled() bool { return r.filled && len(r.buf) < r.limit }
 
 // Full reports whether the buffer has reached its bound and nothing can be read ahead any more.
 func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }
@@ -120,7 +120,7 @@ func (r *Reader) makeRoom() {
 		copy(r.buf, r.buf[r.r:r.w])
 		r.w, r.scanned, r.r = r.w-r.r, r.scanned-r.r, 0
 	}
-	if size := min(max(2*len(r.buf), minBuffer), r.limit); r.buf == nil || r.short && size > len(r.buf) {
+	if size := min(max(2*len(r.buf), minBuffer), r.limit); r.buf == nil || r.filled && size > len(r.buf) {
 		buf := make([]byte, size)
 		copy(buf, r.buf[:r.w])
 		r.buf = buf

@@ -1,10 +1,19 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
+	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
+
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // One timer serves all connections, whichever of them is due first.
@@ -55,4 +64,88 @@ func TestShutdownDoesNotCutTheDrain(t *testing.T) {
 			w.T.Fatalf("a drain without an end")
 		}
 	})
+}
+
+// stalling is a log on a disk that takes its time once a connection is to be recorded.
+type stalling struct {
+	stalls        atomic.Bool
+	entered, free chan struct{}
+}
+
+func (s *stalling) Write(p []byte) (int, error) {
+	if s.stalls.Load() && bytes.Contains(p, []byte("conn.accept")) {
+		s.entered <- struct{}{}
+		<-s.free
+	}
+	return len(p), nil
+}
+
+// endless writes until it can't any more, which it reports.
+func endless(ended chan<- struct{}) func(context.Context) (net.Conn, error) {
+	return func(context.Context) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			for buf := make([]byte, 1<<16); ; {
+				if _, err := theirs.Write(buf); err != nil {
+					close(ended)
+					return
+				}
+			}
+		}()
+		return ours, nil
+	}
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A log whose disk stalls is no concern of an open stream, which logs nothing.
+func TestDeadlinesDoNotWaitForTheLog(t *testing.T) {
+	t.Parallel()
+	disk := &stalling{entered: make(chan struct{}, 8), free: make(chan struct{})}
+	ended := make(chan struct{})
+	h := harness.Start(t, func(s *server.Server) {
+		certify(s)
+		s.Audit, s.Backend = audit.New(disk, audit.Options{}), endless(ended)
+		s.Limits.Write = 200 * time.Millisecond
+	})
+	alice := h.Wire(t.Context(), true).Seated("alice")
+	if got := alice.Ask("OPEN"); got != "252 open" {
+		t.Fatal(got)
+	}
+	disk.stalls.Store(true)
+	defer close(disk.free)
+	first := dial(t, h.Addr)
+	defer first.Close()
+	<-disk.entered
+	second := dial(t, h.Addr) // for which the server waits with its lock
+	defer second.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a client that takes nothing still has the backend after fifty times the write time-out")
+	}
+}
+
+func TestServerIsForgotten(t *testing.T) {
+	t.Parallel()
+	var ended weak.Pointer[server.Server]
+	t.Run("session", func(t *testing.T) {
+		h := harness.Start(t, certify)
+		ended = weak.Make(h.Server)
+		h.Wire(t.Context(), true).Seated("alice") // whose next request has a quarter of an hour
+	})
+	for range 100 {
+		if runtime.GC(); ended.Value() == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("it is still in memory")
 }

@@ -61,7 +61,7 @@ type conn struct {
 	user     string    // prepared, once the login is done
 	inLobby  bool
 
-	disarmed bool      // the deadline below reading is in the past: arm takes it away
+	isPast   bool      // the network's read deadline, as its last read has told
 	filled   time.Time // when a read last returned
 	asked    time.Time // when the seat was asked for
 	in, sent int64     // octets above TLS
@@ -140,17 +140,18 @@ func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 func (c *conn) evict() {
 	c.wake(flagEvicted)
 	c.cancel(errEvicted)
-	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
+	_ = c.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
 }
 
-// arm sets the deadline of the reads that follow, of which zero is none. readError sorts out what goes
-// off too early.
+// arm sets the deadline of the reads that follow, of which zero is none. Whoever makes a read end sets
+// one of the network's in the past, also when nothing is read: an alarm that was left from the last
+// read, or a call. So the next read can end for nothing, which readError tells, and arm clears it then.
 func (c *conn) arm(by time.Time) {
-	if c.disarmed {
-		c.disarmed = false
+	if c.isPast {
+		c.isPast = false
 		_ = c.raw.SetReadDeadline(time.Time{})
 	}
-	c.srv.set(&c.reading, by)
+	c.srv.clock.set(&c.reading, by)
 }
 
 // ready makes everything ready for a read: what is owed is written, the deadline is armed. It
@@ -161,7 +162,7 @@ func (c *conn) ready(by time.Time) error {
 	}
 	c.arm(by)
 	if c.flags.Load() != 0 {
-		c.disarmed = true
+		c.isPast = true
 		return errWoken
 	}
 	return nil
@@ -188,19 +189,21 @@ func (c *conn) readAhead() error {
 	return err
 }
 
-// peek reads what has left the kernel already: a record that crypto/tls still holds. It doesn't wait,
-// and returns how much is in the line buffer.
-func (c *conn) peek() (buffered int) {
-	_, c.disarmed = c.raw.SetReadDeadline(past), true
+// peek reads what has left the kernel already: a record that crypto/tls still holds. It doesn't wait.
+func (c *conn) peek() {
+	_, c.isPast = c.raw.SetReadDeadline(past), true
 	_ = c.readAhead() // what is wrong with the connection shows at the next read as well
-	return c.rd.Buffered()
 }
 
 // more reads on in a record that the line buffer was too short for, so that all that came in it is
 // answered in one.
 func (c *conn) more() bool {
+	if !c.rd.Filled() {
+		return false
+	}
 	before := c.rd.Buffered()
-	return c.rd.Filled() && c.peek() > before
+	c.peek()
+	return c.rd.Buffered() > before
 }
 
 // read reads octets as they are.
@@ -222,7 +225,7 @@ func (c *conn) readError(err error, by time.Time) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.cut(err)
 	}
-	c.disarmed = true
+	c.isPast = true
 	if c.flags.Load() != 0 || by.IsZero() || c.filled.Before(by) {
 		return errWoken
 	}
@@ -312,9 +315,10 @@ func (c *conn) hangUp() {
 	if c.raw.eof {
 		return
 	}
+	rest := io.LimitReader(c.raw, maxDrain)
 	for by := time.Now().Add(maxDrainTime); time.Now().Before(by); { // it may be woken
 		_ = c.raw.SetReadDeadline(by)
-		if _, err := io.CopyN(io.Discard, c.raw, maxDrain); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := io.Copy(io.Discard, rest); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 	}

@@ -16,7 +16,8 @@
 //     [Queue], [Reject] and [Takeover]; wait.go is the wait itself;
 //   - session.go reads requests and runs their handlers, watch.go cancels a
 //     handler whose client has gone, stream.go is OPEN;
-//   - conn.go reads, writes, wakes and closes; alarm.go keeps the deadlines.
+//   - conn.go reads, writes, wakes and closes; socket.go is what is below TLS,
+//     and bounds each write; alarm.go keeps the deadlines.
 //
 // # Waking
 //

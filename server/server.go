@@ -76,8 +76,7 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
-	alarmAt atomic.Int64 // when the timer fires, or never
-	timer   *time.Timer  // see alarm; Reset with mu
+	clock clock
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -94,9 +93,7 @@ func (s *Server) init() error {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
-		s.alarmAt.Store(never)
-		s.timer = time.AfterFunc(never, s.ring)
-		s.timer.Stop()
+		s.clock.start()
 		s.limits = s.Limits.withDefaults()
 		s.lobby = lobby{limits: s.limits, sources: map[source]int{}, failed: map[source]bucket{}}
 		s.Name = cmp.Or(s.Name, "sallyport")
@@ -204,22 +201,24 @@ func (s *Server) welcome(raw net.Conn) {
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.clock.add(c)
 	s.Audit.Info("conn.accept", c.id).Str("remote", raw.RemoteAddr().String()).Send()
 	go c.run()
 }
 
 // forget takes a connection that has ended off the books.
 func (s *Server) forget(c *conn) {
+	s.clock.remove(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.settle()
+	s.lookWhoIsLeft()
 }
 
-// settle notes that there are no connections any more, and won't be. The caller holds mu.
-func (s *Server) settle() {
+// lookWhoIsLeft notes that there are no connections any more, and won't be. mu is held.
+func (s *Server) lookWhoIsLeft() {
 	if s.closing && len(s.conns) == 0 {
-		s.timer.Stop() // or the server would stay in memory until it fires
+		s.clock.stop()
 		close(s.gone)
 	}
 }
@@ -268,7 +267,7 @@ func (s *Server) close(tell func(*conn)) {
 	}
 	if !s.closing {
 		s.closing = true
-		s.settle()
+		s.lookWhoIsLeft()
 	}
 }
 

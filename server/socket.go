@@ -36,17 +36,20 @@ func (t *transport) Write(p []byte) (int, error) {
 	if c.inLobby && !c.loginBy.IsZero() {
 		by = c.loginBy.Add(lastWrite)
 	}
-	c.srv.set(&c.writing, by)
+	c.srv.clock.set(&c.writing, by)
 	if c.has(flagEvicted) {
 		t.lastBy = cmp.Or(t.lastBy, time.Now().Add(lastWrite))
-		_ = t.SetWriteDeadline(t.lastBy)
+		_ = t.Conn.SetWriteDeadline(t.lastBy)
 	}
 	n, err := t.Conn.Write(p)
-	if c.writing.stop() {
-		err = cmp.Or(err, os.ErrDeadlineExceeded)
+	if c.writing.end() {
+		err = cmp.Or(err, os.ErrDeadlineExceeded) // all later ones fail, too
 	}
 	return n, err
 }
+
+// SetWriteDeadline does nothing: crypto/tls gives its close_notify 5 s, and Write knows better.
+func (t *transport) SetWriteDeadline(time.Time) error { return nil }
 
 // setSocket makes the kernel find out within about limit that a peer no longer answers.
 func setSocket(c net.Conn, limit time.Duration) {

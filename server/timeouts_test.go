@@ -56,9 +56,7 @@ func inSyntheticTime(t *testing.T, configure func(*server.Server), test func(w w
 	synctest.Test(t, func(t *testing.T) {
 		w := world{l: &pipes{make(chan net.Conn), make(chan struct{})}}
 		w.H = harness.StartOn(t, func(s *server.Server) {
-			// A certificate for the year in which synthetic time begins.
-			pair := harness.NewCertificate(harness.ECDSA, func(*x509.Certificate) {})
-			s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
+			certify(s)
 			if configure != nil {
 				configure(s)
 			}
@@ -68,6 +66,13 @@ func inSyntheticTime(t *testing.T, configure func(*server.Server), test func(w w
 		})
 		test(w)
 	})
+}
+
+// certify gives s a certificate for the year that it is: the harness's own is for the one in which it
+// is first asked for, which synthetic time begins with.
+func certify(s *server.Server) {
+	pair := harness.NewCertificate(harness.ECDSA, func(*x509.Certificate) {})
+	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 }
 
 func (w world) connect() *harness.Wire {
@@ -211,14 +216,16 @@ func TestRequestTimeout(t *testing.T) {
 		<-ctx.Done()
 		return r, nil
 	})
-	inSyntheticTime(t, func(s *server.Server) { s.Handler = hang }, func(w world) {
-		c := w.connect().Seated("alice")
-		for range 2 {
-			began := time.Now()
-			c.Send("HANG\r\n")
-			w.within(c, began, 5*time.Minute, "554 failed ")
-		}
-	})
+	for limit, want := range map[time.Duration]time.Duration{0: 5 * time.Minute, 20 * time.Millisecond: 20 * time.Millisecond} {
+		inSyntheticTime(t, func(s *server.Server) { s.Handler, s.Limits.Request = hang, limit }, func(w world) {
+			c := w.connect().Seated("alice")
+			for range 2 {
+				began := time.Now()
+				c.Send("HANG\r\n")
+				w.within(c, began, want, "554 failed ")
+			}
+		})
+	}
 }
 
 func TestStuckHandlerIsNamed(t *testing.T) {
@@ -299,6 +306,21 @@ func TestThrottling(t *testing.T) {
 
 // A peer has the whole of its time for each record, also where it has just taken
 // another one.
+// The close_notify is a record as any other, though crypto/tls would give it 5 s.
+func TestCloseNotifyHasTheWholeWriteTime(t *testing.T) {
+	t.Parallel()
+	inSyntheticTime(t, nil, func(w world) {
+		c := w.connect().Seated("alice")
+		if got := c.Ask("QUIT"); got != "221 bye" {
+			w.T.Fatalf("%q", got)
+		}
+		time.Sleep(9500 * time.Millisecond)
+		if got := c.Line(); got != "EOF" {
+			w.T.Fatalf("%q, though the write time-out of 10 s was not over", got)
+		}
+	})
+}
+
 func TestWriteTimeoutIsNotCutShort(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {

@@ -32,12 +32,12 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 func (s *session) watchOver(began time.Time) {
 	s.began = began
 	by, _ := s.overdue(began)
-	s.srv.set(&s.watch, earlier(s.filled.Add(watchAfter), by))
+	s.srv.clock.set(&s.watch, earlier(s.filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
 func (s *session) unwatch() {
-	if !s.watch.stop() {
+	if !s.watch.end() {
 		return // it never began
 	}
 	s.done <- struct{}{}
@@ -97,7 +97,7 @@ func timerAt(by time.Time) *time.Timer {
 // returns how, or nil when the handler has returned first. The connection's goroutine doesn't touch
 // the buffer meanwhile: it is in the handler.
 func (s *session) listen() error {
-	defer func() { s.disarmed = true }()
+	defer func() { s.isPast = true }()
 	for !s.rd.Full() {
 		_ = s.raw.SetReadDeadline(time.Time{})
 		if s.has(flagDone) {

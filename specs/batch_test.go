@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"bytes"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -34,6 +35,41 @@ func (c countingConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
 	return c.Conn.Write(p)
 }
+
+// late has the end of a client's TLS handshake go out with what the client sends next.
+type late struct {
+	net.Conn
+	writes int
+	held   []byte
+}
+
+func (l *late) Write(p []byte) (int, error) {
+	if l.writes++; l.writes == 2 {
+		l.held = bytes.Clone(p)
+		return len(p), nil
+	}
+	_, err := l.Conn.Write(append(l.held, p...))
+	l.held = nil
+	return len(p), err
+}
+
+var _ = Describe("The greeting", Label("area:login"), func() {
+	It("goes out with the answer to a command that comes with the end of the handshake", func(ctx SpecContext) {
+		var l *counting
+		h := harness.StartOn(GinkgoTB(), nil, func(inner net.Listener) net.Listener {
+			l = &counting{Listener: inner}
+			return l
+		})
+		raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.Addr)
+		Expect(err).NotTo(HaveOccurred())
+		w := h.WireOn(ctx, &late{Conn: raw}, true)
+		Expect(l.writes.Load()).To(Equal(int64(1)), "control: the server's part of the handshake")
+		w.Send("NOOP\r\n")
+		Expect(w.Line()).To(HavePrefix("220 "))
+		Expect(w.Line()).To(Equal("250 ok"))
+		Expect(l.writes.Load()).To(Equal(int64(2)))
+	}, limit)
+})
 
 var _ = Describe("A batch of pipelined requests", Label("area:session"), func() {
 	text := strings.Repeat("x", 200)

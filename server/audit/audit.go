@@ -95,25 +95,24 @@ func New(w io.Writer, o Options) *Log {
 }
 
 // Info, Warn and Error begin a record: time, level, event, conn (the connection's
-// id, left out if empty). The event is a word, without quotes. The caller adds the event's fields, but none of these
+// id, left out if empty). The caller adds the event's fields, but none of these
 // nor head or chain, and calls Send. Durations are seconds, as in
 // Float64("duration", d.Seconds()), sizes octets.
 func (l *Log) Info(event, conn string) *zerolog.Event  { return l.start("info", event, conn) }
 func (l *Log) Warn(event, conn string) *zerolog.Event  { return l.start("warn", event, conn) }
 func (l *Log) Error(event, conn string) *zerolog.Event { return l.start("error", event, conn) }
 
-// start writes what all records begin with as one piece: words that need no escaping, for which
-// zerolog would look at each octet.
+// start writes the time and the level, which need no escaping, as one piece: the value of "time",
+// its quote closed, and the level as another field.
 func (l *Log) start(level, event, conn string) *zerolog.Event {
-	var buf [128]byte
+	var buf [64]byte
 	head := append(l.appendNow(append(buf[:0], '"')), `","level":"`...)
-	head = append(append(append(append(head, level...), `","event":"`...), event...), '"')
-	e := l.enc.Log().RawJSON("time", head)
+	e := l.enc.Log().RawJSON("time", append(append(head, level...), '"'))
 	if e == nil { // zerolog is switched off in the whole process: count the loss
 		_, _ = (*sink)(l).Write([]byte("no line"))
 	}
-	if conn != "" {
-		e = e.Str("conn", conn)
+	if e = e.Str("event", event); conn != "" {
+		e.Str("conn", conn)
 	}
 	return e
 }
