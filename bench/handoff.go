@@ -54,6 +54,7 @@ type queue struct {
 	addr   string
 	dialer *client.Dialer
 	length int
+	tap    *tap // nil: nobody watches
 
 	others  int // goroutines that are not the queue's
 	dismiss context.CancelFunc
@@ -126,6 +127,7 @@ func (q *queue) settled() bool {
 // is not timed.
 func (q *queue) handOff() (time.Duration, error) {
 	time.Sleep(pause)
+	q.tap.begin()
 	start := time.Now()
 	if err := q.holder.Quit(context.Background()); err != nil {
 		return 0, err

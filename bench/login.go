@@ -137,7 +137,6 @@ func (p passerby) config() *tls.Config {
 func (p passerby) visit(config *tls.Config) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	p.tap.note("client: connect")
 	raw, err := dialTCP(ctx, p.addr)
 	if err != nil {
 		return nil, err

@@ -4,32 +4,31 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/server"
-	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // A Timeline is what both ends of a subject's connections do and when: the calls
 // that its sockets see, and the writes to its log. It says where the time goes
-// that profiles don't show, because nobody computes in it.
+// that profiles don't show, because nobody computes in it. Each step begins after
+// a pause: otherwise it depends on how the last one ended which processor waits
+// for the network.
 type Timeline struct {
 	Name  string
 	Steps int
-	steps func() (time.Duration, error)
+	step  func() (time.Duration, error)
 	tap   *tap
 }
 
-// A Moment is when something is done, counted from the first of them: the median
-// of all steps in which it was. What is done again has its number behind it.
+// A Moment is when something is done, from the beginning of a step: the median of
+// all steps in which it was. Reads are noted when they return, all else when it
+// begins. Where there are several connections they have numbers, the one that has
+// the seat the first; what a connection does again has its own number behind it.
 type Moment struct {
 	What string
 	At   time.Duration
@@ -39,8 +38,9 @@ type Moment struct {
 const timelineBlock = 40
 
 // Timelines are those of a login with cached keys, of its floor with as many
-// round trips, and of handing the seat on, in turns, as in Interleave.
-func Timelines(t T, rounds int) ([]*Timeline, error) {
+// round trips, and of handing the seat on, in turns, as in Interleave. They end
+// early where ctx does.
+func Timelines(ctx context.Context, t T, rounds int) ([]*Timeline, error) {
 	t.Helper()
 	all := []*Timeline{floorTimeline(t), loginTimeline(t)}
 	for _, waiting := range []int{1, 4} {
@@ -48,9 +48,12 @@ func Timelines(t T, rounds int) ([]*Timeline, error) {
 	}
 	for range rounds {
 		for _, i := range rand.Perm(len(all)) {
+			if ctx.Err() != nil {
+				return all, ctx.Err()
+			}
 			runtime.GC()
 			for range timelineBlock {
-				if err := all[i].step(); err != nil {
+				if err := all[i].take(); err != nil {
 					return nil, fmt.Errorf("%s: %w", all[i].Name, err)
 				}
 			}
@@ -59,12 +62,10 @@ func Timelines(t T, rounds int) ([]*Timeline, error) {
 	return all, nil
 }
 
-// step keeps what was done until the subject's own time was over.
-func (l *Timeline) step() error {
+// take takes a step, and keeps what was done until its time was over.
+func (l *Timeline) take() error {
+	took, err := l.step()
 	l.Steps++
-	time.Sleep(pause) // or which processor waits for the network depends on how the last step ended
-	l.tap.begin()
-	took, err := l.steps()
 	l.tap.keep(took)
 	return err
 }
@@ -86,7 +87,7 @@ func floorTimeline(t T) *Timeline {
 	tap := new(tap)
 	f := floor{tls: serverTLS(harness.ECDSA), talk: talk, tap: tap}
 	p := passerby{addr: f.start(t), talk: talk, tap: tap}
-	return &Timeline{Name: "Login/of=tls+exchange", steps: p.rig().Step, tap: tap}
+	return &Timeline{Name: "Login/of=tls+exchange", step: tap.afterPause(p.rig().Step), tap: tap}
 }
 
 func loginTimeline(t T) *Timeline {
@@ -94,132 +95,18 @@ func loginTimeline(t T) *Timeline {
 	tap := new(tap)
 	v := visitorOf(t, tap.serve(t), scram.MinIterations, new(scram.KeyCache))
 	v.dialer.DialContext = tap.dial
-	return &Timeline{Name: "Login/keys=cached/of=sallyport", steps: v.login, tap: tap}
+	return &Timeline{Name: "Login/keys=cached/of=sallyport", step: tap.afterPause(v.login), tap: tap}
 }
 
 func handoffTimeline(t T, waiting int) *Timeline {
 	t.Helper()
-	tap := new(tap)
+	tap := &tap{numbered: true}
 	h := tap.serve(t)
-	q := &queue{addr: h.Addr, dialer: dialer(h), length: waiting}
+	q := &queue{addr: h.Addr, dialer: dialer(h), length: waiting, tap: tap}
 	q.dialer.Keys, q.dialer.DialContext = new(scram.KeyCache), tap.dial
 	t.Cleanup(func() { _ = q.dissolve() })
 	if err := q.form(); err != nil {
 		t.Fatalf("queue: %v", err)
 	}
-	return &Timeline{Name: fmt.Sprintf("Handoff/waiting=%d/of=sallyport", waiting), steps: q.handOff, tap: tap}
-}
-
-// A tap notes what goes through sockets and into a log. A nil one notes nothing.
-type tap struct {
-	mu     sync.Mutex
-	events []event
-	times  map[string][]time.Duration
-}
-
-type event struct {
-	what string
-	at   time.Time
-}
-
-func (t *tap) note(what string) {
-	if t == nil {
-		return
-	}
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.events = append(t.events, event{what, now})
-}
-
-// begin forgets what came after the last step.
-func (t *tap) begin() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.events = nil
-}
-
-// keep counts the events of a step from the first of them.
-func (t *tap) keep(took time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.times == nil {
-		t.times = map[string][]time.Duration{}
-	}
-	count := map[string]int{}
-	for _, e := range t.events {
-		at := e.at.Sub(t.events[0].at)
-		if at > took {
-			return
-		}
-		count[e.what]++
-		what := fmt.Sprintf("%s %d", e.what, count[e.what])
-		t.times[what] = append(t.times[what], at)
-	}
-}
-
-// serve runs the product, with its log in a file, under the tap.
-func (t *tap) serve(b T) *harness.H {
-	b.Helper()
-	file := recordsFile(b)
-	return harness.StartOn(b, func(s *server.Server) {
-		s.Audit, s.Limits = audit.New(tappedLog{file, t}, audit.Options{}), server.Limits{}
-	}, func(l net.Listener) net.Listener { return tappedListener{l, t} })
-}
-
-func (t *tap) dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	t.note("client: connect")
-	c, err := dialTCP(ctx, addr)
-	return t.over(c, "client"), err
-}
-
-// over is the connection under the tap.
-func (t *tap) over(c net.Conn, end string) net.Conn {
-	if t == nil || c == nil {
-		return c
-	}
-	t.note(end + ": connected")
-	return tapped{c.(*net.TCPConn), end, t}
-}
-
-type tapped struct {
-	*net.TCPConn
-	end string
-	tap *tap
-}
-
-func (c tapped) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
-	c.tap.note(c.end + ": read")
-	return n, err
-}
-
-func (c tapped) Write(p []byte) (int, error) {
-	c.tap.note(c.end + ": write")
-	return c.TCPConn.Write(p)
-}
-
-// tappedListener sets the socket options, which the server leaves alone where it
-// finds no TCP.
-type tappedListener struct {
-	net.Listener
-	tap *tap
-}
-
-func (l tappedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil {
-		err = setSocket(c)
-	}
-	return l.tap.over(c, "server"), err
-}
-
-type tappedLog struct {
-	io.Writer
-	tap *tap
-}
-
-func (w tappedLog) Write(p []byte) (int, error) {
-	w.tap.note("server: log")
-	return w.Writer.Write(p)
+	return &Timeline{Name: fmt.Sprintf("Handoff/waiting=%d/of=sallyport", waiting), step: q.handOff, tap: tap}
 }

@@ -22,16 +22,16 @@ func TestDoAllocatesNothing(t *testing.T) {
 		answer := make([]byte, len(fmt.Sprintf("251 %d\r\n", size))+size)
 		plain := rawEcho(t)
 		exchange := func() {
-			out := append(line, body[:min(size, record-len(line))]...)
-			plain.Write(out[:len(line)+min(size, record-len(line))])
-			if size > record {
-				plain.Write(body[record-len(line):])
+			out := append(line, body[:min(size, recordSize-len(line))]...)
+			plain.Write(out[:len(line)+min(size, recordSize-len(line))])
+			if size > recordSize {
+				plain.Write(body[recordSize-len(line):])
 			}
 			if _, err := io.ReadFull(plain, answer); err != nil {
 				t.Fatal(err)
 			}
 		}
-		line = append(make([]byte, 0, record), line...)
+		line = append(make([]byte, 0, recordSize), line...)
 		request := protocol.Request{Verb: "ECHO", Body: body, Buffer: buffer}
 		do := func() {
 			if _, err := c.Do(context.Background(), request); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-const record = 16 << 10 // octets that one TLS record carries at most (RFC 8446 §5.1)
+const recordSize = 16 << 10 // octets that one TLS record carries at most (RFC 8446 §5.1)
 
 // Client is a connection that has the seat. Its methods may be called concurrently.
 type Client struct {
@@ -134,13 +134,13 @@ func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Req
 	defer c.guard(ctx)()
 	c.writing.Lock()
 	n, rest, err := c.encode(requests)
-	reads := false
+	hasToken := false
 	if err == nil {
-		reads, err = c.send(b, requests[:n], rest)
+		hasToken, err = c.send(b, requests[:n], rest)
 	}
 	c.writing.Unlock()
 	if err == nil {
-		err = c.await(b, reads)
+		err = c.await(b, hasToken)
 	}
 	return n, err
 }
@@ -152,13 +152,13 @@ func (c *Client) encode(requests []protocol.Request) (n int, rest []byte, err er
 	for n < len(requests) && len(rest) == 0 {
 		out, err := appendRequest(c.out, requests[n])
 		body := requests[n].Body
-		if n > 0 && (err != nil || len(out)+len(body) > record) {
+		if n > 0 && (err != nil || len(out)+len(body) > recordSize) {
 			break
 		}
 		if err != nil {
 			return 0, nil, err
 		}
-		fits := min(len(body), record-len(out))
+		fits := min(len(body), recordSize-len(out))
 		c.out, rest = append(out, body[:fits]...), body[fits:]
 		n++
 	}
@@ -173,23 +173,24 @@ func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
 	return r.Append(dst)
 }
 
-// send writes out and rest; the replies, which may come at once, are owed to b. The caller reads them
-// if it is told that it has the token.
-func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (reads bool, err error) {
+// send writes out and rest; the replies, which may come at once, are owed to b. The caller may be left
+// with the token, and then has to read.
+func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (hasToken bool, err error) {
 	if c.ended.Err() != nil {
 		return false, c.Err()
 	}
-	reads = c.settle()
+	hasToken = c.takeToken()
 	b.requests = requests
 	c.owed <- b
 	c.write(c.out)
 	c.write(rest)
-	return reads, nil
+	return hasToken, nil
 }
 
-// settle reads what was there before the command: if nothing is owed, notices or a 421, or a fault.
-// Then nobody waits for replies, and it keeps the token.
-func (c *Client) settle() (reads bool) {
+// takeToken takes the token where nobody reads and no reply is owed. What is buffered then came before
+// the command: a notice, a 421, or a fault, which must not be taken for the reply. After the last two
+// the caller has the token as well, and finds that the connection has ended.
+func (c *Client) takeToken() bool {
 	select {
 	case <-c.reading:
 		for c.first() == nil && c.reader.Buffered() > 0 && c.read() {
@@ -213,8 +214,8 @@ func (c *Client) write(p []byte) {
 
 // await returns when the batch is answered. One of those who wait, who has the token, reads for all of
 // them.
-func (c *Client) await(b *batch, reads bool) error {
-	if !reads {
+func (c *Client) await(b *batch, hasToken bool) error {
+	if !hasToken {
 		select {
 		case <-b.ready:
 			return b.err

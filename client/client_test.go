@@ -43,7 +43,7 @@ func TestBodies(t *testing.T) {
 	t.Parallel()
 	c := seated(t, serveEcho)
 	buffer := make([]byte, 100_000)
-	for _, size := range []int{0, 1, record - 20, record - 16, record - 15, record - 14, record, record + 1, 64 << 10, 1 << 20} {
+	for _, size := range []int{0, 1, recordSize - 20, recordSize - 16, recordSize - 15, recordSize - 14, recordSize, recordSize + 1, 64 << 10, 1 << 20} {
 		body := bytes.Repeat([]byte("0123456"), size/7+1)[:size]
 		for _, into := range [][]byte{nil, buffer} {
 			reply, err := c.Do(testContext(t), protocol.Request{Verb: "ECHO", Body: body, Buffer: into})
@@ -169,7 +169,7 @@ func TestWrites(t *testing.T) {
 	}
 	for want, requests := range map[int64][]protocol.Request{
 		1: many,
-		2: {{Verb: "ECHO", Body: make([]byte, 1000)}, {Verb: "ECHO", Body: make([]byte, record-20)}},
+		2: {{Verb: "ECHO", Body: make([]byte, 1000)}, {Verb: "ECHO", Body: make([]byte, recordSize-20)}},
 		5: {{Verb: "ECHO", Body: make([]byte, 64<<10)}},
 	} {
 		before := wire.writes.Load()

@@ -29,9 +29,9 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	defer c.recycle(b)
 	b.request[0].Verb, b.replies = protocol.VerbOpen, b.reply[:0]
 	c.out = append(c.out[:0], protocol.VerbOpen+"\r\n"...)
-	reads, err := c.send(b, b.request[:], nil)
+	hasToken, err := c.send(b, b.request[:], nil)
 	if err == nil {
-		err = c.await(b, reads)
+		err = c.await(b, hasToken)
 	}
 	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (k *clock) stop() {
 	k.timer.Stop()
 }
 
-// add and remove say whose alarms there are.
+// add and remove say whose alarms there are: one of a connection that isn't added never goes off.
 func (k *clock) add(c *conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -65,8 +65,8 @@ func (k *clock) remove(c *conn) {
 	delete(k.conns, c)
 }
 
-// set makes the alarm go off then, at once where that is past, and not at all for the zero time. One
-// goroutine at a time sets it.
+// set makes the alarm go off then, at once where that is past, and not at all for the zero time. Only
+// the goroutine that reads, writes, or calls the handler sets the alarm of that.
 func (k *clock) set(a *alarm, by time.Time) {
 	if by.IsZero() {
 		a.at.Store(unset)
@@ -92,7 +92,8 @@ func (k *clock) schedule(at int64) {
 	}
 }
 
-// ring makes the alarms go off whose time has come. Whoever sets one meanwhile sees that the timer
+// ring makes the alarms go off whose time has come. It looks at those of all connections, but seldom:
+// when the first would be due, had none been set anew. Whoever sets one meanwhile sees that the timer
 // is not going to fire, and waits for mu.
 func (k *clock) ring() {
 	k.mu.Lock()
@@ -118,5 +119,5 @@ func (a *alarm) check(now int64) int64 {
 		a.goOff()
 		return never
 	}
-	return now // it has just been set anew
+	return now // it has just been set anew, or ended
 }

@@ -6,7 +6,7 @@
 //
 // # The way of a connection
 //
-// Each connection has one goroutine, and the files follow its way:
+// Each connection has a goroutine, and the files follow its way:
 //
 //   - lobby.go counts those that have proved nothing yet, in all and per
 //     source, and tls.go shakes hands with them;
@@ -21,10 +21,11 @@
 //
 // # Waking
 //
-// A connection is only ever written to by its own goroutine. Who has something to tell it (the seat
-// is yours, your position changed, you are evicted, the server shuts down) sets a flag and then a
-// read deadline in the past; the goroutine arms its own deadline, then looks at the flags, then
-// reads, so no call is lost.
+// A connection is written to by one goroutine at a time: its own, or the one that watches over its
+// handler, or in a raw stream the one that reads from the backend. Who has something to tell it (the
+// seat is yours, your position changed, you are evicted, the server shuts down) sets a flag and then a
+// read deadline in the past; the goroutine takes a past deadline away and sets its alarm, then looks
+// at the flags, then reads, so no call is lost.
 //
 // # The log
 //

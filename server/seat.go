@@ -104,12 +104,13 @@ func (s *seat) release(c *conn) {
 		next := s.queue[0]
 		s.queue = slices.Delete(s.queue, 0, 1)
 		s.grant(next)
-		next.wake(flagGranted)
+		next.flags.Or(flagGranted)
 	}
 	s.tellAll()
 }
 
-// tellAll wakes those whom a change of the queue concerns.
+// tellAll wakes those whom a change of the queue concerns. Whoever has the seat comes last, because
+// who is woken last has its turn first.
 func (s *seat) tellAll() {
 	for _, c := range s.queue {
 		c.wake(flagNotice)

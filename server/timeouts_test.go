@@ -195,6 +195,7 @@ func TestTakeoverWait(t *testing.T) {
 	inSyntheticTime(t, func(s *server.Server) { s.Admission, s.Handler = server.Takeover{}, stuck }, func(w world) {
 		alice := w.connect().Seated("alice")
 		alice.Send("STICK\r\n")
+		synctest.Wait() // once she is evicted no request begins
 		began := time.Now()
 		bob := w.connect().Greeted().Login("bob", "")
 		if got := bob.Line(); got != "120 position 1 holder alice" {

@@ -37,7 +37,8 @@ func kernel() string {
 	if err != nil {
 		return ""
 	}
-	return " " + strings.TrimSpace(string(release))
+	version, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-") // without who built it
+	return " " + version
 }
 
 func revision() string {

@@ -48,7 +48,7 @@ type options struct {
 	match  *regexp.Regexp
 	peers  bool
 	list   bool
-	lines  bool
+	line   bool // the timelines instead
 	rounds int
 	block  time.Duration
 }
@@ -64,7 +64,7 @@ func parse(arguments []string, stderr io.Writer) (o options, err error) {
 	pattern := f.String("bench", ".", "only what this `regexp` finds in a name, and what that is compared with")
 	f.BoolVar(&o.peers, "peers", false, "run the product beside its peers instead")
 	f.BoolVar(&o.list, "list", false, "list the names that -bench leaves, and do nothing")
-	f.BoolVar(&o.lines, "timeline", false, "print what the sockets and the log of a login and a handoff see, and when")
+	f.BoolVar(&o.line, "timeline", false, "print what the sockets and the log of a login and a handoff see, and when")
 	f.IntVar(&o.rounds, "rounds", 0, "how many `rounds`; zero: as many as each group asks for")
 	f.DurationVar(&o.block, "block", 0, "how `long` a turn is; zero: as long as each group asks for")
 	if err := f.Parse(arguments); err != nil {
@@ -80,11 +80,21 @@ func parse(arguments []string, stderr io.Writer) (o options, err error) {
 		err = errors.New("-rounds: at least 0")
 	case o.block < 0:
 		err = errors.New("-block: at least 0")
+	case o.line && hasOthers(f):
+		err = errors.New("-timeline: goes with -rounds alone")
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "compare: %v (%v)\n", err, errUsage)
 	}
 	return o, err
+}
+
+// hasOthers reports whether flags are set that say nothing to -timeline.
+func hasOthers(f *flag.FlagSet) (others bool) {
+	f.Visit(func(set *flag.Flag) {
+		others = others || set.Name != "timeline" && set.Name != "rounds"
+	})
+	return others
 }
 
 func main() {
@@ -110,8 +120,8 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) int 
 }
 
 func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
-	if o.lines {
-		return timelines(cmp.Or(o.rounds, 40), stdout, stderr)
+	if o.line {
+		return timelines(ctx, cmp.Or(o.rounds, 40), stdout, stderr)
 	}
 	groups := bench.Groups()
 	if o.peers {

@@ -156,6 +156,7 @@ func TestWrongFlags(t *testing.T) {
 		{"-rounds -1", "-rounds: at least 0"},
 		{"-block -1s", "-block: at least 0"},
 		{"-rounds many", `invalid value "many"`},
+		{"-timeline -bench Login", "-timeline: goes with -rounds alone"},
 		{"-nonsense", "flag provided but not defined: -nonsense"},
 		{"Request", `"Request" is no flag`},
 	} {
@@ -182,10 +183,19 @@ func TestHelpAndList(t *testing.T) {
 	}
 }
 
+func TestInterruptedTimeline(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, said bytes.Buffer
+	if code := run(ctx, []string{"-timeline"}, &out, &said); code != 1 || !strings.Contains(said.String(), "compare: interrupted") {
+		t.Errorf("exit %d: %s", code, &said)
+	}
+}
+
 func TestTimeline(t *testing.T) {
 	var out, said bytes.Buffer
 	code := run(t.Context(), []string{"-timeline", "-rounds", "1"}, &out, &said)
-	for _, want := range []string{"\nLogin/of=tls+exchange, ", "\nLogin/keys=cached/of=sallyport, ", "server: log 3\n", "+0.0 "} {
+	for _, want := range []string{"\nLogin/of=tls+exchange, ", "\nLogin/keys=cached/of=sallyport, ", "server: log 3\n", "client 2: read 1\n"} {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("exit %d, no %q: %s%s", code, want, &said, &out)
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -10,14 +12,15 @@ import (
 )
 
 // timelines prints all there are.
-func timelines(rounds int, stdout, stderr io.Writer) error {
+func timelines(ctx context.Context, rounds int, stdout, stderr io.Writer) error {
 	return withSetup(stderr, func(t bench.T) error {
-		fmt.Fprintf(stderr, "%d rounds, about %v ...\n", rounds, time.Duration(rounds)*400*time.Millisecond)
-		all, err := bench.Timelines(t, rounds)
+		fmt.Fprintf(stderr, "%d rounds, about %v ...\n", rounds, time.Duration(rounds)*600*time.Millisecond)
+		all, err := bench.Timelines(ctx, t, rounds)
+		if ctx.Err() != nil {
+			err = errInterrupted
+		}
 		for _, l := range all {
-			if err == nil {
-				err = printTimeline(stdout, l)
-			}
+			err = errors.Join(err, printTimeline(stdout, l))
 		}
 		return err
 	})
