@@ -61,7 +61,7 @@ type conn struct {
 	user     string    // prepared, once the login is done
 	inLobby  bool
 
-	isPast   bool      // the network's read deadline, as its last read has told
+	isPast   bool      // the network's read deadline, as far as this goroutine knows: see arm
 	filled   time.Time // when a read last returned
 	asked    time.Time // when the seat was asked for
 	in, sent int64     // octets above TLS
