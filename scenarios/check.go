@@ -40,7 +40,7 @@ func (s *Scenario) check(line string) error {
 		return err
 	}
 	for _, condition := range c.conditions {
-		if err := checkCondition(condition); err != nil {
+		if err := s.checkCondition(condition); err != nil {
 			return err
 		}
 	}
@@ -77,16 +77,19 @@ func (s *Scenario) note(c *words, m *member, v *verb) {
 	}
 }
 
-func checkCondition(text string) error {
-	prefix, value, ok := strings.Cut(strings.TrimPrefix(text, "!"), ":")
-	values := dimensions[prefix]
+func (s *Scenario) checkCondition(text string) error {
+	dimension, value, ok := strings.Cut(strings.TrimPrefix(text, "!"), ":")
+	values := dimensions[dimension]
+	if values == nil {
+		values = s.values(dimension)
+	}
 	switch {
-	case !ok && prefix == "own":
+	case !ok && dimension == "own":
 		return nil
 	case !ok || values == nil:
-		return fmt.Errorf("unknown condition [%s]; those known: [own] [key:K] [mechanism:M] [tls:V], each also with ! inside", text)
+		return fmt.Errorf("unknown condition [%s]; those known: [own] [key:K] [mechanism:M] [tls:V] and those of the matrix above it, each also with ! inside", text)
 	case !slices.Contains(values, value):
-		return fmt.Errorf("%s can't be %q but one of %s", prefix, value, strings.Join(values, " "))
+		return fmt.Errorf("%s can't be %q but one of %s", dimension, value, strings.Join(values, " "))
 	}
 	return nil
 }

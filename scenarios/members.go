@@ -272,7 +272,11 @@ func (st *stage) conditions() map[string]script.Cond {
 	all := map[string]script.Cond{
 		"own": script.BoolCondition("the server is our own, not one that runs elsewhere", st.target.Remote == nil),
 	}
-	for dimension := range dimensions {
+	names := slices.Collect(maps.Keys(dimensions))
+	for _, choice := range st.choice {
+		names = append(names, choice.Dimension)
+	}
+	for _, dimension := range names {
 		all[dimension] = script.PrefixCondition("the matrix has chosen this "+dimension,
 			func(_ *script.State, value string) (bool, error) { return st.choice.Get(dimension) == value, nil })
 	}
@@ -284,7 +288,7 @@ func matrixMember() *member {
 		summary: "run the scenario once for each combination",
 		verbs: []verb{{
 			args: "DIMENSION=VALUE,VALUE...", most: many,
-			summary: "The dimensions are tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2], and a variable, $tls.",
+			summary: "A dimension is a word of your own, or one of those that choose how the run is made: tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2], and a variable, $tls.",
 			run:     func(context.Context, *call) (string, error) { return "", nil },
 		}},
 	}

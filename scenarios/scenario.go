@@ -1,8 +1,10 @@
 package scenarios
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -122,24 +124,23 @@ func isLabel(word string) bool {
 	return ok && key != "" && value != ""
 }
 
-// matrix multiplies what there is by each value of each dimension.
+// matrix multiplies the combinations by the values of each dimension.
 func (s *Scenario) matrix(words []string) error {
 	for _, word := range words {
-		dimension, values, ok := strings.Cut(word, "=")
-		known := dimensions[dimension]
-		if !ok || known == nil {
-			return fmt.Errorf("matrix has no %q; its dimensions: key mechanism tls", word)
+		dimension, list, ok := strings.Cut(word, "=")
+		values := strings.Split(list, ",")
+		if err := s.checkDimension(dimension, values); !ok || err != nil {
+			return cmp.Or(err, fmt.Errorf("matrix has no %q, but DIMENSION=VALUE,VALUE", word))
 		}
 		var product []Combination
 		for _, c := range s.Matrix {
-			for value := range strings.SplitSeq(values, ",") {
-				if !slices.Contains(known, value) {
-					return fmt.Errorf("%s can't be %q but one of %s", dimension, value, strings.Join(known, " "))
-				}
+			for _, value := range values {
 				product = append(product, append(slices.Clone(c), Choice{dimension, value}))
 			}
 		}
-		s.Matrix = product
+		if s.Matrix = product; len(product) > maxCombinations {
+			return fmt.Errorf("the matrix has more than %d combinations", maxCombinations)
+		}
 		if (dimension == "key" || dimension == "tls") && s.Owns == "" {
 			s.Owns = "it needs a server of its own, to choose " + dimension
 		}
@@ -147,7 +148,38 @@ func (s *Scenario) matrix(words []string) error {
 	return nil
 }
 
-// dimensions of a matrix, and the values of each.
+// maxCombinations bounds a matrix.
+const maxCombinations = 1000
+
+// isDimension matches the name of a dimension. None is also the name of another variable.
+var isDimension = regexp.MustCompile(`^[a-z]+$`).MatchString
+
+func (s *Scenario) checkDimension(name string, values []string) error {
+	if !isDimension(name) || name == "own" || len(s.values(name)) > 0 {
+		return fmt.Errorf("matrix can't have a dimension %q, or has it already", name)
+	}
+	for i, value := range values {
+		if known := dimensions[name]; known != nil && !slices.Contains(known, value) {
+			return fmt.Errorf("%s can't be %q but one of %s", name, value, strings.Join(known, " "))
+		}
+		if value == "" || slices.Contains(values[:i], value) {
+			return fmt.Errorf("%s has the value %q, which is empty or there twice", name, value)
+		}
+	}
+	return nil
+}
+
+// values returns the values of a dimension of the matrix, in order.
+func (s *Scenario) values(dimension string) (values []string) {
+	for _, c := range s.Matrix {
+		if value := c.Get(dimension); value != "" && !slices.Contains(values, value) {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// dimensions are those that a run knows, and their values. A matrix may have others.
 var dimensions = map[string][]string{
 	"tls":       {"1.2", "1.3"},
 	"key":       {"ecdsa", "ed25519", "rsa"},

@@ -144,3 +144,18 @@ func TestExplain(t *testing.T) {
 		t.Errorf("got %v of an unknown command", err)
 	}
 }
+
+// A dimension of one's own is a variable and a condition.
+func TestDimensions(t *testing.T) {
+	t.Parallel()
+	s := suiteOf(t, "matrix word=a,b tls=1.2,1.3\necho $word$tls\n[word:a] [tls:1.2] stdout ^a1.2$\n[!word:a] stdout ^b\n[word:b] [tls:1.3] stop\n[tls:1.2] stop\nstdout ^b")
+	var failed []string
+	for r := range s.Run(t.Context()) {
+		if r.Status == Failed {
+			failed = append(failed, r.Combination.String())
+		}
+	}
+	if diff := cmp.Diff([]string{"word=a tls=1.3"}, failed); diff != "" {
+		t.Error(diff)
+	}
+}
