@@ -64,10 +64,10 @@ func pipelines() Group {
 
 func requestRig(c *client.Client, body []byte) *Rig {
 	ctx := context.Background()
-	request := protocol.Request{Verb: "ECHO", Body: body, Buffer: make([]byte, len(body))}
+	request, buffer := protocol.Request{Verb: "ECHO", Body: body}, make([]byte, len(body))
 	return &Rig{Step: func() (time.Duration, error) {
 		start := time.Now()
-		reply, err := c.Do(ctx, request)
+		reply, err := c.DoInto(ctx, request, buffer)
 		took := time.Since(start)
 		if err == nil && (len(reply.Body) != len(body) || reply.Body[0] != body[0]) {
 			err = fmt.Errorf("answered %.60q", reply.Body)

@@ -32,9 +32,9 @@ func TestDoAllocatesNothing(t *testing.T) {
 			}
 		}
 		line = append(make([]byte, 0, recordSize), line...)
-		request := protocol.Request{Verb: "ECHO", Body: body, Buffer: buffer}
+		request := protocol.Request{Verb: "ECHO", Body: body}
 		do := func() {
-			if _, err := c.Do(context.Background(), request); err != nil {
+			if _, err := c.DoInto(context.Background(), request, buffer); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -59,11 +59,11 @@ func BenchmarkDo(b *testing.B) {
 	for _, size := range []int{0, 1 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("body=%d", size), func(b *testing.B) {
 			c := seated(b, serveEcho)
-			request := protocol.Request{Verb: "ECHO", Body: make([]byte, size), Buffer: make([]byte, size)}
+			request, buffer := protocol.Request{Verb: "ECHO", Body: make([]byte, size)}, make([]byte, size)
 			b.SetBytes(int64(2 * size))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := c.Do(context.Background(), request); err != nil {
+				if _, err := c.DoInto(context.Background(), request, buffer); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -75,7 +75,7 @@ func BenchmarkPipeline(b *testing.B) {
 	c := seated(b, serveEcho)
 	requests := make([]protocol.Request, 100)
 	for i := range requests {
-		requests[i] = protocol.Request{Verb: "ECHO", Body: []byte("0123456789"), Buffer: make([]byte, 10)}
+		requests[i] = protocol.Request{Verb: "ECHO", Body: []byte("0123456789")}
 	}
 	var replies []protocol.Reply
 	b.ReportAllocs()

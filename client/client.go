@@ -15,35 +15,40 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-const recordSize = 16 << 10 // octets that one TLS record carries at most (RFC 8446 §5.1)
+// recordSize is the maximum content of a TLS record in bytes (RFC 8446 §5.1).
+const recordSize = 16 << 10
 
-// Client is a connection that has the seat. Its methods may be called concurrently.
+// Client is a connection that has the seat. It is safe for concurrent use.
 type Client struct {
 	conn      *tls.Conn
 	maxBody   int64
-	takesOver bool            // the server has said that whoever comes gets the seat
-	ended     context.Context // its cause is why no more requests can be sent
+	takesOver bool            // EHLO announced the admission policy takeover
+	ended     context.Context // its cause is why the client can send no more requests
 	end       context.CancelCauseFunc
 	batches   sync.Pool
 
-	writing sync.Mutex // for out, and to write in the order of owed
+	writing sync.Mutex // guards out, and keeps writes in the order of owed
 	out     []byte
-	owed    chan *batch // what awaits replies
+	owed    chan *batch // batches that await replies
 
-	reading chan struct{} // has a token: who takes it may use reader and current, and send notices
+	// reading holds the read token. Its owner may use reader and current and send to notices. A caller
+	// of Do takes it to read its own reply, because a goroutine that reads for all callers would cost
+	// 57 % of a request (two switches between goroutines).
+	reading chan struct{}
 	reader  *protocol.Reader
-	current *batch // the first of owed
+	current *batch // the batch that gets the next reply
 	notices chan Notice
 	listen  sync.Once
 }
 
-// batch is requests that are written at once. While it is owed replies, it belongs to whoever reads.
+// batch is a group of requests in one write. While it awaits replies, it belongs to the owner of the
+// read token.
 type batch struct {
-	requests []protocol.Request // not answered yet
+	requests []protocol.Request // without a reply so far
 	replies  []protocol.Reply
 	err      error
-	ready    chan struct{}       // gets one value when all is answered, or err is set
-	request  [1]protocol.Request // Do's, which so needn't allocate them
+	ready    chan struct{}       // gets one value after the last reply, or when err is set
+	request  [1]protocol.Request // memory for Do, which saves an allocation
 	reply    [1]protocol.Reply
 }
 
@@ -57,22 +62,34 @@ func newClient(conn *tls.Conn, maxBody int64) *Client {
 	return c
 }
 
-// Do sends one request and returns its reply, a 4yz or 5yz with its *protocol.ReplyError. After that,
-// unless it is a 421, and after protocol.ErrSyntax (also for verbs that are invalid in upper case, or
-// BODY or OPEN) and ErrLineTooLong, where nothing was sent, the Client is as before. With any other
-// error the connection has ended, and what became of the request is unknown. If ctx ends meanwhile, the
-// connection is closed: the reply still owed would be taken for the next one's. The body must not
-// change meanwhile. Concurrent calls don't wait for the replies to each other.
+// Do sends one request and returns its reply. For a 4yz or 5yz reply the error is a
+// *protocol.ReplyError, and the Client stays usable unless the code is 421. It stays usable too after
+// protocol.ErrLineTooLong and protocol.ErrSyntax (also for the verbs BODY and OPEN), because nothing
+// was sent. Any other error means that the connection has ended, and that the server may or may not
+// have done the request. If ctx ends first, Do closes the connection, because the next request would
+// get this one's reply. The body must not change during the call. Concurrent calls don't wait for each
+// other's replies.
 func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Reply, error) {
+	return c.DoInto(ctx, request, nil)
+}
+
+// DoInto is Do with memory for the reply's body, which saves an allocation where buffer's capacity
+// suffices.
+func (c *Client) DoInto(ctx context.Context, request protocol.Request, buffer []byte) (protocol.Reply, error) {
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)
+	b.reply[0].Body = buffer
 	b.request[0], b.replies = request, b.reply[:0]
 	_, err := c.exchange(ctx, b, b.request[:])
+	if len(b.replies) == 0 {
+		return protocol.Reply{}, err
+	}
 	return b.reply[0], cmp.Or(err, b.reply[0].Err())
 }
 
-// Pipeline is Do for many requests, as many at once as fit a TLS record. It appends the replies to dst,
-// in order. The error is why there are no more; a 4yz or 5yz but 421 is a reply like any other.
+// Pipeline sends many requests, as many at once as fit a TLS record, and appends their replies to dst in
+// order. It returns an error if the connection ended before the last reply. A 4yz or 5yz except 421 is
+// a reply like any other. Bodies reuse the memory of bodies between dst's length and its capacity.
 func (c *Client) Pipeline(ctx context.Context, requests []protocol.Request, dst []protocol.Reply) ([]protocol.Reply, error) {
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)
@@ -92,25 +109,25 @@ func (c *Client) recycle(b *batch) {
 	c.batches.Put(b)
 }
 
-// Quit gives the seat back, waits for the server's answer, and closes the connection in any case.
+// Quit gives the seat back, waits for the server's reply, and closes the connection, also on an error.
 func (c *Client) Quit(ctx context.Context) error {
 	defer c.Close()
 	_, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit})
 	return err
 }
 
-// Close ends the connection at once. Calls now and later fail with net.ErrClosed.
+// Close ends the connection at once. Running and later calls fail with net.ErrClosed.
 func (c *Client) Close() error {
 	c.fail(net.ErrClosed)
 	return nil
 }
 
-// Err returns why the connection ended: a *protocol.ReplyError where the server said it in a 421,
-// ErrStream after Open, nil before. Unless Notices was called it is only seen when a request is sent.
+// Err returns why the connection ended: a *protocol.ReplyError for a 421, ErrStream after Open, nil
+// before the end. The client notices an end only during a request, unless Notices was called.
 func (c *Client) Err() error { return context.Cause(c.ended) }
 
-// fail closes the connection, and returns the first reason given. Who reads needn't wait for the
-// close_notify, which takes up to 5 s where the server doesn't read.
+// fail closes the connection and returns the reason of its first call. It ends a running read first,
+// because sending close_notify takes up to 5 s if the server doesn't read.
 func (c *Client) fail(err error) error {
 	c.end(err)
 	c.conn.SetReadDeadline(time.Unix(1, 0))
@@ -118,7 +135,7 @@ func (c *Client) fail(err error) error {
 	return c.Err()
 }
 
-// guard ends the connection where ctx ends before stop.
+// guard ends the connection if ctx ends before the call of stop.
 func (c *Client) guard(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return func() bool { return true }
@@ -126,7 +143,7 @@ func (c *Client) guard(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.fail(ctx.Err()) })
 }
 
-// exchange sends the first n requests and takes their replies.
+// exchange sends the first n requests and awaits their replies.
 func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Request) (n int, err error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -145,8 +162,9 @@ func (c *Client) exchange(ctx context.Context, b *batch, requests []protocol.Req
 	return n, err
 }
 
-// encode fills out with requests: one, the rest of its body uncopied, or as many as fit a record. More
-// must not be sent before they are answered: a server that nobody reads from stops reading.
+// encode fills out with as many requests as fit a TLS record, or with one whose body is longer; rest is
+// the part of that body that is not in out. More requests before the replies could block both ends:
+// a server stops reading when its client doesn't read.
 func (c *Client) encode(requests []protocol.Request) (n int, rest []byte, err error) {
 	c.out = c.out[:0]
 	for n < len(requests) && len(rest) == 0 {
@@ -173,8 +191,8 @@ func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
 	return r.Append(dst)
 }
 
-// send writes out and rest; the replies, which may come at once, are owed to b. The caller may be left
-// with the token, and then has to read.
+// send writes out and rest, after it has queued b for the replies. If hasToken, the caller owns the read
+// token and must read.
 func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (hasToken bool, err error) {
 	if c.ended.Err() != nil {
 		return false, c.Err()
@@ -187,9 +205,9 @@ func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (hasTo
 	return hasToken, nil
 }
 
-// takeToken takes the token where nobody reads and no reply is owed. What is buffered then came before
-// the command: a notice, a 421, or a fault, which must not be taken for the reply. After the last two
-// the caller has the token as well, and finds that the connection has ended.
+// takeToken takes the read token if it is free and no batch awaits a reply. Anything in the buffer then
+// came before the command: a notice, a 421 or a protocol error, which must not become the reply. After
+// the last two the caller gets the token too, and finds that the connection has ended.
 func (c *Client) takeToken() bool {
 	select {
 	case <-c.reading:
@@ -199,21 +217,20 @@ func (c *Client) takeToken() bool {
 			return true
 		}
 		c.reading <- struct{}{}
-	default: // whoever reads sees to it
+	default: // the owner of the token reads for this batch too
 	}
 	return false
 }
 
-// write leaves failures to the reader: what the server said before it closed is still to be read,
-// but not to be waited for.
+// write leaves errors to the reader, because a last reply of the server may be there to read. The
+// deadline bounds the wait for it.
 func (c *Client) write(p []byte) {
 	if _, err := c.conn.Write(p); err != nil {
 		c.conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
 }
 
-// await returns when the batch is answered. One of those who wait, who has the token, reads for all of
-// them.
+// await returns when the batch is answered. The caller that has the read token reads for all callers.
 func (c *Client) await(b *batch, hasToken bool) error {
 	if !hasToken {
 		select {
@@ -229,7 +246,7 @@ func (c *Client) await(b *batch, hasToken bool) error {
 	return b.err
 }
 
-// first is the batch to which the next reply is owed, if any.
+// first returns the batch that gets the next reply, or nil.
 func (c *Client) first() *batch {
 	if c.current == nil && len(c.owed) > 0 {
 		c.current = <-c.owed
@@ -237,7 +254,7 @@ func (c *Client) first() *batch {
 	return c.current
 }
 
-// read takes a reply or a notice. With the last it returns false, and nothing is owed any more.
+// read reads a reply or a notice. At the end of the connection it fails all batches and returns false.
 func (c *Client) read() bool {
 	err := c.readReply()
 	if err == nil {
@@ -271,12 +288,20 @@ func (c *Client) readReply() error {
 	case code == protocol.CodeBody && size > c.maxBody:
 		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrProtocol, size, c.maxBody)
 	case code == protocol.CodeBody:
-		reply.Body = slices.Grow(b.requests[0].Buffer[:0], int(size))[:size]
+		reply.Body = slices.Grow(b.spareBody(), int(size))[:size]
 		if _, err := io.ReadFull(c.reader, reply.Body); err != nil {
 			return lost(err)
 		}
 	}
 	return c.answer(b, reply)
+}
+
+// spareBody returns the memory of the body that the next reply replaces.
+func (b *batch) spareBody() []byte {
+	if n := len(b.replies); n < cap(b.replies) {
+		return b.replies[:n+1][n].Body[:0]
+	}
+	return nil
 }
 
 func (c *Client) answer(b *batch, reply protocol.Reply) error {
@@ -294,14 +319,15 @@ func (c *Client) answer(b *batch, reply protocol.Reply) error {
 	return nil
 }
 
-// Notice is a line that the server sends unasked: "position N holder NAME" with CodePosition,
-// "waiting N" with CodeWaiting, or with CodeMessage what the operator has to say.
+// Notice is a line that answers no request. Its text is "position N holder NAME" for
+// protocol.CodePosition, "waiting N" for CodeWaiting, and the operator's words for CodeMessage.
 type Notice struct {
 	Code protocol.Code
 	Text string
 }
 
-// notify never blocks, because only who has the token sends: where there is no room, the oldest goes.
+// notify drops the oldest notice if there is no room. It never blocks, because only the owner of the
+// read token sends.
 func (c *Client) notify(n Notice) {
 	if len(c.notices) == cap(c.notices) {
 		select {
@@ -312,9 +338,9 @@ func (c *Client) notify(n Notice) {
 	c.notices <- n
 }
 
-// Notices returns the notices, from the login on; the oldest of more than 16 unread ones are dropped.
-// From the first call on the client listens all the time, so that it also hears a 421. The channel
-// is closed when the connection has ended or become a stream: see Err.
+// Notices returns the channel of notices since the login. It holds 16 and drops the oldest. From the
+// first call on the client reads all the time, so it also notices a 421 between requests. The channel is
+// closed when the connection has ended or become a stream: see Err.
 func (c *Client) Notices() <-chan Notice {
 	c.listen.Do(func() {
 		go func() {

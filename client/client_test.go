@@ -46,7 +46,7 @@ func TestBodies(t *testing.T) {
 	for _, size := range []int{0, 1, recordSize - 20, recordSize - 16, recordSize - 15, recordSize - 14, recordSize, recordSize + 1, 64 << 10, 1 << 20} {
 		body := bytes.Repeat([]byte("0123456"), size/7+1)[:size]
 		for _, into := range [][]byte{nil, buffer} {
-			reply, err := c.Do(testContext(t), protocol.Request{Verb: "ECHO", Body: body, Buffer: into})
+			reply, err := c.DoInto(testContext(t), protocol.Request{Verb: "ECHO", Body: body}, into)
 			if err != nil || reply.Code != 251 || !bytes.Equal(reply.Body, body) {
 				t.Fatalf("%d: %v, %d octets, %v", size, reply.Code, len(reply.Body), err)
 			}

@@ -1,13 +1,16 @@
-// Package client is the native client of a Sallyport server. [Dialer.Dial] connects, logs in and
-// waits for the seat. The zero [Dialer] is safe: TLS 1.3, a certificate that the system trusts, and
-// a login bound to that connection (SCRAM-SHA-256-PLUS, RFC 5802 §6, RFC 9266) in which the server
-// proves itself, too. Nothing turns the verification off, or tries again in a weaker form. Then the
-// [Client] has the seat, and sends requests.
+// Package client is the native client of a Sallyport server. [Dialer.Dial] connects, logs in, waits for
+// the seat and returns a [Client], which sends requests with [Client.Do].
 //
-// Errors are told apart with errors.Is and errors.As: a [*ConnectError] where no login was begun;
-// [ErrLoginFailed], [ErrServerUnverified], [ErrBindingUnavailable] and [ErrBusy] where it brought no
-// seat; a [*protocol.ReplyError] for all that the server refuses, with code 421 where it ended the
-// connection; [ErrProtocol] for what it must not say; the context's error.
+// The zero [Dialer] is safe. It demands TLS 1.3, a certificate that the system trusts, and a login that
+// is bound to the connection (SCRAM-SHA-256-PLUS, RFC 5802 §6, RFC 9266) and proves the server too.
+// Nothing turns the verification off, and the client never retries in a weaker form.
+//
+// Callers distinguish errors with errors.Is and errors.As:
+//   - [*ConnectError]: no connection, or no TLS that the Dialer accepts;
+//   - [ErrLoginFailed], [ErrServerUnverified], [ErrBindingUnavailable], [ErrBusy]: no seat;
+//   - [*protocol.ReplyError]: the server refused; code 421 means that it ended the connection;
+//   - [ErrProtocol]: the server broke the protocol;
+//   - the error of the context.
 package client
 
 import (
@@ -31,45 +34,59 @@ import (
 // BindingMode says whether a login is bound to its TLS connection.
 type BindingMode int
 
-// With BindingNone whoever has a certificate that the client trusts can stand between the two ends.
 const (
-	BindingRequired BindingMode = iota // SCRAM-SHA-256-PLUS, with tls-exporter or on TLS 1.2 tls-server-end-point
-	BindingNone                        // SCRAM-SHA-256
+	// BindingRequired logs in with SCRAM-SHA-256-PLUS, bound by tls-exporter or, on TLS 1.2, by
+	// tls-server-end-point.
+	BindingRequired BindingMode = iota
+	// BindingNone logs in with SCRAM-SHA-256. Anybody with a certificate that the client trusts can then
+	// relay the login.
+	BindingNone
 )
 
-// Dialer says how to connect and log in. Zero is ready and safe; so is concurrent use.
+// Dialer connects and logs in. The zero Dialer is ready to use. It is safe for concurrent use.
 type Dialer struct {
-	// TLSConfig: nil for the system's roots. TLS 1.3 is demanded unless MinVersion is 1.2. NextProtos
-	// and Renegotiation are ignored, InsecureSkipVerify is refused. ServerName: "" for addr's host.
-	TLSConfig                    *tls.Config
-	ChannelBinding               BindingMode     // 0: required
-	LoginTimeout                 time.Duration   // until the server is proved; the wait for the seat comes then. 0: 10 s
-	MaxBody                      int64           // octets; a larger body ends the connection. 0: protocol.DefaultMaxBody
-	MinIterations, MaxIterations int             // what the server may ask for. 0: scram's constants
-	Keys                         *scram.KeyCache // spares later logins the iterations. nil: none are kept
-	Rand                         io.Reader       // for the nonce. nil: crypto/rand
-	NoWait                       bool            // rather fail with ErrBusy than wait for the seat
-	OnNotice                     func(Notice)    // called by Dial with the place in the queue. nil: not called
-
-	// DialContext makes the connection. nil: TCP, with keep-alive that finds a dead server in 30 s.
+	// TLSConfig is the TLS configuration. Nil means the system's roots. TLS 1.3 is required unless
+	// MinVersion is TLS 1.2. An empty ServerName means addr's host. NextProtos and Renegotiation are
+	// ignored. Dial refuses InsecureSkipVerify.
+	TLSConfig *tls.Config
+	// ChannelBinding is BindingRequired by default.
+	ChannelBinding BindingMode
+	// LoginTimeout bounds connect, handshake and login, not the wait for the seat. Zero means 10 s.
+	LoginTimeout time.Duration
+	// MaxBody is the maximum body of a reply in bytes. A larger one ends the connection. Zero means
+	// protocol.DefaultMaxBody.
+	MaxBody int64
+	// MinIterations and MaxIterations bound the PBKDF2 iterations that the server may demand. Zero means
+	// scram.MinIterations and scram.MaxIterations.
+	MinIterations, MaxIterations int
+	// Keys caches PBKDF2 results for later logins. Nil means no cache.
+	Keys *scram.KeyCache
+	// Rand is the source of the nonce. Nil means crypto/rand.
+	Rand io.Reader
+	// NoWait makes Dial fail with ErrBusy instead of waiting for the seat.
+	NoWait bool
+	// OnNotice, if not nil, is called by Dial for each notice while it waits for the seat.
+	OnNotice func(Notice)
+	// DialContext makes the connection. Nil means TCP with keep-alive that finds a dead server in 30 s.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// Credentials are what a user logs in with. Authzid is empty or, for a Sallyport server, Username.
+// Credentials are the name and password of a user. Authzid is the name of the user to act as; a
+// Sallyport server accepts only "" and Username.
 type Credentials struct {
 	Username string
 	Password string `json:"-"`
 	Authzid  string
 }
 
-// String doesn't give the password.
+// String omits the password.
 func (c Credentials) String() string { return fmt.Sprintf("client.Credentials{%q}", c.Username) }
 
-// Format is String, whatever the verb.
+// Format writes String for every verb.
 func (c Credentials) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
 
-// Dial connects to addr ("host:port"), logs in, and returns with the seat. After a failure, of which
-// the package comment lists the errors, the connection is closed.
+// Dial connects to addr ("host:port"), logs in and waits for the seat. The package comment lists its
+// errors. After an error the connection is closed.
 func (d *Dialer) Dial(ctx context.Context, addr string, credentials Credentials) (*Client, error) {
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(d.LoginTimeout, 10*time.Second))
 	defer cancel()
@@ -91,7 +108,7 @@ func (d *Dialer) Dial(ctx context.Context, addr string, credentials Credentials)
 	return c, nil
 }
 
-// connect keeps what a server sends in the clear out of its errors.
+// connect makes the TLS connection. Its errors quote nothing that the server sent in the clear.
 func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	host, _, _ := net.SplitHostPort(addr)
 	config, err := d.tlsConfig(host)
@@ -107,7 +124,7 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(wire{raw}, config)
+	conn := tls.Client(strictEOF{raw}, config)
 	err = conn.HandshakeContext(ctx)
 	if notTLS := (tls.RecordHeaderError{}); errors.As(err, &notTLS) {
 		err = errors.New("the server does not speak TLS")
@@ -121,11 +138,11 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// wire makes an error of an end without close_notify, which crypto/tls takes for a good one.
-type wire struct{ net.Conn }
+// strictEOF turns an end without close_notify into an error. crypto/tls reports io.EOF for it.
+type strictEOF struct{ net.Conn }
 
-func (w wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
+func (c strictEOF) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
 	if err == io.EOF {
 		err = fmt.Errorf("no close_notify: %w", io.ErrUnexpectedEOF)
 	}
@@ -147,7 +164,7 @@ func (d *Dialer) tlsConfig(host string) (*tls.Config, error) {
 	return config, nil
 }
 
-// acceptable refuses what could be negotiated and must not be used.
+// acceptable refuses connections that TLS can negotiate but Sallyport must not use.
 func acceptable(state tls.ConnectionState) error {
 	if state.NegotiatedProtocol != protocol.ALPN {
 		return errors.New("the server does not speak " + protocol.ALPN)
@@ -161,8 +178,8 @@ func acceptable(state tls.ConnectionState) error {
 	return nil
 }
 
-// prove has both ends prove themselves. The AUTH doesn't wait for the greeting, and the empty line,
-// which asks for the seat, not for the server's proof.
+// prove runs the login up to the server's proof. To save round trips it sends AUTH before the greeting
+// came, and the empty line, which asks for the seat, together with client-final.
 func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 	config, err := d.scramConfig(c.conn.ConnectionState(), who)
 	if err != nil {
@@ -178,7 +195,7 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 	}
 	auth := protocol.VerbAuth + " " + config.Mechanism + " " + base64.StdEncoding.EncodeToString(first)
 	replies := []protocol.Code{protocol.CodeReady, protocol.CodeChallenge}
-	if d.NoWait { // under takeover a place in the queue is not what NoWait is to be spared
+	if d.NoWait { // under takeover even a newcomer waits a moment, which NoWait must not refuse
 		auth = protocol.VerbEhlo + " client\r\n" + auth
 		replies = slices.Insert(replies, 1, protocol.CodeDone)
 	}
@@ -217,7 +234,7 @@ func (d *Dialer) scramConfig(state tls.ConnectionState, who Credentials) (config
 	return config, err
 }
 
-// ask writes lines, and reads a reply of each code. The last is a challenge.
+// ask writes lines and reads one reply of each wanted code. It returns the last one's challenge.
 func (d *Dialer) ask(c *Client, lines string, want ...protocol.Code) ([]byte, error) {
 	if c.reader.Buffered() > 0 {
 		return nil, fmt.Errorf("%w: a reply before its command", ErrProtocol)
@@ -238,7 +255,7 @@ func (d *Dialer) ask(c *Client, lines string, want ...protocol.Code) ([]byte, er
 	return decode(challenge)
 }
 
-// decode takes canonical base64 in one line. Strict refuses stray bits, but skips line ends.
+// decode decodes canonical base64. Strict refuses stray bits, but ignores line ends.
 func decode(challenge string) ([]byte, error) {
 	message, err := base64.StdEncoding.Strict().DecodeString(challenge)
 	if err != nil || strings.ContainsAny(challenge, "\r\n") {
@@ -267,7 +284,7 @@ func (d *Dialer) takeSeat(c *Client) error {
 	}
 }
 
-// refusal is the meaning of a reply that was not hoped for.
+// refusal returns the error for a reply that ends the login.
 func (d *Dialer) refusal(reply protocol.Reply) error {
 	meaning, err := ErrLoginFailed, reply.Err()
 	switch code := reply.Code; {
@@ -285,23 +302,31 @@ func (d *Dialer) refusal(reply protocol.Reply) error {
 	return fmt.Errorf("%w: %w", meaning, err)
 }
 
-// What can go wrong. Where a reply says it, the error is a *protocol.ReplyError as well.
+// Errors of Dial and Client. If a reply caused the error, it is a *protocol.ReplyError as well.
 var (
-	ErrBusy               = errors.New("client: the seat is taken") // and can't, or shall not, be waited for
-	ErrLoginFailed        = errors.New("client: login failed")      // refused, or hopeless with these credentials
-	ErrServerUnverified   = errors.New("client: the server did not prove that it knows the password")
+	// ErrBusy means that the seat is taken, and that the server has no place in its queue or
+	// Dialer.NoWait is set.
+	ErrBusy = errors.New("client: the seat is taken")
+	// ErrLoginFailed means that the server refused the login, or that the credentials are unusable.
+	ErrLoginFailed = errors.New("client: login failed")
+	// ErrServerUnverified means that the server did not prove itself: it may be an impostor.
+	ErrServerUnverified = errors.New("client: the server did not prove that it knows the password")
+	// ErrBindingUnavailable means that the login can't be bound to the TLS connection.
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
-	ErrProtocol           = errors.New("client: the server broke the protocol") // or Dialer.MaxBody
-	ErrStream             = errors.New("client: the connection is a raw stream")
+	// ErrProtocol means that the server broke the protocol or exceeded Dialer.MaxBody.
+	ErrProtocol = errors.New("client: the server broke the protocol")
+	// ErrStream means that the connection is a raw stream, after Client.Open.
+	ErrStream = errors.New("client: the connection is a raw stream")
 )
 
-// ConnectError: there is no connection, or no TLS that the Dialer accepts. No login was begun.
+// ConnectError means that there is no connection, or no TLS that the Dialer accepts. The client has not
+// begun a login.
 type ConnectError struct {
 	Addr string
 	Err  error
 }
 
-// Error has no unprintable characters: a certificate that nobody vouches for may have any name.
+// Error replaces unprintable characters, because an untrusted certificate may contain anything.
 func (e *ConnectError) Error() string {
 	text := fmt.Sprintf("client: no connection to %s: %v", e.Addr, e.Err)
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), "?")
@@ -309,7 +334,7 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// lost says why nothing more can be read.
+// lost returns the error for a failed read.
 func lost(err error) error {
 	if errors.Is(err, protocol.ErrReply) || errors.Is(err, protocol.ErrSyntax) || errors.Is(err, protocol.ErrLineTooLong) {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)

@@ -8,22 +8,22 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Stream is the raw stream that a connection has become. CloseWrite ends one direction, Close both at
-// once. Read returns io.EOF only where the other side has ended its direction.
+// Stream is a raw stream to the server's backend. CloseWrite ends the client's direction, Close both.
+// Read returns io.EOF only if the backend has ended its direction.
 type Stream struct {
 	*tls.Conn
 	reader *protocol.Reader
 }
 
-// Read reads from the other side. It must not be called concurrently.
+// Read reads from the backend. It is not safe for concurrent use.
 func (s *Stream) Read(p []byte) (int, error) { return s.reader.Read(p) }
 
-// Open asks for a raw stream to what is behind the server. From then on the Client's other calls
-// fail with ErrStream, and its Close closes the stream. A refusal is a *protocol.ReplyError, and
-// changes nothing. ctx is for the opening, as with Do.
+// Open turns the connection into a raw stream to the server's backend. After that the Client's other
+// calls fail with ErrStream, and its Close closes the stream. If the server refuses, the error is a
+// *protocol.ReplyError and the Client stays usable. ctx bounds the opening, as with Do.
 func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	defer c.guard(ctx)()
-	c.writing.Lock() // until the answer: what is written behind the command would go to the stream
+	c.writing.Lock() // until the reply, because the stream would get any later command
 	defer c.writing.Unlock()
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)

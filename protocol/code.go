@@ -1,45 +1,45 @@
 package protocol
 
-// ALPN is the protocol id that a native client offers in the TLS handshake.
+// ALPN is the protocol id that a native client offers in the TLS handshake (RFC 7301).
 const ALPN = "sallyport/1"
 
 // Code is a three-digit reply code in the sense of RFC 5321 §4.2.
 type Code int
 
-// The reply codes of the protocol.
+// The reply codes of the protocol. README.md has the form of each text.
 const (
-	CodePosition  Code = 120 // "120 position N holder NAME", while waiting
-	CodeWaiting   Code = 121 // "121 waiting N", to the seated client
-	CodeMessage   Code = 150 // a message from the operator
-	CodeReady     Code = 220 // the greeting
-	CodeBye       Code = 221 // after QUIT
-	CodeSeated    Code = 235 // logged in and seated
-	CodeDone      Code = 250 // done; the text is the result
-	CodeBody      Code = 251 // done; "251 N", the result is the N octets behind the line
-	CodeStream    Code = 252 // a raw stream from here on
-	CodeChallenge Code = 334 // a SASL challenge in base64
-	CodeClosing   Code = 421 // the server closes the connection
-	CodeSyntax    Code = 500 // not a command
-	CodeArgument  Code = 501 // a command with an argument that is not one
-	CodeSequence  Code = 503 // the command is not allowed now
-	CodeMechanism Code = 504 // the mechanism is not offered
-	CodeLogin     Code = 530 // a login is needed first
-	CodeRejected  Code = 535 // the login failed
-	CodeRefused   Code = 550 // the handler said no
-	CodeTooLarge  Code = 552 // the body is over the limit
-	CodeFailed    Code = 554 // the handler failed
+	CodePosition      Code = 120 // place in the queue, to a client that waits
+	CodeWaiting       Code = 121 // number of waiting clients, to the seated client
+	CodeMessage       Code = 150 // message from the operator
+	CodeReady         Code = 220 // greeting
+	CodeBye           Code = 221 // reply to QUIT
+	CodeSeated        Code = 235 // logged in and seated
+	CodeDone          Code = 250 // success; the text is the result
+	CodeBody          Code = 251 // success; the text is N, and N bytes of result follow the line
+	CodeStream        Code = 252 // the connection becomes a raw stream
+	CodeChallenge     Code = 334 // SASL challenge in base64
+	CodeClosing       Code = 421 // the server closes the connection
+	CodeSyntax        Code = 500 // the line is no command
+	CodeArgument      Code = 501 // the argument is malformed
+	CodeSequence      Code = 503 // the command is not allowed now
+	CodeMechanism     Code = 504 // the mechanism is not offered
+	CodeLoginRequired Code = 530 // the command needs a login first
+	CodeLoginFailed   Code = 535 // the login failed
+	CodeRefused       Code = 550 // the handler refused the request
+	CodeTooLarge      Code = 552 // the body is over the limit
+	CodeFailed        Code = 554 // the handler failed
 )
 
-// Notice reports whether the code is a 1yz: a line between replies that answers no command.
+// Notice reports whether the code is a 1yz. A notice comes between replies and answers no command.
 func (c Code) Notice() bool { return c >= 100 && c < 200 }
 
-// Failure reports whether the code is a 4yz or 5yz, whose text begins with a [Keyword].
+// Failure reports whether the code is a 4yz or 5yz. The text of a failure begins with a [Keyword].
 func (c Code) Failure() bool { return c >= 400 && c < 600 }
 
 // Keyword is the machine-readable first word of every 4yz and 5yz text.
 type Keyword string
 
-// Keywords of 421: why the server closes the connection.
+// Keywords of 421 say why the server closes the connection.
 const (
 	KeywordBusy          Keyword = "busy"
 	KeywordWaitTimeout   Keyword = "wait-timeout"
@@ -70,7 +70,7 @@ const (
 	KeywordFailed         Keyword = "failed"          // 554
 )
 
-// Verbs that the protocol itself defines. Handlers add the rest.
+// Verbs that the protocol defines. Handlers add others.
 const (
 	VerbAuth   = "AUTH"
 	VerbBody   = "BODY"

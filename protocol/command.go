@@ -6,27 +6,31 @@ import (
 	"strconv"
 )
 
-// DefaultMaxBody is the greatest body in octets that a server takes and a client accepts unless it
-// is told otherwise.
+// DefaultMaxBody is the default limit in bytes for the body of a request (on the server) and of a
+// reply (on the client).
 const DefaultMaxBody = 1 << 20
 
-// MaxVerb is the greatest length of a verb in octets.
+// MaxVerb is the maximum length of a verb in bytes.
 const MaxVerb = 32
 
-// ErrArgument: a command whose argument is not of the form it must have. After a BODY with such an
-// argument nobody knows where the next command starts.
+// ErrArgument means that the argument of a command is malformed. After a malformed BODY the
+// connection can't go on, because the start of the next command is unknown.
 var ErrArgument = errors.New("protocol: malformed argument")
 
-// Command is one line of a client, taken apart. Verb and Argument point into the line.
+// Command is a parsed command line. Verb and Argument are slices of the line.
 type Command struct {
-	Verb     []byte // as sent, in whatever case
-	Argument []byte // the rest of the line as it is
-	HasBody  bool   // sent as BODY n VERB
-	Body     int64  // the number of octets that follow the line
+	// Verb is the verb as it was sent, in upper, lower or mixed case.
+	Verb []byte
+	// Argument is the rest of the line, unchanged.
+	Argument []byte
+	// HasBody reports whether the command has the form BODY n VERB.
+	HasBody bool
+	// Body is the number of bytes that follow the line.
+	Body int64
 }
 
-// ParseCommand takes a line, without its CRLF, apart. The only error is ErrArgument, for a BODY
-// that is not "BODY n VERB [argument]".
+// ParseCommand parses a line without its CRLF. The only error is ErrArgument, for a BODY that is not
+// "BODY n VERB [argument]".
 func ParseCommand(line []byte) (Command, error) {
 	verb, argument, _ := bytes.Cut(line, []byte{' '})
 	if !bytes.EqualFold(verb, []byte(VerbBody)) {
@@ -44,8 +48,8 @@ func ParseCommand(line []byte) (Command, error) {
 	return Command{Verb: verb, Argument: argument, HasBody: true, Body: n}, nil
 }
 
-// parseCount reads a decimal number without sign or leading zero. One that doesn't fit is as good as
-// the greatest: over every limit.
+// parseCount parses a decimal number without sign or leading zero. A number beyond int64 becomes the
+// greatest int64, which is over every limit too.
 func parseCount(digits []byte) (int64, error) {
 	n, err := strconv.ParseUint(string(digits), 10, 63)
 	if len(digits) > 1 && digits[0] == '0' || err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -54,8 +58,8 @@ func parseCount(digits []byte) (int64, error) {
 	return int64(n), nil
 }
 
-// AppendUpper appends the verb in upper case, as it is compared and logged. A verb of more than
-// MaxVerb octets is cut: none so long is known.
+// AppendUpper appends the verb in upper case, the form in which verbs are compared and logged. It cuts
+// a verb after MaxVerb+1 bytes, which is enough to see that no such verb is known.
 func AppendUpper(dst, verb []byte) []byte {
 	for _, c := range verb[:min(len(verb), MaxVerb+1)] {
 		if 'a' <= c && c <= 'z' {
@@ -66,8 +70,8 @@ func AppendUpper(dst, verb []byte) []byte {
 	return dst
 }
 
-// ValidVerb reports whether a handler can be reached under this verb: 1 to MaxVerb upper-case
-// letters, digits and hyphens, a letter first.
+// ValidVerb reports whether a handler can have this verb: 1 to MaxVerb upper-case letters, digits and
+// hyphens, beginning with a letter.
 func ValidVerb(verb string) bool {
 	for i := range len(verb) {
 		letter := verb[i] >= 'A' && verb[i] <= 'Z'
@@ -79,19 +83,16 @@ func ValidVerb(verb string) bool {
 	return len(verb) > 0 && len(verb) <= MaxVerb
 }
 
-// Request is what a client asks for.
+// Request is a request of a client.
 type Request struct {
 	Verb     string
 	Argument string
-	// Body is sent behind the command. Nil sends none, which is not the same as an empty one.
+	// Body follows the command line. Nil means no body, which differs from an empty one.
 	Body []byte
-	// Buffer is where the octets of a 251 are put if its capacity suffices. Nil makes a new slice
-	// for each.
-	Buffer []byte
 }
 
-// Append appends the command line of the request, with its CRLF and without the body. It fails with
-// ErrSyntax or ErrLineTooLong where the line would not be one.
+// Append appends the command line of the request with its CRLF, without the body. It fails with
+// ErrSyntax or ErrLineTooLong if the line would be invalid.
 func (r *Request) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
 	if r.Body != nil {
@@ -108,7 +109,7 @@ func (r *Request) Append(dst []byte) ([]byte, error) {
 	return endLine(dst, start)
 }
 
-// endLine checks the line that begins at start and ends it.
+// endLine validates the line that begins at start and appends its CRLF.
 func endLine(dst []byte, start int) ([]byte, error) {
 	if len(dst)-start+2 > MaxLine {
 		return dst[:start], ErrLineTooLong

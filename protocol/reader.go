@@ -8,47 +8,46 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is the greatest length of a line in octets, its CRLF included.
+// MaxLine is the maximum length of a line in bytes, with its CRLF.
 const MaxLine = 8192
 
-// Errors of a line. The connection can't go on after either of them.
+// Errors of a line. The connection can't go on after either.
 var (
-	// ErrSyntax: a bare CR or LF, another control character but HTAB, or invalid UTF-8.
+	// ErrSyntax means a bare CR or LF, another control character except HTAB, or invalid UTF-8.
 	ErrSyntax = errors.New("protocol: a control character, a bare CR or LF, or invalid UTF-8 in a line")
-	// ErrLineTooLong: more than MaxLine octets without a CRLF.
-	ErrLineTooLong = errors.New("protocol: a line of more than 8192 octets")
+	// ErrLineTooLong means more than MaxLine bytes without a CRLF.
+	ErrLineTooLong = errors.New("protocol: a line of more than 8192 bytes")
 )
 
-// minBuffer is what a connection that has not logged in yet costs; the buffer grows only for one
-// that sends more at once.
+// minBuffer is the initial size of the buffer in bytes. It is small because a connection that has not
+// logged in must be cheap.
 const minBuffer = 512
 
-// Reader takes lines and counted octets from a source. It keeps everything it has when a Read of
-// the source fails, so a read that a deadline interrupted can be taken up again. It is not safe for
-// concurrent use.
+// Reader reads lines and counted bytes from a source. It keeps its buffer when a Read of the source
+// fails, so a caller can retry after a deadline. It is not safe for concurrent use.
 type Reader struct {
 	src     io.Reader
 	buf     []byte
 	r, w    int  // buf[r:w] is unread
 	scanned int  // buf[r:scanned] holds no line end
-	limit   int  // of the buffer
-	filled  bool // by the last read
+	limit   int  // maximum size of buf
+	filled  bool // the last read filled buf
 }
 
-// NewReader returns a Reader on src. Its buffer starts small and grows to MaxLine octets when more
-// comes at once than it holds.
+// NewReader returns a Reader on src. Its buffer starts small and grows up to MaxLine bytes when the
+// source has more than it holds.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src, limit: MaxLine} }
 
-// Buffered returns the number of octets that were read and not yet taken.
+// Buffered returns the number of buffered bytes.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Grow lets the buffer grow to size octets, if that is more than MaxLine: worth it for a client that
-// has proved itself. A line is bounded by MaxLine all the same.
+// Grow lets the buffer grow to size bytes if that is more than MaxLine, for a client that has logged
+// in. A line stays bounded by MaxLine.
 func (r *Reader) Grow(size int) { r.limit = max(size, MaxLine) }
 
-// Next takes the next line, without its CRLF, from what is buffered. It returns nil, nil where the
-// line is not complete yet: call Fill. The line is valid until the next call of any method. An
-// error is final.
+// Next returns the next line from the buffer, without its CRLF. It returns nil, nil if the buffer
+// holds no complete line: call Fill. The line is valid until the next call of any method. An error is
+// final.
 func (r *Reader) Next() ([]byte, error) {
 	for i := r.scanned; i < r.w; i++ {
 		if i += plain(r.buf[i:r.w]); i == r.w {
@@ -71,7 +70,7 @@ func (r *Reader) Next() ([]byte, error) {
 	return nil, r.checkLength()
 }
 
-// take ends the line at index end, where its CRLF begins.
+// take removes the line whose CRLF begins at index end from the buffer.
 func (r *Reader) take(end int) ([]byte, error) {
 	line := r.buf[r.r:end]
 	if len(line)+2 > MaxLine {
@@ -91,8 +90,7 @@ func (r *Reader) checkLength() error {
 	return nil
 }
 
-// Fill reads once from the source, as much as fits. It does nothing where the buffer is full, which
-// Full tells.
+// Fill reads once from the source, as much as fits. It does nothing if the buffer is [Reader.Full].
 func (r *Reader) Fill() error {
 	r.makeRoom()
 	if r.Full() {
@@ -102,19 +100,18 @@ func (r *Reader) Fill() error {
 	r.w += n
 	r.filled = r.w == len(r.buf)
 	if n > 0 {
-		return nil // an error that came with data comes again
+		return nil // the source returns an error that came with data again
 	}
 	return err
 }
 
-// Filled reports whether the last Fill took as much as there was room for, and might have taken more
-// with a greater buffer, which the next one has.
-func (r *Reader) Filled() bool { return r.filled && len(r.buf) < r.limit }
+// MayHaveMore reports whether the last Fill filled the buffer and the buffer can still grow.
+func (r *Reader) MayHaveMore() bool { return r.filled && len(r.buf) < r.limit }
 
-// Full reports whether the buffer has reached its bound and nothing can be read ahead any more.
+// Full reports whether the buffer is full and can't grow.
 func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }
 
-// makeRoom moves what is unread to the front, and doubles a buffer that was too short for what came.
+// makeRoom moves the unread bytes to the front, and doubles a buffer that the last read filled.
 func (r *Reader) makeRoom() {
 	if r.r > 0 {
 		copy(r.buf, r.buf[r.r:r.w])
@@ -140,8 +137,8 @@ func (r *Reader) ReadLine() ([]byte, error) {
 	}
 }
 
-// Read takes octets as they are: those in the buffer first, then, without copying them twice, those
-// of the source. It is how bodies and raw streams are read.
+// Read reads bytes of a body or a raw stream: first those in the buffer, then directly from the
+// source, to save a copy.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.Buffered() == 0 {
 		return r.src.Read(p)
@@ -152,16 +149,16 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// validText reports whether s may stand in a line: valid UTF-8 and no C0 or C1 control character
-// but HTAB.
+// validText reports whether a line can contain s: valid UTF-8 without C0 or C1 control characters
+// except HTAB.
 func validText(s []byte) bool {
 	i := plain(s)
 	return i == len(s) || s[i] >= utf8.RuneSelf && validTail(s[i:])
 }
 
-// plain returns how many octets s begins with that are ASCII and no control character but HTAB. It
-// looks at eight at once: subtracting 0x20 sets the highest bit of one below that, and borrows from
-// the next only then.
+// plain returns the length of the prefix of s that is ASCII without control characters except HTAB. It
+// checks eight bytes at once: subtracting 0x20 sets the highest bit of a byte below 0x20, and borrows
+// from the next byte only then.
 func plain(s []byte) (i int) {
 	const spaces, highest = 0x2020202020202020, 0x8080808080808080
 	for ; i+8 <= len(s); i += 8 {
@@ -175,8 +172,8 @@ func plain(s []byte) (i int) {
 	return i
 }
 
-// validTail is the part of validText for what follows the first octet outside ASCII: the C1
-// controls are C2 80 to C2 9F in UTF-8.
+// validTail is validText for the rest of a line from its first byte outside ASCII. In UTF-8 the C1
+// controls are C2 80 to C2 9F.
 func validTail(s []byte) bool {
 	return utf8.Valid(s) && bytes.IndexFunc(s, isControl) < 0
 }

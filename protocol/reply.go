@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// maxReply bounds a multi-line reply in octets of text on the reading side.
+// maxReply is the maximum text of a multi-line reply in bytes that ReadReply accepts.
 const maxReply = 256 << 10
 
-// ErrReply: a line that is no reply, or a reply that grows beyond every bound.
+// ErrReply means that a line is no reply, or that a reply is too long.
 var ErrReply = errors.New("protocol: malformed reply")
 
 // Reply answers one command.
 type Reply struct {
 	Code Code
-	// Text is the result or the reason. Several lines are separated by "\n".
+	// Text is the result or the reason. "\n" separates lines.
 	Text string
 	// Body is the result of a 251.
 	Body []byte
 }
 
-// Append appends the reply's lines as they go over the wire, without the body of a 251, whose text
-// is its length. It fails with ErrSyntax or ErrLineTooLong where the text can't stand in a line.
+// Append appends the reply's lines with their CRLFs, without the body of a 251. The text of a 251 is
+// the length of its body. Append fails with ErrSyntax or ErrLineTooLong if a line would be invalid.
 func (r *Reply) Append(dst []byte) ([]byte, error) {
 	if r.Code == CodeBody {
 		dst = append(dst, "251 "...)
@@ -47,7 +47,7 @@ func (r *Reply) Append(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// Err returns the *ReplyError that the reply stands for, and nil for a reply of success.
+// Err returns a *ReplyError for a 4yz or 5yz and nil for any other reply.
 func (r *Reply) Err() error {
 	if !r.Code.Failure() {
 		return nil
@@ -60,22 +60,23 @@ func (r *Reply) Err() error {
 type ReplyError struct {
 	Code    Code
 	Keyword Keyword
-	Text    string // a sentence for people
+	// Text is a sentence for people.
+	Text string
 }
 
-// Error gives the reply as it went over the wire.
+// Error returns the reply as one line.
 func (e *ReplyError) Error() string {
 	return fmt.Sprintf("%d %s %s", e.Code, e.Keyword, e.Text)
 }
 
-// Reply returns the reply that carries the error.
+// Reply returns the reply that has this code, keyword and text.
 func (e *ReplyError) Reply() Reply {
 	return Reply{Code: e.Code, Text: string(e.Keyword) + " " + e.Text}
 }
 
-// ReadReply reads one whole reply or notice, all its lines. Of a 251 it reads the line alone and
-// returns how many octets follow it, which the caller takes with io.ReadFull after comparing them
-// with its limit. Errors are ErrReply, ErrSyntax, ErrLineTooLong and those of the source.
+// ReadReply reads all lines of one reply or notice. For a 251 it returns the length of the body, which
+// the caller compares with its limit and then reads with io.ReadFull. Errors are ErrReply, ErrSyntax,
+// ErrLineTooLong and those of the source.
 func ReadReply(r *Reader) (reply Reply, body int64, err error) {
 	var text strings.Builder
 	for first := true; ; first = false {
@@ -112,7 +113,7 @@ func ReadReply(r *Reader) (reply Reply, body int64, err error) {
 	}
 }
 
-// parseReplyLine takes "code SP text" or "code-text" apart.
+// parseReplyLine parses "code SP text" or "code-text".
 func parseReplyLine(line []byte) (code Code, more bool, err error) {
 	if len(line) < 4 || line[3] != ' ' && line[3] != '-' {
 		return 0, false, ErrReply

@@ -198,7 +198,7 @@ func (c *conn) peek() {
 // more reads on in a record that the line buffer was too short for, so that all that came in it is
 // answered in one.
 func (c *conn) more() bool {
-	if !c.rd.Filled() {
+	if !c.rd.MayHaveMore() {
 		return false
 	}
 	before := c.rd.Buffered()

@@ -39,14 +39,14 @@ var (
 	errBodyForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is BODY count VERB argument")
 	errTooLarge    = refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, "the body is over the limit, see SIZE")
 	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
-	errLoginFailed = refusal(protocol.CodeRejected, protocol.KeywordLoginFailed, "authentication failed")
+	errLoginFailed = refusal(protocol.CodeLoginFailed, protocol.KeywordLoginFailed, "authentication failed")
 )
 
 // These answer one command and leave the connection open.
 var (
 	errUnknown       = refusal(protocol.CodeSyntax, protocol.KeywordUnknownCommand, "see HELP")
 	errSequence      = refusal(protocol.CodeSequence, protocol.KeywordSequence, "you are logged in already")
-	errLoginRequired = refusal(protocol.CodeLogin, protocol.KeywordLoginRequired, "log in with AUTH first")
+	errLoginRequired = refusal(protocol.CodeLoginRequired, protocol.KeywordLoginRequired, "log in with AUTH first")
 	errEhloName      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is EHLO name")
 	errAuthForm      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is AUTH mechanism initial-response")
 	errMechanism     = refusal(protocol.CodeMechanism, protocol.KeywordMechanism, "not offered, see EHLO")

@@ -12,31 +12,41 @@ import (
 	"sync"
 )
 
-// ClientConfig says who logs in, and what the client accepts.
+// ClientConfig configures the client side of a login.
 type ClientConfig struct {
-	Username, Password string         // as typed: NewClient prepares them
-	Authzid            string         // whom to act as; empty: the user
-	Mechanism          string         // SHA256 or SHA256Plus
-	Binding            ChannelBinding // required with SHA256Plus, unused without
-	ServerLacksPlus    bool           // with SHA256: could have bound, had PLUS been offered (gs2 flag y)
-	MinIterations      int            // that a server may ask for; 0: the constant
-	MaxIterations      int            // likewise
-	Keys               *KeyCache      // of earlier logins; nil: none
-	Rand               io.Reader      // for the nonce; nil: crypto/rand
+	// Username and Password are as the user typed them: NewClient prepares them with SASLprep.
+	Username, Password string
+	// Authzid is the name of the user to act as. Empty means the user who logs in.
+	Authzid string
+	// Mechanism is SHA256 or SHA256Plus.
+	Mechanism string
+	// Binding is required with SHA256Plus and ignored with SHA256.
+	Binding ChannelBinding
+	// ServerLacksPlus states, with SHA256, that the client supports channel binding and the server did
+	// not offer it (gs2 flag y).
+	ServerLacksPlus bool
+	// MinIterations and MaxIterations bound the iterations that the server may demand. Zero means the
+	// constant of the same name.
+	MinIterations, MaxIterations int
+	// Keys caches PBKDF2 results for later logins. Nil means no cache.
+	Keys *KeyCache
+	// Rand is the source of the nonce. Nil means crypto/rand.
+	Rand io.Reader
 }
 
-// Client is the client's side of one login.
+// Client is the client side of one login.
 type Client struct {
 	cfg       ClientConfig
 	state     state
-	gs2, bare string // of client-first
+	gs2, bare string // gs2-header and client-first-message-bare
 	nonce     string // the client's part
 	keysID    string
 	keys      derived
-	signature []byte // what v= must say
+	signature []byte // the expected ServerSignature
 }
 
-// NewClient starts a conversation: First, Final, Verify. It fails with [ErrPrepare] or [ErrConfig].
+// NewClient starts a conversation. Call First, Final and Verify, in this order. NewClient fails with
+// [ErrPrepare] or [ErrConfig].
 func NewClient(cfg ClientConfig) (*Client, error) {
 	var errName, errPassword error
 	cfg.Username, errName = Prepare(cfg.Username)
@@ -76,8 +86,9 @@ func (c *Client) First() ([]byte, error) {
 	return []byte(c.gs2 + c.bare), nil
 }
 
-// Final takes server-first and returns client-final, the proof. It does the iterations, until ctx is
-// done. It fails with [ErrSequence], [ErrMalformed], [ErrNonce], [ErrIterations] or ctx's error.
+// Final takes server-first and returns client-final with the proof. It computes the iterations unless
+// Keys has the result, and stops when ctx ends. It fails with [ErrSequence], [ErrMalformed], [ErrNonce],
+// [ErrIterations] or ctx's error.
 func (c *Client) Final(ctx context.Context, serverFirst []byte) ([]byte, error) {
 	if err := c.state.leave(stateFirst); err != nil {
 		return nil, err
@@ -109,8 +120,8 @@ func (c *Client) Final(ctx context.Context, serverFirst []byte) ([]byte, error) 
 	return []byte(final + ",p=" + encode(proof)), nil
 }
 
-// Verify takes server-final. The server is proved, and the login to be believed, only if the error
-// is nil: not [ErrServerError], [ErrServerUnverified] or [ErrSequence].
+// Verify takes server-final. Only a nil error proves the server and means that the login succeeded. It
+// fails with [ErrServerError], [ErrServerUnverified] or [ErrSequence].
 func (c *Client) Verify(serverFinal []byte) error {
 	if err := c.state.leave(stateFinal); err != nil {
 		return err
@@ -128,25 +139,26 @@ func (c *Client) Verify(serverFinal []byte) error {
 	return nil
 }
 
-// Verified reports whether the server is proved.
+// Verified reports whether Verify has proved the server.
 func (c *Client) Verified() bool { return c.state == stateDone }
 
-// KeyCache spares later logins the iterations (RFC 5802 §5.1). It holds the keys of at most 64
-// combinations of name, password, salt and iterations, once the server has proved to have them too;
-// whoever reads them in memory can log in. The zero value is ready. Safe for concurrent use.
+// KeyCache caches PBKDF2 results for later logins (RFC 5802 §5.1). It holds the keys of at most 64
+// combinations of name, password, salt and iterations, and keeps keys only after the server has proved
+// that it has them too. A thief who reads them in memory can log in. The zero KeyCache is ready to use.
+// It is safe for concurrent use.
 type KeyCache struct {
 	mu     sync.Mutex
 	secret string
-	keys   map[string]derived // by a keyed hash, so that another password finds nothing
+	keys   map[string]derived // by keyed hash of the login, so that a wrong password finds nothing
 }
 
-// derive finds or computes the keys of a login, and gives what to keep them under.
+// derive returns the keys of a login from the cache or computes them, and their id in the cache.
 func (k *KeyCache) derive(ctx context.Context, cfg ClientConfig, salt []byte, iterations int) (string, derived, error) {
 	k.mu.Lock()
 	if k.keys == nil {
 		k.secret, k.keys = rand.Text(), map[string]derived{}
 	}
-	// Unambiguous: what was prepared holds no NUL.
+	// The join is unambiguous, because prepared strings contain no NUL.
 	login := strings.Join([]string{cfg.Username, cfg.Password, strconv.Itoa(iterations), string(salt)}, "\x00")
 	id := string(sign([]byte(k.secret), []byte(login)))
 	keys, found := k.keys[id]

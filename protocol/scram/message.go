@@ -9,16 +9,18 @@ import (
 	"github.com/xdg-go/stringprep"
 )
 
-// Limits, in octets.
+// MaxName is the maximum length of a prepared username in bytes.
+const MaxName = 255
+
+// Limits in bytes.
 const (
-	MaxName    = 255 // a username, after preparation
 	maxMessage = 8192
-	maxNonce   = 256 // the client's part
+	maxNonce   = 256 // of the client's part
 	maxSalt    = 1024
 )
 
-// parseFirst takes client-first apart (RFC 5802 §7), into s but for the gs2 flag and the name of a
-// binding that comes with p. It may find the username where the rest is malformed.
+// parseFirst parses client-first (RFC 5802 §7) into s. It returns the gs2 flag and, for the flag p, the
+// binding type. It sets the username even if the rest is malformed, for the log.
 func (s *Server) parseFirst(message []byte) (flag, binding string, ok bool) {
 	m := text(message)
 	gs2, rest, _ := strings.Cut(m, ",")
@@ -49,9 +51,9 @@ func parseClientFinal(message []byte) (withoutProof, nonce string, channel, proo
 	return s[:i], v[1], channel, proof, ok && channel != nil && isNonce(v[1]) && len(proof) == 32
 }
 
-// values gives the values of the attributes that s must begin with, in the order of their names
-// (RFC 5802 §5.1). Only optional extensions may follow, none twice: a name that means something
-// elsewhere isn't one, nor is m, the mandatory extension.
+// values returns the values of the attributes that s must begin with, in the order of names (RFC 5802
+// §5.1). Only optional extensions may follow, each once. The names of other attributes are no
+// extensions, and neither is m, the mandatory extension.
 func values(s, names string) (v [3]string, ok bool) {
 	known, n := "anmrcsipve", 0
 	for attribute := range strings.SplitSeq(s, ",") {
@@ -74,7 +76,8 @@ func values(s, names string) (v [3]string, ok bool) {
 	return v, n == len(names)
 }
 
-// text gives the message, or nothing, which no parser accepts, where it isn't decent text.
+// text returns the message as a string. It returns "", which no parser accepts, if the message is too
+// long, not UTF-8, or contains a control character.
 func text(message []byte) string {
 	s := string(message[:min(len(message), maxMessage+1)])
 	if len(s) > maxMessage || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
@@ -85,19 +88,19 @@ func text(message []byte) string {
 
 func isNonce(s string) bool { return isPlain(s) && !strings.Contains(s, " ") }
 
-// isPlain reports whether s is printable ASCII, which SASLprep leaves alone.
+// isPlain reports whether s is printable ASCII, which SASLprep does not change.
 func isPlain(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // Prepare applies SASLprep to a name or password as a stored string (RFC 4013). It fails with
-// [ErrPrepare] on what is not UTF-8, prohibited, unassigned in Unicode 3.2, mixed in direction
-// against the rules, or empty in the end.
+// [ErrPrepare] if s is not UTF-8, contains prohibited characters, characters unassigned in Unicode 3.2
+// or a forbidden mix of directions, or if the result is empty.
 func Prepare(s string) (string, error) {
 	if isPlain(s) {
 		return s, nil
 	}
-	// Normalization turns some characters that Unicode 3.2 lacks into ones it has: look before.
+	// Normalization turns some unassigned characters into assigned ones, so the check comes first.
 	unassigned := strings.ContainsFunc(s, stringprep.TableA1.Contains)
 	prepared, err := stringprep.SASLprep.Prepare(s)
 	if err != nil || unassigned || prepared == "" || !utf8.ValidString(s) {
@@ -106,8 +109,8 @@ func Prepare(s string) (string, error) {
 	return prepared, nil
 }
 
-// prepareName decodes a saslname, in which only 2C and 3D may follow "=", and prepares it. It
-// gives nothing where that fails.
+// prepareName decodes and prepares a saslname, in which only 2C and 3D may follow "=". It returns "" on
+// an error.
 func prepareName(s string) string {
 	name, _ := Prepare(strings.ReplaceAll(strings.ReplaceAll(s, "=2C", ","), "=3D", "="))
 	if len(name) > MaxName || strings.Count(s, "=") != strings.Count(s, "=2C")+strings.Count(s, "=3D") {
@@ -118,12 +121,13 @@ func prepareName(s string) string {
 
 func encodeName(s string) string { return nameEscapes.Replace(s) }
 
-// nameEscapes has tables of 6 KiB: made once, not at each login.
+// nameEscapes is a variable because its tables have 6 KiB.
 var nameEscapes = strings.NewReplacer("=", "=3D", ",", "=2C")
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-// decode gives nil where s is empty or not canonical. Strict does too, but skips line breaks.
+// decode decodes canonical base64. It returns nil if s is empty or not canonical. Strict alone would
+// ignore line breaks.
 func decode(s string) []byte {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || s == "" || strings.ContainsAny(s, "\r\n") {

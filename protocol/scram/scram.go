@@ -1,19 +1,21 @@
-// Package scram is the login of Sallyport: SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC
-// 7677), both ends, without a network. Each end is a conversation with one method per message;
-// the caller carries the messages, which have no base64 or line ends around them:
+// Package scram implements SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), client and
+// server, without a network. Use [NewClient] to log in and [NewServer] to check a login. Each side has
+// one method per message; the caller transports the messages, without base64 or line ends:
 //
 //	Client.First   -- client-first -->  Server.First
 //	Client.Final   <-- server-first --
 //	               -- client-final -->  Server.Final: the client is proved
-//	Client.Verify  <-- server-final --  and now the server is, too
+//	Client.Verify  <-- server-final --  the server is proved
 //
-// Use [NewClient] to log in and [NewServer] to check a login. A server stores a [Verifier] per
-// user; for other names a [Mock] makes up challenges. [TLSExporter] and [TLSServerEndPoint]
-// derive what binds a login to its TLS connection, so that nobody in the middle can pass it on.
+// [Server.First] and [Server.Final] judge the client's messages, [Client.Final] and [Client.Verify] the
+// server's. A server stores a [Verifier] per user. For unknown names a [Mock] makes challenges.
+// [TLSExporter] and [TLSServerEndPoint] derive the channel binding, which ties a login to its TLS
+// connection, so that a man in the middle can't relay it.
 //
-// A conversation is used once, by one goroutine, and any error ends it. A server never tells its
-// client why: the [Error] is for the log. Messages have at most 8,192 octets, no control character,
-// canonical base64, no attribute twice. Optional extensions are ignored, mandatory ones refused.
+// A conversation serves one login in one goroutine, and any error ends it. The [Error] is for the log:
+// a server must not tell it to its client. Messages have at most 8,192 bytes, canonical base64, no
+// control character and no attribute twice. The package ignores optional extensions and refuses
+// mandatory ones.
 package scram
 
 import (
@@ -34,57 +36,59 @@ const (
 	TypeServerEndPoint = "tls-server-end-point" // RFC 5929 §4
 )
 
-// PBKDF2 iterations of a [Verifier], and what a [Client] accepts unless told otherwise: at least
-// what RFC 7677 §4 demands, at most what takes a small machine about a second.
+// Bounds on the PBKDF2 iterations of a [Verifier], and the default bounds of a [Client]. The minimum is
+// that of RFC 7677 §4; the maximum takes a small machine about a second.
 const (
 	MinIterations     = 4096
 	DefaultIterations = 15000
 	MaxIterations     = 1_000_000
 )
 
-// Error is one decision; its text is the reason in the interaction log. Every error of this
-// package is an Error or wraps one, but for those of a context and of a failing Rand or export.
+// Error is the reason of a failure. Its text is the reason in the interaction log. Every error of this
+// package is an Error or wraps one, except errors of a context, of Rand and of export.
 type Error string
 
 // Error returns the token.
 func (e Error) Error() string { return string(e) }
 
-// Decisions of either end, of the server, of the client, and about the caller.
+// Errors of both sides, of the server, of the client, and of the caller.
 const (
-	ErrMalformed Error = "malformed" // grammar; foreign authzid; gs2 flag unfit for the mechanism
-	ErrNonce     Error = "nonce"     // not the server's, or doesn't extend the client's
+	ErrMalformed Error = "malformed" // wrong grammar, foreign authzid, or a gs2 flag that doesn't fit the mechanism
+	ErrNonce     Error = "nonce"     // not the server's nonce, or it doesn't extend the client's
 
-	ErrBindingDowngrade Error = "binding-downgrade" // gs2 flag y, though PLUS was offered
-	ErrBindingType      Error = "binding-type"      // unknown, or underivable on this connection
-	ErrBindingMismatch  Error = "binding-mismatch"  // c= is not the gs2 header sent and our binding
-	ErrUnknownUser      Error = "unknown-user"      // after the same work as for a known one
-	ErrWrongProof       Error = "wrong-proof"       // wrong password, or an altered message
+	ErrBindingDowngrade Error = "binding-downgrade" // gs2 flag y although the server offers PLUS
+	ErrBindingType      Error = "binding-type"      // unknown, or impossible on this connection
+	ErrBindingMismatch  Error = "binding-mismatch"  // c= is not the gs2 header and the server's binding
+	ErrUnknownUser      Error = "unknown-user"      // after the same work as for a known user
+	ErrWrongProof       Error = "wrong-proof"       // a wrong password or an altered message
 
-	ErrIterations       Error = "iterations"        // i= is not a number in the client's bounds
+	ErrIterations       Error = "iterations"        // i= is no number within the client's bounds
 	ErrServerError      Error = "server-error"      // the server answered e=
-	ErrServerUnverified Error = "server-unverified" // signature v= wrong, malformed or missing
+	ErrServerUnverified Error = "server-unverified" // the signature v= is wrong, malformed or missing
 
-	ErrPrepare  Error = "empty, not UTF-8, or with characters that SASLprep (RFC 4013) refuses" // not quoted: it may be a password
-	ErrVerifier Error = "verifier"                                                              // not a verifier, or out of bounds
-	ErrSequence Error = "sequence"                                                              // call out of order or after an error
-	ErrConfig   Error = "config"                                                                // can't work like this
+	ErrVerifier Error = "verifier" // the string is no verifier, or a value is out of bounds
+	ErrSequence Error = "sequence" // a call out of order or after an error
+	ErrConfig   Error = "config"   // the configuration is unusable
+
+	// ErrPrepare does not quote the string, which may be a password.
+	ErrPrepare Error = "empty, not UTF-8, or with characters that SASLprep (RFC 4013) refuses"
 )
 
-// state is how far a conversation has come.
+// state is the progress of a conversation.
 type state uint8
 
 const (
 	stateStart  state = iota
-	stateFirst        // client-first is sent or received
-	stateFinal        // client-final is sent (client only)
-	stateDone         // the other end is proved
-	stateFailed       // an error ended it
+	stateFirst        // client-first was sent or received
+	stateFinal        // client-final was sent (client only)
+	stateDone         // the other side is proved
+	stateFailed       // an error ended the conversation
 )
 
 func (s state) String() string { return [...]string{"start", "first", "final", "done", "failed"}[s] }
 
-// leave begins the step allowed in state want. The conversation has failed unless the step ends
-// by setting the next state, so that no early return can leave it open.
+// leave begins a step that is allowed only in state want. It marks the conversation as failed until the
+// step sets the next state, so that no early return can leave it open.
 func (s *state) leave(want state) (err error) {
 	if *s != want {
 		err = fmt.Errorf("%w: state is %s, not %s", ErrSequence, *s, want)
@@ -100,26 +104,29 @@ func newNonce(r io.Reader) (string, error) {
 	return encode(b), err
 }
 
-// ChannelBinding ties a login to a TLS connection, or to its server's certificate. Zero: none.
+// ChannelBinding ties a login to a TLS connection or to its server's certificate. The zero value means
+// none.
 type ChannelBinding struct {
+	// Type is TypeExporter or TypeServerEndPoint.
 	Type string
-	Data []byte // never empty
+	// Data is not empty.
+	Data []byte
 }
 
 func (b ChannelBinding) usable() bool {
 	return (b.Type == TypeExporter || b.Type == TypeServerEndPoint) && len(b.Data) > 0
 }
 
-// TLSExporter derives tls-exporter (RFC 9266 §2). export is the ExportKeyingMaterial of the
-// tls.ConnectionState; its error is returned. For TLS 1.3 only: earlier versions need more care.
+// TLSExporter derives tls-exporter (RFC 9266 §2). export is ExportKeyingMaterial of tls.ConnectionState;
+// TLSExporter returns its error. It is for TLS 1.3: earlier versions need extended master secret too.
 func TLSExporter(export func(label string, context []byte, length int) ([]byte, error)) (ChannelBinding, error) {
 	data, err := export("EXPORTER-Channel-Binding", []byte{}, 32)
 	return ChannelBinding{TypeExporter, data}, err
 }
 
-// TLSServerEndPoint derives tls-server-end-point from the server's certificate (RFC 5929 §4.1):
-// the digest by its signature's hash, SHA-256 in place of MD5 and SHA-1. It fails with
-// [ErrConfig] where there is no single hash, as with Ed25519.
+// TLSServerEndPoint derives tls-server-end-point from the server's certificate (RFC 5929 §4.1): its
+// digest by the hash of its signature, with SHA-256 in place of MD5 and SHA-1. It fails with
+// [ErrConfig] if the signature has no single hash, as with Ed25519.
 func TLSServerEndPoint(cert *x509.Certificate) (ChannelBinding, error) {
 	var hash crypto.Hash
 	switch cert.SignatureAlgorithm {

@@ -8,40 +8,44 @@ import (
 	"strconv"
 )
 
-// ServerConfig says what a login may be.
+// ServerConfig configures the server side of a login.
 type ServerConfig struct {
-	Mechanism   string           // the one that the client chose
-	Bindings    []ChannelBinding // those of this connection; without one, SHA256Plus fails
-	PlusOffered bool             // a client that claims otherwise (gs2 flag y) was deceived, and fails
-
-	// Lookup gives the verifier of a prepared name, or that of a [Mock] and false, after the
-	// same work. First calls it, once: later changes are for later logins. Required.
+	// Mechanism is the mechanism that the client chose.
+	Mechanism string
+	// Bindings are the bindings of this connection. SHA256Plus fails without one.
+	Bindings []ChannelBinding
+	// PlusOffered states that the server offered PLUS. A client that claims otherwise (gs2 flag y) was
+	// deceived by somebody in between, and its login fails.
+	PlusOffered bool
+	// Lookup returns the verifier of a prepared name or, after the same work, that of a [Mock] and
+	// false. First calls it once, so later changes take effect at later logins. It is required.
 	Lookup func(preparedName string) (v Verifier, known bool)
-	Rand   io.Reader // for the nonce; nil: crypto/rand
+	// Rand is the source of the nonce. Nil means crypto/rand.
+	Rand io.Reader
 }
 
-// Server is the server's side of one login.
+// Server is the server side of one login.
 type Server struct {
 	cfg               ServerConfig
 	state             state
 	username, binding string
-	channel           []byte // what c= must say
-	nonce, auth       string // nonce and AuthMessage, as far as they are known
+	channel           []byte // the expected value of c=
+	nonce, auth       string // the nonce and the AuthMessage, as far as they are known
 	verifier          Verifier
 	known             bool
 }
 
-// NewServer starts a conversation: First, then Final.
+// NewServer starts a conversation. Call First, then Final.
 func NewServer(cfg ServerConfig) *Server { return &Server{cfg: cfg} }
 
-// Username is the prepared name that the client claims, proved only if Final succeeds. It is empty
-// as long as the client sent no valid one; a failure doesn't clear it.
+// Username returns the prepared name that the client claims. Only a nil error of Final proves it. It is
+// empty until the client has sent a valid name; a failure doesn't clear it.
 func (s *Server) Username() string { return s.username }
 
-// Binding is the type of the channel binding in use, empty if there is none.
+// Binding returns the type of the channel binding, or "" without one.
 func (s *Server) Binding() string { return s.binding }
 
-// First takes client-first and returns server-first, the challenge. It fails with [ErrMalformed],
+// First judges client-first and returns server-first, the challenge. It fails with [ErrMalformed],
 // [ErrBindingDowngrade], [ErrBindingType], [ErrSequence], [ErrConfig] or Rand's error.
 func (s *Server) First(clientFirst []byte) (serverFirst []byte, err error) {
 	if err := s.state.leave(stateStart); err != nil {
@@ -57,7 +61,7 @@ func (s *Server) First(clientFirst []byte) (serverFirst []byte, err error) {
 	return s.challenge(nonce)
 }
 
-// bind judges the gs2 flag (RFC 5802 §6) of a message that was well-formed or not.
+// bind judges the gs2 flag (RFC 5802 §6). ok reports whether client-first was well-formed.
 func (s *Server) bind(flag, binding string, ok bool) error {
 	plus := s.cfg.Mechanism == SHA256Plus
 	switch {
@@ -91,9 +95,10 @@ func (s *Server) challenge(nonce string) ([]byte, error) {
 	return []byte(first), nil
 }
 
-// Final takes client-final and returns server-final, which proves the server. Only a nil error
-// proves the client. The first that applies: [ErrSequence], [ErrMalformed] (so is a proof not of 32
-// octets, or an empty c=), [ErrNonce], [ErrBindingMismatch], [ErrUnknownUser], [ErrWrongProof].
+// Final judges client-final and returns server-final, which proves the server. Only a nil error proves
+// the client. It fails with the first that applies of [ErrSequence], [ErrMalformed] (also for a proof
+// that has not 32 bytes, or an empty c=), [ErrNonce], [ErrBindingMismatch], [ErrUnknownUser] and
+// [ErrWrongProof].
 func (s *Server) Final(clientFinal []byte) (serverFinal []byte, err error) {
 	if err := s.state.leave(stateFirst); err != nil {
 		return nil, err

@@ -15,17 +15,20 @@ import (
 	"strings"
 )
 
-// Verifier is what a server stores in place of a password (RFC 5802 §3). It is a secret: with it
-// one can guess the password offline, and pose as the server. Since String gives the stored form,
-// never print one, or a struct that holds one.
+// Verifier is stored by a server in place of a password (RFC 5802 §3). It is a secret: a thief can guess
+// the password offline with it, and impersonate the server. String returns the stored form, so never
+// print a Verifier or a struct that contains one.
 type Verifier struct {
-	Iterations           int    // MinIterations to MaxIterations
-	Salt                 []byte // 1 to 1,024 octets
-	StoredKey, ServerKey []byte // 32 octets each
+	// Iterations is MinIterations to MaxIterations.
+	Iterations int
+	// Salt has 1 to 1,024 bytes.
+	Salt []byte
+	// StoredKey and ServerKey have 32 bytes each.
+	StoredKey, ServerKey []byte
 }
 
-// NewVerifier derives the verifier of a password, which it prepares. A nil salt means 16 random
-// octets, zero iterations mean [DefaultIterations]. It fails with [ErrPrepare] or [ErrVerifier].
+// NewVerifier prepares a password and derives its verifier. A nil salt means 16 random bytes, zero
+// iterations mean [DefaultIterations]. It fails with [ErrPrepare] or [ErrVerifier].
 func NewVerifier(password string, salt []byte, iterations int) (Verifier, error) {
 	prepared, err := Prepare(password)
 	if err != nil {
@@ -37,14 +40,14 @@ func NewVerifier(password string, salt []byte, iterations int) (Verifier, error)
 	}
 	v := Verifier{Iterations: cmp.Or(iterations, DefaultIterations), Salt: slices.Clone(salt)}
 	if !v.inBounds() {
-		return Verifier{}, fmt.Errorf("%w: %d iterations, %d octets of salt", ErrVerifier, v.Iterations, len(salt))
+		return Verifier{}, fmt.Errorf("%w: %d iterations, %d bytes of salt", ErrVerifier, v.Iterations, len(salt))
 	}
 	keys, err := derive(context.Background(), prepared, salt, v.Iterations)
 	v.StoredKey, v.ServerKey = keys.storedKey, keys.serverKey
 	return v, err
 }
 
-// ParseVerifier reads exactly what [Verifier.String] writes, or fails with [ErrVerifier].
+// ParseVerifier parses exactly the form of [Verifier.String]. It fails with [ErrVerifier].
 func ParseVerifier(s string) (v Verifier, err error) {
 	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '$' || r == ':' })
 	if len(s) > maxMessage || len(parts) != 5 {
@@ -58,8 +61,8 @@ func ParseVerifier(s string) (v Verifier, err error) {
 	return v, nil
 }
 
-// String is the stored form (RFC 5803, as PostgreSQL has it), and as secret as v:
-// SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, with canonical base64.
+// String returns the stored form, which is as secret as v (RFC 5803, and PostgreSQL's form):
+// SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, in canonical base64.
 func (v Verifier) String() string {
 	return SHA256 + "$" + strconv.Itoa(v.Iterations) + ":" + encode(v.Salt) +
 		"$" + encode(v.StoredKey) + ":" + encode(v.ServerKey)
@@ -80,16 +83,17 @@ func (v Verifier) valid() bool {
 	return v.inBounds() && len(v.StoredKey) == sha256.Size && len(v.ServerKey) == sha256.Size
 }
 
-// Mock makes up challenges for unknown names, so that a challenge doesn't tell who exists (RFC
+// Mock makes challenges for unknown names, so that a challenge doesn't reveal which users exist (RFC
 // 5802 §9). It is safe for concurrent use.
 type Mock struct {
 	secret []byte
-	shapes [][2]int // of the users' challenges, sorted: iterations, octets of salt
+	shapes [][2]int // iterations and salt length of each user's challenge, sorted
 }
 
-// NewMock makes a Mock whose challenges look like the stored ones: iterations and octets of salt that
-// users have, as often as they do; [DefaultIterations] and 16 if there are none. Keep secret (32 random
-// octets; empty: a fresh one), as challenges of unknown names change with it and others don't.
+// NewMock makes a Mock whose challenges look like the stored ones: they have the users' iterations and
+// salt lengths with the users' frequencies, or [DefaultIterations] and 16 bytes without users. Store the
+// secret (32 random bytes; empty means a new one): if it changed, only the challenges of unknown names
+// would change, which reveals them.
 func NewMock(secret []byte, stored []Verifier) *Mock {
 	m := &Mock{secret: slices.Clone(secret)}
 	if len(secret) == 0 {
@@ -105,23 +109,23 @@ func NewMock(secret []byte, stored []Verifier) *Mock {
 	return m
 }
 
-// Verifier makes up the verifier of a prepared name, always the same one; no password fits it. The
-// time doesn't depend on the number of users. Call it for known names too, to take equally long.
+// Verifier returns the verifier of a prepared name, always the same one. No password fits it. Its time
+// doesn't depend on the number of users. Call it for known names too, so that both take equally long.
 func (m *Mock) Verifier(preparedName string) Verifier {
-	prf := func(label string) []byte { // labels begin with NUL, which no prepared name has
+	prf := func(label string) []byte { // a label begins with NUL, which no prepared name contains
 		return sign(m.secret, []byte(preparedName+label))
 	}
-	// As a fraction of all users, so that one user more moves few names to another shape.
+	// The index scales with the number of users, so that a new user changes the shape of few names.
 	i, _ := bits.Mul64(binary.BigEndian.Uint64(prf("\x00shape")), uint64(len(m.shapes)))
-	iterations, octets := m.shapes[i][0], m.shapes[i][1]
+	iterations, size := m.shapes[i][0], m.shapes[i][1]
 	salt := prf("")
-	for len(salt) < octets {
+	for len(salt) < size {
 		salt = append(salt, prf("\x00salt"+strconv.Itoa(len(salt)))...)
 	}
-	return Verifier{iterations, salt[:octets], prf("\x00stored"), prf("\x00server")}
+	return Verifier{iterations, salt[:size], prf("\x00stored"), prf("\x00server")}
 }
 
-// derived is what the proofs are made of (RFC 5802 §3).
+// derived holds the keys of a password (RFC 5802 §3).
 type derived struct{ clientKey, storedKey, serverKey []byte }
 
 func derive(ctx context.Context, prepared string, salt []byte, iterations int) (derived, error) {
@@ -134,8 +138,8 @@ func derive(ctx context.Context, prepared string, salt []byte, iterations int) (
 	return derived{clientKey, storedKey[:], sign(salted, []byte("Server Key"))}, nil
 }
 
-// saltedPassword is Hi of RFC 5802 §2.2, one block of PBKDF2. It isn't crypto/pbkdf2 because a
-// server decides how long it takes, so the client must be able to stop it.
+// saltedPassword is Hi of RFC 5802 §2.2, one block of PBKDF2. crypto/pbkdf2 can't be stopped, and a
+// server decides how long the client computes.
 func saltedPassword(ctx context.Context, prepared string, salt []byte, iterations int) ([]byte, error) {
 	prf := hmac.New(sha256.New, []byte(prepared))
 	prf.Write(salt)
