@@ -1,150 +1,97 @@
 package main
 
 import (
-	"cmp"
+	"bytes"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// fault is one small thing that is wrong in one file of the product.
+// fault is a patch that breaks the product.
 type fault struct {
-	name string // of its file, without .txt
-	why  string // what is broken, and why it matters
-	file string // of the product, from the module's root
-	// What must catch it: the specs that this Ginkgo label filter selects or,
-	// where tests is set, the tests of a package that this regexp selects.
-	label, tests, run string
-	hunks             []hunk
+	name  string // of the file, without .patch
+	guard string // "label: FILTER" or "tests: ./PACKAGE REGEXP", which selects what must fail
+	diff  string // the whole file
 }
 
-// hunk is lines as they are, and as they become.
-type hunk struct{ before, after string }
+var (
+	guardLine = regexp.MustCompile(`(?m)^.+\n(label: \S.*|tests: \./\S+ \S+)\n\ndiff --git `)
+	fileLine  = regexp.MustCompile(`(?m)^\+\+\+ b/(.+)$`)
+	removed   = regexp.MustCompile(`(\n-.*)+`)
+)
 
-// guard says what must catch the fault, as the header has it.
-func (f fault) guard() string { return cmp.Or(f.label, f.tests+" "+f.run) }
-
-// readFaults reads every fault of a directory, in the order of their names.
-func readFaults(dir string) (faults []fault, err error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
-	for _, path := range paths {
-		text, readErr := os.ReadFile(path)
-		f, parseErr := parseFault(strings.TrimSuffix(filepath.Base(path), ".txt"), string(text))
-		if problem := cmp.Or(readErr, parseErr); problem != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", path, problem))
+// readFaults reads the faults whose name matches.
+func readFaults(folder string, match *regexp.Regexp) (faults []fault, err error) {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		text, readErr := os.ReadFile(filepath.Join(folder, e.Name()))
+		name, isPatch := strings.CutSuffix(e.Name(), ".patch")
+		guard := guardLine.FindSubmatch(text)
+		switch {
+		case readErr != nil || !isPatch || guard == nil:
+			err = errors.Join(err, readErr, fmt.Errorf("%s: want a NAME.patch with a header, see -help", e.Name()))
+		case match.MatchString(name):
+			faults = append(faults, fault{name, string(guard[1]), string(text)})
 		}
-		faults = append(faults, f)
 	}
-	if len(faults) == 0 {
-		err = errors.Join(err, fmt.Errorf("%s: no fault in it", dir))
+	if err == nil && len(faults) == 0 {
+		err = fmt.Errorf("no fault in %s matches %q", folder, match)
 	}
 	return faults, err
 }
 
-// parseFault takes the text of a fault apart: a header up to the first empty
-// line, then hunks, with an empty line between them.
-func parseFault(name, text string) (fault, error) {
-	f := fault{name: name}
-	header, body, _ := strings.Cut(text, "\n\n")
-	if err := f.parseHeader(header); err != nil {
-		return f, err
+// apply copies the files that the fault changes from root to the folder and
+// changes the copies. It returns the path of each copy by that of its original.
+func (f fault) apply(root, folder string) (overlay map[string]string, err error) {
+	overlay = map[string]string{}
+	var before, after []byte
+	for _, m := range fileLine.FindAllStringSubmatch(f.diff, -1) {
+		from, to := filepath.Join(root, m[1]), filepath.Join(folder, m[1])
+		text, readErr := os.ReadFile(from)
+		err = errors.Join(err, readErr, os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600))
+		overlay[from], before = to, append(before, text...)
 	}
-	for part := range strings.SplitSeq(strings.Trim(body, "\n"), "\n\n") {
-		h, err := parseHunk(part)
-		if err != nil {
-			return f, err
-		}
-		f.hunks = append(f.hunks, h)
+	cmd := exec.Command("git", "apply")
+	if f.unique(before) {
+		cmd.Args = append(cmd.Args, "-C0") // edits nearby do no harm
 	}
-	return f, nil
+	cmd.Dir, cmd.Stdin = folder, strings.NewReader(f.diff)
+	cmd.Env = append(os.Environ(), "GIT_DIR=none") // git apply ignores files outside of its repository
+	if out, runErr := cmd.CombinedOutput(); runErr != nil {
+		return nil, errors.Join(err, fmt.Errorf("the patch does not apply: %w: %s", runErr, out))
+	}
+	for _, m := range fileLine.FindAllStringSubmatch(f.diff, -1) {
+		text, readErr := os.ReadFile(filepath.Join(folder, m[1]))
+		err, after = errors.Join(err, readErr), append(after, text...)
+	}
+	if bytes.Equal(before, after) {
+		err = errors.Join(err, errors.New("the patch changes nothing"))
+	}
+	return overlay, err
 }
 
-func (f *fault) parseHeader(header string) error {
-	var why []string
-	for line := range strings.Lines(header) {
-		line = strings.TrimSpace(line)
-		key, value, _ := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case strings.HasPrefix(line, "#"):
-			why = append(why, strings.TrimSpace(line[1:]))
-		case key == "file":
-			f.file = value
-		case key == "label":
-			f.label = value
-		case key == "tests":
-			f.tests, f.run, _ = strings.Cut(value, " ")
-		default:
-			return fmt.Errorf("%q is no line of a header (# why, file: PATH, label: FILTER, tests: PACKAGE REGEXP)", line)
+// unique reports whether each hunk removes lines that occur only once in the
+// source, so that they show its place without their context.
+func (f fault) unique(source []byte) bool {
+	for _, hunk := range strings.Split(f.diff, "\n@@ ")[1:] {
+		lines := strings.ReplaceAll(removed.FindString(hunk), "\n-", "\n") + "\n"
+		if bytes.Count(source, []byte(lines)) != 1 {
+			return false
 		}
 	}
-	f.why = strings.Join(why, " ")
-	if f.why == "" || f.file == "" || (f.label == "") == (f.tests == "") || (f.tests == "") != (f.run == "") {
-		return errors.New("the header says why (#), file:, and either label: FILTER or tests: PACKAGE REGEXP")
-	}
-	return nil
+	return true
 }
 
-// parseHunk reads lines that begin with a space (stays), - (goes) or + (comes).
-func parseHunk(text string) (h hunk, err error) {
-	for line := range strings.Lines(text + "\n") {
-		sign, rest := line[:1], line[1:]
-		if !strings.Contains(" +-", sign) {
-			return h, fmt.Errorf("%q does not begin with a space, - or +", line)
-		}
-		if sign != "+" {
-			h.before += rest
-		}
-		if sign != "-" {
-			h.after += rest
-		}
-	}
-	if h.before == "" || h.before == h.after {
-		return h, errors.New("a hunk that changes nothing, or that stands nowhere")
-	}
-	return h, nil
-}
-
-// apply returns the source with the fault in it. Each hunk must stand in it
-// exactly once.
-func (f fault) apply(source string) (string, error) {
-	for _, h := range f.hunks {
-		before, after, found := cutLines(source, h.before)
-		if _, _, again := cutLines(after, h.before); !found || again {
-			return "", fmt.Errorf("no longer applies: in %s these lines don't stand exactly once:\n%s", f.file, h.before)
-		}
-		source = before + h.after + after
-	}
-	return source, nil
-}
-
-// cutLines is strings.Cut for whole lines.
-func cutLines(source, lines string) (before, after string, found bool) {
-	if at := strings.Index("\n"+source, "\n"+lines); at >= 0 {
-		return source[:at], source[at+len(lines):], true
-	}
-	return source, "", false
-}
-
-// ofDay draws n faults for a day, counted from any. The days that follow draw
-// the others, so that all have had their turn after len(faults)/n days.
+// ofDay draws n faults for a day. The days that follow draw the others.
 func ofDay(faults []fault, day, n int) []fault {
-	shuffled := slices.Clone(faults)
-	slices.SortFunc(shuffled, func(a, b fault) int { return cmp.Compare(digest(a.name), digest(b.name)) })
-	if n >= len(shuffled) {
-		return shuffled
-	}
-	at := day * n % len(shuffled)
-	return slices.Concat(shuffled[at:], shuffled[:at])[:n]
-}
-
-// digest is a number that neighbours in the alphabet don't share.
-func digest(name string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	return h.Sum64()
+	all := slices.Clone(faults)
+	rand.New(rand.NewPCG(0, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	at := day * n % len(all)
+	return slices.Concat(all[at:], all[:at])[:min(n, len(all))]
 }

@@ -1,189 +1,99 @@
-// Mutants breaks the product, in one small way after the other, and demands that
-// the specs notice. Each fault under faults names the label of the specs that
-// must catch it; those are run against the product with that fault alone. A
-// fault that survives, no longer applies or does not compile is an error.
-//
-//	go run ./specs/mutants                  # all, as "make mutants"
-//	go run ./specs/mutants -run nonce       # those whose name matches
-//	go run ./specs/mutants -sample 8        # eight, others every day
-//	go run ./specs/mutants -list
-//
-// First, as a control, all that guards a fault must pass without it.
+// Mutants breaks the product in many small ways, one at a time, and demands that
+// the tests notice. "go run ./specs/mutants -help" explains it.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
+const usage = `Each patch in specs/mutants/faults breaks the product in one small way. Its header says
+what is broken and why that matters, and ends with the tests that must notice:
+
+    label: FILTER              specs, by a Ginkgo label filter; those of the command only
+                               if the filter names area:command
+    tests: ./PACKAGE REGEXP    Go tests of a package
+
+They must pass without the patch, and one of them must fail with it. If none does, the
+fault SURVIVED: write the missing test. A patch that does not apply or compile is an
+error, and so is a run that crashes or hangs. To write a fault, break the product and
+
+    (printf 'What is broken. Why it matters.\nlabel: promise:1\n\n'; git diff -U1) \
+        >specs/mutants/faults/NAME.patch
+
+The exit code is 0 if every fault is caught, 1 if not, and 2 after wrong usage.
+
+`
+
 func main() {
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	pattern := flag.String("run", "", "only the faults whose name matches this `regexp`")
+	sample := flag.Int("sample", 0, "only this `number` of faults, others each day")
+	workers := flag.Int("p", 2, "this `number` of faults at once")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := mutants(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "mutants:", err)
+
+	match, err := regexp.Compile(*pattern)
+	if err != nil || flag.NArg() > 0 || *workers < 1 {
+		fmt.Fprintln(os.Stderr, "mutants: wrong usage, see -help:", flag.Args(), err)
+		os.Exit(2)
+	}
+	root, rootErr := os.Getwd()
+	faults, err := readFaults("specs/mutants/faults", match)
+	if err != nil || rootErr != nil {
+		fmt.Fprintln(os.Stderr, "mutants: (in the module's root?)", err, rootErr)
+		os.Exit(2)
+	}
+	if *sample > 0 {
+		faults = ofDay(faults, int(time.Now().Unix()/(24*60*60)), *sample)
+	}
+	if !(&engine{root: root}).tryAll(ctx, faults, *workers) {
 		os.Exit(1)
 	}
 }
 
-func mutants(ctx context.Context) error {
-	today := int(time.Now().UTC().Unix() / (24 * 60 * 60))
-	pattern := flag.String("run", "", "only faults whose name matches this `regexp`")
-	sample := flag.Int("sample", 0, "only this `number` of faults, drawn by the day")
-	day := flag.Int("day", today, "the `day` to draw for, counted from 1970-01-01 UTC")
-	workers := flag.Int("p", 2, "how many faults to try at once")
-	list := flag.Bool("list", false, "list the faults and do nothing")
-	flag.Parse()
-	root, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	faults, err := choose(filepath.Join(root, "specs", "mutants", "faults"), *pattern)
-	if err != nil {
-		return fmt.Errorf("(run from the module's root) %w", err)
-	}
-	if *sample > 0 {
-		faults = ofDay(faults, *day, *sample)
-		fmt.Printf("%d faults drawn for day %d\n", len(faults), *day)
-	}
-	if *list {
-		show(faults)
-		return nil
-	}
-	return (&campaign{root: root, faults: faults}).run(ctx, *workers)
-}
-
-func choose(dir, pattern string) ([]fault, error) {
-	match, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, err
-	}
-	faults, err := readFaults(dir)
-	if err != nil {
-		return nil, err
-	}
-	faults = slices.DeleteFunc(faults, func(f fault) bool { return !match.MatchString(f.name) })
-	if len(faults) == 0 {
-		return nil, fmt.Errorf("no fault matches %q", pattern)
-	}
-	return faults, nil
-}
-
-func show(faults []fault) {
-	for _, f := range faults {
-		fmt.Printf("%-32s %-24s %s\n  %s\n", f.name, f.guard(), f.file, f.why)
-	}
-}
-
-// campaign tries faults, several at once.
-type campaign struct {
-	root   string
-	faults []fault
-	limits map[string]time.Duration // of a run, by what guards the fault
-	began  time.Time
-
-	mu     sync.Mutex
-	done   int
-	failed []string
-}
-
-func (c *campaign) run(ctx context.Context, workers int) error {
-	if err := c.control(ctx); err != nil {
-		return fmt.Errorf("without any fault: %w", err)
-	}
-	c.began = time.Now()
-	next := make(chan fault)
+// tryAll tries faults, several at once, prints how it goes, and reports whether
+// all were caught.
+func (e *engine) tryAll(ctx context.Context, faults []fault, workers int) bool {
+	began, slots := time.Now(), make(chan struct{}, workers)
 	var group sync.WaitGroup
-	for range workers {
+	var mu sync.Mutex
+	var tried int
+	var lost []string
+	for _, f := range faults {
+		slots <- struct{}{}
 		group.Go(func() {
-			for f := range next {
-				began := time.Now()
-				by, err := c.try(ctx, f)
-				c.report(f, by, time.Since(began), err)
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				return
 			}
+			began := time.Now()
+			by, err := e.try(ctx, f)
+			mu.Lock()
+			defer mu.Unlock()
+			verdict := fmt.Sprintf("caught by %q", by)
+			if err != nil {
+				verdict, lost = fmt.Sprintf("NOT CAUGHT: %v", err), append(lost, f.name)
+			}
+			tried++
+			fmt.Printf("[%d/%d] %s (%s) %s in %.1f s\n", tried, len(faults), f.name, f.guard, verdict, time.Since(began).Seconds())
 		})
 	}
-	for _, f := range c.faults {
-		if ctx.Err() == nil {
-			next <- f
-		}
-	}
-	close(next)
 	group.Wait()
-	return c.sum(ctx)
+	fmt.Printf("%d of %d faults caught in %s\n", tried-len(lost), len(faults), time.Since(began).Round(time.Second))
+	for _, name := range lost {
+		fmt.Println("not caught:", name)
+	}
+	return tried-len(lost) == len(faults)
 }
-
-// try returns what has caught the fault.
-func (c *campaign) try(ctx context.Context, f fault) (by string, err error) {
-	if c.limits[f.guard()] == 0 {
-		return "", errors.New("no spec has this label")
-	}
-	w, err := newWorkshop(c.root)
-	if err != nil {
-		return "", err
-	}
-	defer w.close()
-	if err := w.overlay(f); err != nil {
-		return "", err
-	}
-	o, err := w.runGuard(ctx, f, c.limits[f.guard()])
-	if err != nil {
-		return "", err
-	}
-	return o.verdict()
-}
-
-// runGuard builds and runs what must catch the fault.
-func (w *workshop) runGuard(ctx context.Context, f fault, limit time.Duration) (o outcome, err error) {
-	if f.label != "" {
-		binary, err := w.build(ctx, specsPackage)
-		if err != nil {
-			return o, err
-		}
-		return w.specs(ctx, binary, filterOf(f), limit)
-	}
-	binary, err := w.build(ctx, f.tests)
-	if err != nil {
-		return o, err
-	}
-	return w.tests(ctx, binary, f.tests, f.run, limit)
-}
-
-// report tells of one fault, and how long the rest will take.
-func (c *campaign) report(f fault, by string, took time.Duration, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.done++
-	left := time.Since(c.began) / time.Duration(c.done) * time.Duration(len(c.faults)-c.done)
-	verdict := fmt.Sprintf("caught by %q", by)
-	if err != nil {
-		verdict = fmt.Sprintf("NOT CAUGHT: %v", err)
-		c.failed = append(c.failed, f.name)
-	}
-	fmt.Printf("[%d/%d] %s [%s] %s in %.1f s, %s left\n",
-		c.done, len(c.faults), f.name, f.guard(), verdict, took.Seconds(), left.Round(time.Second))
-}
-
-func (c *campaign) sum(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	fmt.Printf("%d of %d faults caught in %s\n",
-		len(c.faults)-len(c.failed), len(c.faults), time.Since(c.began).Round(time.Second))
-	if len(c.failed) == 0 {
-		return nil
-	}
-	slices.Sort(c.failed)
-	return fmt.Errorf("%w: %q", errNotCaught, c.failed)
-}
-
-var errNotCaught = errors.New("not caught")
