@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // keys spare later logins the iterations, in every run.
@@ -54,7 +55,7 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 		return "", nil, err
 	}
 	config.RootCAs, config.ServerName = h.trusted(), "127.0.0.1"
-	return h.addr, config, nil
+	return h.Addr, config, nil
 }
 
 // password of a member of the cast, here.
@@ -62,7 +63,7 @@ func (st *stage) password(name string) string {
 	if st.target.Remote != nil {
 		return st.target.Remote.Passwords[name]
 	}
-	return Password(name)
+	return testserver.Password(name)
 }
 
 // user is who a member of the cast logs in as, here.

@@ -1,33 +1,27 @@
 package scenarios
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
-	"github.com/sallyport/sallyport/server/audit"
 )
 
 // host is a server in the process, and its operator.
 type host struct {
-	server  *server.Server
-	addr    string
-	users   *Users
-	log     *memory
-	served  chan error
+	*testserver.Server
 	release chan struct{} // closed when BLOCK may end
 
 	mu    sync.Mutex
-	key   Key            // of its certificate
+	key   testserver.Key // of its certificate
 	roots *x509.CertPool // as of now
 	heard []string       // lines that clients said to the operator
 	runs  []string       // verbs whose handlers have begun, and that nobody has seen yet
@@ -41,7 +35,7 @@ func (st *stage) own() (*host, error) {
 	if st.host != nil {
 		return st.host, nil
 	}
-	return st.startLocked(&server.Server{}, string(ECDSA))
+	return st.startLocked(&server.Server{}, string(testserver.ECDSA))
 }
 
 // startLocked starts a server; what is not set in it is set here.
@@ -49,35 +43,27 @@ func (st *stage) startLocked(s *server.Server, key string) (*host, error) {
 	if chosen := st.choice.Get("key"); chosen != "" {
 		key = chosen
 	}
-	pair := Certificate(Key(key))
-	h := &host{
-		server: s, users: NewUsers(), served: make(chan error, 1), release: make(chan struct{}),
-		log: &memory{happened: st.happened}, key: Key(key), roots: trusting(pair),
-	}
-	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
-	if st.choice.Get("tls") == "1.2" {
-		s.TLSConfig.MinVersion = tls.VersionTLS12
-	}
-	s.Users, s.Audit = h.users, audit.New(h.log, audit.Options{})
-	if s.Limits.LobbyPerSource == 0 {
-		s.Limits.LobbyPerSource = 256 // everybody comes from one address here
-	}
-	s.Handler = h.verbs()
-	s.OnSay = func(user, text string) { h.hear(user + ": " + text); st.happened() }
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	h := &host{release: make(chan struct{}), key: testserver.Key(key)}
+	var err error
+	h.Server, err = testserver.Start(func(own *testserver.Server) {
+		own.Log.OnWrite = st.happened
+		s.Users, s.Audit = own.Users, own.Audit
+		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testserver.Certificate(h.key)}}
+		if st.choice.Get("tls") == "1.2" {
+			s.TLSConfig.MinVersion = tls.VersionTLS12
+		}
+		s.Limits.LobbyPerSource = cmp.Or(s.Limits.LobbyPerSource, own.Limits.LobbyPerSource)
+		s.OnSay = func(user, text string) { h.hear(user + ": " + text); st.happened() }
+		own.Server, h.Server = s, own
+		s.Handler = h.verbs()
+	})
 	if err != nil {
 		return nil, err
 	}
-	h.addr = l.Addr().String()
-	go func() { h.served <- s.Serve(l); st.happened() }()
+	h.roots = h.Roots
+	go func() { <-h.Done(); st.happened() }()
 	st.host = h
 	return h, nil
-}
-
-func trusting(pair tls.Certificate) *x509.CertPool {
-	roots := x509.NewCertPool()
-	roots.AddCert(pair.Leaf)
-	return roots
 }
 
 // trusted is what clients trust from now on.
@@ -91,28 +77,20 @@ func (h *host) trusted() *x509.CertPool {
 func (h *host) reload() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	pair := NewCertificate(h.key, func(*x509.Certificate) {})
-	config := h.server.TLSConfig.Clone()
+	pair := testserver.NewCertificate(h.key, func(*x509.Certificate) {})
+	config := h.TLSConfig.Clone()
 	config.Certificates = []tls.Certificate{pair}
-	if err := h.server.SetTLSConfig(config); err != nil {
+	if err := h.SetTLSConfig(config); err != nil {
 		return err
 	}
-	h.roots = trusting(pair)
+	h.roots = testserver.Pool(pair)
 	return nil
 }
 
 // stop ends the server: gently, and then not.
 func (h *host) stop() error {
 	h.letGo()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := h.server.Shutdown(ctx); err != nil {
-		_ = h.server.Close()
-	}
-	if err := <-h.served; !errors.Is(err, server.ErrServerClosed) {
-		return fmt.Errorf("the server ended: %w", err)
-	}
-	return nil
+	return h.Stop()
 }
 
 // letGo ends what BLOCK waits for.
@@ -137,12 +115,12 @@ func (h *host) begun(verb string) {
 	h.mu.Lock()
 	h.runs = append(h.runs, verb)
 	h.mu.Unlock()
-	h.log.happened()
+	h.Log.OnWrite()
 }
 
 // verbs are the stock ones, and some that misbehave.
 func (h *host) verbs() *server.Mux {
-	m := h.server.Stock()
+	m := h.Stock()
 	m.HandleFunc("BLOCK", func(ctx context.Context, r *server.Request) (protocol.Reply, error) {
 		h.begun(r.Verb)
 		select {
@@ -169,39 +147,10 @@ func (h *host) verbs() *server.Mux {
 	return m
 }
 
-// memory is the interaction log in memory.
-type memory struct {
-	mu       sync.Mutex
-	text     bytes.Buffer
-	fail     error
-	happened func()
-}
-
-// Write takes what the server writes.
-func (m *memory) Write(p []byte) (int, error) {
-	m.mu.Lock()
-	fail := m.fail
-	if fail == nil {
-		m.text.Write(p)
-	}
-	m.mu.Unlock()
-	if fail != nil {
-		return 0, fail
-	}
-	m.happened()
-	return len(p), nil
-}
-
-func (m *memory) String() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.text.String()
-}
-
-// raw returns the records.
-func (m *memory) raw() (records []json.RawMessage) {
-	for line := range bytes.Lines([]byte(m.String())) {
-		records = append(records, json.RawMessage(bytes.TrimSuffix(line, []byte("\n"))))
+// rawRecords returns the records of a log.
+func rawRecords(l *testserver.Log) (records []json.RawMessage) {
+	for line := range strings.Lines(l.String()) {
+		records = append(records, json.RawMessage(strings.TrimSuffix(line, "\n")))
 	}
 	return records
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/mallory"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // A lure is what a client takes for the server: it has a certificate that the
@@ -35,7 +36,7 @@ func (st *stage) lureAway(name string, receive func(context.Context, *tls.Conn) 
 	if !slices.Contains(clientNames(), name) {
 		return fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
 	}
-	pair, roots, err := mallory.Certificate("")
+	pair, roots, err := testserver.FaultyCertificate("")
 	if err != nil {
 		return err
 	}

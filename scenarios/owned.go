@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 )
 
@@ -46,7 +47,7 @@ func doServer(_ context.Context, c *call) (string, error) {
 	}
 	key := o["key"]
 	if key == "" {
-		key = string(ECDSA)
+		key = string(testserver.ECDSA)
 	}
 	c.stage.mu.Lock()
 	defer c.stage.mu.Unlock()
@@ -115,7 +116,7 @@ func doOperatorSays(_ context.Context, c *call) (string, error) {
 		return "", err
 	}
 	c.stage.said("operator", "server", c.args[0])
-	return "", h.server.Say(c.args[0])
+	return "", h.Say(c.args[0])
 }
 
 func doOperatorHears(ctx context.Context, c *call) (string, error) {
@@ -164,7 +165,7 @@ func doSees(ctx context.Context, c *call) (string, error) {
 
 func doEvicts(_ context.Context, c *call) (string, error) {
 	h, err := c.owner()
-	if err == nil && !h.server.Evict() {
+	if err == nil && !h.Evict() {
 		err = server.ErrNobodySeated
 	}
 	return "", err
@@ -181,7 +182,7 @@ func doReleases(_ context.Context, c *call) (string, error) {
 func doRemoves(_ context.Context, c *call) (string, error) {
 	h, err := c.owner()
 	if err == nil {
-		h.users.Set(c.args[0], scram.Verifier{})
+		h.Users.Set(c.args[0], scram.Verifier{})
 	}
 	return "", err
 }
@@ -193,7 +194,7 @@ func doChangesPassword(_ context.Context, c *call) (string, error) {
 	}
 	v, err := scram.NewVerifier(c.args[1], nil, scram.MinIterations)
 	if err == nil {
-		h.users.Set(c.args[0], v)
+		h.Users.Set(c.args[0], v)
 	}
 	return "", err
 }
@@ -209,9 +210,7 @@ func doReloads(_ context.Context, c *call) (string, error) {
 func doFillsDisk(_ context.Context, c *call) (string, error) {
 	h, err := c.owner()
 	if err == nil {
-		h.log.mu.Lock()
-		defer h.log.mu.Unlock()
-		h.log.fail = errors.New("no space left on device")
+		h.Log.Fail(errors.New("no space left on device"))
 	}
 	return "", err
 }
@@ -230,13 +229,13 @@ func doShutsDown(ctx context.Context, c *call) (string, error) {
 		ctx, cancel = context.WithTimeout(ctx, grace)
 		defer cancel()
 	}
-	return "", h.server.Shutdown(ctx)
+	return "", h.Shutdown(ctx)
 }
 
 func doKills(_ context.Context, c *call) (string, error) {
 	h, err := c.owner()
 	if err == nil {
-		err = h.server.Close()
+		err = h.Close()
 	}
 	return "", err
 }

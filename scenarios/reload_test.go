@@ -23,7 +23,7 @@ func TestOperatorReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = h.stop() }()
-	trusting := &Remote{Addr: h.addr, Roots: h.trusted()}
+	trusting := &Remote{Addr: h.Addr, Roots: h.trusted()}
 	if err := trusting.Reach(t.Context()); err != nil {
 		t.Errorf("control: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 func TestReadUsers(t *testing.T) {
@@ -57,8 +58,8 @@ func elsewhere(t *testing.T) *Remote {
 	}
 	t.Cleanup(func() { _ = h.stop() })
 	return &Remote{
-		Addr: h.addr, Roots: h.roots,
-		Passwords: map[string]string{"alice": Password("grace"), "bob": Password("bob")},
+		Addr: h.Addr, Roots: h.roots,
+		Passwords: map[string]string{"alice": testserver.Password("grace"), "bob": testserver.Password("bob")},
 		Users:     map[string]string{"alice": "grace"},
 	}
 }

@@ -192,7 +192,7 @@ func (st *stage) account() (steps []Step, exchanges []Exchange, log []json.RawMe
 		steps = append(steps, *step)
 	}
 	if st.host != nil {
-		log = st.host.log.raw()
+		log = rawRecords(st.host.Log)
 	}
 	for _, e := range st.exchanges {
 		exchanges = append(exchanges, *e)

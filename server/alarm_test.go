@@ -138,7 +138,7 @@ func TestServerIsForgotten(t *testing.T) {
 	var ended weak.Pointer[server.Server]
 	t.Run("session", func(t *testing.T) {
 		h := harness.Start(t, certify)
-		ended = weak.Make(h.Server)
+		ended = weak.Make(h.Server.Server)
 		h.Wire(t.Context(), true).Seated("alice") // whose next request has a quarter of an hour
 	})
 	for range 100 {

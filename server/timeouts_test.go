@@ -254,7 +254,7 @@ func TestStuckHandlerIsNamed(t *testing.T) {
 			{Name: "n", Value: int64(1)},
 			{Name: "chain", Value: harness.AnyChain},
 		}
-		if named := w.Log.Lines("handler.stuck"); len(named) != 1 || !cmp.Equal(named[0].Normal(), want) {
+		if named := harness.Lines(w.Log, "handler.stuck"); len(named) != 1 || !cmp.Equal(named[0].Normal(), want) {
 			w.T.Fatalf("%v", named)
 		}
 		if got := c.Line(); !strings.HasPrefix(got, "554 failed ") {

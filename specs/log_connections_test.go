@@ -24,7 +24,7 @@ var _ = Describe("The interaction log of whole connections", Label("area:log", "
 		func(ctx SpecContext, configure func(*server.Server), act func(SpecContext, *harness.H), want ...[]string) {
 			h := start(configure)
 			act(ctx, h)
-			Eventually(ctx, h.Log.Connections).Should(Equal(want))
+			Eventually(ctx, func() [][]string { return harness.Connections(h.Log) }).Should(Equal(want))
 		},
 		Entry("a session", nil, func(ctx SpecContext, h *harness.H) {
 			w := h.Wire(ctx, true).Seated("alice")

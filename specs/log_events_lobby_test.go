@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -104,18 +105,17 @@ var connectionEvents = []recorded{
 func attempt(ctx context.Context, h *harness.H, cfg scram.ClientConfig) {
 	GinkgoHelper()
 	w := h.Wire(ctx, true).Greeted()
-	login, err := scram.NewClient(cfg)
+	login, err := testserver.NewLogin(w.Conn.Conn, cfg)
 	Expect(err).NotTo(HaveOccurred())
-	first, err := login.First()
+	auth, err := login.Auth()
 	Expect(err).NotTo(HaveOccurred())
-	answer := w.Ask("AUTH " + cfg.Mechanism + " " + base64.StdEncoding.EncodeToString(first))
-	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(answer, "334 "))
-	if err != nil {
+	answer := w.Ask(auth)
+	if !strings.HasPrefix(answer, "334 ") {
 		return // it is over already
 	}
-	final, err := login.Final(ctx, challenge)
+	final, err := login.Final(ctx, answer)
 	Expect(err).NotTo(HaveOccurred())
-	w.Ask(base64.StdEncoding.EncodeToString(final))
+	w.Ask(final)
 }
 
 // failing is the log of a server where a login with SCRAM has failed.

@@ -35,7 +35,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		It("have their fields in order: "+r.event+", "+r.when, labels, func(ctx SpecContext) {
 			log := r.act(ctx)
 			lines := func() (all []harness.Line) {
-				for _, line := range log.Lines(r.event) {
+				for _, line := range harness.Lines(log, r.event) {
 					all = append(all, line.Normal())
 				}
 				return all

@@ -38,8 +38,8 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		func(ctx SpecContext, argument string) {
 			w := h.Wire(ctx, true).Seated("alice")
 			Expect(w.Ask("ECHO " + argument)).To(Equal("250 " + argument))
-			Expect(h.Log.Lines("request")).To(HaveLen(1))
-			Expect(h.Log.Lines("request")[0].Str("argument")).To(Equal(argument))
+			Expect(h.Log.Records("request")).To(HaveLen(1))
+			Expect(h.Log.Records("request")[0].Str("argument")).To(Equal(argument))
 			intact()
 		},
 		Entry("of quotes and JSON", `x","event":"login.ok","user":"mallory`, limit),
@@ -66,7 +66,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 			w := h.Wire(ctx, true).Seated("alice")
 			Expect(w.Ask("ECHO x" + octets + "y")).To(HavePrefix("500 syntax "))
 			Expect(w.Line()).To(Equal("EOF"))
-			Expect(h.Log.Lines("request")).To(BeEmpty())
+			Expect(h.Log.Records("request")).To(BeEmpty())
 			intact()
 		},
 		Entry("a NUL", "\x00", limit),
@@ -81,7 +81,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		w := h.Wire(ctx, true).Seated("alice")
 		w.Send("BODY 9 ECHO\r\n\x1b[2J\r\n\x00\xff\n")
 		Expect(w.Line()).To(Equal("251 9"))
-		Expect(h.Log.Lines("request")[0].Str("body")).To(Equal("G1sySg0KAP8K"))
+		Expect(h.Log.Records("request")[0].Str("body")).To(Equal("G1sySg0KAP8K"))
 		intact()
 	}, limit)
 
@@ -94,9 +94,9 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 				answer = w.Ask(w.WrongProof(answer))
 			}
 			Expect(answer).To(HavePrefix("535 login-failed "))
-			Expect(h.Log.Lines("login.fail")).To(HaveLen(1))
-			Expect(h.Log.Lines("login.fail")[0].Str("user")).To(Equal(logged))
-			Expect(h.Log.Lines("login.fail")[0].Str("reason")).To(Equal(reason))
+			Expect(h.Log.Records("login.fail")).To(HaveLen(1))
+			Expect(h.Log.Records("login.fail")[0].Str("user")).To(Equal(logged))
+			Expect(h.Log.Records("login.fail")[0].Str("reason")).To(Equal(reason))
 			intact()
 		},
 		Entry("of quotes and JSON", `x","event":"login.ok`+forgery, `x","event":"login.ok`+forgery, "unknown-user", limit),
@@ -115,8 +115,8 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		conn := tls.Client(dial(ctx, h), &tls.Config{RootCAs: h.Roots, ServerName: "localhost", NextProtos: []string{evil}})
 		Expect(conn.HandshakeContext(ctx)).NotTo(Succeed())
 		Eventually(ctx, func() []string { return h.Log.Events("") }).Should(ContainElement("conn.close"))
-		Expect(h.Log.Lines("tls.fail")).To(HaveLen(1))
-		Expect(h.Log.Lines("tls.fail")[0].Str("error")).To(ContainSubstring("unsupported application protocols"))
+		Expect(h.Log.Records("tls.fail")).To(HaveLen(1))
+		Expect(h.Log.Records("tls.fail")[0].Str("error")).To(ContainSubstring("unsupported application protocols"))
 		intact()
 	}, limit)
 })

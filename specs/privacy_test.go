@@ -3,7 +3,6 @@ package specs
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -70,18 +70,13 @@ type conversation struct {
 func converse(ctx context.Context, w *harness.Wire, name string) *conversation {
 	GinkgoHelper()
 	c := &conversation{name: name, server: []string{w.Line() + "\r\n"}}
-	state := w.ConnectionState()
-	binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
+	login, err := testserver.NewLogin(w.Conn.Conn, scram.ClientConfig{Username: name})
 	Expect(err).NotTo(HaveOccurred())
-	login, err := scram.NewClient(scram.ClientConfig{
-		Username: name, Password: harness.Password(name), Mechanism: scram.SHA256Plus, Binding: binding,
-	})
+	auth, err := login.Auth()
 	Expect(err).NotTo(HaveOccurred())
-	first, err := login.First()
+	final, err := login.Final(ctx, c.ask(w, auth, 1))
 	Expect(err).NotTo(HaveOccurred())
-	final, err := login.Final(ctx, c.ask(w, "AUTH SCRAM-SHA-256-PLUS "+base64.StdEncoding.EncodeToString(first), 1))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(login.Verify(c.ask(w, base64.StdEncoding.EncodeToString(final), 1))).To(Succeed())
+	Expect(login.Verify(c.ask(w, final, 1))).To(Succeed())
 	for _, line := range []string{"", "WHOAMI", "ECHO " + question} {
 		c.ask(w, line, 1)
 	}
@@ -92,18 +87,15 @@ func converse(ctx context.Context, w *harness.Wire, name string) *conversation {
 	return c
 }
 
-// ask sends a line, takes down the lines that answer it, and returns the
-// challenge in them, if there is one.
-func (c *conversation) ask(w *harness.Wire, line string, lines int) (challenge []byte) {
+// ask sends a line, and notes and returns the lines that answer it.
+func (c *conversation) ask(w *harness.Wire, line string, lines int) (answer string) {
 	GinkgoHelper()
 	w.Send(line + "\r\n")
-	answer := ""
 	for range lines {
 		answer += w.Line() + "\r\n"
 	}
 	c.client, c.server = append(c.client, line+"\r\n"), append(c.server, answer)
-	challenge, _ = base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(answer, "334 ")))
-	return challenge
+	return strings.TrimSuffix(answer, "\r\n")
 }
 
 // secrets is what must not cross the wire in the clear: who logs in, and all

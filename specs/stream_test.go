@@ -87,7 +87,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		h, alice, device := opened(ctx, nil)
 		Expect(device.SetLinger(0)).To(Succeed())
 		Expect(device.Close()).To(Succeed())
-		Expect(alice.Line()).To(HavePrefix("cut: "))
+		Expect(alice.Line()).To(HavePrefix("no close_notify: "))
 		Expect(closed(ctx, h)).To(Equal("backend"))
 	}, limit)
 
@@ -103,7 +103,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		h, alice, device := opened(ctx, func(s *server.Server) { s.Admission = server.Takeover{} })
 		bob := h.LoggedIn(ctx, "bob")
 		Expect(io.ReadAll(device)).To(BeEmpty())
-		Expect(alice.Line()).To(HavePrefix("cut: "))
+		Expect(alice.Line()).To(HavePrefix("no close_notify: "))
 		Expect(closed(ctx, h)).To(Equal("evicted"))
 		Expect(bob.Quit(ctx)).To(Succeed())
 	}, limit)

@@ -11,6 +11,7 @@ import (
 
 	honest "github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 func newTLS(roots *x509.CertPool) *tls.Config {
@@ -103,7 +104,7 @@ func (r *replay) connect(ctx context.Context, config *tls.Config) (err error) {
 
 // asServer plays the server to a client.
 func (r *replay) asServer(ctx context.Context) (Ending, error) {
-	pair, roots, err := Certificate(r.set.certificate)
+	pair, roots, err := testserver.FaultyCertificate(r.set.certificate)
 	if err != nil {
 		return Ending{}, err
 	}
@@ -180,7 +181,7 @@ func (r *replay) visit(ctx context.Context, d *honest.Dialer, addr string) error
 // inTheMiddle plays the server to a client, with a certificate that it trusts, and
 // the client to a server.
 func (r *replay) inTheMiddle(ctx context.Context) (Ending, error) {
-	pair, roots, err := Certificate("")
+	pair, roots, err := testserver.FaultyCertificate("")
 	if err != nil {
 		return Ending{}, err
 	}

@@ -118,7 +118,7 @@ func (s *settings) setConnection(key, value string) (err error) {
 			s.alpn = nil
 		}
 	case "certificate":
-		s.certificate, err = value, known(value, faults...)
+		s.certificate, err = value, known(value, "expired", "not-yet-valid", "wrong-name", "unknown-ca", "wrong-usage")
 	case "server-tls":
 		s.serverVersion, err = versions[value], known(value, "1.2", "1.3")
 	case "require-binding":

@@ -11,19 +11,15 @@ package harness
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
-	"github.com/sallyport/sallyport/server/audit"
 )
 
 // T is what the harness needs of a test.
@@ -36,18 +32,15 @@ type T interface {
 
 // H is a running server and all that stands around it.
 type H struct {
-	T      T
-	Server *server.Server
-	Addr   string
-	Log    *Log
-	Eve    *scenarios.Eve // nil takes her off the wire
-	KeyLog *KeyLog        // of the clients: with it what Eve has can be decrypted
-	Roots  *x509.CertPool
-	Users  *Users
-	// Secrets are what the log of this server must not hold, beside what the
-	// cast has. Whoever makes up a password adds it.
+	*testserver.Server
+	T T
+	// Eve taps all connections of clients. Nil taps none.
+	Eve *scenarios.Eve
+	// KeyLog has the keys of the clients: with it what Eve has seen can be decrypted.
+	KeyLog *KeyLog
+	// Secrets are what the log of this server must not hold, beside what the cast has. A spec that
+	// makes up a password adds it.
 	Secrets []string
-	served  chan error
 }
 
 // Start runs a server until the test ends, and then checks its log (CheckLog).
@@ -60,65 +53,45 @@ func Start(t T, configure func(*server.Server)) *H {
 // StartOn is Start with a listener of the caller's around the usual one.
 func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.Listener) *H {
 	t.Helper()
-	pair := Certificate(ECDSA)
-	h := &H{
-		T: t, Log: &Log{}, Eve: &scenarios.Eve{}, KeyLog: &KeyLog{}, Users: NewUsers(), served: make(chan error, 1),
-	}
-	h.Server = &server.Server{
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
-		Users:     h.Users,
-		Audit:     audit.New(h.Log, audit.Options{}),
-		// Everybody comes from one address here.
-		Limits: server.Limits{LobbyPerSource: 256},
-	}
-	if configure != nil {
-		configure(h.Server)
-	}
-	h.Roots = x509.NewCertPool()
-	for _, pair := range h.Server.TLSConfig.Certificates {
-		h.Roots.AddCert(pair.Leaf)
-	}
+	h := &H{T: t, Eve: &scenarios.Eve{}, KeyLog: &KeyLog{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen: %v", err)
+	if err == nil {
+		h.Server, err = testserver.Start(func(s *testserver.Server) {
+			s.Listener = around(l)
+			if configure != nil {
+				configure(s.Server)
+			}
+		})
 	}
-	h.Addr = l.Addr().String()
-	go func() { h.served <- h.Server.Serve(around(l)) }()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
 	t.Cleanup(h.stop)
 	return h
 }
 
 func (h *H) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := h.Server.Shutdown(ctx); err != nil {
-		_ = h.Server.Close()
+	if err := h.Stop(); err != nil {
+		h.T.Fatalf("%v", err)
 	}
-	if err := <-h.served; !errors.Is(err, server.ErrServerClosed) {
-		h.T.Fatalf("Serve returned %v", err)
-	}
-	asked := Payload{Sent: h.Server.LogPayload, Names: h.Server.LogNames}
+	asked := Payload{Sent: h.LogPayload, Names: h.LogNames}
 	if err := CheckLog(h.Log.String(), asked, h.Secrets...); err != nil {
 		h.T.Fatalf("the interaction log: %v\n%s", err, h.Log)
 	}
 }
 
 // Credentials are those of a member of the cast.
-func Credentials(name string) client.Credentials {
-	return client.Credentials{Username: name, Password: Password(name)}
-}
+func Credentials(name string) client.Credentials { return testserver.Credentials(name) }
 
 // Dialer trusts the server and goes through Eve's tap.
 func (h *H) Dialer() *client.Dialer {
-	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots, KeyLogWriter: h.KeyLog}, Keys: keys}
+	d := h.Server.Dialer()
+	d.TLSConfig.KeyLogWriter = h.KeyLog
 	if h.Eve != nil {
 		d.DialContext = h.Eve.DialContext
 	}
 	return d
 }
-
-// keys spare the suite what PBKDF2 costs; what it proves is proved elsewhere.
-var keys = new(scram.KeyCache)
 
 // LoggedIn is a client that has the seat.
 func (h *H) LoggedIn(ctx context.Context, name string) *client.Client {

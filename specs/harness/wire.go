@@ -12,31 +12,29 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // Wire is a TLS connection to the server with nothing but lines on it: for
 // what no well-behaved client would send.
 type Wire struct {
-	*tls.Conn
+	*testserver.Conn
 	TCP *net.TCPConn
-	raw *ending
+	raw *corkable
 	h   *H
-	in  *protocol.Reader
 }
 
-// ending notes the end of the connection below TLS, which crypto/tls takes for
-// a close_notify between two records.
-type ending struct {
+// corkable keeps what is written while it is corked.
+type corkable struct {
 	net.Conn
-	ended  bool
-	corked *bytes.Buffer // while set, what is written is kept
+	corked *bytes.Buffer
 }
 
-func (e *ending) Write(p []byte) (int, error) {
-	if e.corked != nil {
-		return e.corked.Write(p)
+func (c *corkable) Write(p []byte) (int, error) {
+	if c.corked != nil {
+		return c.corked.Write(p)
 	}
-	return e.Conn.Write(p)
+	return c.Conn.Write(p)
 }
 
 // Together has the records that send writes go out in one TCP segment.
@@ -49,12 +47,6 @@ func (w *Wire) Together(send func()) {
 	if _, err := w.raw.Write(records); err != nil {
 		w.h.T.Fatalf("send: %v", err)
 	}
-}
-
-func (e *ending) Read(p []byte) (int, error) {
-	n, err := e.Conn.Read(p)
-	e.ended = e.ended || err != nil
-	return n, err
 }
 
 // Wire connects as a native client, or as a generic one.
@@ -70,25 +62,24 @@ func (h *H) Wire(ctx context.Context, native bool) *Wire {
 // WireOn is Wire on a connection to the server that the caller has made.
 func (h *H) WireOn(ctx context.Context, raw net.Conn, native bool) *Wire {
 	h.T.Helper()
-	config := &tls.Config{RootCAs: h.Roots, ServerName: "localhost", DynamicRecordSizingDisabled: true, KeyLogWriter: h.KeyLog}
+	config := &tls.Config{RootCAs: h.Roots, DynamicRecordSizingDisabled: true, KeyLogWriter: h.KeyLog}
 	if native {
 		config.NextProtos = []string{protocol.ALPN}
 	}
-	below := &ending{Conn: raw}
+	w := &Wire{raw: &corkable{Conn: raw}, h: h}
 	if h.Eve != nil {
-		below.Conn = h.Eve.Tap(raw)
+		w.raw.Conn = h.Eve.Tap(raw)
 	}
-	w := &Wire{Conn: tls.Client(below, config), raw: below, h: h}
-	w.TCP, _ = raw.(*net.TCPConn)
-	w.in = protocol.NewReader(w.Conn)
 	h.T.Cleanup(func() { _ = raw.Close() })
-	if w.TCP != nil {
+	if w.TCP, _ = raw.(*net.TCPConn); w.TCP != nil {
 		// No spec may hang for ever on a connection.
 		_ = raw.SetDeadline(time.Now().Add(time.Minute))
 	}
-	if err := w.HandshakeContext(ctx); err != nil {
+	conn, err := testserver.ClientConn(ctx, w.raw, config)
+	if err != nil {
 		h.T.Fatalf("handshake: %v", err)
 	}
+	w.Conn = conn
 	return w
 }
 
@@ -100,23 +91,20 @@ func (w *Wire) Send(s string) {
 	}
 }
 
-// Line reads one line. At the end of the connection it is "EOF", where the
-// server has said close_notify, and otherwise the error.
+// Line reads one line. At the end of the connection it is "EOF" after a close_notify, and the error
+// otherwise.
 func (w *Wire) Line() string {
-	line, err := w.in.ReadLine()
-	switch {
-	case err == nil:
-		return string(line)
-	case w.raw.ended:
-		return "cut: " + err.Error()
+	line, err := w.Conn.Line()
+	if err != nil {
+		return err.Error()
 	}
-	return err.Error()
+	return line
 }
 
 // Octets reads n octets.
 func (w *Wire) Octets(n int) string {
 	p := make([]byte, n)
-	n, _ = io.ReadFull(w.in, p)
+	n, _ = io.ReadFull(w.In, p)
 	return string(p[:n])
 }
 
@@ -136,35 +124,28 @@ func (w *Wire) Greeted() *Wire {
 	return w
 }
 
-// conversation begins a login and returns it with the client-final line.
-func (w *Wire) conversation(name string) (*scram.Client, string) {
+// begin begins a login and returns it with the client-final line.
+func (w *Wire) begin(name string) (*testserver.Login, string) {
 	w.h.T.Helper()
-	state := w.ConnectionState()
-	binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
+	login, err := testserver.NewLogin(w.Conn.Conn, scram.ClientConfig{Username: name})
 	if err != nil {
-		w.h.T.Fatalf("exporter: %v", err)
+		w.h.T.Fatalf("login: %v", err)
 	}
-	c, err := scram.NewClient(scram.ClientConfig{
-		Username: name, Password: Password(name), Mechanism: scram.SHA256Plus, Binding: binding, Keys: keys,
-	})
-	if err != nil {
-		w.h.T.Fatalf("client: %v", err)
-	}
-	first, err := c.First()
+	auth, err := login.Auth()
 	if err != nil {
 		w.h.T.Fatalf("client-first: %v", err)
 	}
-	final, err := c.Final(context.Background(), w.decode(w.Ask("AUTH SCRAM-SHA-256-PLUS "+encode(first))))
+	final, err := login.Final(context.Background(), w.Ask(auth))
 	if err != nil {
 		w.h.T.Fatalf("client-final: %v", err)
 	}
-	return c, encode(final)
+	return login, final
 }
 
 // Challenged begins a login and returns the line that would prove it.
 func (w *Wire) Challenged(name string) (final string) {
 	w.h.T.Helper()
-	_, final = w.conversation(name)
+	_, final = w.begin(name)
 	return final
 }
 
@@ -172,7 +153,11 @@ func (w *Wire) Challenged(name string) (final string) {
 // who doesn't know the password.
 func (w *Wire) WrongProof(challenge string) (final string) {
 	w.h.T.Helper()
-	nonce, _, _ := strings.Cut(string(w.decode(challenge)), ",")
+	first, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(challenge, "334 "))
+	if err != nil {
+		w.h.T.Fatalf("no challenge: %q", challenge)
+	}
+	nonce, _, _ := strings.Cut(string(first), ",")
 	return encode([]byte("c=biws," + nonce + ",p=" + encode(make([]byte, 32))))
 }
 
@@ -190,9 +175,9 @@ func (w *Wire) Prove(final, follows string) {
 // before the line that answers it.
 func (w *Wire) Login(name, follows string) *Wire {
 	w.h.T.Helper()
-	c, final := w.conversation(name)
+	login, final := w.begin(name)
 	w.Send(final + "\r\n\r\n" + follows)
-	if err := c.Verify(w.decode(w.Line())); err != nil {
+	if err := login.Verify(w.Line()); err != nil {
 		w.h.T.Fatalf("server-final: %v", err)
 	}
 	return w
@@ -206,16 +191,6 @@ func (w *Wire) Seated(name string) *Wire {
 		w.h.T.Fatalf("%s is answered %q", name, line)
 	}
 	return w
-}
-
-func (w *Wire) decode(line string) []byte {
-	w.h.T.Helper()
-	text, ok := strings.CutPrefix(line, "334 ")
-	p, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil {
-		w.h.T.Fatalf("no challenge: %q", line)
-	}
-	return p
 }
 
 func encode(p []byte) string { return base64.StdEncoding.EncodeToString(p) }

@@ -1,4 +1,4 @@
-package scenarios
+package testserver
 
 import (
 	"sync"
@@ -6,34 +6,41 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// Users are the cast in memory.
+// keys caches the PBKDF2 results of all logins of the process.
+var keys = new(scram.KeyCache)
+
+// Users are users in memory. Make them with [NewUsers]. They are safe for concurrent use.
 type Users struct {
 	mu        sync.Mutex
 	verifiers map[string]scram.Verifier
 	mock      *scram.Mock
 }
 
-// Cast returns the names of the users of a server in the process.
+// Cast returns the names of the users that [NewUsers] makes.
 func Cast() []string {
 	return []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mike"}
 }
 
-// Password is the password of a member of the cast.
+// Password returns the password of a user of [Cast].
 func Password(name string) string { return name + "'s own secret" }
 
 var stored = sync.OnceValue(func() map[string]scram.Verifier {
 	all := map[string]scram.Verifier{}
 	for _, name := range Cast() {
-		v, err := scram.NewVerifier(Password(name), []byte("salt of "+name), scram.MinIterations)
-		if err != nil {
-			panic(err)
-		}
-		all[name] = v
+		all[name] = verifier(name, Password(name))
 	}
 	return all
 })
 
-// NewUsers returns the whole cast.
+func verifier(name, password string) scram.Verifier {
+	v, err := scram.NewVerifier(password, []byte("salt of "+name), scram.MinIterations)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// NewUsers returns users of the names in [Cast], each with its [Password].
 func NewUsers() *Users {
 	u := &Users{verifiers: map[string]scram.Verifier{}}
 	var all []scram.Verifier
@@ -55,16 +62,16 @@ func (u *Users) Lookup(name string) (scram.Verifier, bool) {
 	return u.mock.Verifier(name), false
 }
 
-// Must returns what is stored of a member of the cast.
+// Must returns the verifier of a user, and panics where there is none.
 func (u *Users) Must(name string) scram.Verifier {
 	v, ok := u.Lookup(name)
 	if !ok {
-		panic("nobody is called " + name)
+		panic("testserver: there is no user " + name)
 	}
 	return v
 }
 
-// Set stores a user; a zero verifier removes it.
+// Set stores a user. The zero verifier removes it.
 func (u *Users) Set(name string, v scram.Verifier) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
