@@ -27,7 +27,12 @@ type actor struct {
 	mu      sync.Mutex
 	link    *link
 	client  *client.Client
-	wire    *tls.Conn
+	lines   net.Conn // what lines go over after connect: TLS, or what is below it
+	tls     *tls.Conn
+	before  *tls.Conn  // tls of the last connection
+	login   *lineLogin // line by line
+	greeted bool       // the greeting was heard
+	session session
 	heard   []protocol.Reply // replies that nobody has looked at yet
 	notices []string         // likewise
 	ended   error            // why the connection is over, or the login failed
@@ -97,7 +102,10 @@ func (a *actor) begin() {
 	if a.link != nil {
 		_ = a.link.Close()
 	}
-	a.link, a.client, a.wire = nil, nil, nil
+	if a.tls != nil {
+		a.before = a.tls
+	}
+	a.link, a.client, a.lines, a.tls, a.login, a.greeted = nil, nil, nil, nil, nil, false
 	a.heard, a.notices, a.ended = nil, nil, nil
 }
 
@@ -108,8 +116,8 @@ func (a *actor) current() *link {
 	return a.link
 }
 
-// login logs in with the project's client.
-func (a *actor) login(ctx context.Context, d *client.Dialer, who client.Credentials) error {
+// logsIn logs in with the project's client.
+func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credentials) error {
 	addr, config, err := a.where()
 	if err != nil {
 		return err
@@ -203,51 +211,6 @@ func (a *actor) over(from *link, err error) {
 			a.ended = err
 		}
 	})
-}
-
-// connect makes a connection of nothing but lines.
-func (a *actor) connect(ctx context.Context, change func(*tls.Config)) error {
-	addr, config, err := a.where()
-	if err != nil {
-		return err
-	}
-	config.NextProtos = []string{protocol.ALPN}
-	change(config)
-	a.begin()
-	defer a.speaks("connects")()
-	raw, err := a.dial(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	conn := tls.Client(raw, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return errors.Join(err, raw.Close())
-	}
-	a.mu.Lock()
-	a.wire = conn
-	a.mu.Unlock()
-	go a.read(a.current(), conn)
-	return nil
-}
-
-// read takes the server's lines, until there are no more.
-func (a *actor) read(l *link, conn *tls.Conn) {
-	in := protocol.NewReader(conn)
-	for {
-		reply, body, err := protocol.ReadReply(in)
-		if err == nil && body > 0 {
-			reply.Body, err = readBody(in, body)
-		}
-		switch {
-		case err != nil:
-			a.over(l, err)
-			return
-		case reply.Code.Notice():
-			a.notice(l, client.Notice{Code: reply.Code, Text: reply.Text})
-		default:
-			a.hear(l, reply)
-		}
-	}
 }
 
 // speaks notes what the actor says; the function that it returns is called when

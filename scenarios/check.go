@@ -78,7 +78,7 @@ func (s *Scenario) note(c *words, m *member, v *verb) {
 }
 
 func (s *Scenario) checkCondition(text string) error {
-	dimension, value, ok := strings.Cut(strings.TrimPrefix(text, "!"), ":")
+	dimension, list, ok := strings.Cut(strings.TrimPrefix(text, "!"), ":")
 	values := dimensions[dimension]
 	if values == nil {
 		values = s.values(dimension)
@@ -88,8 +88,11 @@ func (s *Scenario) checkCondition(text string) error {
 		return nil
 	case !ok || values == nil:
 		return fmt.Errorf("unknown condition [%s]; those known: [own] [key:K] [mechanism:M] [tls:V] and those of the matrix above it, each also with ! inside", text)
-	case !slices.Contains(values, value):
-		return fmt.Errorf("%s can't be %q but one of %s", dimension, value, strings.Join(values, " "))
+	}
+	for value := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(values, value) {
+			return fmt.Errorf("%s can't be %q but one of %s", dimension, value, strings.Join(values, " "))
+		}
 	}
 	return nil
 }

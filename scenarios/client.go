@@ -1,13 +1,9 @@
 package scenarios
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,8 +16,8 @@ func clientMember() *member {
 	return &member{
 		summary: "a client of the server",
 		client:  true,
-		verbs: []verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait]", most: 5, run: doLogin, summary: "log in, and wait for the seat"},
+		verbs: append([]verb{
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry]", most: 6, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text matches, or the body of a 251; its text is the output"},
@@ -31,19 +27,14 @@ func clientMember() *member {
 			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the connection is closed from here"},
 			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
 			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches"},
-			{name: "connect", args: "[generic] [tls=1.2|1.3] [alpn=ID]", most: 3, run: doConnect, summary: "make a TLS connection of nothing but lines"},
-			{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, at once, each with CRLF; after connect"},
-			{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
-			{name: "authenticates", args: "[LINE...]", most: many, run: doAuthenticates, summary: "log in line by line, up to the line that asks for the seat, and send these lines with it; after connect, on TLS 1.3"},
-			{name: "hangs-up", run: doHangUp, summary: "close_notify and FIN, and read on"},
-		},
+		}, lineVerbs()...),
 	}
 }
 
 func (c *call) actor() *actor { return c.stage.actor(c.who) }
 
 func doLogin(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait")
+	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait", "retry")
 	if err != nil {
 		return "", err
 	}
@@ -62,7 +53,16 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 	default:
 		return "", fmt.Errorf("binding can't be %q but only none", o["binding"])
 	}
-	return "", c.actor().login(ctx, d, who)
+	for {
+		err := c.actor().logsIn(ctx, d, who)
+		_, early := errors.AsType[*client.ConnectError](err)
+		if !o.has("retry") || !early || !turnedAway(err) {
+			return "", err
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+	}
 }
 
 func doAsk(ctx context.Context, c *call) (string, error) {
@@ -141,6 +141,7 @@ func (a *actor) nextReply(ctx context.Context) (reply protocol.Reply, err error)
 		defer a.mu.Unlock()
 		if len(a.heard) > 0 {
 			reply, a.heard = a.heard[0], a.heard[1:]
+			a.greeted = a.greeted || reply.Code == protocol.CodeReady
 			return true, nil
 		}
 		if a.ended != nil {
@@ -211,14 +212,6 @@ func doVanish(_ context.Context, c *call) (string, error) {
 	})
 }
 
-func doHangUp(ctx context.Context, c *call) (string, error) {
-	a := c.actor()
-	if err := a.write(ctx, "(close_notify)", (*tls.Conn).CloseWrite); err != nil {
-		return "", err
-	}
-	return "", c.withLink((*link).CloseWrite)
-}
-
 // withLink does something to the actor's connection.
 func (c *call) withLink(deed func(*link) error) error {
 	a := c.actor()
@@ -246,77 +239,13 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 		if !pattern.MatchString(a.ended.Error()) {
 			return false, fmt.Errorf("expected the end %q, came %q", pattern, a.ended)
 		}
+		if a.lines != nil && len(a.heard) > 0 {
+			return false, fmt.Errorf("before the end came %q", told(a.heard[0]))
+		}
 		return true, nil
 	})
 }
 
-func doConnect(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "generic", "tls", "alpn")
-	if err != nil {
-		return "", err
-	}
-	versions := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[o["tls"]]
-	if o.has("tls") && !ok {
-		return "", fmt.Errorf("tls can't be %q but 1.2 or 1.3", o["tls"])
-	}
-	return "", c.actor().connect(ctx, func(config *tls.Config) {
-		if o.has("generic") {
-			config.NextProtos = nil
-		}
-		if o.has("alpn") {
-			config.NextProtos = []string{o["alpn"]}
-		}
-		if version != 0 {
-			config.MinVersion, config.MaxVersion = version, version
-		}
-	})
-}
-
-func doSends(ctx context.Context, c *call) (string, error) {
-	return "", c.actor().send(ctx, strings.Join(c.args, " / "), strings.Join(c.args, "\r\n")+"\r\n")
-}
-
-func doSendsOctets(ctx context.Context, c *call) (string, error) {
-	octets, err := hex.DecodeString(c.args[0])
-	if err != nil {
-		return "", fmt.Errorf("%.40q is not hex: %w", c.args[0], err)
-	}
-	return "", c.actor().send(ctx, c.args[0], string(octets))
-}
-
-func (a *actor) send(ctx context.Context, text, octets string) error {
-	return a.write(ctx, text, func(wire *tls.Conn) error {
-		_, err := io.WriteString(wire, octets)
-		return err
-	})
-}
-
-// write does something that may have to wait for the network, until the context
-// ends: then so does the connection.
-func (a *actor) write(ctx context.Context, text string, deed func(*tls.Conn) error) error {
-	a.mu.Lock()
-	wire, l := a.wire, a.link
-	a.mu.Unlock()
-	if wire == nil {
-		return fmt.Errorf("%s %w", a.name, errNotConnected)
-	}
-	defer l.closeAfter(ctx)()
-	said := a.speaks(text)
-	err := deed(wire)
-	said()
-	return cmp.Or(ctx.Err(), err)
-}
-
 func optionalRegexp(args []string) (*regexp.Regexp, error) {
 	return regexp.Compile(strings.Join(args, ""))
-}
-
-func readBody(in io.Reader, n int64) ([]byte, error) {
-	if n > protocol.DefaultMaxBody {
-		return nil, fmt.Errorf("a body of %d octets is more than %d", n, protocol.DefaultMaxBody)
-	}
-	body := make([]byte, n)
-	_, err := io.ReadFull(in, body)
-	return body, err
 }

@@ -48,7 +48,10 @@ func (st *stage) startLocked(s *server.Server, key string) (*host, error) {
 	h.Server, err = testserver.Start(func(own *testserver.Server) {
 		own.Log.OnWrite = st.happened
 		s.Users, s.Audit = own.Users, own.Audit
-		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testserver.Certificate(h.key)}}
+		if s.TLSConfig == nil {
+			s.TLSConfig = &tls.Config{}
+		}
+		s.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(h.key)}
 		if st.choice.Get("tls") == "1.2" {
 			s.TLSConfig.MinVersion = tls.VersionTLS12
 		}

@@ -28,6 +28,7 @@ type link struct {
 
 	mu      sync.Mutex
 	crossed [2][]byte
+	head    []byte // the first octets that came
 	delay   time.Duration
 	dropped chan struct{} // closed when nothing gets through any more
 	stalled chan struct{} // closed when the client takes nothing any more
@@ -48,6 +49,23 @@ func (l *link) note(d direction, p []byte) {
 	if room := maxSeen - len(l.crossed[d]); room > 0 {
 		l.crossed[d] = append(l.crossed[d], p[:min(room, len(p))]...)
 	}
+}
+
+// maxFirst is more than any alert has.
+const maxFirst = 64
+
+// took notes what was read.
+func (l *link) took(p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.head = append(l.head, p[:min(len(p), maxFirst-len(l.head))]...)
+}
+
+// first returns the first octets that came.
+func (l *link) first() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
 }
 
 // seen returns what has crossed since the last call.
@@ -95,6 +113,7 @@ func (l *link) Read(p []byte) (int, error) {
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) || l.hold() {
 			l.note(down, p[:n])
+			l.took(p[:n])
 			return n, err
 		}
 		if err != nil {

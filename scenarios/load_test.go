@@ -36,6 +36,7 @@ var faulty = map[string]struct{ text, want string }{
 	"password":     {heading + "matrix alice_password=x\n", `x.txtar:2: matrix can't have a dimension "alice_password"`},
 	"own":          {heading + "matrix own=x\n", `x.txtar:2: matrix can't have a dimension "own"`},
 	"other value":  {heading + "matrix reply=a,b\n[reply:c] alice login\n", `x.txtar:3: reply can't be "c" but one of a b`},
+	"one of many":  {heading + "matrix reply=a,b\n[reply:a,c] alice login\n", `x.txtar:3: reply can't be "c" but one of a b`},
 	"too early":    {heading + "[reply:a] alice login\nmatrix reply=a\n", `x.txtar:2: unknown condition [reply:a]`},
 	"many":         {heading + "matrix a=1,2,3,4,5,6,7,8 b=1,2,3,4,5,6,7,8 c=1,2,3,4,5,6,7,8 d=1,2\n", `x.txtar:2: the matrix has more than 1000 combinations`},
 	"no heading":   {"alice login\n", `x.txtar:1: a scenario begins with a comment`},

@@ -17,6 +17,7 @@ func logMember() *member {
 		owns:    true,
 		verbs: []verb{
 			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, check: true, run: doLogHas, summary: "a record has all these fields; it may be still to come"},
+			{name: "counts", args: "N FIELD=VALUE...", least: 2, most: many, check: true, run: doLogCounts, summary: "exactly N records have all these fields; they may be still to come"},
 			{name: "order", args: "EVENT...", least: 1, most: many, check: true, run: doLogOrder, summary: "records of these events come in this order, among others"},
 			{name: "mentions", args: "TEXT", least: 1, most: 1, check: true, run: doLogMentions, summary: "the text is in the log, anywhere"},
 			{name: "verify", run: doLogVerify, summary: "the chain holds"},
@@ -94,6 +95,39 @@ func doLogHas(ctx context.Context, c *call) (string, error) {
 	})
 	if err != nil && len(closest) > 0 {
 		err = fmt.Errorf("no record has %s; the closest:\n  %s\n%w", strings.Join(c.args, " "), strings.Join(closest[max(0, len(closest)-3):], "\n  "), err)
+	}
+	return "", err
+}
+
+func doLogCounts(ctx context.Context, c *call) (string, error) {
+	h, err := c.owner()
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(c.args[0])
+	if err != nil {
+		return "", fmt.Errorf("%q is no number", c.args[0])
+	}
+	want, err := fields(c.args[1:])
+	if err != nil {
+		return "", err
+	}
+	found := 0
+	err = c.stage.until(ctx, c.negated, func() (bool, error) {
+		records, err := recordsOf(h.Log)
+		found = 0
+		for _, r := range records {
+			if r.fits(want) == len(want) {
+				found++
+			}
+		}
+		if found > n && err == nil {
+			err = errors.New("there are more")
+		}
+		return found == n, err
+	})
+	if err != nil {
+		err = fmt.Errorf("expected %d records with %s, found %d: %w", n, strings.Join(c.args[1:], " "), found, err)
 	}
 	return "", err
 }

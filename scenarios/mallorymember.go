@@ -1,15 +1,13 @@
 package scenarios
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios/mallory"
 )
@@ -30,7 +28,7 @@ func malloryMember() *member {
 		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on the client comes to her, with a certificate that it trusts, and she passes all on between it and the server but for what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
 		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "from now on the client comes to the server again"},
 	)
-	lines := []string{"connect", "sends", "sends-octets", "hears", "notices", "ends", "vanish", "hangs-up"}
+	lines := []string{"connect", "sends", "sends-octets", "sends-part", "drips", "floods", "hears", "hears-tls", "notices", "ends", "vanish", "hangs-up"}
 	for _, v := range clientMember().verbs {
 		if slices.Contains(lines, v.name) {
 			verbs = append(verbs, v)
@@ -106,17 +104,17 @@ func (a *actor) impersonate(ctx context.Context, who mallory.Setting, change mal
 	if err != nil {
 		return err
 	}
-	if err = a.connect(ctx, func(*tls.Config) {}); err != nil {
+	if err = a.connect(ctx, connection{}); err != nil {
 		return err
 	}
-	if greeting, err := a.nextReply(ctx); err != nil || greeting.Code != protocol.CodeReady {
-		return cmp.Or(err, fmt.Errorf("expected a greeting, heard %s", told(greeting)))
+	if err := a.greeting(ctx); err != nil {
+		return err
 	}
 	a.mu.Lock()
-	wire := a.wire
+	conn := a.tls
 	a.mu.Unlock()
 	end := &lineServer{actor: a, mechanism: who.Mechanism}
-	_, err = login.Replay(ctx, nil, end, mallory.Bindings(wire, wire.ConnectionState().PeerCertificates[0]))
+	_, err = login.Replay(ctx, nil, end, mallory.Bindings(conn, conn.ConnectionState().PeerCertificates[0]))
 	return errors.Join(err, end.lost)
 }
 
@@ -145,5 +143,8 @@ func (s *lineServer) Next(ctx context.Context, heard []byte) ([]byte, error) {
 	case err != nil:
 		s.lost = err
 	}
-	return challenge, err
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(strings.TrimPrefix(challenge, challengePrefix))
 }

@@ -278,7 +278,9 @@ func (st *stage) conditions() map[string]script.Cond {
 	}
 	for _, dimension := range names {
 		all[dimension] = script.PrefixCondition("the matrix has chosen this "+dimension,
-			func(_ *script.State, value string) (bool, error) { return st.choice.Get(dimension) == value, nil })
+			func(_ *script.State, values string) (bool, error) {
+				return slices.Contains(strings.Split(values, ","), st.choice.Get(dimension)), nil
+			})
 	}
 	return all
 }
@@ -288,7 +290,7 @@ func matrixMember() *member {
 		summary: "run the scenario once for each combination",
 		verbs: []verb{{
 			args: "DIMENSION=VALUE,VALUE...", most: many,
-			summary: "A dimension is a word of your own, or one of those that choose how the run is made: tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2], and a variable, $tls.",
+			summary: "A dimension is a word of your own, or one of those that choose how the run is made: tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2] or [step:seat,session] for either value, and a variable, $tls.",
 			run:     func(context.Context, *call) (string, error) { return "", nil },
 		}},
 	}

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,14 +20,14 @@ func serverMember() *member {
 		owns:    true,
 		verbs: []verb{{
 			args: "[OPTION=VALUE...]", most: many, run: doServer,
-			summary: "Options are admission=queue|reject|takeover depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body max-lobby max-lobby-per-source max-failed-logins key=ecdsa|ed25519|rsa require-binding log-payload log-names serve-unlogged. Must come before the first client.",
+			summary: "Options are admission=queue|reject|takeover depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body max-lobby max-lobby-per-source max-failed-logins key=ecdsa|ed25519|rsa tls-min=1.2|1.3 require-binding log-payload log-names serve-unlogged. Must come before the first client.",
 		}},
 	}
 }
 
 var serverOptions = []string{
 	"admission", "depth", "wait", "login-timeout", "idle-timeout", "session-limit", "request-timeout",
-	"write-timeout", "max-body", "max-lobby", "max-lobby-per-source", "max-failed-logins", "key",
+	"write-timeout", "max-body", "max-lobby", "max-lobby-per-source", "max-failed-logins", "key", "tls-min",
 	"require-binding", "log-payload", "log-names", "serve-unlogged",
 }
 
@@ -45,6 +46,12 @@ func doServer(_ context.Context, c *call) (string, error) {
 	if err := o.limits(&s.Limits); err != nil {
 		return "", err
 	}
+	versions := map[string]uint16{"": 0, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	version, ok := versions[o["tls-min"]]
+	if !ok {
+		return "", fmt.Errorf("tls-min can't be %q but 1.2 or 1.3", o["tls-min"])
+	}
+	s.TLSConfig = &tls.Config{MinVersion: version}
 	key := o["key"]
 	if key == "" {
 		key = string(testserver.ECDSA)

@@ -4,73 +4,212 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// doAuthenticates logs in line by line (RFC 4954 §4), as far as the line that
-// asks for the seat; what follows it goes out in the same record.
+// Steps of a login: what the client sends next is a command, client-first, and so on.
+const (
+	atCommand = iota
+	atClientFirst
+	atClientFinal
+	atEmptyLine
+	atSeat
+	atSession
+)
+
+var loginSteps = []string{"command", "client-first", "client-final", "empty-line", "seat", "session"}
+
+// A lineLogin is a login line by line.
+type lineLogin struct {
+	*testserver.Login
+	step int
+	next string // the line that the client sends next
+}
+
+func doReaches(ctx context.Context, c *call) (string, error) {
+	step := slices.Index(loginSteps, c.args[0])
+	if step < 0 {
+		return "", fmt.Errorf("there is no step %q; there are: %s", c.args[0], strings.Join(loginSteps, " "))
+	}
+	o, err := parseOptions(c.args[1:], "user", "password", "binding")
+	if err != nil {
+		return "", err
+	}
+	l, err := c.actor().proceed(ctx, step, o)
+	if err != nil {
+		return "", err
+	}
+	return l.next + "\n", nil
+}
+
+// doAuthenticates logs in as far as the line that asks for the seat; what follows
+// it goes out in the same record.
 func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
+	l, err := a.proceed(ctx, atClientFinal, nil)
+	if err != nil {
+		return "", err
+	}
+	switch l.step {
+	case atClientFinal:
+		err = a.proves(ctx, l, append([]string{l.next, ""}, c.args...)...)
+	case atEmptyLine:
+		err = a.send(ctx, append([]string{""}, c.args...)...)
+	default:
+		err = fmt.Errorf("the login has come to the %s already", loginSteps[l.step])
+	}
+	if err == nil {
+		l.step, l.next = atSeat, ""
+	}
+	return "", err
+}
+
+// proceed continues a login to a step; the options are for its beginning.
+func (a *actor) proceed(ctx context.Context, step int, o options) (*lineLogin, error) {
+	l, err := a.lineLogin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	for l.step < step {
+		if err := a.advance(ctx, l, step); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// lineLogin is the login that goes on, or a new one.
+func (a *actor) lineLogin(ctx context.Context, o options) (*lineLogin, error) {
 	a.mu.Lock()
-	wire := a.wire
+	l, conn, old, connected := a.login, a.tls, a.before, a.lines != nil
 	a.mu.Unlock()
-	if wire == nil {
-		return "", fmt.Errorf("%s %w", a.name, errNotConnected)
+	switch {
+	case !connected:
+		return nil, fmt.Errorf("%s %w", a.name, errNotConnected)
+	case l != nil && len(o) > 0:
+		return nil, errors.New("the login has begun: its options come with the first step")
+	case l != nil:
+		return l, nil
+	case o["binding"] == "old" && old == nil:
+		return nil, errors.New("there is no earlier TLS connection to bind the login to")
+	case o["binding"] == "old":
+		conn = old
 	}
-	conversation, err := a.conversation(wire)
+	if err := a.greeting(ctx); err != nil {
+		return nil, err
+	}
+	l, err := a.newLineLogin(conn, o)
+	if err == nil {
+		a.mu.Lock()
+		a.login = l
+		a.mu.Unlock()
+	}
+	return l, err
+}
+
+// greeting waits for the greeting, unless it was heard before.
+func (a *actor) greeting(ctx context.Context) error {
+	a.mu.Lock()
+	greeted := a.greeted
+	a.mu.Unlock()
+	if greeted {
+		return nil
+	}
+	return a.expect(ctx, protocol.CodeReady)
+}
+
+// expect takes a reply, which must have this code.
+func (a *actor) expect(ctx context.Context, code protocol.Code) error {
+	reply, err := a.nextReply(ctx)
+	if err == nil && reply.Code != code {
+		err = fmt.Errorf("expected %d, heard %s", code, told(reply))
+	}
+	return err
+}
+
+func (a *actor) newLineLogin(conn *tls.Conn, o options) (*lineLogin, error) {
+	config := scram.ClientConfig{
+		Username: a.stage.user(a.name), Password: a.stage.password(a.name), Keys: &keys,
+	}
+	if o.has("user") {
+		config.Username = o["user"]
+	}
+	if o.has("password") {
+		config.Password = o["password"]
+	}
+	switch binding := o["binding"]; {
+	case binding == "none", a.stage.choice.Get("mechanism") == "plain":
+		config.Mechanism = scram.SHA256
+	case binding != "" && binding != "old":
+		return nil, fmt.Errorf("binding can't be %q but none or old", binding)
+	}
+	login, err := testserver.NewLogin(conn, config)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	first, err := conversation.First()
-	if err != nil {
-		return "", err
+	auth, err := login.Auth()
+	return &lineLogin{Login: login, next: auth}, err
+}
+
+// advance goes one step further, on the way to another.
+func (a *actor) advance(ctx context.Context, l *lineLogin, to int) (err error) {
+	switch l.step {
+	case atCommand, atClientFirst:
+		if l.step == atCommand && to == atClientFirst {
+			first := strings.LastIndexByte(l.next, ' ')
+			_, err = a.challenge(ctx, l.next[:first])
+			l.next = l.next[first+1:]
+			break
+		}
+		var challenge string
+		if challenge, err = a.challenge(ctx, l.next); err == nil {
+			l.next, err = l.Final(ctx, challenge)
+		}
+		l.step = atClientFirst
+	case atClientFinal:
+		err = a.proves(ctx, l, l.next)
+	case atEmptyLine:
+		err = a.send(ctx, "")
+	case atSeat:
+		err = a.expect(ctx, protocol.CodeSeated)
 	}
-	challenge, err := a.challenge(ctx, "AUTH "+scram.SHA256Plus+" "+encoded(first))
-	if err != nil {
-		return "", err
+	if err == nil {
+		l.step++
 	}
-	final, err := conversation.Final(ctx, challenge)
-	if err != nil {
-		return "", err
-	}
-	lines := append([]string{encoded(final), ""}, c.args...)
+	return err
+}
+
+// proves sends lines that begin with client-final, and checks the server's
+// signature, which answers it.
+func (a *actor) proves(ctx context.Context, l *lineLogin, lines ...string) error {
 	signature, err := a.challenge(ctx, lines...)
 	if err != nil {
+		return err
+	}
+	l.next = ""
+	return l.Verify(signature)
+}
+
+// challenge sends lines and returns the 334 that answers the first of them.
+func (a *actor) challenge(ctx context.Context, lines ...string) (string, error) {
+	if err := a.send(ctx, lines...); err != nil {
 		return "", err
 	}
-	return "", conversation.Verify(signature)
-}
-
-func (a *actor) conversation(wire *tls.Conn) (*scram.Client, error) {
-	state := wire.ConnectionState()
-	binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
-	if err != nil {
-		return nil, err
-	}
-	return scram.NewClient(scram.ClientConfig{
-		Username: a.stage.user(a.name), Password: a.stage.password(a.name), Mechanism: scram.SHA256Plus,
-		Binding: binding, Keys: &keys,
-	})
-}
-
-// challenge sends lines and takes the 334 that answers the first of them.
-func (a *actor) challenge(ctx context.Context, lines ...string) ([]byte, error) {
-	if err := a.send(ctx, strings.Join(lines, " / "), strings.Join(lines, "\r\n")+"\r\n"); err != nil {
-		return nil, err
-	}
 	reply, err := a.nextReply(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil && reply.Code != protocol.CodeChallenge {
+		err = &refusal{reply}
 	}
-	if reply.Code != protocol.CodeChallenge {
-		return nil, &refusal{reply}
-	}
-	return base64.StdEncoding.DecodeString(reply.Text)
+	return challengePrefix + reply.Text, err
 }
+
+const challengePrefix = "334 "
 
 // refusal is what was said instead of a challenge.
 type refusal struct{ reply protocol.Reply }

@@ -105,23 +105,17 @@ func greeted(ctx context.Context, a *actor) (bool, error) {
 // too often at once she is turned away at the door, and comes again.
 func wrongPassword(ctx context.Context, a *actor) (bool, error) {
 	for {
-		err := a.login(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
+		err := a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
 		a.close()
 		_, told := errors.AsType[*protocol.ReplyError](err)
+		_, early := errors.AsType[*client.ConnectError](err)
 		switch {
 		case told || errors.Is(err, client.ErrLoginFailed):
 			return false, nil
-		case err == nil || ctx.Err() != nil || !turnedAway(err):
+		case err == nil || ctx.Err() != nil || !early || !turnedAway(err):
 			return err == nil, err
 		}
 	}
-}
-
-// turnedAway reports whether a connection ended before the server had said anything.
-func turnedAway(err error) bool {
-	_, early := errors.AsType[*client.ConnectError](err)
-	broken, isBroken := errors.AsType[*net.OpError](err)
-	return early && (isBroken && broken.Op != "dial" || errors.Is(err, io.ErrUnexpectedEOF))
 }
 
 func garbage(ctx context.Context, a *actor) (bool, error) {

@@ -1,0 +1,342 @@
+package scenarios
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
+)
+
+// lineVerbs are what a client does on a connection that carries lines as the
+// script has them, right or wrong.
+func lineVerbs() []verb {
+	return []verb{
+		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: on the TLS session of the last connection; retry: as often as the lobby has no room; tls=none: without TLS"},
+		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bound to the last connection. After connect"},
+		{name: "authenticates", args: "[LINE...]", most: many, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
+		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
+		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF; after connect"},
+		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
+		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each octet in a record of its own; after connect"},
+		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the server ends the connection; after connect"},
+		{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end this direction of the connection, and read on. closed: close_notify and FIN; cut: FIN without close_notify; reset: a TCP reset. After connect"},
+		{name: "hears-tls", args: "nothing|handshake|alert=N", least: 1, most: 1, check: true, run: doHearsTLS, summary: "below TLS the server answers with nothing until it ends the connection, or with this fatal alert (RFC 8446 §6) and nothing else, or with a handshake record"},
+	}
+}
+
+// A connection says how a client connects.
+type connection struct {
+	resume bool // on the last TLS session
+	retry  bool // as often as the lobby has no room
+	raw    bool // without TLS
+	change func(*tls.Config)
+}
+
+func doConnect(ctx context.Context, c *call) (string, error) {
+	o, err := parseOptions(c.args, "generic", "resume", "retry", "tls", "alpn")
+	if err != nil {
+		return "", err
+	}
+	versions := map[string]uint16{"1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	version, ok := versions[o["tls"]]
+	if o.has("tls") && !ok && o["tls"] != "none" {
+		return "", fmt.Errorf("tls can't be %q but none, 1.1, 1.2 or 1.3", o["tls"])
+	}
+	how := connection{resume: o.has("resume"), retry: o.has("retry"), raw: o["tls"] == "none"}
+	how.change = func(config *tls.Config) {
+		if o.has("generic") {
+			config.NextProtos = nil
+		}
+		if o.has("alpn") {
+			config.NextProtos = []string{o["alpn"]}
+		}
+		if version != 0 {
+			config.MinVersion, config.MaxVersion = version, version
+		}
+	}
+	return "", c.actor().connect(ctx, how)
+}
+
+// connect makes a connection for lines.
+func (a *actor) connect(ctx context.Context, how connection) error {
+	for {
+		err := a.connectOnce(ctx, how)
+		if err == nil || !how.retry || !turnedAway(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *actor) connectOnce(ctx context.Context, how connection) error {
+	addr, config, err := a.where()
+	if err != nil {
+		return err
+	}
+	config.NextProtos, config.ClientSessionCache = []string{protocol.ALPN}, a.session.offer(how.resume)
+	if how.change != nil {
+		how.change(config)
+	}
+	a.begin()
+	defer a.speaks("connects")()
+	raw, err := a.dial(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	l := a.current()
+	if how.raw {
+		a.carry(l, nil)
+		go a.drain(l, nil)
+		return nil
+	}
+	conn := tls.Client(testserver.Checked(raw), config)
+	err = conn.HandshakeContext(ctx)
+	if err == nil && how.resume && !conn.ConnectionState().DidResume {
+		err = errors.New("the TLS session was not resumed")
+	}
+	if err != nil {
+		go a.drain(l, err)
+		return err
+	}
+	a.carry(conn, conn)
+	go a.read(l, conn)
+	return nil
+}
+
+// carry has lines go over a connection, which is TLS, or below it.
+func (a *actor) carry(lines net.Conn, tlsConn *tls.Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lines, a.tls = lines, tlsConn
+}
+
+// turnedAway reports whether a connection was ended before TLS had begun.
+func turnedAway(err error) bool {
+	broken, isBroken := errors.AsType[*net.OpError](err)
+	return isBroken && (broken.Op == "read" || broken.Op == "write") ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// drain reads a connection without TLS to its end, for hears-tls.
+func (a *actor) drain(l *link, why error) {
+	octets := make([]byte, 4<<10)
+	for {
+		_, err := l.Read(octets)
+		if err != nil {
+			_ = l.Close()
+			a.over(l, cmp.Or(why, err))
+			return
+		}
+		a.stage.happened()
+	}
+}
+
+// read takes the server's lines, until there are no more.
+func (a *actor) read(l *link, conn *tls.Conn) {
+	in := protocol.NewReader(conn)
+	for {
+		reply, body, err := protocol.ReadReply(in)
+		if err == nil && body > 0 {
+			reply.Body, err = readBody(in, body)
+		}
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			a.over(l, errCut)
+			return
+		case err != nil:
+			a.over(l, err)
+			return
+		case reply.Code.Notice():
+			a.notice(l, client.Notice{Code: reply.Code, Text: reply.Text})
+		default:
+			a.hear(l, reply)
+		}
+	}
+}
+
+var errCut = errors.New("cut: the server ended the connection without close_notify, or within a reply")
+
+func readBody(in io.Reader, n int64) ([]byte, error) {
+	if n > protocol.DefaultMaxBody {
+		return nil, fmt.Errorf("a body of %d octets is more than %d", n, protocol.DefaultMaxBody)
+	}
+	body := make([]byte, n)
+	_, err := io.ReadFull(in, body)
+	return body, err
+}
+
+// A session is the last TLS session of a client. It is a tls.ClientSessionCache
+// that gives the session only where it is offered.
+type session struct {
+	mu      sync.Mutex
+	last    *tls.ClientSessionState
+	offered bool
+}
+
+func (s *session) offer(yes bool) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offered = yes
+	return s
+}
+
+// Get returns the session for crypto/tls.
+func (s *session) Get(string) (*tls.ClientSessionState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.offered && s.last != nil
+}
+
+// Put takes a session from crypto/tls.
+func (s *session) Put(_ string, last *tls.ClientSessionState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = last
+}
+
+func doSends(ctx context.Context, c *call) (string, error) {
+	return "", c.actor().send(ctx, c.args...)
+}
+
+// send sends lines in one record.
+func (a *actor) send(ctx context.Context, lines ...string) error {
+	return a.sendText(ctx, strings.Join(lines, " / "), strings.Join(lines, "\r\n")+"\r\n")
+}
+
+func doSendsPart(ctx context.Context, c *call) (string, error) {
+	return "", c.actor().sendText(ctx, c.args[0], c.args[0])
+}
+
+func doSendsOctets(ctx context.Context, c *call) (string, error) {
+	octets, err := hex.DecodeString(c.args[0])
+	if err != nil {
+		return "", fmt.Errorf("%.40q is not hex: %w", c.args[0], err)
+	}
+	return "", c.actor().sendText(ctx, c.args[0], string(octets))
+}
+
+func (a *actor) sendText(ctx context.Context, shown, text string) error {
+	return a.write(ctx, shown, func(lines net.Conn) error {
+		_, err := io.WriteString(lines, text)
+		return err
+	})
+}
+
+func doDrips(ctx context.Context, c *call) (string, error) {
+	return "", c.actor().write(ctx, c.args[0]+" (octet by octet)", func(lines net.Conn) error {
+		text := c.args[0] + "\r\n"
+		for i := range len(text) {
+			if _, err := io.WriteString(lines, text[i:i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// maxFlood is more octets than any server takes of what it doesn't answer.
+const maxFlood = 64 << 20
+
+func doFloods(ctx context.Context, c *call) (string, error) {
+	text := strings.Join(c.args, "\r\n") + "\r\n"
+	text = strings.Repeat(text, 1+16<<10/len(text))
+	return "", c.actor().write(ctx, strings.Join(c.args, " / ")+" (again and again)", func(lines net.Conn) error {
+		for range maxFlood / len(text) {
+			if _, err := io.WriteString(lines, text); err != nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("the server has taken %d octets, and ends nothing", maxFlood)
+	})
+}
+
+// write does something that may have to wait for the network, until the context
+// ends: then so does the connection.
+func (a *actor) write(ctx context.Context, shown string, do func(net.Conn) error) error {
+	a.mu.Lock()
+	lines, l := a.lines, a.link
+	a.mu.Unlock()
+	if lines == nil {
+		return fmt.Errorf("%s %w", a.name, errNotConnected)
+	}
+	defer l.closeAfter(ctx)()
+	done := a.speaks(shown)
+	err := do(lines)
+	done()
+	return cmp.Or(ctx.Err(), err)
+}
+
+func doHangsUp(ctx context.Context, c *call) (string, error) {
+	how := "closed"
+	if len(c.args) > 0 {
+		how = c.args[0]
+	}
+	a := c.actor()
+	return "", a.write(ctx, "(hangs up: "+how+")", func(lines net.Conn) error {
+		l := a.current()
+		switch how {
+		case "closed":
+			if conn, ok := lines.(*tls.Conn); ok {
+				return errors.Join(conn.CloseWrite(), l.CloseWrite())
+			}
+			return l.CloseWrite()
+		case "cut":
+			return l.CloseWrite()
+		case "reset":
+			return l.reset()
+		}
+		return fmt.Errorf("a connection can't be %q but closed, cut or reset", how)
+	})
+}
+
+func doHearsTLS(ctx context.Context, c *call) (string, error) {
+	want, number, isAlert := strings.Cut(c.args[0], "=")
+	alert, err := strconv.Atoi(number)
+	if isAlert != (want == "alert") || isAlert && err != nil || !isAlert && want != "nothing" && want != "handshake" {
+		return "", fmt.Errorf("%q is none of nothing, handshake and alert=N", c.args[0])
+	}
+	a := c.actor()
+	var heard []byte
+	err = a.stage.await(ctx, func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.link == nil {
+			return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+		}
+		heard = a.link.first()
+		return a.ended != nil || want == "handshake" && len(heard) > 0, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if !fitsTLS(heard, want, alert) {
+		return "", fmt.Errorf("expected %s\nheard    %x", c.args[0], heard)
+	}
+	return "", nil
+}
+
+// fitsTLS compares what a server has sent below TLS, of whose records the version
+// says nothing (RFC 8446 §5.1).
+func fitsTLS(heard []byte, want string, alert int) bool {
+	const recordAlert, recordHandshake, fatal = 21, 22, 2
+	switch want {
+	case "nothing":
+		return len(heard) == 0
+	case "handshake":
+		return len(heard) > 0 && heard[0] == recordHandshake
+	}
+	return len(heard) == 7 && heard[0] == recordAlert && heard[5] == fatal && int(heard[6]) == alert
+}
