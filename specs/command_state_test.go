@@ -111,7 +111,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 
 	It("refuses a log whose last line has no chain", func(ctx SpecContext) {
 		Expect(os.Mkdir(c.Path("state"), 0o700)).To(Succeed())
-		c.Write("state/audit.jsonl", `{"event":"of something else"}`+"\n")
+		c.Write("state/audit.jsonl", `{"time":"of something else"}`+"\n")
 		Expect(serve(ctx)).To(failed(1, `state/audit.jsonl: last line: no chain value at the end: .*log verify.* move the file away`))
 		Expect(c.Run(ctx, "", "log", "verify", "state/audit.jsonl")).To(SatisfyAll(gexec.Exit(1), gbytes.Say(`state/audit.jsonl:1: no chain`)))
 		Expect(os.Rename(c.Path("state/audit.jsonl"), c.Path("old.jsonl"))).To(Succeed())

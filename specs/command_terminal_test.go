@@ -15,7 +15,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
-	"github.com/onsi/gomega/gexec"
 	"golang.org/x/term"
 )
 
@@ -285,15 +284,20 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		Expect(operator.Shown()).To(ContainSubstring("log head "))
 	}, limit)
 
-	It("colours a log, unless NO_COLOR is set", func(ctx SpecContext) {
-		s := c.Serve(ctx)
-		t := c.Terminal("log", "show", s.Log())
-		Expect(t.ExitCode(ctx)).To(Equal(0))
-		Expect(t.Shown()).To(ContainSubstring("\x1b[36mserver.start"))
-		t = c.With("NO_COLOR=1").Terminal("log", "show", s.Log())
-		Expect(t.ExitCode(ctx)).To(Equal(0))
-		Expect(t.Shown()).To(SatisfyAll(ContainSubstring("server.start"), Not(ContainSubstring("\x1b"))))
-		Expect(c.Run(ctx, "", "log", "show", s.Log())).To(gexec.Exit(0))
+	It("colours the warnings and errors of a log, unless NO_COLOR is set", func(ctx SpecContext) {
+		c.Write("log", `{"time":"","level":"info","event":"a"}
+{"time":"","level":"warn","event":"b"}
+{"time":"","level":"error","event":"c"}
+`)
+		show := func(c *cli) string {
+			t := c.Terminal("log", "show", "log")
+			Expect(t.ExitCode(ctx)).To(Equal(0))
+			return t.Shown()
+		}
+		Expect(show(c)).To(MatchRegexp(`^"" -        a\r\n\x1b\[33m"" -        b .*\x1b\[0m\r\n\x1b\[31m"" -        c .*\x1b\[0m\r\n$`))
+		Expect(show(c.With("NO_COLOR="))).To(Equal(show(c)))
+		Expect(show(c.With("NO_COLOR=1"))).To(SatisfyAll(ContainSubstring("level=error"), Not(ContainSubstring("\x1b"))))
+		Expect(stdout(c.Run(ctx, "", "log", "show", "log"))).To(SatisfyAll(ContainSubstring("level=error"), Not(ContainSubstring("\x1b"))))
 	}, limit)
 })
 

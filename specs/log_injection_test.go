@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -28,7 +29,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 	intact := func() {
 		GinkgoHelper()
 		log, shown := h.Log.String(), strings.Builder{} // which may grow meanwhile
-		Expect(audit.Show(&shown, strings.NewReader(log), audit.ShowOptions{})).To(Succeed())
+		Expect(show.Records(&shown, show.Options{}, audit.File{Name: "log", Reader: strings.NewReader(log)})).To(Succeed())
 		Expect(harness.CheckLog(log, harness.Payload{Sent: true, Names: true})).To(Succeed())
 		Expect(strings.Count(shown.String(), "\n")).To(Equal(strings.Count(log, "\n")), "a line for each event")
 		Expect(harmful(shown.String())).To(BeEmpty())

@@ -161,18 +161,19 @@ func typed(ctx context.Context, c *session, con *console, line string) error {
 	case err != nil:
 		con.printf("! %v", err)
 	default:
-		show(con, reply)
+		con.show(reply)
 	}
 	return nil
 }
 
-func show(con *console, reply protocol.Reply) {
+// show prints what a reply says.
+func (c *console) show(reply protocol.Reply) {
 	text := reply.Text
 	if reply.Code == protocol.CodeBody {
 		text = string(reply.Body)
 	}
 	for line := range strings.Lines(text + "\n") {
-		con.printf("%s", printable(strings.TrimSuffix(line, "\n")))
+		c.printf("%s", printable(strings.TrimSuffix(line, "\n")))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/state"
 )
 
@@ -23,69 +24,122 @@ func logCommand() *cobra.Command {
 		Short: "Show or verify an interaction log",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("say what to do: show or verify")
+			return usagef("say what to do: show, sessions or verify")
 		},
 	}
-	cmd.AddCommand(logShowCommand(), logVerifyCommand())
+	cmd.AddCommand(logShowCommand(), logSessionsCommand(), logVerifyCommand())
 	return cmd
+}
+
+// filesHelp ends the help of each log command.
+const filesHelp = `
+
+FILE is a log, or several files of a log that was rotated, the oldest first.
+They may be compressed with gzip; - is standard input. Without FILE it is the
+log of the state directory.`
+
+// logFlags choose what is shown of a log.
+type logFlags struct {
+	state, since  string
+	local, follow bool
+	options       show.Options
+}
+
+func (f *logFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.options.User, "user", "", "only what this `user` did")
+	flags.StringVar(&f.since, "since", "", "only from this `time` on: 2026-01-31, 2026-01-31T12:00:00Z, or an age such as 90m")
+	flags.BoolVar(&f.local, "local", false, "show local time instead of UTC")
+	addStateFlag(cmd, &f.state)
+}
+
+// print shows the files that args name with one of the functions of package show.
+func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error, args []string) (err error) {
+	if f.options.Since, err = parseSince(f.since, time.Now()); err != nil {
+		return err
+	}
+	if f.local {
+		f.options.Zone = time.Local
+	}
+	files, err := openLogs(f.state, args, f.follow)
+	if err != nil {
+		return err
+	}
+	return with(os.Stdout, f.options, files...)
+}
+
+// openLogs opens the files of a log, or the log of the state directory where
+// there are no names. The last one is followed, if that is asked for, until an
+// interrupt. The process ends with them.
+func openLogs(stateFlag string, names []string, follow bool) (files []audit.File, err error) {
+	if len(names) == 0 {
+		dir, err := stateDir(stateFlag)
+		if err != nil {
+			return nil, err
+		}
+		names = []string{state.Paths{Dir: dir}.Audit()}
+	}
+	for i, name := range names {
+		file := audit.File{Name: name, Reader: os.Stdin}
+		switch {
+		case follow && i == len(names)-1:
+			if name == "-" {
+				return nil, usagef("--follow waits for more of a file, not of standard input")
+			}
+			ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
+			file.Reader, err = audit.Follow(ctx, name)
+		case name != "-":
+			file.Reader, err = os.Open(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
 }
 
 func logShowCommand() *cobra.Command {
-	var follow bool
-	var dir, since string
-	var options audit.ShowOptions
+	f := &logFlags{}
 	cmd := &cobra.Command{
-		Use:   "show [FILE]",
-		Short: "Show a log to a person",
-		Long: `Show a log, a line for each event, with control characters made visible. On a
-terminal it is coloured, unless NO_COLOR is set. Without FILE it is the log of
-the state directory.`,
+		Use:   "show [FILE...]",
+		Short: "Show each event of a log",
+		Long: `Show a log, a line for each event. What is empty or zero is left out, and
+control characters are made visible. On a terminal warnings and errors are
+coloured, unless NO_COLOR is set. A line of the log that is not an event is
+shown behind a "!".` + filesHelp,
 		Example: `  sallyport log show --user alice --since 1h
-  sallyport log show --follow audit.jsonl`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if options.Since, err = parseSince(since, time.Now()); err != nil {
-				return err
-			}
-			options.Colour = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
-			path, err := logFile(dir, args)
-			if err != nil {
-				return err
-			}
-			in, err := openLog(path, follow)
-			if err != nil {
-				return err
-			}
-			defer in.Close()
-			return audit.Show(os.Stdout, in, options)
+  sallyport log show --event login.fail --event conn.refuse audit.jsonl.1.gz audit.jsonl
+  sallyport log show --follow --local`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.options.Colour = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
+			return f.print(show.Records, args)
 		},
 	}
-	addStateFlag(cmd, &dir)
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more, across rotations, until interrupted")
-	cmd.Flags().StringVar(&options.User, "user", "", "only what this `user` did")
-	cmd.Flags().StringVar(&since, "since", "", "only from this `time` on: 2026-01-31, 2026-01-31T12:00:00Z, or an age such as 90m")
+	f.define(cmd)
+	cmd.Flags().StringArrayVar(&f.options.Conns, "conn", nil, "only the connection with this `id`; can be given again")
+	cmd.Flags().StringArrayVar(&f.options.Events, "event", nil, "only events of this `name`, such as session.open; can be given again")
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more, across rotations, until interrupted")
 	return cmd
 }
 
-// logFile is the log that args name, or the state directory's.
-func logFile(stateFlag string, args []string) (string, error) {
-	if len(args) > 0 {
-		return args[0], nil
+func logSessionsCommand() *cobra.Command {
+	f := &logFlags{}
+	cmd := &cobra.Command{
+		Use:   "sessions [FILE...]",
+		Short: "Show each session of a log",
+		Long: `Show a line for each session: when it began, its connection (for log show
+--conn), who had it and from where, how long it lasted, how many requests it
+made, and how it ended.` + filesHelp,
+		Example: `  sallyport log sessions --since 24h
+  sallyport log sessions audit.jsonl.1.gz audit.jsonl`,
+		RunE: func(_ *cobra.Command, args []string) error { return f.print(show.Sessions, args) },
 	}
-	dir, err := stateDir(stateFlag)
-	return state.Paths{Dir: dir}.Audit(), err
+	f.define(cmd)
+	return cmd
 }
 
-// openLog opens a log to read it, or to follow it until an interrupt.
-func openLog(path string, follow bool) (io.ReadCloser, error) {
-	if !follow {
-		return os.Open(path)
-	}
-	// The process ends with it.
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt)
-	return audit.Follow(ctx, path)
-}
-
+// parseSince reads --since.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -93,7 +147,9 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	if age, err := time.ParseDuration(s); err == nil {
 		return now.Add(-age), nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02"} {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02",
+	} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			return t, nil
 		}
@@ -104,29 +160,28 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 func logVerifyCommand() *cobra.Command {
 	var dir, head string
 	cmd := &cobra.Command{
-		Use:   "verify [FILE]",
+		Use:   "verify [FILE...]",
 		Short: "Recompute a log's chain",
 		Long: `Recompute the chain of a log. The first fault is printed as FILE:LINE: reason,
-and the exit code is 1. A sound log's head is printed. Without FILE it is the
-log of the state directory.
+and the exit code is 1. A sound log's head is printed.
 
 Without --head this finds any change before the last line that did not
 recompute the chain from there on. With a head that was noted elsewhere (a
 server prints it when it stops) it finds any change up to that head, a cut tail
-included. It proves no more than that.`,
+included. Of several files each must continue the one before. It proves no more
+than that.` + filesHelp,
 		Example: `  sallyport log verify audit.jsonl
-  sallyport log verify --head 9b1c... audit.jsonl`,
-		Args: cobra.MaximumNArgs(1),
+  sallyport log verify --head 9b1c... audit.jsonl.1.gz audit.jsonl`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// Also where it is empty: a head that got lost on the way must not pass for a check.
 			if cmd.Flags().Changed("head") && !isHead(head) {
 				return usagef("--head is 64 hex digits, not %q", head)
 			}
-			path, err := logFile(dir, args)
+			files, err := openLogs(dir, args, false)
 			if err != nil {
 				return err
 			}
-			return verifyLog(path, strings.ToLower(head))
+			return verifyLog(files, strings.ToLower(head))
 		},
 	}
 	addStateFlag(cmd, &dir)
@@ -139,13 +194,8 @@ func isHead(s string) bool {
 	return err == nil && len(octets) == 32
 }
 
-func verifyLog(path, head string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	report, err := audit.Verify(f, path, head)
+func verifyLog(files []audit.File, head string) error {
+	report, err := audit.VerifyFiles(head, files...)
 	if err != nil {
 		fmt.Println(err)
 		return statusError{exitFailed}
@@ -154,9 +204,13 @@ func verifyLog(path, head string) error {
 	if head != "" {
 		checked = "with that --head"
 	}
-	fmt.Printf("%s: %d lines, %s, head %s\n", path, report.Lines, checked, report.Head)
+	name := files[0].Name
+	if last := len(files) - 1; last > 0 {
+		name = fmt.Sprintf("%s to %s, %d files", name, files[last].Name, len(files))
+	}
+	fmt.Printf("%s: %d lines, %s, head %s\n", name, report.Lines, checked, report.Head)
 	if report.From != "" {
-		fmt.Printf("%s continues the log with the head %s\n", path, report.From)
+		fmt.Printf("%s continues the log with the head %s\n", files[0].Name, report.From)
 	}
 	return nil
 }

@@ -82,9 +82,14 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.StringVar(&f.backend, "backend", "", "what OPEN reaches: tcp:HOST:PORT or unix:PATH")
 	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams as well")
 	flags.BoolVar(&s.LogNames, "log-names", false, "log unknown user names as typed, not as a hash")
-	flags.Var(&f.sync, "log-sync", "when the log is forced to disk")
+	flags.Var(syncFlag{&f.sync}, "log-sync", "when the log is forced to disk")
 	flags.BoolVar(&s.ServeUnlogged, "serve-unlogged", false, "go on, and complain, where the log can't be written")
 }
+
+// syncFlag is the value of --log-sync.
+type syncFlag struct{ *audit.Sync }
+
+func (syncFlag) Type() string { return "none|session|record" }
 
 // run sets the server up, serves, and shuts down.
 func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {

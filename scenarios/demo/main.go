@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
 	"github.com/sallyport/sallyport/server/users"
@@ -193,7 +194,7 @@ func (d *demo) log(context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if err := audit.Show(os.Stdout, f, audit.ShowOptions{}); err != nil {
+	if err := show.Records(os.Stdout, show.Options{}, audit.File{Name: f.Name(), Reader: f}); err != nil {
 		return err
 	}
 	if _, err := f.Seek(0, 0); err != nil {

@@ -1,7 +1,8 @@
 // Package audit is the interaction log: JSON Lines, append-only, each line
 // chained to the one before. A server calls [Open], records with [Log.Info],
 // Warn and Error, and calls [Log.Flush] before it answers. [Verify] finds the
-// first line that was changed; [Show] and [Follow] are for people.
+// first line that was changed, [Lines] and [Follow] read a log, and package show
+// prints it for people.
 //
 //	{"time":"…","level":"info","event":"request","conn":"7",…,"chain":"HEX"}
 //
@@ -41,18 +42,21 @@ const (
 )
 
 // Sync says when the log is forced to the disk: never (what is flushed survives
-// the process), at SessionEnd, or at every Flush. It can be a flag's value.
+// the process), at SessionEnd, or at every Flush.
 type Sync int
 
 const SyncNone, SyncSession, SyncRecord Sync = 0, 1, 2
 
-// String gives the flag's word, Type all of them, and Set parses one.
-func (s Sync) String() string { return strings.Split(s.Type(), "|")[s] }
-func (Sync) Type() string     { return "none|session|record" }
+var syncWords = []string{"none", "session", "record"}
+
+// String returns the word for s, as Set takes it.
+func (s Sync) String() string { return syncWords[s] }
+
+// Set makes s what a word says: none, session or record.
 func (s *Sync) Set(word string) error {
-	i := slices.Index(strings.Split(s.Type(), "|"), word)
+	i := slices.Index(syncWords, word)
 	if i < 0 {
-		return fmt.Errorf("%q is not one of %s", word, s.Type())
+		return fmt.Errorf("%q is not one of %s", word, strings.Join(syncWords, ", "))
 	}
 	*s = Sync(i)
 	return nil

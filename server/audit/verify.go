@@ -1,14 +1,12 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
 )
 
 // Error is a reason that this package gives, for [errors.Is].
@@ -16,14 +14,17 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// What Flush (ErrDropped), Open (ErrNoChain) and Verify find wrong.
+// What Flush (ErrDropped), Open (ErrNoChain), Lines (ErrTorn, ErrTooLong, ErrNotLog) and Verify find
+// wrong.
 const (
 	ErrDropped  Error = "records were lost"
 	ErrNoChain  Error = "no chain value at the end"
 	ErrTorn     Error = "torn: the file ends within this line"
 	ErrTooLong  Error = "longer than 16 MiB"
+	ErrNotLog   Error = "this is not an interaction log: no line at its start is a record"
 	ErrNotJSON  Error = "not a JSON object"
 	ErrMismatch Error = "chain mismatch: this line was changed, or lines before it were removed, added or moved"
+	ErrGap      Error = "chain mismatch: this file does not continue the one before it: a file between them is missing, they are out of order, or this line was changed"
 	ErrNoHead   Error = "head not found: the tail was cut or rewritten"
 )
 
@@ -31,38 +32,50 @@ const (
 type Report struct {
 	Lines int
 	Head  string // the chain value of the last line
-	From  string // the head that the file continues; empty if it begins the chain
+	From  string // the head that the first file continues; empty if it begins the chain
 }
 
-// Verify recomputes the chain of a log. The error is FILE:LINE: reason for the
-// first fault, with name for FILE, and wraps one of those above.
-//
-// A wantHead, if not empty, must be the head at the end or, where the log has
-// grown since it was noted, that of a line within: up to there the log
-// is proven, behind it only as far as the chain goes. Otherwise the fault is
-// ErrNoHead at the last line. Memory is bounded by MaxLine.
+// Verify recomputes the chain of a log of one file; see [VerifyFiles].
 func Verify(r io.Reader, name, wantHead string) (Report, error) {
+	return VerifyFiles(wantHead, File{name, r})
+}
+
+// VerifyFiles recomputes the chain of a log. Where it was rotated, files are all of its files, the
+// oldest first; the chain must go on from each to the next (ErrGap). Those that are missing before
+// the first are not found: Report.From is the head that it continues.
+//
+// The error is FILE:LINE: reason for the first fault, and wraps one of those above.
+//
+// A wantHead, if not empty, must be the head at the end or, where the log has grown since it was
+// noted, that of a line within: up to there the log is proven, behind it only as far as the chain
+// goes. Otherwise the fault is ErrNoHead at the last line. Memory is bounded by MaxLine.
+func VerifyFiles(wantHead string, files ...File) (Report, error) {
 	c := chain{head: genesis()}
 	rep := Report{Head: string(c.head[:])}
 	found := wantHead == "" || wantHead == rep.Head
-	for line, err := range Lines(r) {
-		if err == nil {
-			err = rep.check(&c, line)
+	last := ""
+	for _, f := range files {
+		n := 0
+		for line, err := range Lines(f) {
+			if n++; err == nil {
+				err = rep.check(&c, line, n == 1)
+			}
+			if err != nil {
+				return rep, fmt.Errorf("%s:%d: %w", f.Name, n, err)
+			}
+			rep.Lines, rep.Head = rep.Lines+1, string(c.head[:])
+			found = found || wantHead == rep.Head
 		}
-		if err != nil {
-			return rep, fmt.Errorf("%s:%d: %w", name, rep.Lines+1, err)
-		}
-		rep.Lines, rep.Head = rep.Lines+1, string(c.head[:])
-		found = found || wantHead == rep.Head
+		last = fmt.Sprintf("%s:%d", f.Name, max(n, 1))
 	}
 	if !found {
-		return rep, fmt.Errorf("%s:%d: %w", name, max(rep.Lines, 1), ErrNoHead)
+		return rep, fmt.Errorf("%s: %w", last, ErrNoHead)
 	}
 	return rep, nil
 }
 
-// check takes the line that follows.
-func (rep *Report) check(c *chain, line []byte) error {
+// check takes the line that follows, which may be the first of its file.
+func (rep *Report) check(c *chain, line []byte, first bool) error {
 	body, value, ok := cutLink(line, "chain", "}\n")
 	switch {
 	case line[0] != '{' || !json.Valid(line):
@@ -74,35 +87,12 @@ func (rep *Report) check(c *chain, line []byte) error {
 		c.head, rep.From = from, string(from[:])
 	}
 	if c.add(body); c.head != value {
+		if first && rep.Lines > 0 {
+			return ErrGap
+		}
 		return ErrMismatch
 	}
 	return nil
-}
-
-// Lines gives each line of a log with its newline, valid until the next. A line
-// that has none (ErrTorn), is over MaxLine or can't be read is the last.
-func Lines(r io.Reader) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		in, line := bufio.NewReaderSize(r, 64<<10), []byte(nil)
-		for {
-			part, err := in.ReadSlice('\n')
-			line = append(line, part...)
-			switch {
-			case len(line) > MaxLine:
-				err = ErrTooLong
-			case err == bufio.ErrBufferFull:
-				continue
-			case err == io.EOF && len(line) == 0:
-				return
-			case err == io.EOF:
-				err = ErrTorn
-			}
-			if !yield(line, err) || err != nil {
-				return
-			}
-			line = line[:0]
-		}
-	}
 }
 
 // link is a chain value, 64 lower-case hex digits.

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -64,7 +66,8 @@ func TestVerify(t *testing.T) {
 		"torn in the middle": {all[:len(all)-40], "", "log:5: ", ErrTorn},
 		"no JSON":            {join(lines[0], "hello\n", lines[1]), "", "log:2: ", ErrNotJSON},
 		"empty line":         {join(lines[0], "\n", lines[1]), "", "log:2: ", ErrNotJSON},
-		"array":              {"[1]\n", "", "log:1: ", ErrNotJSON},
+		"array":              {all + "[1]\n", "", "log:6: ", ErrNotJSON},
+		"no log":             {"[1]\n", "", "log:1: ", ErrNotLog},
 		"JSON, not quite":    {all + rechained(`{"a":01`), "", "log:6: ", ErrNotJSON},
 		"two values":         {all + rechained(`{"a":1}{"b":2`), "", "log:6: ", ErrNotJSON},
 		"no chain":           {all + "{\"a\":1}\n", "", "log:6: ", ErrNoChain},
@@ -106,8 +109,67 @@ func TestVerifyReportsAReadError(t *testing.T) {
 	if _, err := Verify(r, "log", ""); !errors.Is(err, disk) {
 		t.Fatalf("%v", err)
 	}
-	if err := Show(io.Discard, iotest.ErrReader(disk), ShowOptions{}); !errors.Is(err, disk) {
-		t.Fatalf("%v", err)
+}
+
+// rotated is a log of three files of two lines each, and the head of each.
+func rotated(t *testing.T) (texts, heads []string) {
+	t.Helper()
+	l, path := open(t, Options{})
+	for range 3 {
+		record(t, l, "a", "b")
+		texts, heads = append(texts, read(t, path)), append(heads, l.Head())
+		check(t, os.Rename(path, path+l.Head()))
+		check(t, l.Reopen())
+	}
+	return texts, heads
+}
+
+func TestVerifyFiles(t *testing.T) {
+	t.Parallel()
+	texts, heads := rotated(t)
+	lines := func(text string) []string { return strings.SplitAfter(text, "\n") }
+	var other bytes.Buffer
+	record(t, New(&other, Options{}), "other", "chain")
+	a, b, c := texts[0], texts[1], texts[2]
+	for name, x := range map[string]struct {
+		files []string
+		head  string
+		want  Report
+		fault string
+		is    error
+	}{
+		"all":                 {[]string{a, b, c}, "", Report{6, heads[2], ""}, "", nil},
+		"all, packed":         {[]string{gzipped(t, a), gzipped(t, b), c}, "", Report{6, heads[2], ""}, "", nil},
+		"all, head":           {[]string{a, b, c}, heads[2], Report{6, heads[2], ""}, "", nil},
+		"all, head of an old": {[]string{a, b, c}, heads[0], Report{6, heads[2], ""}, "", nil},
+		"without the oldest":  {[]string{b, c}, "", Report{4, heads[2], heads[0]}, "", nil},
+		"empty ones":          {[]string{"", a, "", b, ""}, heads[1], Report{4, heads[1], ""}, "", nil},
+		"split in a file":     {[]string{lines(a)[0], lines(a)[1]}, heads[0], Report{2, heads[0], ""}, "", nil},
+		"none":                {nil, "", Report{0, zeros, ""}, "", nil},
+		"missing":             {[]string{a, c}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
+		"swapped":             {[]string{b, a, c}, "", Report{2, heads[1], heads[0]}, "1:1: ", ErrGap},
+		"doubled":             {[]string{a, a}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
+		"newest first":        {[]string{c, b, a}, "", Report{2, heads[2], heads[1]}, "1:1: ", ErrGap},
+		"another log's":       {[]string{a, other.String()}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
+		"tail of one cut":     {[]string{a, lines(b)[0], c}, "", Report{}, "2:1: ", ErrGap},
+		"edited in an old":    {[]string{a, strings.Replace(b, `"b"`, `"x"`, 1), c}, "", Report{}, "1:2: ", ErrMismatch},
+		"edited at the joint": {[]string{a, strings.Replace(b, `"a"`, `"x"`, 1), c}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
+		"torn in the middle":  {[]string{a, b[:len(b)-1], c}, "", Report{}, "1:2: ", ErrTorn},
+		"no log in between":   {[]string{a, "hello\n", c}, "", Report{2, heads[0], ""}, "1:1: ", ErrNotLog},
+		"newest missing":      {[]string{a, b}, heads[2], Report{4, heads[1], ""}, "1:2: ", ErrNoHead},
+		"newest missing, any": {[]string{a, b}, "", Report{4, heads[1], ""}, "", nil},
+	} {
+		var files []File
+		for n, text := range x.files {
+			files = append(files, File{strconv.Itoa(n), strings.NewReader(text)})
+		}
+		got, err := VerifyFiles(x.head, files...)
+		if !errors.Is(err, x.is) || err != nil && err.Error() != x.fault+x.is.Error() {
+			t.Errorf("%s: %v", name, err)
+		}
+		if x.want != (Report{}) {
+			equal(t, name, got, x.want)
+		}
 	}
 }
 

@@ -1,0 +1,115 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"iter"
+	"os"
+	"time"
+)
+
+// File is one file of a log. Errors say its name.
+type File struct {
+	Name string
+	io.Reader
+}
+
+// Lines gives each line of a log with its newline, valid until the next. A line
+// that has no newline (ErrTorn), is over MaxLine or can't be read is the last.
+// What is compressed with gzip is unpacked. Where none of the lines at the start
+// begins as a record does, the only error is ErrNotLog.
+func Lines(r io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		in, err := begin(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for line := []byte(nil); err == nil; line = line[:0] {
+			if line, err = appendLine(line, in); err == io.EOF || !yield(line, err) {
+				return
+			}
+		}
+	}
+}
+
+// begin unpacks what is compressed, and looks for a record at the start.
+func begin(r io.Reader) (*bufio.Reader, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
+		unpacked, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, err
+		}
+		in = bufio.NewReaderSize(unpacked, 64<<10)
+	}
+	const record = `{"time":"`
+	_, _ = in.Peek(len(record)) // fills the buffer, and waits for no more than that
+	start, _ := in.Peek(in.Buffered())
+	if len(start) > 0 && !bytes.HasPrefix(start, []byte(record)) && !bytes.Contains(start, []byte("\n"+record)) {
+		return nil, ErrNotLog
+	}
+	return in, nil
+}
+
+// appendLine appends the next line. After the last one it is io.EOF.
+func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
+	for {
+		part, err := in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > MaxLine:
+			return line, ErrTooLong
+		case err == bufio.ErrBufferFull:
+			continue
+		case err == io.EOF && len(line) > 0:
+			return line, ErrTorn
+		}
+		return line, err
+	}
+}
+
+// Follow reads the log at path, then what is appended to it, also after a
+// rotation, looking four times a second, until ctx is done: then Read gives
+// io.EOF. For one goroutine.
+func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &follower{ctx, path, file}, nil
+}
+
+type follower struct {
+	ctx  context.Context
+	path string
+	file *os.File
+}
+
+func (f *follower) Close() error { return f.file.Close() }
+
+func (f *follower) Read(p []byte) (int, error) {
+	for f.ctx.Err() == nil {
+		there, missing := os.Stat(f.path) // before the read: a file is final once another has its path
+		n, err := f.file.Read(p)
+		if err != io.EOF {
+			return n, err
+		}
+		here, _ := f.file.Stat()
+		if missing == nil && !os.SameFile(here, there) {
+			if next, err := os.Open(f.path); err == nil {
+				_ = f.file.Close()
+				f.file = next
+				continue
+			}
+		}
+		select {
+		case <-f.ctx.Done():
+		case <-time.After(time.Second / 4):
+		}
+	}
+	return 0, io.EOF
+}

@@ -1,0 +1,115 @@
+package show
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sallyport/sallyport/server/audit"
+)
+
+// Sessions prints a line for each session in the log that is in files, the
+// oldest first: when it began, its connection, who had it, from where, for how
+// long, how many requests, and how it ended. It prints a session where it ends,
+// and at the end of the log those that are still open. Of the options it heeds
+// User, Since (when the session ended) and Zone.
+//
+// The error is [audit.ErrNotLog] where a file is something else.
+func Sessions(w io.Writer, o Options, files ...audit.File) error {
+	out := bufio.NewWriter(w)
+	s := sessions{Options: o.withZone(), out: out, from: map[string]string{}, open: map[string]*session{}}
+	for r, err := range records(files, out) {
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		s.add(r)
+	}
+	s.rest("still open")
+	return out.Flush()
+}
+
+// sessions follows the connections of a log.
+type sessions struct {
+	Options
+	out  io.Writer
+	from map[string]string // the remote address of each open connection
+	open map[string]*session
+	now  time.Time // of the last record
+}
+
+// session is one that has not ended.
+type session struct {
+	conn, user string
+	began      time.Time
+	requests   int
+}
+
+// add takes the next record.
+func (s *sessions) add(r *record) {
+	conn, event := string(r.conn), string(r.event)
+	if event == "server.start" {
+		s.rest("the server died")
+		clear(s.from)
+	}
+	if !r.at.IsZero() {
+		s.now = r.at
+	}
+	switch event {
+	case "conn.accept":
+		s.from[conn] = r.get("remote")
+	case "conn.close":
+		delete(s.from, conn)
+	case "session.open":
+		s.open[conn] = &session{conn: conn, user: string(r.user), began: r.at}
+	case "request":
+		if x := s.open[conn]; x != nil {
+			x.requests++
+		}
+	case "session.close":
+		s.close(r)
+	}
+}
+
+// close prints the session that a record ends.
+func (s *sessions) close(r *record) {
+	conn := string(r.conn)
+	lasted, _ := strconv.ParseFloat(r.get("duration"), 64)
+	x := s.open[conn]
+	if x == nil { // opened in a file that is not here
+		x = &session{conn: conn, began: r.at.Add(-time.Duration(lasted * float64(time.Second)))}
+	}
+	x.requests, _ = strconv.Atoi(r.get("requests"))
+	how := quote(r.get("reason"))
+	if by := r.get("by"); by != "" {
+		how += " by " + quote(by)
+	}
+	s.print(x, lasted, how)
+	delete(s.open, conn)
+	delete(s.from, conn)
+}
+
+// rest prints the sessions that have no end in the log.
+func (s *sessions) rest(how string) {
+	for _, x := range slices.SortedFunc(maps.Values(s.open), func(a, b *session) int { return a.began.Compare(b.began) }) {
+		s.print(x, s.now.Sub(x.began).Seconds(), how)
+	}
+	clear(s.open)
+}
+
+func (s *sessions) print(x *session, lasted float64, how string) {
+	if s.User != "" && x.user != s.User || s.now.Before(s.Since) {
+		return
+	}
+	requests := "requests"
+	if x.requests == 1 {
+		requests = "request"
+	}
+	fmt.Fprintf(s.out, "%s %-8s %-12s from %-21s %12s %7d %-8s  %s\n", appendTime(nil, x.began, s.Zone), quote(x.conn),
+		quote(cmp.Or(x.user, "-")), quote(cmp.Or(s.from[x.conn], "-")), duration(lasted), x.requests, requests, how)
+}

@@ -1,0 +1,288 @@
+package show
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/server/audit"
+)
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+const shown = `{"time":"2026-03-01T12:00:00.000000Z","level":"info","event":"server.start","listen":"127.0.0.1:7443","chain":"00"}
+{"time":"2026-03-01T12:00:01.250000Z","level":"info","event":"login.ok","conn":"c1","user":"alice","binding":"tls-exporter","chain":"00"}
+{"time":"2026-03-01T12:00:02.000000Z","level":"info","event":"login.ok","conn":"c2","user":"bob","chain":"00"}
+{"time":"2026-03-01T12:00:03.000000Z","level":"info","event":"request","conn":"c1","verb":"SAY","argument_bytes":0,"code":250,"duration":1.5e-05,"ok":true,"more":{"a":["b c",{}]},"keyword":"","none":null,"no":false,"list":[],"chain":"00"}
+{"time":"2026-03-01T12:00:04.000000Z","level":"info","event":"session.close","conn":"c1","reason":"quit","duration":0,"chain":"00"}
+{"time":"2026-03-01T12:00:05.000000Z","level":"warn","event":"login.fail","conn":"c1","user":"eve\n\u001b[2J\u202e\"=","chain":"00"}
+{"time":"2026-03-01T12:00:06.000000Z","level":"error","event":"handler.panic","conn":"c2","error":"two words","duration":"1 s","waited":1e999,"chain":"00"}
+not a record ` + "\x1b[31m\xff" + `
+{"time":"yesterday","level":"info","event":"x y","chain":"00"}
+ { "time" : "2026-03-01T12:00:06.000000Z" }
+{ "time" : "2026-03-01T12:00:06.000000Z" , "le\u0076el" :"\u0069nfo", "a" : [ 1 , "]" ] , "b\"":-1.50 }` + "\r" + `
+{"time":"2026-03-01T12:00:07.000000Z","level":"info","event":"torn"`
+
+// show is what Records prints of a log.
+func show(t *testing.T, log string, o Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	check(t, Records(&out, o, file(log)))
+	return out.String()
+}
+
+func file(log string) audit.File { return audit.File{Name: "log", Reader: strings.NewReader(log)} }
+
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	equal(t, "shown", show(t, shown, Options{}), `2026-03-01 12:00:00.000Z -        server.start  listen=127.0.0.1:7443
+2026-03-01 12:00:01.250Z c1       login.ok      user=alice binding=tls-exporter
+2026-03-01 12:00:02.000Z c2       login.ok      user=bob
+2026-03-01 12:00:03.000Z c1       request       verb=SAY code=250 duration=15 µs ok=true more="{\"a\":[\"b c\",{}]}" no=false
+2026-03-01 12:00:04.000Z c1       session.close reason=quit
+2026-03-01 12:00:05.000Z c1       login.fail    level=warn user="eve\n\x1b[2J\u202e\"="
+2026-03-01 12:00:06.000Z c2       handler.panic level=error error="two words" duration="1 s" waited=1e999
+! "not a record \x1b[31m\xff"
+yesterday -        "x y"
+! " { \"time\" : \"2026-03-01T12:00:06.000000Z\" }"
+2026-03-01 12:00:06.000Z -        -             a="[ 1 , \"]\" ]" "b\""=-1.50
+! "{\"time\":\"2026-03-01T12:00:07.000000Z\",\"level\":\"info\",\"event\":\"torn\""
+`)
+}
+
+func TestRecordsInAZone(t *testing.T) {
+	t.Parallel()
+	east := Options{Zone: time.FixedZone("", 3600)}
+	equal(t, "shown", show(t, shown[:strings.Index(shown, "\n")+1], east),
+		"2026-03-01 13:00:00.000+01:00 -        server.start  listen=127.0.0.1:7443\n")
+}
+
+func TestRecordsInColour(t *testing.T) {
+	t.Parallel()
+	out := show(t, shown, Options{Colour: true})
+	for _, want := range []string{
+		"\n\x1b[33m2026-03-01 12:00:05.000Z c1       login.fail    level=warn user=\"eve\\n\\x1b[2J\\u202e\\\"=\"\x1b[0m\n",
+		"\n\x1b[31m2026-03-01 12:00:06.000Z c2       handler.panic level=error",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %q", want, out)
+		}
+	}
+	equal(t, "escapes", strings.Count(out, "\x1b"), 4)
+	plain := regexp.MustCompile("\x1b\\[\\d+m").ReplaceAllString(out, "")
+	equal(t, "without the colours", plain, show(t, shown, Options{}))
+}
+
+func TestRecordsThatAreChosen(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 3, 1, 12, 0, 5, 0, time.UTC)
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{}, "server.start login.ok login.ok request session.close login.fail handler.panic ! x ! - !"},
+		{Options{Since: since}, "login.fail handler.panic ! x ! - !"},
+		{Options{User: "alice"}, "login.ok request session.close ! ! !"},
+		{Options{User: "bob"}, "login.ok handler.panic ! ! !"},
+		{Options{User: "bob", Since: since}, "handler.panic ! ! !"},
+		{Options{User: "bob", Events: []string{"handler.panic"}}, "handler.panic ! ! !"},
+		{Options{User: "nobody"}, "! ! !"},
+		{Options{Conns: []string{"c2"}}, "login.ok handler.panic ! ! !"},
+		{Options{Conns: []string{"c2", "c1"}}, "login.ok login.ok request session.close login.fail handler.panic ! ! !"},
+		{Options{Conns: []string{"c"}}, "! ! !"},
+		{Options{Events: []string{"login.ok"}}, "login.ok login.ok ! ! !"},
+		{Options{Events: []string{"login.ok", "session.close"}}, "login.ok login.ok session.close ! ! !"},
+		{Options{Events: []string{"login.ok"}, Conns: []string{"c2"}}, "login.ok ! ! !"},
+		{Options{Events: []string{"login"}}, "! ! !"},
+	} {
+		var names []string
+		for line := range strings.Lines(show(t, shown, c.o)) {
+			words := strings.Fields(strings.ReplaceAll(line, "yesterday", "never yesterday"))
+			if words[0] != "!" {
+				words = words[3:]
+			}
+			names = append(names, strings.Trim(words[0], `"`))
+		}
+		equal(t, "events", strings.Join(names, " "), c.want)
+	}
+}
+
+func TestRecordsForgetConnectionsOfAnEarlierRun(t *testing.T) {
+	t.Parallel()
+	log := `{"time":"","event":"login.ok","conn":"c1","user":"alice"}
+{"event":"server.start"}
+{"event":"conn.accept","conn":"c1"}
+`
+	equal(t, "lines", strings.Count(show(t, log, Options{User: "alice"}), "\n"), 1)
+	equal(t, "control", strings.Count(show(t, strings.Replace(log, "server.start", "other", 1), Options{User: "alice"}), "\n"), 2)
+}
+
+func TestRecordsOfSeveralFiles(t *testing.T) {
+	t.Parallel()
+	opened := `{"time":"","event":"login.ok","conn":"c1","user":"alice"}` + "\n"
+	var out strings.Builder
+	check(t, Records(&out, Options{User: "alice"}, file(opened+"{"), file(""), file(`{"time":"","event":"request","conn":"c1"}`+"\n")))
+	equal(t, "shown", out.String(), `"" c1       login.ok      user=alice`+"\n! {\n"+`"" c1       request`+"\n")
+}
+
+// What was read is shown before more is read: a log can be watched through a pipe.
+func TestRecordsAreShownAtOnce(t *testing.T) {
+	t.Parallel()
+	in, write := io.Pipe()
+	shown, out := io.Pipe()
+	ended := make(chan error)
+	go func() { ended <- Records(out, Options{}, audit.File{Name: "log", Reader: in}) }()
+	for range 3 {
+		_, err := io.WriteString(write, `{"time":"","event":"x"}`+"\n")
+		check(t, err)
+		line := make([]byte, 100)
+		n, err := shown.Read(line)
+		check(t, err)
+		equal(t, "shown", string(line[:n]), `"" -        x`+"\n")
+	}
+	check(t, write.Close())
+	check(t, <-ended)
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"alice": "alice", "müller": "müller", "日本": "日本", "a.b:c/d-e": "a.b:c/d-e",
+		"": `""`, "a b": `"a b"`, "a=b": `"a=b"`, `a"b`: `"a\"b"`, `a\b`: `"a\\b"`,
+		"\x1b[2J": `"\x1b[2J"`, "\u009b2J": `"\u009b2J"`, "\r": `"\r"`, "\x7f": `"\x7f"`, "\xff": `"\xff"`,
+		"a\u202eb": `"a\u202eb"`, "\u2066": `"\u2066"`, "\u200b": `"\u200b"`, "\u00ad": `"\u00ad"`, "\u00a0": `"\u00a0"`,
+		"\u3164": `"\u3164"`, "\u115f": `"\u115f"`, "\u2800": `"\u2800"`, "a\ufe0f": `"a\ufe0f"`, "\u034f": `"\u034f"`,
+		"\U000e0041": `"\U000e0041"`, "\u2028": `"\u2028"`, "\ufeff": `"\ufeff"`,
+	} {
+		equal(t, in, string(appendText(nil, []byte(in))), want)
+		equal(t, in, quote(in), want)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[float64]string{
+		4.21e-7: "421 ns", 4e-9: "4 ns", 5e-10: "0.5 ns", 9.994e-7: "999 ns", 9.996e-7: "1 µs",
+		1.5e-5: "15 µs", 0.000508586: "509 µs", 0.9994: "999 ms", 0.99951: "1 s", 0.00125: "1.25 ms",
+		18.4567: "18.5 s", 1.5: "1.5 s", 59.94: "59.9 s", 59.96: "1 min", 60: "1 min", 125.4: "2 min 5 s",
+		3599.4: "59 min 59 s", 3599.6: "1 h", 12345: "3 h 26 min", 86369: "23 h 59 min", 86371: "1 d",
+		273600: "3 d 4 h", 1e9: "11574 d 2 h", 0: "0 ns", -18.4567: "-18.5 s", -125: "-2 min 5 s",
+	} {
+		equal(t, want, duration(in), want)
+	}
+}
+
+// faulty fails each write.
+type faulty struct{ err error }
+
+func (f faulty) Write([]byte) (int, error) { return 0, f.err }
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	disk := errors.New("disk on fire")
+	long := `{"time":"` + strings.Repeat("x", audit.MaxLine)
+	for name, print := range map[string]func(io.Writer, Options, ...audit.File) error{"records": Records, "sessions": Sessions} {
+		for _, c := range []struct {
+			in   io.Reader
+			want error
+			text string
+		}{
+			{strings.NewReader(long), audit.ErrTooLong, "two: longer than"},
+			{strings.NewReader("GIF89a"), audit.ErrNotLog, "two: this is not an interaction log"},
+			{iotest.ErrReader(disk), disk, "two: disk on fire"},
+			{iotest.ErrReader(&fs.PathError{Op: "read", Path: "two", Err: disk}), disk, "read two: disk on fire"},
+		} {
+			var out strings.Builder
+			err := print(&out, Options{}, file(ended), audit.File{Name: "two", Reader: c.in})
+			if !errors.Is(err, c.want) || !strings.HasPrefix(err.Error(), c.text) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if out.Len() == 0 {
+				t.Errorf("%s: what was read before is not shown", name)
+			}
+		}
+		if err := print(faulty{disk}, Options{}, file(ended)); !errors.Is(err, disk) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzRecords: each line becomes one line, without anything that acts on a terminal.
+func FuzzRecords(f *testing.F) {
+	f.Add(shown)
+	f.Add("{\"\u202e\":\"\u0085\",\"\":[\"\u200b\"]}\n{}\n[]\n\n{\"a\":1,\"a\":{}}\n")
+	names, err := fixtures.Seeds("scram", 'C', fixtures.Symbols{"cnonce": "abc"})
+	check(f, err)
+	for _, name := range names {
+		quoted, err := json.Marshal(name)
+		check(f, err)
+		f.Add(`{"event":"login.fail","user":` + string(quoted) + "}\n" + name + "\n")
+	}
+	f.Fuzz(func(t *testing.T, log string) {
+		log = `{"time":""}` + "\n" + log
+		out := show(t, log, Options{})
+		want := strings.Count(log, "\n")
+		if !strings.HasSuffix(log, "\n") {
+			want++
+		}
+		equal(t, "lines", strings.Count(out, "\n"), want)
+		var sessions strings.Builder
+		check(t, Sessions(&sessions, Options{}, file(log)))
+		for _, r := range out + sessions.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Fatalf("%q in %q", r, out)
+			}
+		}
+		for line := range strings.Lines(log) {
+			sameFields(t, line)
+		}
+	})
+}
+
+// sameFields compares the fields of a line with what encoding/json finds.
+func sameFields(t *testing.T, line string) {
+	t.Helper()
+	var r record
+	if r.parse([]byte(line)); !r.valid || !utf8.ValidString(line) {
+		return
+	}
+	decode := func(text []byte) (value any) {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		check(t, d.Decode(&value))
+		return value
+	}
+	got, want := map[string]any{}, decode([]byte(line))
+	for _, f := range r.fields {
+		value := decode(f.value)
+		if text, ok := value.(string); ok && text != string(f.text) {
+			t.Fatalf("%q, not %q", f.text, text)
+		}
+		got[string(f.name)] = value
+	}
+	equal(t, "fields", got, want)
+}

@@ -1,0 +1,73 @@
+package show
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// appendTime appends a time to the millisecond, with its zone.
+func appendTime(dst []byte, at time.Time, zone *time.Location) []byte {
+	return at.In(zone).AppendFormat(dst, "2006-01-02 15:04:05.000Z07:00")
+}
+
+// duration says a number of seconds as people do: 421 ns, 18.5 s, 2 min 5 s, 3 d 4 h.
+func duration(s float64) string {
+	switch a := math.Abs(s); {
+	case a < 999.5e-9:
+		return threeDigits(s*1e9) + " ns"
+	case a < 999.5e-6:
+		return threeDigits(s*1e6) + " µs"
+	case a < 999.5e-3:
+		return threeDigits(s*1e3) + " ms"
+	case a < 59.95:
+		return threeDigits(s) + " s"
+	case a < 60*60-0.5:
+		return twoUnits(s, 60, " min", " s")
+	case a < 24*60*60-30:
+		return twoUnits(s/60, 60, " h", " min")
+	}
+	return twoUnits(s/60/60, 24, " d", " h")
+}
+
+func threeDigits(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
+
+// twoUnits says n small units, of which a large one has size, in both.
+func twoUnits(n, size float64, large, small string) string {
+	n = math.Round(n)
+	text := strconv.FormatFloat(math.Trunc(n/size), 'f', 0, 64) + large
+	if rest := math.Abs(math.Mod(n, size)); rest != 0 {
+		text += " " + strconv.FormatFloat(rest, 'f', 0, 64) + small
+	}
+	return text
+}
+
+// appendText appends s as it is, or quoted as Go does where something in it could be taken for
+// anything else, or could not be seen.
+func appendText(dst, s []byte) []byte {
+	for _, b := range s {
+		if b <= ' ' || b >= 0x7f || b == '"' || b == '\\' || b == '=' {
+			return append(dst, quote(string(s))...)
+		}
+	}
+	if len(s) == 0 {
+		return append(dst, `""`...)
+	}
+	return append(dst, s...)
+}
+
+// quote is appendText for any s.
+func quote(s string) string {
+	quoted := strconv.Quote(s)
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return r == '\u2800' || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	}) { // printable, says Unicode, but not seen
+		quoted = strconv.QuoteToASCII(s)
+	}
+	if s != "" && quoted == `"`+s+`"` && !strings.ContainsAny(s, " =") {
+		return s
+	}
+	return quoted
+}
