@@ -4,11 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"regexp"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ They must pass without the patch, and one of them must fail with it. If none doe
 fault SURVIVED: write the missing test. A patch that does not apply or compile is an
 error, and so is a run that crashes or hangs. To write a fault, break the product and
 
-    (printf 'What is broken. Why it matters.\nlabel: promise:1\n\n'; git diff -U1) \
+    (printf 'What is broken. Why that matters.\nlabel: promise:1\n\n'; git diff -U1) \
         >specs/mutants/faults/NAME.patch
 
 The exit code is 0 if every fault is caught, 1 if not, and 2 after wrong usage.
@@ -38,62 +39,51 @@ func main() {
 		flag.PrintDefaults()
 	}
 	pattern := flag.String("run", "", "only the faults whose name matches this `regexp`")
-	sample := flag.Int("sample", 0, "only this `number` of faults, others each day")
-	workers := flag.Int("p", 2, "this `number` of faults at once")
+	sample := flag.Int("sample", 0, "only about this `number` of faults, others each day")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-
-	match, err := regexp.Compile(*pattern)
-	if err != nil || flag.NArg() > 0 || *workers < 1 {
-		fmt.Fprintln(os.Stderr, "mutants: wrong usage, see -help:", flag.Args(), err)
-		os.Exit(2)
-	}
+	faults, err := readFaults("specs/mutants/faults", *pattern)
 	root, rootErr := os.Getwd()
-	faults, err := readFaults("specs/mutants/faults", match)
-	if err != nil || rootErr != nil {
-		fmt.Fprintln(os.Stderr, "mutants: (in the module's root?)", err, rootErr)
+	if err = errors.Join(err, rootErr); err != nil || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "mutants: see -help, and run it in the module's root:", flag.Args(), err)
 		os.Exit(2)
 	}
 	if *sample > 0 {
 		faults = ofDay(faults, int(time.Now().Unix()/(24*60*60)), *sample)
 	}
-	if !(&engine{root: root}).tryAll(ctx, faults, *workers) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if !(&engine{root: root}).tryAll(ctx, faults) {
 		os.Exit(1)
 	}
 }
 
-// tryAll tries faults, several at once, prints how it goes, and reports whether
-// all were caught.
-func (e *engine) tryAll(ctx context.Context, faults []fault, workers int) bool {
-	began, slots := time.Now(), make(chan struct{}, workers)
+// tryAll tries the faults, as many at once as there are processors, prints how
+// it goes, and reports whether all were caught.
+func (e *engine) tryAll(ctx context.Context, faults []fault) bool {
+	began, slots := time.Now(), make(chan bool, runtime.NumCPU())
 	var group sync.WaitGroup
-	var mu sync.Mutex
-	var tried int
-	var lost []string
+	var mu sync.Mutex // for the output, tried and lost
+	tried, lost := 0, []string{}
 	for _, f := range faults {
-		slots <- struct{}{}
+		slots <- true
+		if ctx.Err() != nil {
+			break
+		}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if ctx.Err() != nil {
-				return
-			}
 			began := time.Now()
 			by, err := e.try(ctx, f)
 			mu.Lock()
 			defer mu.Unlock()
+			tried++
 			verdict := fmt.Sprintf("caught by %q", by)
 			if err != nil {
 				verdict, lost = fmt.Sprintf("NOT CAUGHT: %v", err), append(lost, f.name)
 			}
-			tried++
-			fmt.Printf("[%d/%d] %s (%s) %s in %.1f s\n", tried, len(faults), f.name, f.guard, verdict, time.Since(began).Seconds())
+			fmt.Printf("[%d/%d] %s (%s) in %.1f s: %s\n", tried, len(faults), f.name, f.guard, time.Since(began).Seconds(), verdict)
 		})
 	}
 	group.Wait()
-	fmt.Printf("%d of %d faults caught in %s\n", tried-len(lost), len(faults), time.Since(began).Round(time.Second))
-	for _, name := range lost {
-		fmt.Println("not caught:", name)
-	}
+	fmt.Printf("%d of %d faults caught in %s, not caught: %q\n", tried-len(lost), len(faults), time.Since(began).Round(time.Second), lost)
 	return tried-len(lost) == len(faults)
 }
