@@ -81,7 +81,7 @@ func (e *engine) test(ctx context.Context, f fault) (failed string, err error) {
 
 var (
 	specRan    = regexp.MustCompile(`(?m)^Ran [1-9]\d* of `)
-	specFailed = regexp.MustCompile(`(?m)^ *\[(?:FAIL|PANICKED!|TIMEDOUT)\] ([^\[].*)`) // no suite node, as [BeforeSuite]
+	specFailed = regexp.MustCompile(`(?s)\nSummarizing .*?\n *(\[(?:FAIL|PANICKED!|TIMEDOUT)\] [^[\n][^\n]*)`) // no suite node, as [BeforeSuite]
 	testRan    = regexp.MustCompile(`(?m)^--- PASS: `)
 	testFailed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 )
