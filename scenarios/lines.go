@@ -26,7 +26,7 @@ func lineVerbs() []verb {
 		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bound to the last connection. After connect"},
 		{name: "authenticates", args: "[LINE...]", most: many, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
 		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
-		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF; after connect"},
+		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF, written as for ask-body; after connect"},
 		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
 		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each octet in a record of its own; after connect"},
 		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the server ends the connection; after connect"},
@@ -217,7 +217,11 @@ func (a *actor) send(ctx context.Context, lines ...string) error {
 }
 
 func doSendsPart(ctx context.Context, c *call) (string, error) {
-	return "", c.actor().sendText(ctx, c.args[0], c.args[0])
+	text, err := bodyOf(c.args[0])
+	if err != nil {
+		return "", err
+	}
+	return "", c.actor().sendText(ctx, c.args[0], string(text))
 }
 
 func doSendsOctets(ctx context.Context, c *call) (string, error) {
