@@ -277,7 +277,7 @@ func (d *Dialer) takeSeat(c *Client) error {
 			return d.refusal(reply)
 		case d.NoWait && !c.takesOver && reply.Code == protocol.CodePosition:
 			c.write([]byte(protocol.VerbQuit + "\r\n"))
-			return ErrBusy
+			return fmt.Errorf("%w: %s", ErrBusy, reply.Text)
 		case d.OnNotice != nil:
 			d.OnNotice(Notice{reply.Code, reply.Text})
 		}

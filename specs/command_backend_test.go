@@ -78,7 +78,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			says(ctx, alice, "half of the answer\n")
 			cut(ctx, s, in)
 			exits(ctx, alice, 1)
-			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: the server ended the stream before its end \(evicted, [^\n]+\n$`))
+			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: the server ended the stream early \(evicted, [^\n]+\n$`))
 		},
 		Entry("by who took over", func(ctx context.Context, s *service, _ *os.File) {
 			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))

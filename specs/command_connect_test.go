@@ -82,7 +82,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		args := []string{"connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin"}
 		Expect(c.Run(ctx, harness.Password("alice")+"\nWHOAMI\n", args...)).To(printed("alice\n"))
 		Expect(c.Run(ctx, harness.Password("alice"), append(args, "WHOAMI")...)).To(printed("alice\n"))
-		Expect(c.Run(ctx, "\nWHOAMI\n", args...)).To(failed(1, "an empty password is none"))
+		Expect(c.Run(ctx, "\nWHOAMI\n", args...)).To(failed(1, "the password is empty"))
 		Expect(c.Run(ctx, "", args[:len(args)-1]...)).To(failed(1, "no terminal to ask for the password on: use --password-stdin"))
 	}, limit)
 

@@ -301,6 +301,7 @@ func failed(code int, pattern string) types.GomegaMatcher {
 		gexec.Exit(code),
 		WithTransform(stdout, BeEmpty()),
 		WithTransform(stderr, MatchRegexp(fmt.Sprintf(`^sallyport[a-z ]*: [^\n]*%s[^\n]*\n%s$`, pattern, more))),
+		WithTransform(stderr, Not(MatchRegexp(`: (client|protocol|scram|server|audit): `))),
 	)
 }
 

@@ -70,10 +70,10 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 	}, limit)
 
 	It("refuses what is no requests and replies, and files that are there already", func(ctx SpecContext) {
-		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "--open")).To(failed(2, "the stream of --open is none"))
+		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "--open")).To(failed(2, "--record can.t record the raw stream of --open"))
 		Expect(c.Path("mine.txtar")).NotTo(BeAnExistingFile())
 		c.Write("mine.txtar", "mine")
-		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "TIME")).To(failed(2, "mine.txtar is there already, and --record overwrites nothing"))
+		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "TIME")).To(failed(2, "mine.txtar exists, and --record overwrites nothing"))
 		Expect(c.Read("mine.txtar")).To(Equal("mine"))
 		c.Write("body", strings.Repeat("x", 4097))
 		run := s.Connect(ctx, "bob", "--record", "other.txtar", "--body", "body", "ECHO")

@@ -85,7 +85,7 @@ $`))
 		Expect(os.Chmod(c.Path("users"), 0o640)).To(Succeed())
 		run := c.Run(ctx, "", s.Replay(c.Scenario("a", goodScenario))...)
 		Expect(run).To(gexec.Exit(0))
-		Expect(stderr(run)).To(Equal("warning: users: others can get at it (mode 0640): chmod 600 it\n"))
+		Expect(stderr(run)).To(Equal("warning: others can read or change users (mode 0640): chmod 600 it\n"))
 	}, limit)
 
 	DescribeTable("can't start", func(ctx SpecContext, code int, pattern string, change func()) {

@@ -42,7 +42,7 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 
 			added := c.Shell(ctx, harness.Password("alice")+"\n", next+" --password-stdin --iterations 4096")
 			Expect(added).To(gexec.Exit(0))
-			m := regexp.MustCompile(`^added; next: (.* connect --user alice.*)\n$`).FindStringSubmatch(stderr(added))
+			m := regexp.MustCompile(`^added alice; next: (.* connect --user alice.*)\n$`).FindStringSubmatch(stderr(added))
 			Expect(m).NotTo(BeNil())
 			hello := c.Shell(ctx, harness.Password("alice")+"\n", m[1]+" --password-stdin ECHO hello")
 			Expect(hello).To(printed("hello\n"))

@@ -42,7 +42,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 		addr := listener("tcp", "127.0.0.1:0", func(net.Conn) {})
 		_, port, err := net.SplitHostPort(addr)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(serve(ctx, "--listen", addr)).To(failed(1, fmt.Sprintf(`port %s is in use .*ss -ltnp .*%[1]s`, port)))
+		Expect(serve(ctx, "--listen", addr)).To(failed(1, fmt.Sprintf(`:%s is in use: .*ss -ltnp .*%[1]s`, port)))
 	}, limit)
 
 	It("names the process that runs on the state directory", func(ctx SpecContext) {

@@ -13,16 +13,7 @@ import (
 )
 
 func certCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "cert",
-		Short: "Make a certificate for other names",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usagef("say what to do: new")
-		},
-	}
-	cmd.AddCommand(certNewCommand())
-	return cmd
+	return group(&cobra.Command{Use: "cert", Short: "Make a certificate for other names"}, certNewCommand())
 }
 
 func certNewCommand() *cobra.Command {
@@ -33,7 +24,7 @@ func certNewCommand() *cobra.Command {
 		Short: "Sign a new server certificate with the private CA",
 		Long: `Sign a new server certificate with the private CA of the state directory, for
 the names and addresses under which clients reach the server; localhost,
-127.0.0.1 and ::1 are always among them. A running server takes it up at a
+127.0.0.1 and ::1 are always among them. A running server uses it after a
 SIGHUP.`,
 		Example: `  sallyport cert new --host rig.example.org --host 192.0.2.7`,
 		Args:    cobra.NoArgs,
@@ -41,19 +32,15 @@ SIGHUP.`,
 			if len(hosts) == 0 {
 				return usagef("say with --host under which names and addresses clients reach the server")
 			}
-			dir, err := stateDir(dir)
-			if err != nil {
-				return err
-			}
 			home, err := prepare(dir)
 			if err != nil {
 				return err
 			}
 			names := withLocal(hosts)
-			if err := certs.New(dir, names, time.Now()); err != nil {
+			if err := certs.New(home.Dir, names, time.Now()); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "wrote %s for %s; a running server takes it up at a SIGHUP; clients trust %s\n",
+			fmt.Fprintf(os.Stderr, "wrote %s for %s; a running server uses it after a SIGHUP; clients trust %s\n",
 				home.Cert(), strings.Join(names, ", "), home.CA())
 			return nil
 		},
@@ -63,8 +50,8 @@ SIGHUP.`,
 	return cmd
 }
 
-// withLocal adds the names under which clients on the same machine reach the server: a certificate
-// for others must not lock them out.
+// withLocal adds the names by which clients on the same machine reach the
+// server. Without them a certificate for other names would lock them out.
 func withLocal(hosts []string) []string {
 	names := slices.Clone(hosts)
 	for _, local := range []string{"localhost", "127.0.0.1", "::1"} {

@@ -9,13 +9,12 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// chat joins the operator's terminal to the seated client: what is typed is
-// sent to it, and its SAY is shown. Ctrl-C stops the server, as it does without
-// chat; Ctrl-D ends the typing alone.
+// chat joins the operator's terminal to the seated client. It sends what is typed
+// and shows what the client says with SAY. Ctrl-C stops the server, as it does
+// without chat; Ctrl-D only ends the chat.
 type chat struct{ *console }
 
-// newChat takes the terminal, and what the server has to say goes above the
-// prompt, too.
+// newChat takes the terminal. The server's messages go above the prompt too.
 func newChat(s *server.Server) (*chat, error) {
 	con, err := newConsole("chat> ")
 	if err != nil {
@@ -28,16 +27,15 @@ func newChat(s *server.Server) (*chat, error) {
 	return &chat{con}, nil
 }
 
-// run sends what is typed until there is no more, and then asks to stop where
-// a person has typed Ctrl-C. After Ctrl-D the terminal is again what it was, so
-// that Ctrl-C is a signal.
+// run sends what is typed until there is no more. After Ctrl-C it stops the
+// server. After Ctrl-D it restores the terminal, so that Ctrl-C is a signal again.
 func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 	for line := range c.lines {
 		if line == "" {
 			continue
 		}
 		if err := s.Say(line); err != nil {
-			c.printf("! not delivered: %v", err)
+			c.printf("! not delivered: %s", message(err))
 		}
 	}
 	switch t, isTerminal := c.out.(*term.Terminal); {
@@ -51,7 +49,7 @@ func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 	}
 }
 
-// logWriter is where the program's own messages go.
+// logWriter returns the writer for the server's messages.
 func (c *chat) logWriter() io.Writer {
 	if c != nil && c.isTerminal {
 		return c.out

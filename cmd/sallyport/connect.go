@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,8 +34,9 @@ With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
 from a pipe it takes one request a line. Notices go to standard error.
 
-With --record the session becomes a scenario that sallyport replay acts out. In
-it the user is Alice, what varies is a pattern, and the password is not.`,
+With --record it writes the session into a scenario for sallyport replay. There
+the user is called Alice, patterns stand for what varies, and the password is
+left out.`,
 		Example: `  sallyport connect --user alice                     # interactive
   sallyport connect --user alice ECHO hello
   sallyport connect --user alice --body waveform.bin LOAD ch1
@@ -46,7 +46,7 @@ it the user is Alice, what varies is a pattern, and the password is not.`,
 		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
 	}
 	f.define(cmd)
-	// What follows the verb is the request's, also where it begins with a dash.
+	// An argument of the request may begin with a dash.
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
 	cmd.Flags().BoolVar(&f.open, "open", false, "join the raw stream of OPEN to standard input and output")
@@ -59,7 +59,7 @@ func (f *connectFlags) run(args []string) error {
 	case f.open && len(args) > 0:
 		return usagef("--open takes no verb")
 	case f.open && f.record != "":
-		return usagef("--record is for requests and replies: the stream of --open is none")
+		return usagef("--record can't record the raw stream of --open")
 	case f.body != "" && len(args) == 0:
 		return usagef("--body needs a verb")
 	case f.body == "-" && f.passwordStdin:
@@ -82,28 +82,14 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := notifyContext()
-	defer cancel()
-	c, err := f.dial(ctx, dialer, who)
-	if err != nil {
-		return errors.Join(err, recording.discard())
-	}
-	defer c.Close()
-	recording.begin()
-	err = cause(ctx, f.talk(ctx, &session{c, recording}, args, body))
+	err = f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
+		recording.begin()
+		return cause(ctx, f.talk(ctx, &session{c, recording}, args, body))
+	})
 	return errors.Join(err, recording.end(err))
 }
 
-// notifyContext ends at a signal, of which its cause tells.
-func notifyContext() (context.Context, context.CancelFunc) {
-	all := endSignals()
-	if len(all) == 0 { // none would be all of them
-		return context.WithCancel(context.Background())
-	}
-	return signal.NotifyContext(context.Background(), all...)
-}
-
-// checkVerb says what is wrong with a verb that the client would not send.
+// checkVerb returns an error for a verb that the client does not send.
 func checkVerb(verb string) error {
 	switch upper := strings.ToUpper(verb); {
 	case upper == protocol.VerbOpen:
@@ -116,7 +102,7 @@ func checkVerb(verb string) error {
 	return nil
 }
 
-// talk does with the seat what the command line asks for.
+// talk uses the seat as the command line says.
 func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body []byte) error {
 	switch {
 	case f.open:
@@ -139,7 +125,7 @@ func (f *connectFlags) readBody() ([]byte, error) {
 	return os.ReadFile(f.body)
 }
 
-// once sends one request and leaves.
+// once sends one request and gives the seat back.
 func once(ctx context.Context, c *session, r protocol.Request) error {
 	if err := request(ctx, c, r, os.Stdout); err != nil {
 		return err
@@ -150,8 +136,8 @@ func once(ctx context.Context, c *session, r protocol.Request) error {
 	return c.Quit(ctx)
 }
 
-// request sends one request and writes its result: a text with a line end, a
-// body as it is.
+// request sends one request and writes its result: a text with a newline, a body
+// as it is.
 func request(ctx context.Context, c *session, r protocol.Request, out io.Writer) error {
 	reply, err := c.Do(ctx, r)
 	switch {
@@ -165,8 +151,8 @@ func request(ctx context.Context, c *session, r protocol.Request, out io.Writer)
 	return err
 }
 
-// batch takes one request a line from standard input. One that is refused does
-// not stop the others, but is told by the exit code.
+// batch sends one request for each line of standard input. A refusal does not
+// stop the rest; the exit code reports it.
 func batch(ctx context.Context, c *session) error {
 	lines, ended := make(chan string), make(chan error, 1)
 	go readLines(lines, ended)
@@ -182,18 +168,18 @@ func batch(ctx context.Context, c *session) error {
 			c.noticed(n)
 			operatorSays(n)
 		case line := <-lines:
-			verb, argument, _ := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
-			if verb == "" {
+			r := parseRequest(strings.TrimSuffix(line, "\r"))
+			if r.Verb == "" {
 				continue
 			}
-			refused, err := batchRequest(ctx, c, protocol.Request{Verb: verb, Argument: argument})
+			refused, err := batchRequest(ctx, c, r)
 			if err != nil {
 				return err
 			}
 			if refused {
 				failed = statusError{exitRefused}
 			}
-			if strings.EqualFold(verb, protocol.VerbQuit) {
+			if strings.EqualFold(r.Verb, protocol.VerbQuit) {
 				return failed
 			}
 		case err := <-ended:
@@ -205,7 +191,13 @@ func batch(ctx context.Context, c *session) error {
 	}
 }
 
-// batchRequest is request, but tells of a refusal itself.
+// parseRequest splits a line into verb and argument.
+func parseRequest(line string) protocol.Request {
+	verb, argument, _ := strings.Cut(line, " ")
+	return protocol.Request{Verb: verb, Argument: argument}
+}
+
+// batchRequest is request, but prints a refusal.
 func batchRequest(ctx context.Context, c *session, r protocol.Request) (refused bool, err error) {
 	if err = checkVerb(r.Verb); err == nil {
 		err = request(ctx, c, r, os.Stdout)
@@ -213,25 +205,26 @@ func batchRequest(ctx context.Context, c *session, r protocol.Request) (refused 
 	if !refusal(err) && !unsendable(err) {
 		return false, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", printable(r.Verb), err)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", printable(r.Verb), message(err))
 	return true, nil
 }
 
-// refusal tells whether the server refused a request, and the session goes on.
+// refusal reports whether the server refused a request and the session goes on.
 func refusal(err error) bool {
 	reply, ok := errors.AsType[*protocol.ReplyError](err)
 	return ok && reply.Code != protocol.CodeClosing
 }
 
-// unsendable tells whether nothing was sent, because it would not have been one request.
+// unsendable reports whether nothing was sent, because it would not have been one
+// request.
 func unsendable(err error) bool {
 	_, usage := errors.AsType[usageError](err)
 	return usage || !errors.Is(err, client.ErrProtocol) &&
 		(errors.Is(err, protocol.ErrSyntax) || errors.Is(err, protocol.ErrLineTooLong))
 }
 
-// readLines hands on the lines of standard input, and then how it ended. It
-// outlives a session that ends first: nothing wakes a read of a pipe.
+// readLines sends the lines of standard input, and then how it ended. It may
+// outlive the session: nothing wakes a read of a pipe.
 func readLines(lines chan<- string, ended chan<- error) {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 2*protocol.MaxLine)

@@ -16,29 +16,33 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// console is a terminal with line editing and history, on which lines that
-// come meanwhile are drawn above the prompt. Where standard input is no
-// terminal it is plain lines in and out.
+// console is a terminal with line editing and history. What is printed appears
+// above the prompt. Without a terminal it is plain lines in and out.
 type console struct {
 	out        io.Writer
-	lines      chan string // closed at the end of the input
-	restore    func()
 	isTerminal bool
-	leave      context.Context // ends with the input: what still runs is given up
-	left       context.CancelFunc
-	ctrlC      *bool // how the input ended; set before lines is closed
+	// restore gives the terminal back.
+	restore func()
+	// lines are those that were typed. It is closed at the end of the input.
+	lines chan string
+	// ctrlC says that Ctrl-C ended the input. It is set before lines is closed.
+	ctrlC *bool
+	// leave ends after the input, at Ctrl-C at once. Then a running request is
+	// given up.
+	leave context.Context
+	left  context.CancelFunc
 }
 
-// leaveAfter is how long what runs may go on after Ctrl-D. Ctrl-C ends it at once.
+// leaveAfter is the time that a running request has after Ctrl-D.
 const leaveAfter = 2 * time.Second
 
-// What is said to somebody who leaves a server that hangs.
+// Errors for a person who leaves a server that does not answer.
 var (
 	errLeft      = errors.New("interrupted: what became of the request is unknown")
 	errNoGoodbye = errors.New("interrupted: the server doesn't answer")
 )
 
-// newConsole takes the terminal until restore.
+// newConsole takes the terminal until restore is called.
 func newConsole(prompt string) (*console, error) {
 	c := &console{out: os.Stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool)}
 	c.leave, c.left = context.WithCancel(context.Background())
@@ -65,7 +69,7 @@ func newConsole(prompt string) (*console, error) {
 	return c, nil
 }
 
-// keys tells Ctrl-C, which term.Terminal takes for Ctrl-D, apart from it.
+// keys notices Ctrl-C. term.Terminal does not tell it from Ctrl-D.
 type keys struct {
 	io.Reader
 	ctrlC *bool
@@ -77,8 +81,8 @@ func (k keys) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read hands on lines until there are no more. It outlives the console where
-// nobody types: nothing wakes a read of a terminal.
+// read sends lines until there are no more. It may outlive the console: nothing
+// wakes a read of a terminal.
 func (c *console) read(next func() (string, error)) {
 	defer close(c.lines)
 	for {
@@ -96,8 +100,8 @@ func (c *console) read(next func() (string, error)) {
 
 func (c *console) printf(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
 
-// interact is the manual client: what is typed is sent, a request a line, and
-// what comes is shown, notices above the prompt.
+// interact is the interactive client. It sends each line that is typed as a
+// request, and shows replies and notices.
 func interact(ctx context.Context, c *session, addr string) error {
 	con, err := newConsole("> ")
 	if err != nil {
@@ -133,33 +137,30 @@ func interact(ctx context.Context, c *session, addr string) error {
 	}
 }
 
-// leave gives the seat back, but waits for no server that hangs: nobody could end the wait.
+// leave gives the seat back. It does not wait long for a server that hangs: the
+// input has ended, so that nobody could interrupt it.
 func leave(ctx context.Context, c *session) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaveAfter, errNoGoodbye)
 	defer cancel()
 	return cause(ctx, c.Quit(ctx))
 }
 
-// typed sends a line that was typed. What the server refuses is shown, and the
-// session goes on.
+// typed sends a line that was typed. It shows a refusal, and the session goes on.
 func typed(ctx context.Context, c *session, con *console, line string) error {
-	verb, argument, _ := strings.Cut(line, " ")
-	if verb == "" {
+	r := parseRequest(line)
+	if r.Verb == "" {
 		return nil
 	}
-	if err := checkVerb(verb); err != nil {
-		con.printf("! %v", err)
+	if err := checkVerb(r.Verb); err != nil {
+		con.printf("! %s", message(err))
 		return nil
 	}
-	reply, err := c.Do(ctx, protocol.Request{Verb: verb, Argument: argument})
-	refused, isReply := errors.AsType[*protocol.ReplyError](err)
+	reply, err := c.Do(ctx, r)
 	switch {
-	case isReply && refused.Code != protocol.CodeClosing:
-		con.printf("! %s", printable(refused.Error()))
-	case err != nil && c.Err() != nil:
-		return err
+	case refusal(err) || err != nil && c.Err() == nil:
+		con.printf("! %s", message(err))
 	case err != nil:
-		con.printf("! %v", err)
+		return err
 	default:
 		con.show(reply)
 	}
@@ -177,7 +178,7 @@ func (c *console) show(reply protocol.Reply) {
 	}
 }
 
-// newLineReader reads lines where there is no terminal.
+// newLineReader reads lines that do not come from a terminal.
 func newLineReader(r io.Reader) func() (string, error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, 2*protocol.MaxLine)

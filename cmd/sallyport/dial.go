@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/signal"
 	"os/user"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
@@ -23,7 +25,7 @@ import (
 	"github.com/sallyport/sallyport/server/state"
 )
 
-// dialFlags are what connect and hold share: how to get the seat.
+// dialFlags are the flags with which connect and hold get the seat.
 type dialFlags struct {
 	addr, ca, state, user, passwordFile, serverName, tlsMin string
 	passwordStdin, noWait                                   bool
@@ -34,19 +36,24 @@ func (f *dialFlags) define(cmd *cobra.Command) {
 	f.maxBody = 1 << 20
 	flags := cmd.Flags()
 	flags.StringVar(&f.addr, "addr", defaultAddr, "`address` of the server, HOST or HOST:PORT")
-	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
-	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
+	f.defineTrust(flags)
 	flags.StringVar(&f.user, "user", "", "`name` to log in with (default: yours on this machine)")
 	flags.StringVar(&f.passwordFile, "password-file", "", "`file` whose first line is the password")
 	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
 	flags.StringVar(&f.serverName, "server-name", "", "`name` that the certificate must have (default: the host of --addr)")
 	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
 	flags.BoolVar(&f.noWait, "no-wait", false, "give up with exit code 5 rather than wait for the seat")
-	flags.Var(&f.maxBody, "max-body", "greatest body that a reply may have")
+	flags.Var(&f.maxBody, "max-body", "largest body that a reply may have")
 }
 
-// prepare gets ready to dial, and asks for the password. It comes before
-// signals are caught, which could not end a read of standard input then.
+// defineTrust adds the flags that say which CA is trusted.
+func (f *dialFlags) defineTrust(flags *pflag.FlagSet) {
+	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
+	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
+}
+
+// prepare makes a dialer, and asks for the password. It must be called before
+// signals are caught: a caught signal does not end a read of standard input.
 func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, err error) {
 	config, err := f.tlsConfig()
 	if err != nil {
@@ -59,19 +66,44 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 	}, who, err
 }
 
-// dial logs in and waits for the seat. Notices go to standard error.
-func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.Credentials) (*client.Client, error) {
+// withSeat logs in, waits for the seat, and calls use with it. A signal ends the
+// context of use.
+func (f *dialFlags) withSeat(dialer *client.Dialer, who client.Credentials, use func(context.Context, *client.Client) error) error {
+	ctx, cancel := notifyContext()
+	defer cancel()
 	c, err := dialer.Dial(ctx, withPort(f.addr), who)
-	if err == nil || ctx.Err() != nil {
-		return c, cause(ctx, err)
+	switch reply, _ := errors.AsType[*protocol.ReplyError](err); {
+	case err == nil:
+		defer c.Close()
+		return use(ctx, c)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case reply != nil && reply.Keyword == protocol.KeywordLoginFailed:
+		return fmt.Errorf("%w: is the name %q right, and the password?", err, who.Username)
 	}
-	return nil, f.hint(err)
+	return f.hint(err)
 }
 
-// hint says what can be done about a connection that failed.
+// notifyContext returns a context that a signal ends. Its cause names the signal.
+func notifyContext() (context.Context, context.CancelFunc) {
+	all := endSignals()
+	if len(all) == 0 { // NotifyContext would take that for all signals
+		return context.WithCancel(context.Background())
+	}
+	return signal.NotifyContext(context.Background(), all...)
+}
+
+// hint adds to an error of a connection what a person can do about it.
 func (f *dialFlags) hint(err error) error {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, otherName := errors.AsType[x509.HostnameError](err)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		reason := op.Err
+		if system, ok := errors.AsType[*os.SyscallError](reason); ok {
+			reason = system.Err
+		}
+		err = worded{err, fmt.Sprintf("no connection to %s: %v", withPort(f.addr), reason)} // the address once
+	}
 	switch {
 	case unknown && f.ca != "":
 		return fmt.Errorf("%w: %s is not the CA of this server", err, printable(f.ca))
@@ -85,7 +117,7 @@ func (f *dialFlags) hint(err error) error {
 	return err
 }
 
-// withPort adds the usual port to an address without one.
+// withPort adds the default port to an address without a port.
 func withPort(addr string) string {
 	if _, _, err := net.SplitHostPort(addr); err == nil {
 		return addr
@@ -95,20 +127,20 @@ func withPort(addr string) string {
 		host = strings.TrimSuffix(inner, "]")
 	}
 	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-		return addr // Dial says what is wrong with it
+		return addr // for Dial to refuse
 	}
 	return net.JoinHostPort(host, defaultPort)
 }
 
-// operatorSays shows what the operator has to say to who has the seat.
+// operatorSays prints a message of the operator.
 func operatorSays(n client.Notice) {
 	if n.Code == protocol.CodeMessage {
 		fmt.Fprintln(os.Stderr, "operator:", printable(n.Text))
 	}
 }
 
-// tlsConfig trusts what --ca says; without it what the system trusts, and the
-// private CA of a server on this machine.
+// tlsConfig returns a configuration that trusts the CA of --ca. Without --ca it
+// trusts those of the system and the private CA of a server on this machine.
 func (f *dialFlags) tlsConfig() (config *tls.Config, err error) {
 	config = &tls.Config{ServerName: f.serverName}
 	if config.MinVersion, err = tlsVersion(f.tlsMin); err != nil {
@@ -140,7 +172,7 @@ func (f *dialFlags) credentials() (who client.Credentials, err error) {
 	if who.Username == "" {
 		me, err := user.Current()
 		if err != nil {
-			return who, usagef("who are you? say so with --user")
+			return who, usagef("your name on this machine is unknown: say with --user who you are")
 		}
 		who.Username = me.Username[strings.LastIndex(me.Username, `\`)+1:]
 	}
@@ -173,7 +205,7 @@ func tlsVersion(s string) (uint16, error) {
 	return 0, usagef("--tls-min is 1.2 or 1.3, not %q", s)
 }
 
-// printable makes visible, as Go escapes, what a terminal would obey or hide.
+// printable escapes, as Go does, what a terminal would obey or hide.
 func printable(s string) string {
 	var out strings.Builder
 	for _, r := range s {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
@@ -20,19 +22,19 @@ const (
 	exitRefused    = 6
 )
 
-// usageError is wrong usage that cobra can't see.
+// usageError is wrong usage that cobra does not find.
 type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// statusError is an exit code of which everything has been said already.
+// statusError is an exit code without a message, because that was printed before.
 type statusError struct{ code int }
 
 func (e statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
-// cause is err, but where a signal ended ctx it says which.
+// cause returns err, or the signal that ended ctx.
 func cause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -40,12 +42,12 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// noSeat are the keywords of a 421 that say that there is no seat to be had.
+// noSeat holds the keywords of a 421 that mean exit code 5.
 var noSeat = map[protocol.Keyword]bool{
 	protocol.KeywordBusy: true, protocol.KeywordWaitTimeout: true, protocol.KeywordEvicted: true,
 }
 
-// exitCode tells what an error of the client means to a script.
+// exitCode returns the exit code for an error of the client.
 func exitCode(err error) int {
 	reply, isReply := errors.AsType[*protocol.ReplyError](err)
 	_, isConnect := errors.AsType[*client.ConnectError](err)
@@ -63,3 +65,25 @@ func exitCode(err error) int {
 	}
 	return exitFailed
 }
+
+// packageNames matches what errors begin with, and a person can't use.
+var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audit|tls|x509|exec): )+`)
+
+// message returns the text of an error for people: without package names, and
+// with what would act on a terminal escaped.
+func message(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = printable(packageNames.ReplaceAllString(line, "$1"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// worded is an error in other words.
+type worded struct {
+	error
+	text string
+}
+
+func (w worded) Error() string { return w.text }
+func (w worded) Unwrap() error { return w.error }

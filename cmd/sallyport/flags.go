@@ -23,7 +23,7 @@ func addStateFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "state", "", "state `directory` (default $XDG_STATE_HOME/sallyport)")
 }
 
-// stateDir is the directory that --state names, or the usual one.
+// stateDir returns the directory of --state, or the default one.
 func stateDir(given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -31,8 +31,8 @@ func stateDir(given string) (string, error) {
 	return state.Default()
 }
 
-// commandLine is a command of this program as it is typed where this process
-// was started.
+// commandLine returns a command of this program for a person to type, as this
+// process was started.
 func commandLine(command, stateFlag, addr string) string {
 	line := quoteArg(os.Args[0]) + " " + command
 	if stateFlag != "" {
@@ -44,12 +44,12 @@ func commandLine(command, stateFlag, addr string) string {
 	return line
 }
 
-// addrFile holds the address of the server that runs, or last ran, on a state
-// directory, for the commands that are printed for a person to type.
+// addrFile is the file with the address of the server that runs, or last ran, on
+// a state directory. commandLine needs the address.
 func addrFile(paths state.Paths) string { return filepath.Join(paths.Dir, "serve.addr") }
 
-// reachable is where a client on this machine reaches a listener. The address
-// that stands for all of them is in no certificate.
+// reachable returns the address at which a client on this machine reaches a
+// listener. The wildcard address is not in any certificate.
 func reachable(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
@@ -68,7 +68,7 @@ func quoteArg(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// sizeFlag is a number of octets: 4096, 64KiB, 1MiB, 2GiB.
+// sizeFlag is a flag for a number of bytes: 4096, 64KiB, 1MiB, 2GiB.
 type sizeFlag int64
 
 var units = []struct {

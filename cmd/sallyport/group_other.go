@@ -6,5 +6,5 @@ import "os/exec"
 
 func ownGroup(*exec.Cmd) {}
 
-// terminate ends a command: there is no way to ask.
+// terminate kills a command: this system has no SIGTERM.
 func terminate(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// keepAlive is how often hold asks something, because a seat is for those
-	// who use it.
+	// keepAlive is how often hold sends a request, so that the server does not
+	// take it for idle.
 	keepAlive = 20 * time.Second
-	// killAfter is how long a command has to end after its seat was lost.
+	// killAfter is the time that a command has to end after its seat was lost.
 	killAfter = 5 * time.Second
 )
 
@@ -30,15 +30,14 @@ func holdCommand() *cobra.Command {
 		Long: `Wait for the seat, run COMMAND while holding it, and leave with its exit code:
 flock across machines, for jobs that queue for a rig.
 
-If the seat is lost while COMMAND runs (the server stops, somebody takes over)
-COMMAND gets SIGTERM, after 5 s SIGKILL, and the exit code says why, not what
-COMMAND returned. What COMMAND has started gets the SIGTERM, too, unless
-standard input is a terminal.
+If the seat is lost while COMMAND runs (the server stops, somebody takes over),
+COMMAND gets SIGTERM, 5 s later SIGKILL, and the exit code says why the seat was
+lost, not what COMMAND returned. What COMMAND has started gets the SIGTERM too,
+unless standard input is a terminal.
 
-The server's settings hold: one may wait for as long as its --queue-wait says
-(by default 1m; then the exit code is 5), and have the seat for its
---session-limit. The seat is used every 20 s; an --idle-timeout shorter than
-that loses it.`,
+The limits are those of the server: --queue-wait for the wait (by default 1m;
+then the exit code is 5), and --session-limit for the seat. hold uses the seat
+every 20 s; with a shorter --idle-timeout of the server it loses the seat.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return hold(f, args) },
@@ -56,13 +55,11 @@ func hold(f *dialFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := notifyContext()
-	defer cancel()
-	c, err := f.dial(ctx, dialer, who)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	return f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error { return runHolding(ctx, c, args) })
+}
+
+// runHolding runs a command until it ends or the seat is lost.
+func runHolding(ctx context.Context, c *client.Client, args []string) error {
 	held, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	go keep(held, c, lose)
@@ -71,7 +68,7 @@ func hold(f *dialFlags, args []string) error {
 	ownGroup(cmd)
 	cmd.Cancel = func() error { return terminate(cmd) }
 	cmd.WaitDelay = killAfter
-	err = cmd.Run()
+	err := cmd.Run()
 	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
 		return fmt.Errorf("the seat was lost: %w", lost)
 	}
@@ -81,7 +78,7 @@ func hold(f *dialFlags, args []string) error {
 	return commandStatus(cmd, err)
 }
 
-// keep holds the seat until ctx ends, and tells when it was lost.
+// keep uses the seat until ctx ends. When the seat is lost it calls lose.
 func keep(ctx context.Context, c *client.Client, lose context.CancelCauseFunc) {
 	notices, tick := c.Notices(), time.NewTicker(keepAlive)
 	defer tick.Stop()
@@ -104,9 +101,9 @@ func keep(ctx context.Context, c *client.Client, lose context.CancelCauseFunc) {
 	}
 }
 
-// commandStatus leaves with the command's own exit code, 128 + n after a
-// signal as a shell does; err is why it could not be run. That hold was asked to
-// end changes nothing: the command may have come to its end all the same.
+// commandStatus returns the command's own exit code: after signal n it is 128 + n,
+// as in a shell. err is why the command could not be run. A signal to hold does
+// not change the exit code: the command may have ended by itself all the same.
 func commandStatus(cmd *exec.Cmd, err error) error {
 	state := cmd.ProcessState
 	switch {

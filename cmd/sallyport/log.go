@@ -19,16 +19,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "log",
-		Short: "Show or verify an interaction log",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usagef("say what to do: show, sessions or verify")
-		},
-	}
-	cmd.AddCommand(logShowCommand(), logSessionsCommand(), logVerifyCommand())
-	return cmd
+	return group(&cobra.Command{Use: "log", Short: "Show or verify an interaction log"},
+		logShowCommand(), logSessionsCommand(), logVerifyCommand())
 }
 
 // filesHelp ends the help of each log command.

@@ -1,5 +1,5 @@
-// Command sallyport serves one authenticated session at a time over TLS, and
-// is the client of such a server. See sallyport --help.
+// Command sallyport serves one authenticated session at a time over TLS, and is
+// the client of such a server. See sallyport --help.
 package main
 
 import (
@@ -22,8 +22,7 @@ func main() {
 func run(args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	// An error before the command's own work began is one of usage.
-	began := false
+	began := false // an earlier error is one of usage
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fromEnvironment(cmd.Flags()); err != nil {
 			return err
@@ -39,7 +38,7 @@ func run(args []string) int {
 	if errors.As(err, &status) {
 		return status.code
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)
+	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), message(err))
 	var usage usageError
 	if !began || errors.As(err, &usage) {
 		fmt.Fprintf(os.Stderr, "see %s --help\n", cmd.CommandPath())
@@ -52,7 +51,7 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sallyport",
 		Short: "Serve one authenticated session at a time over TLS, and log all of it",
-		Long: `Sallyport guards what only one party may drive at a time: an instrument, a
+		Long: `Sallyport guards what only one client may drive at a time: an instrument, a
 serial console, a rig. It serves one client over TLS after a SCRAM login, lets
 the others wait, and keeps a log that shows any later change.
 
@@ -77,7 +76,8 @@ was refused or failed.`,
 	return root
 }
 
-// version says version, commit and Go, as far as the build knows them.
+// version returns the versions of this program and of Go, and the commit, as far
+// as the build recorded them.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -95,8 +95,22 @@ func version() string {
 	return fmt.Sprintf("%s commit %s%s %s", info.Main.Version, commit, dirty, info.GoVersion)
 }
 
-// fromEnvironment gives each flag that the command line doesn't the value of
-// its variable.
+// group makes cmd a command that has subcommands and does nothing by itself.
+func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
+	var names []string
+	for _, sub := range subs {
+		names = append(names, sub.Name())
+	}
+	cmd.AddCommand(subs...)
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(*cobra.Command, []string) error {
+		return usagef("say what to do: %s", strings.Join(names, ", "))
+	}
+	return cmd
+}
+
+// fromEnvironment sets each flag that is not on the command line from its
+// environment variable.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "SALLYPORT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/term"
 )
 
-// maxPassword bounds what is read as a password, in octets.
+// maxPassword bounds a password that is read, in bytes.
 const maxPassword = 1024
 
 var (
 	errNoTerminal    = errors.New("no terminal to ask for the password on: use --password-stdin")
-	errEmptyPassword = errors.New("an empty password is none")
+	errEmptyPassword = errors.New("the password is empty: it needs at least one character")
 	errNoPassword    = errors.New("no password was given")
 )
 
@@ -30,13 +30,13 @@ func newPassword(name string, stdin bool) (string, error) {
 	}
 	again, err := askPassword("Once more: ")
 	if err == nil && again != password {
-		err = errors.New("the two passwords differ, nothing was changed")
+		err = errors.New("the two passwords differ: nothing was changed")
 	}
 	return password, err
 }
 
-// askPassword asks on the terminal. Echo is off before it asks, and Ctrl-C is
-// a key like others then, which can't leave the terminal without echo.
+// askPassword asks on the terminal. Echo is off before it asks. Ctrl-C is then an
+// ordinary key, and can't leave the terminal without echo.
 func askPassword(prompt string) (string, error) {
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
@@ -50,7 +50,7 @@ func askPassword(prompt string) (string, error) {
 	terminal := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
-	}{octetwise{os.Stdin}, os.Stderr}, "")
+	}{bytewise{os.Stdin}, os.Stderr}, "")
 	password, err := terminal.ReadPassword(prompt)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -62,26 +62,25 @@ func askPassword(prompt string) (string, error) {
 	return password, err
 }
 
-// octetwise reads not an octet more than is needed: what is typed ahead is not
-// the password's.
-type octetwise struct{ io.Reader }
+// bytewise reads one byte at a time, and so nothing behind the password.
+type bytewise struct{ io.Reader }
 
-func (o octetwise) Read(p []byte) (int, error) { return o.Reader.Read(p[:min(1, len(p))]) }
+func (b bytewise) Read(p []byte) (int, error) { return b.Reader.Read(p[:min(1, len(p))]) }
 
-// readPassword takes the first line, and not an octet more: what follows on
-// standard input may be requests.
+// readPassword reads the first line, and no byte more: requests may follow on
+// standard input.
 func readPassword(r io.Reader) (string, error) {
 	var line []byte
-	for octet := make([]byte, 1); ; {
-		_, err := io.ReadFull(r, octet)
-		if errors.Is(err, io.EOF) || err == nil && octet[0] == '\n' {
+	for b := make([]byte, 1); ; {
+		_, err := io.ReadFull(r, b)
+		if errors.Is(err, io.EOF) || err == nil && b[0] == '\n' {
 			break
 		}
 		if err != nil {
 			return "", err
 		}
-		if line = append(line, octet[0]); len(line) > maxPassword+1 {
-			return "", fmt.Errorf("a password has at most %d octets", maxPassword)
+		if line = append(line, b[0]); len(line) > maxPassword+1 {
+			return "", fmt.Errorf("the password is too long: it may have %d bytes", maxPassword)
 		}
 	}
 	if password := strings.TrimSuffix(string(line), "\r"); password != "" {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// endSignals are the signals that end a command that is no server. Those that it was started to
-// ignore, as by nohup, stay ignored.
+// endSignals returns the signals that end a client. Signals that the process was
+// started to ignore, as nohup does, stay ignored.
 func endSignals() (all []os.Signal) {
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(s) {
@@ -21,9 +21,9 @@ func endSignals() (all []os.Signal) {
 	return all
 }
 
-// makeRaw makes a terminal raw until restore. A signal ends the process meanwhile as it would
-// without, but not before the terminal is restored; where signals are caught already, whoever
-// catches them restores it.
+// makeRaw makes a terminal raw until restore is called. A signal still ends the
+// process, after the terminal is restored. If signals are caught, the caller does
+// that.
 func makeRaw(fd int, caught bool) (restore func(), err error) {
 	ends := make(chan os.Signal, 1)
 	if all := endSignals(); !caught && len(all) > 0 {
@@ -50,12 +50,12 @@ func makeRaw(fd int, caught bool) (restore func(), err error) {
 	}), nil
 }
 
-// dieOf ends the process as the signal does that was caught.
+// dieOf ends the process as a caught signal would have.
 func dieOf(s os.Signal) {
 	signal.Reset(s)
 	self, err := os.FindProcess(os.Getpid())
 	if err = errors.Join(err, self.Signal(s)); err != nil {
-		os.Exit(exitFailed) // a system that can't send it
+		os.Exit(exitFailed) // this system can't send it
 	}
 	select {}
 }

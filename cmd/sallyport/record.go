@@ -13,55 +13,52 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 )
 
-// recording is a file that a session is recorded in; nil records nothing.
+// recording is a file that a session is recorded in. A nil recording records
+// nothing.
 type recording struct {
-	file *os.File
-	tape *scenarios.Tape
+	file  *os.File
+	tape  *scenarios.Tape
+	begun bool // there was a session
 }
 
-// newRecording begins a recording, if --record asks for one, in a file that is
-// not there yet.
+// newRecording makes a recording for --record, in a new file. Without --record it
+// returns nil.
 func (f *connectFlags) newRecording(d *client.Dialer, who client.Credentials) (*recording, error) {
 	if f.record == "" {
 		return nil, nil
 	}
 	file, err := os.OpenFile(f.record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, usagef("%s is there already, and --record overwrites nothing", f.record)
+		return nil, usagef("%s exists, and --record overwrites nothing", f.record)
 	}
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{file, scenarios.NewTape(file, withPort(f.addr), who, time.Now())}
+	r := &recording{file: file, tape: scenarios.NewTape(file, withPort(f.addr), who, time.Now())}
 	show := d.OnNotice
 	d.OnNotice = func(n client.Notice) { show(n); r.tape.Notice(n) }
 	return r, nil
 }
 
-// begin notes that the session begins.
+// begin records that the session begins.
 func (r *recording) begin() {
 	if r != nil {
+		r.begun = true
 		r.tape.Login()
 	}
 }
 
-// discard removes what was begun: there was no session.
-func (r *recording) discard() error {
-	if r == nil {
-		return nil
-	}
-	return errors.Join(r.file.Close(), os.Remove(r.file.Name()))
-}
-
-// end notes why the session ended, if not by a QUIT.
+// end records why the session ended, if not by a QUIT. Without a session it
+// removes the file.
 func (r *recording) end(reason error) error {
-	if r == nil {
+	switch {
+	case r == nil:
 		return nil
+	case !r.begun:
+		return errors.Join(r.file.Close(), os.Remove(r.file.Name()))
 	}
-	if refusal(reason) || unsendable(reason) {
-		reason = nil // which is recorded
-	} else if _, told := errors.AsType[statusError](reason); told {
-		reason = nil
+	if _, printed := errors.AsType[statusError](reason); printed || refusal(reason) || unsendable(reason) {
+		reason = nil // the tape has it, with its request
 	}
 	if err := errors.Join(r.tape.End(reason), r.file.Close()); err != nil {
 		return fmt.Errorf("the recording is not complete: %w", err)
@@ -70,13 +67,13 @@ func (r *recording) end(reason error) error {
 	return nil
 }
 
-// session is a client whose requests are recorded, if there is a recording.
+// session is a client whose requests are recorded if recording is not nil.
 type session struct {
 	*client.Client
 	*recording
 }
 
-// Do is the client's. A request that can't be recorded is not sent.
+// Do sends a request and records it. It does not send what can't be recorded.
 func (s *session) Do(ctx context.Context, r protocol.Request) (protocol.Reply, error) {
 	if s.recording == nil {
 		return s.Client.Do(ctx, r)
@@ -91,7 +88,7 @@ func (s *session) Do(ctx context.Context, r protocol.Request) (protocol.Reply, e
 	return reply, err
 }
 
-// Quit is the client's.
+// Quit gives the seat back and records that.
 func (s *session) Quit(ctx context.Context) error {
 	err := s.Client.Quit(ctx)
 	if s.recording != nil && err == nil {

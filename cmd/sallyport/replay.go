@@ -35,20 +35,21 @@ func replayCommand() *cobra.Command {
 	f := &replayFlags{dialFlags: dialFlags{tlsMin: "1.3"}}
 	cmd := &cobra.Command{
 		Use:   "replay [PATH...]",
-		Short: "Act out scenarios, in the process or against a running server",
-		Long: `Act out scenarios: text files that say in a few lines what several parties do,
-and what must come of it. PATH is such a file (*.txtar) or a folder of them;
-without PATH it runs those that come with Sallyport.
+		Short: "Run scenarios, in the process or against a running server",
+		Long: `Run scenarios: text files that say in a few lines what clients and others do,
+and what must happen then. PATH is such a file (*.txtar) or a folder of them;
+without PATH it runs the scenarios that come with Sallyport.
 
 Without --addr each scenario has a server of its own in the process. With --addr
-they run against that one, one after another, because there is one seat; those
-that need a server of their own are skipped, and counted so. The file of --users
-has a line MEMBER:PASSWORD for each member of the cast (alice, bob, carol, dave)
-that is a user there, or MEMBER=USER:PASSWORD where the user is called otherwise.
+they run against that server, one after another, because there is one seat.
+Scenarios that need a server of their own are skipped, and counted as skipped.
+The file of --users has a line MEMBER:PASSWORD for each member of the cast
+(alice, bob, carol, dave) that is a user there, or MEMBER=USER:PASSWORD if the
+user has another name.
 
-The exit code is 0 if none failed and 1 if one did, or if a file is no scenario:
-then each fault is told with its file and line, and nothing is run. It is 3 if
-the server of --addr can't be reached.`,
+The exit code is 0 if no scenario failed and 1 if one did. It is 1 as well if a
+file is not a scenario: then each fault is printed with its file and line, and
+nothing is run. It is 3 if the server of --addr can't be reached.`,
 		Example: `  sallyport replay
   sallyport replay --run '^admission/' --parallel 4 --repeat 10
   sallyport replay --addr rig:7443 --ca ca.pem --users users my/scenarios
@@ -62,17 +63,16 @@ the server of --addr can't be reached.`,
 func (f *replayFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.addr, "addr", "", "`address` of a running server, HOST or HOST:PORT (default: a server in the process for each scenario)")
-	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
-	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
+	f.defineTrust(flags)
 	flags.StringVar(&f.users, "users", "", "`file` with the passwords of the cast on the server of --addr")
-	flags.StringVar(&f.only, "run", "", "run only what has a name that matches this `regexp`")
+	flags.StringVar(&f.only, "run", "", "run only the scenarios whose name matches this `regexp`")
 	flags.BoolVar(&f.list, "list", false, "list the scenarios, and where each can run, instead of running them")
-	flags.BoolVar(&f.explain, "explain", false, "explain the commands of the language, or those that are named instead of PATH")
+	flags.BoolVar(&f.explain, "explain", false, "explain the commands of the language, or only those that are named in place of PATH")
 	flags.StringVar(&f.start, "init", "", "write a first scenario, a users file and a README into this `directory`, which must be empty or new")
-	flags.IntVar(&f.parallel, "parallel", 0, "`number` of scenarios at once (default: as many as there are processors; with --addr 1, and no more)")
+	flags.IntVar(&f.parallel, "parallel", 0, "`number` of scenarios at once (default: one for each processor; with --addr only 1)")
 	flags.IntVar(&f.repeat, "repeat", 1, "`number` of times to run each")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long a step may take")
-	flags.StringVar(&f.keep, "keep", "", "`directory` to keep the files of each scenario in")
+	flags.StringVar(&f.keep, "keep", "", "`directory` in which to keep the files of each scenario")
 	f.reports = defineReports(flags)
 }
 
@@ -105,8 +105,8 @@ func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
 	return f.replay(ctx, suite, newReplayPrinter(suite, f.alone(cmd, paths)))
 }
 
-// replay runs all, tells what came of each, and writes the reports, also of a
-// part where it is interrupted.
+// replay runs all cases, prints the result of each, and writes the reports. If it
+// is interrupted, the reports have what ran until then.
 func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *replayPrinter) error {
 	reports, err := openReports(f.reports)
 	if err != nil {
@@ -137,16 +137,16 @@ func (f *replayFlags) explainCommands(names []string) error {
 	return nil
 }
 
-// suite reads the scenarios, and checks how they are to run.
+// suite reads the scenarios, and checks the flags that say how they run.
 func (f *replayFlags) suite(paths []string) (*scenarios.Suite, error) {
 	only, err := regexp.Compile(f.only)
 	switch {
 	case err != nil:
 		return nil, usagef("--run: %v", err)
 	case f.repeat < 1 || f.parallel < 0:
-		return nil, usagef("--repeat and --parallel are numbers from 1")
+		return nil, usagef("--repeat and --parallel must be at least 1")
 	case f.keep != "" && f.repeat > 1:
-		return nil, usagef("--keep is for one run of each: leave out --repeat")
+		return nil, usagef("--keep keeps one run of each scenario: leave out --repeat")
 	case f.timeout <= 0:
 		return nil, usagef("--timeout must be more than 0")
 	}
@@ -164,7 +164,7 @@ func (f *replayFlags) suite(paths []string) (*scenarios.Suite, error) {
 	return suite, nil
 }
 
-// loadScenarios tells every fault of the files, in a line each.
+// loadScenarios reads scenarios. It prints every fault of the files.
 func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 	var faults []error
 	if len(paths) == 0 {
@@ -172,7 +172,7 @@ func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 			faults = append(faults, err)
 		}
 		for _, s := range all {
-			s.File = "fixtures/" + s.File // where it is in the source
+			s.File = "fixtures/" + s.File // its path in the source
 		}
 	}
 	for _, path := range paths {

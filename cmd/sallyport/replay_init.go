@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// What --init writes.
+// The files that --init writes.
 var (
 	//go:embed starter/README.md
 	starterReadme string
@@ -51,7 +51,7 @@ func initScenarios(dir string) error {
 	return nil
 }
 
-// writeNew writes a file that is not there yet.
+// writeNew writes a file that must not exist.
 func writeNew(name, text string, mode fs.FileMode) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {

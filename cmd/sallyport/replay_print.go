@@ -14,17 +14,19 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 )
 
-// replayPrinter tells what comes of the runs: on a terminal each failure, and
-// below them how far it is; elsewhere a line for each run.
+// replayPrinter prints the results of runs: on a terminal each failure and, below
+// them, the progress; elsewhere a line for each run.
 type replayPrinter struct {
 	out        io.Writer
 	isTerminal bool
-	alone      func(name string) string // the command that runs one by itself
-	start      time.Time
-	total      int
-	passed     int
-	failed     int
-	skipped    map[string]int // by reason
+	// alone returns the command that runs one case by itself.
+	alone  func(name string) string
+	start  time.Time
+	total  int
+	passed int
+	failed int
+	// skipped counts by reason.
+	skipped map[string]int
 }
 
 func newReplayPrinter(suite *scenarios.Suite, alone func(string) string) *replayPrinter {
@@ -44,7 +46,7 @@ func (p *replayPrinter) done() int {
 	return n
 }
 
-// result tells of one run.
+// result prints the result of one run.
 func (p *replayPrinter) result(r *scenarios.Result) {
 	p.clear()
 	name := printable(r.Name())
@@ -67,14 +69,14 @@ func (p *replayPrinter) result(r *scenarios.Result) {
 	p.progress()
 }
 
-// line is for whoever has no line that tells how far it is.
+// line prints a line where there is no progress line.
 func (p *replayPrinter) line(format string, args ...any) {
 	if !p.isTerminal {
 		fmt.Fprintf(p.out, format+"\n", args...)
 	}
 }
 
-// clear removes the line that tells how far it is.
+// clear removes the progress line.
 func (p *replayPrinter) clear() {
 	if p.isTerminal {
 		fmt.Fprint(p.out, "\r\x1b[K")
@@ -93,7 +95,7 @@ func (p *replayPrinter) progress() {
 	}
 }
 
-// summary tells what came of all, and why some did not run.
+// summary prints how many runs had which result, and why some did not run.
 func (p *replayPrinter) summary() {
 	p.clear()
 	ran := p.passed + p.failed

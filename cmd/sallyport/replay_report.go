@@ -13,7 +13,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/report"
 )
 
-// reportFlag names the file for one form of report.
+// reportFlag is the flag for one form of report.
 type reportFlag struct {
 	file  string
 	write func(io.Writer, []scenarios.Result) error
@@ -24,9 +24,9 @@ func defineReports(flags *pflag.FlagSet) (all []*reportFlag) {
 		name, usage string
 		write       func(io.Writer, []scenarios.Result) error
 	}{
-		{"json", "`file` to write all that happened to, as JSON", report.JSON},
-		{"junit", "`file` to write the outcomes to, as the JUnit XML that CI systems read", report.JUnit},
-		{"html", "`file` to write all that happened to, as a page for people", report.HTML},
+		{"json", "`file` for a report of all that happened, as JSON", report.JSON},
+		{"junit", "`file` for a report of the results, as the JUnit XML that CI systems read", report.JUnit},
+		{"html", "`file` for a report of all that happened, as a page for people", report.HTML},
 	} {
 		f := &reportFlag{write: form.write}
 		flags.StringVar(&f.file, form.name, "", form.usage)
@@ -35,14 +35,14 @@ func defineReports(flags *pflag.FlagSet) (all []*reportFlag) {
 	return all
 }
 
-// openReport is a report and the file that it goes to.
+// openReport is a report and its file.
 type openReport struct {
 	*reportFlag
 	file *os.File
 }
 
-// openReports opens the files before anything runs, so that one that can't be
-// written is told at once.
+// openReports opens the files before anything runs, so that it fails at once if
+// one can't be written.
 func openReports(flags []*reportFlag) (all []openReport, err error) {
 	for _, f := range flags {
 		if f.file == "" {

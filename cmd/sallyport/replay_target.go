@@ -13,16 +13,16 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 )
 
-// target is where the flags say that scenarios run.
+// target returns where the scenarios run.
 func (f *replayFlags) target() (*scenarios.Target, error) {
 	target := &scenarios.Target{Timeout: f.timeout, Keep: f.keep}
 	switch {
 	case f.addr == "" && f.users == "":
 		return target, nil
 	case f.addr == "":
-		return nil, usagef("--users is for a running server: give its --addr")
+		return nil, usagef("--users is for a running server: give its address with --addr")
 	case f.users == "":
-		return nil, usagef("--addr needs --users, a file with the passwords of the cast there")
+		return nil, usagef("--addr needs --users, a file with the passwords of the cast on that server")
 	case f.parallel > 1:
 		return nil, usagef("--parallel is for servers in the process: against --addr scenarios run one after another, because there is one seat")
 	}
@@ -45,7 +45,7 @@ func readUsers(remote *scenarios.Remote, name string) error {
 		return err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(os.Stderr, "warning: %s: others can get at it (mode %04o): chmod 600 it\n", printable(name), info.Mode().Perm())
+		fmt.Fprintf(os.Stderr, "warning: others can read or change %s (mode %04o): chmod 600 it\n", printable(name), info.Mode().Perm())
 	}
 	if err := remote.ReadUsers(file); err != nil {
 		return fmt.Errorf("%s:%w", name, err)
@@ -53,7 +53,7 @@ func readUsers(remote *scenarios.Remote, name string) error {
 	return nil
 }
 
-// reach finds out whether there is a server to run against.
+// reach checks that the server to run against can be reached.
 func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error {
 	if remote == nil {
 		return nil
@@ -66,8 +66,8 @@ func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error
 	return nil
 }
 
-// alone returns the command line that runs one case by itself, as this process
-// was started.
+// alone returns a function that returns the command line for one case by itself,
+// with the flags of this process.
 func (f *replayFlags) alone(cmd *cobra.Command, paths []string) func(name string) string {
 	line := quoteArg(os.Args[0]) + " replay"
 	cmd.Flags().Visit(func(flag *pflag.Flag) {

@@ -22,7 +22,7 @@ import (
 	"github.com/sallyport/sallyport/server/users"
 )
 
-// serveFlags are the flags of serve that are not fields of the server.
+// serveFlags are the flags of serve that do not set a field of the server.
 type serveFlags struct {
 	listen, state, admission, tlsMin, cert, key, backend string
 	depth                                                int
@@ -39,13 +39,12 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until SIGTERM or SIGINT, which let the running request end. A
-second one ends it at once. SIGHUP reloads certificate, users and log file.
-With --chat on a terminal Ctrl-D closes the chat alone, and Ctrl-C stops the
-server.
+		Long: `Run the server until SIGTERM or SIGINT. The running request may end; a second
+signal ends it at once. SIGHUP reloads certificate, users and log file. With
+--chat on a terminal Ctrl-D only closes the chat, and Ctrl-C stops the server.
 
-What it needs it makes in the state directory by itself: a private CA, a
-certificate for this host, a file of users and the interaction log.`,
+serve makes what it needs in the state directory: a private CA, a certificate
+for this host, a file of users and the interaction log.`,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
   sallyport serve --admission takeover --session-limit 1h --log-sync record`,
@@ -58,32 +57,32 @@ certificate for this host, a file of users and the interaction log.`,
 
 func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags, l := cmd.Flags(), &s.Limits
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:7443", "`address` to listen on")
+	flags.StringVar(&f.listen, "listen", defaultAddr, "`address` to listen on")
 	addStateFlag(cmd, &f.state)
-	flags.StringVar(&f.admission, "admission", "queue", "what a second client meets: queue, reject or takeover")
-	flags.IntVar(&f.depth, "queue-depth", 16, "how many may wait")
-	flags.DurationVar(&f.wait, "queue-wait", time.Minute, "how long one may wait")
-	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "from the accept to the end of the login")
-	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle; NOOP is idleness; 0: for ever")
-	flags.DurationVar(&l.Session, "session-limit", 0, "how long one may have the seat; 0: for ever")
+	flags.StringVar(&f.admission, "admission", "queue", "what happens to a second client: queue, reject or takeover")
+	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
+	flags.DurationVar(&f.wait, "queue-wait", time.Minute, "how long a client may wait")
+	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "how long connect, handshake and login may take")
+	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle (NOOP does not end idleness); 0: for ever")
+	flags.DurationVar(&l.Session, "session-limit", 0, "how long a client may have the seat; 0: for ever")
 	flags.DurationVar(&l.Request, "request-timeout", 5*time.Minute, "how long a request may run; 0: for ever")
 	flags.DurationVar(&l.Write, "write-timeout", 10*time.Second, "how long a client may take to read a reply")
-	flags.DurationVar(&l.Vanish, "vanish-timeout", 30*time.Second, "when a client that answers no packet is taken for dead")
+	flags.DurationVar(&l.Vanish, "vanish-timeout", 30*time.Second, "how long a client may acknowledge no packet before it is taken for dead")
 	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
-	flags.Var(&f.maxBody, "max-body", "greatest body of a request")
-	flags.IntVar(&l.Lobby, "max-lobby", 256, "connections that have not logged in, in all")
-	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "the same from one address (IPv6: one /64)")
-	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "wrong passwords at once from one address; it wins back one a second")
+	flags.Var(&f.maxBody, "max-body", "largest body that a request may have")
+	flags.IntVar(&l.Lobby, "max-lobby", 256, "how many connections may be there before their login")
+	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "how many of them may come from one address (IPv6: one /64)")
+	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "how many wrong passwords one address may try at once; each second allows one more")
 	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
 	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")
 	flags.StringVar(&f.cert, "cert", "", "certificate `file` instead of the one in the state directory")
-	flags.StringVar(&f.key, "key", "", "its key `file`")
-	flags.BoolVar(&f.chat, "chat", false, "type to the seated client, and see its SAY, on this terminal")
+	flags.StringVar(&f.key, "key", "", "key `file` of --cert")
+	flags.BoolVar(&f.chat, "chat", false, "talk with the seated client on this terminal")
 	flags.StringVar(&f.backend, "backend", "", "what OPEN reaches: tcp:HOST:PORT or unix:PATH")
-	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams as well")
-	flags.BoolVar(&s.LogNames, "log-names", false, "log unknown user names as typed, not as a hash")
-	flags.Var(syncFlag{&f.sync}, "log-sync", "when the log is forced to disk")
-	flags.BoolVar(&s.ServeUnlogged, "serve-unlogged", false, "go on, and complain, where the log can't be written")
+	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams too")
+	flags.BoolVar(&s.LogNames, "log-names", false, "log the names of unknown users as typed, not as a hash")
+	flags.Var(syncFlag{&f.sync}, "log-sync", "when the log is forced to the disk")
+	flags.BoolVar(&s.ServeUnlogged, "serve-unlogged", false, "serve on, with a complaint, when the log can't be written")
 }
 
 // syncFlag is the value of --log-sync.
@@ -91,7 +90,7 @@ type syncFlag struct{ *audit.Sync }
 
 func (syncFlag) Type() string { return "none|session|record" }
 
-// run sets the server up, serves, and shuts down.
+// run prepares the state directory, and serves on it.
 func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	s.ErrorLog = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	s.Limits.Body = int64(f.maxBody)
@@ -117,7 +116,7 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	return f.serve(cmd, s, home)
 }
 
-// serve opens what the server works on, and runs it.
+// serve opens users, log and listener, and runs the server.
 func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.State) (err error) {
 	if s.TLSConfig, err = f.tlsConfig(home.Paths); err != nil {
 		return err
@@ -153,8 +152,8 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	return f.runUntilSignal(s, store, home.Paths, listener, caught)
 }
 
-// signals are those that a server obeys. They are caught before anybody is
-// told that it runs: none may end it without a word.
+// signals are those that a server obeys. They are caught before the server prints
+// that it listens, so that none ends it without a shutdown.
 type signals struct{ stop, hup chan os.Signal }
 
 func catchSignals() signals {
@@ -169,7 +168,7 @@ func (c signals) release() {
 	signal.Stop(c.hup)
 }
 
-// runUntilSignal serves until a signal says to stop.
+// runUntilSignal serves until a signal stops the server.
 func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths state.Paths, l net.Listener, c signals) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -189,8 +188,8 @@ func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths 
 	}
 }
 
-// shutdown lets the running request end, for as long as --shutdown-grace says
-// or until a second signal.
+// shutdown lets the running request end, within --shutdown-grace and until a
+// second signal.
 func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), f.grace)
 	defer cancel()
@@ -202,14 +201,14 @@ func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
 		}
 	}()
 	if err := s.Shutdown(ctx); err != nil {
-		s.ErrorLog.Warn("a request was still running and is cut off")
+		s.ErrorLog.Warn("a request was still running and was cut off")
 		return s.Close()
 	}
 	return nil
 }
 
-// reload takes up a new certificate, new users and a new log file. What can't
-// be reloaded stays as it was.
+// reload takes the certificate, the users and the log file anew. What can't be
+// reloaded stays as it was.
 func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Paths) {
 	config, err := f.tlsConfig(paths)
 	if err == nil {
@@ -257,7 +256,7 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	return err
 }
 
-// maxLoggedBody still fits a record of the log, in which it is longer than it is.
+// maxLoggedBody fits into a record of the log, where its base64 is longer.
 var maxLoggedBody = sizeFlag(8 << 20)
 
 func (f *serveFlags) checkAddress() error {
@@ -271,8 +270,8 @@ func (f *serveFlags) checkAddress() error {
 	return nil
 }
 
-// checkLimits makes 0 mean "for ever" where the help says so, and refuses it where there must be a
-// limit.
+// checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses
+// it for the others.
 func (f *serveFlags) checkLimits(l *server.Limits) error {
 	if min(l.Idle, l.Session, l.Request, f.grace) < 0 {
 		return usagef("--idle-timeout, --session-limit, --request-timeout and --shutdown-grace are not negative")
@@ -320,19 +319,19 @@ func backend(spec string) (func(context.Context) (net.Conn, error), error) {
 	return func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }, nil
 }
 
-// listen says, where the port is taken, which one and how to find out by whom.
+// listen listens. If the port is in use, the error says how to find out by whom.
 func listen(address string) (net.Listener, error) {
 	// The server sets keep-alive itself, once.
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	l, err := config.Listen(context.Background(), "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("port %s is in use on %s: ask 'ss -ltnp sport = :%s' by whom, or choose another with --listen", port, address, port)
+		return nil, fmt.Errorf("%s is in use: 'ss -ltnp sport = :%s' says by whom, or choose another with --listen", address, port)
 	}
 	return l, err
 }
 
-// nextStep is what a person types next in another terminal.
+// nextStep returns the command that a person types next in another terminal.
 func nextStep(paths state.Paths, given, addr string) string {
 	all, _ := users.List(paths.Users())
 	if len(all) == 0 {

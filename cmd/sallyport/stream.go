@@ -13,9 +13,9 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// errCut is the end of a stream of which only the server's log knows why.
-var errCut = errors.New("the server ended the stream before its end " +
-	"(evicted, idle, shut down, or the backend failed): the server's log says which")
+// errCut means that the server ended the stream. It can't say why within it.
+var errCut = errors.New("the server ended the stream early (evicted, idle, shut down, or the backend failed): " +
+	"the server's log says why")
 
 // stream joins the raw stream to standard input and output.
 func stream(ctx context.Context, c *client.Client) error {
@@ -26,9 +26,8 @@ func stream(ctx context.Context, c *client.Client) error {
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	unread := make(chan error, 1)
 	go func() {
-		// It may be blocked in a read of the terminal when the server's side
-		// ends; the process ends then, and it with it. Where reading fails there
-		// is no more to send either.
+		// If the server ends the stream first, this may stay in a read of the
+		// terminal until the process ends. A failed read ends the sending too.
 		_, err := io.Copy(s, os.Stdin)
 		if _, ofFile := errors.AsType[*fs.PathError](err); ofFile {
 			unread <- fmt.Errorf("standard input: %w", err)
@@ -36,11 +35,11 @@ func stream(ctx context.Context, c *client.Client) error {
 		_ = s.CloseWrite()
 	}()
 	_, err = io.Copy(os.Stdout, s)
-	_, network := errors.AsType[*net.OpError](err)
+	_, ofNetwork := errors.AsType[*net.OpError](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case network || errors.Is(err, io.ErrUnexpectedEOF):
+	case ofNetwork || errors.Is(err, io.ErrUnexpectedEOF):
 		return errCut
 	case err != nil:
 		return err
@@ -52,7 +51,7 @@ func stream(ctx context.Context, c *client.Client) error {
 	return err
 }
 
-// notOpened says what a refusal of OPEN means.
+// notOpened adds to a refusal of OPEN what it means.
 func notOpened(err error) error {
 	reply, ok := errors.AsType[*protocol.ReplyError](err)
 	switch {

@@ -23,7 +23,8 @@ type userFlags struct {
 }
 
 func userCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	f := &userFlags{}
+	cmd := group(&cobra.Command{
 		Use:   "user",
 		Short: "Add, change, remove and list the users who may log in",
 		Long: `Add, change, remove and list the users who may log in. A running server sees
@@ -31,13 +32,7 @@ the change at the next login.
 
 The file of users holds no password but a salted verifier of each (RFC 5803).
 Keep it secret all the same: it allows offline guessing.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("say what to do: add, passwd, remove or list")
-		},
-	}
-	f := &userFlags{}
-	cmd.AddCommand(
+	},
 		f.command("add NAME", "Add a user", cobra.ExactArgs(1), f.add),
 		f.command("passwd NAME", "Change a user's password", cobra.ExactArgs(1), f.passwd),
 		f.command("remove NAME", "Remove a user", cobra.ExactArgs(1), f.remove),
@@ -52,7 +47,8 @@ Keep it secret all the same: it allows offline guessing.`,
 	return cmd
 }
 
-// command makes a subcommand whose work gets the state directory made ready.
+// command makes a subcommand that prepares the state directory and then does
+// its work there.
 func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work func(home state.State, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
@@ -60,11 +56,7 @@ func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work f
 			if f.iterations < scram.MinIterations || f.iterations > scram.MaxIterations {
 				return usagef("--iterations is %d to %d, not %d", scram.MinIterations, scram.MaxIterations, f.iterations)
 			}
-			dir, err := stateDir(f.state)
-			if err != nil {
-				return err
-			}
-			home, err := prepare(dir)
+			home, err := prepare(f.state)
 			if err != nil {
 				return err
 			}
@@ -75,10 +67,14 @@ func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work f
 	return cmd
 }
 
-// prepare makes the state directory ready. Users can be kept without a
-// certificate; serve says what is wrong with that.
-func prepare(dir string) (state.State, error) {
-	home, err := state.Prepare(dir, nil, time.Now())
+// prepare prepares the state directory. It ignores what is wrong with the
+// certificates: users can be kept without them, and serve reports it.
+func prepare(stateFlag string) (home state.State, err error) {
+	dir, err := stateDir(stateFlag)
+	if err != nil {
+		return home, err
+	}
+	home, err = state.Prepare(dir, nil, time.Now())
 	if errors.Is(err, state.ErrCertificates) {
 		err = nil
 	}
@@ -86,7 +82,7 @@ func prepare(dir string) (state.State, error) {
 }
 
 func (f *userFlags) add(home state.State, args []string) error {
-	// Before it asks for a password, which would be for nothing.
+	// Before it asks for a password in vain.
 	if exists, _ := known(home, args[0]); exists {
 		return fmt.Errorf("%q: %w; change it with: %s", args[0], users.ErrExists, commandLine("user passwd "+quoteArg(args[0]), f.state, ""))
 	}
@@ -98,12 +94,12 @@ func (f *userFlags) add(home state.State, args []string) error {
 		return err
 	}
 	addr, _ := os.ReadFile(addrFile(home.Paths)) // none: the default
-	fmt.Fprintf(os.Stderr, "added; next: %s\n", commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
+	fmt.Fprintf(os.Stderr, "added %s; next: %s\n", printable(args[0]), commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
 	return nil
 }
 
-// known tells whether there is a user of that name; it isn't certain where the file has faults,
-// which may be that user's.
+// known reports whether a user exists. It is not certain if the file has faults:
+// the line of that user may be one of them.
 func known(home state.State, name string) (known, certain bool) {
 	prepared, unfit := scram.Prepare(name)
 	all, faults := users.List(home.Users())
