@@ -12,8 +12,8 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// device is an unmodified line service: it answers each line, and when there
-// are no more it says how many there were.
+// device is an unmodified line service. It answers each line and, at the end of
+// its input, says how many there were.
 func device(network, address string) string {
 	GinkgoHelper()
 	return listener(network, address, func(conn net.Conn) {
@@ -26,8 +26,7 @@ func device(network, address string) string {
 }
 
 var _ = Describe("The command's backend", Label("area:command", "area:stream"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	DescribeTable("is an unmodified service that is driven through connect --open, while others wait",
 		func(ctx SpecContext, backend func() string) {
@@ -65,7 +64,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 
 	DescribeTable("is not taken for done when the stream was cut",
 		func(ctx SpecContext, cut func(context.Context, *service, *os.File), flags ...string) {
-			// It answers a line, and at "crash" it is gone with a reset.
+			// It answers each line; at "crash" it resets the connection.
 			backend := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 				for in := bufio.NewScanner(conn); in.Scan() && in.Text() != "crash"; {
 					_, _ = fmt.Fprintln(conn, "half of the answer")
@@ -88,7 +87,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 		Entry("by a crash of the service", func(_ context.Context, _ *service, in *os.File) { say(in, "crash\n") }, limit),
 	)
 
-	It("is told the end of an input that can't be read, and so is the exit code", func(ctx SpecContext) {
+	It("gets the end of an input that can't be read, and the exit code reports it", func(ctx SpecContext) {
 		s := c.Serve(ctx, "--backend", "tcp:"+device("tcp", "127.0.0.1:0"))
 		directory, err := os.Open(c.home)
 		Expect(err).NotTo(HaveOccurred())

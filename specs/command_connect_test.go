@@ -14,14 +14,8 @@ import (
 )
 
 var _ = Describe("The command connect", Label("area:command"), func() {
-	var (
-		c *cli
-		s *service
-	)
-	BeforeEach(func(ctx SpecContext) {
-		c = newCLI()
-		s = c.Serve(ctx)
-	}, limitOfNode)
+	c := withCLI()
+	s := c.withServer()
 
 	It("prints the result of a request and nothing else", func(ctx SpecContext) {
 		Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(printed("hello\n"))
@@ -38,19 +32,16 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(c.Run(ctx, "", s.As("connect", "alice")...)).To(printed(""))
 	}, limit)
 
-	It("goes on after a refused line from a pipe, and tells by the exit code", func(ctx SpecContext) {
-		run := c.Run(ctx, "ECHO a\nNOSUCH b\nECHO c\n", s.As("connect", "alice")...)
-		Expect(run).To(gexec.Exit(6))
-		Expect(stdout(run)).To(Equal("a\nc\n"))
-		Expect(stderr(run)).To(Equal("NOSUCH: 500 unknown-command see HELP\n"))
-	}, limit)
-
-	It("goes on after a line from a pipe that is no request", func(ctx SpecContext) {
-		run := c.Run(ctx, "ECHO a\nno_such b\nOPEN\nBODY 3 ECHO\nECHO \x00\nECHO c\n", s.As("connect", "alice")...)
-		Expect(run).To(gexec.Exit(6))
-		Expect(stdout(run)).To(Equal("a\nc\n"))
-		Expect(stderr(run)).To(MatchRegexp(`^no_such: "no_such" is not a verb: letters, digits and -\nOPEN: .*use --open, .+\nBODY: use --body FILE, .+\nECHO: .+\n$`))
-	}, limit)
+	DescribeTable("goes on after a line from a pipe, and reports it by the exit code",
+		func(ctx SpecContext, lines, said string) {
+			run := c.Run(ctx, "ECHO a\n"+lines+"ECHO c\n", s.As("connect", "alice")...)
+			Expect(run).To(did(6, "a\nc\n", MatchRegexp("^"+said+"$")))
+		},
+		Entry("that is refused", "NOSUCH b\n", "NOSUCH: 500 unknown-command see HELP\n", limit),
+		Entry("that is not a verb", "no_such b\n", "no_such: \"no_such\" is not a verb: letters, digits and -\n", limit),
+		Entry("whose verb has a flag", "OPEN\nBODY 3 ECHO\n", "OPEN: .*use --open, .+\nBODY: use --body FILE, .+\n", limit),
+		Entry("that can't be sent", "ECHO \x00\n", "ECHO: .+\n", limit),
+	)
 
 	It("takes the usual port where --addr has none", func(ctx SpecContext) {
 		args := []string{"connect", "--user", "alice", "--password-file", "alice.pw", "--server-name", "nobody.example", "--addr"}

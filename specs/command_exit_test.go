@@ -16,8 +16,7 @@ import (
 )
 
 var _ = Describe("The command's exit code", Label("area:command"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	DescribeTable("is 2 for wrong usage", func(ctx SpecContext, pattern string, args ...string) {
 		Expect(c.Run(ctx, "", args...)).To(failed(2, pattern))
@@ -36,14 +35,14 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("an argument of serve", `unknown command "now"`, "serve", "now", limit),
 		Entry("--open with a verb", "--open takes no verb", "connect", "--open", "ECHO", limit),
 		Entry("--body without a verb", "--body needs a verb", "connect", "--body", "-", limit),
-		Entry("two users of standard input", "can't share standard input", "connect", "--body", "-", "--password-stdin", "ECHO", limit),
+		Entry("both body and password on standard input", "can't share standard input", "connect", "--body", "-", "--password-stdin", "ECHO", limit),
 		Entry("two passwords", "exclude each other", "connect", "--password-file", "x", "--password-stdin", limit),
 		Entry("hold without a command", "requires at least 1 arg", "hold", limit),
 		Entry("user without a command", "say what to do: add, passwd, remove, list", "user", limit),
 		Entry("user add without a name", "accepts 1 arg", "user", "add", limit),
 		Entry("log without a command", "say what to do: show, sessions, verify", "log", limit),
 		Entry("log show since never", `--since: "never" is no time`, "log", "show", "--since", "never", "x", limit),
-		Entry("a verb that is none", `"no_such" is not a verb: letters, digits and -`, "connect", "no_such", limit),
+		Entry("an invalid verb", `"no_such" is not a verb: letters, digits and -`, "connect", "no_such", limit),
 		Entry("OPEN as a verb", "use --open", "connect", "open", limit),
 		Entry("BODY as a verb", "use --body FILE", "connect", "BODY", "3", limit),
 		Entry("a log that could not take a body", "--log-payload goes with a --max-body of at most 8MiB", "serve", "--log-payload", "--max-body", "9MiB", limit),
@@ -55,7 +54,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Expect(c.Path("state")).NotTo(BeAnExistingFile())
 	},
 		Entry("an address without a port", "--listen is HOST:PORT", "--listen", "foo", limit),
-		Entry("a port that is none", "--listen is HOST:PORT", "--listen", "127.0.0.1:99999", limit),
+		Entry("an invalid port", "--listen is HOST:PORT", "--listen", "127.0.0.1:99999", limit),
 		Entry("a negative --idle-timeout", "not negative", "--idle-timeout", "-1s", limit),
 		Entry("a negative --session-limit", "not negative", "--session-limit", "-1s", limit),
 		Entry("a negative --request-timeout", "not negative", "--request-timeout", "-1s", limit),
@@ -75,7 +74,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Expect(c.With("SALLYPORT_ADMISSION=first").Run(ctx, "", "serve")).To(failed(2, "--admission is queue"))
 	}, limit)
 
-	It("is 1 for what is no fault of the usage or the server", func(ctx SpecContext) {
+	It("is 1 for other failures", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "", "log", "show", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--password-file", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--body", "nosuch", "ECHO")).To(failed(1, "nosuch: no such file"))
@@ -106,7 +105,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
 		}, limit)
 
-		DescribeTable("is 3 where something else listens, whose octets are not shown", Label("battery:28"),
+		DescribeTable("is 3 where something else listens, whose bytes are not shown", Label("battery:28"),
 			func(ctx SpecContext, answer func(net.Conn)) {
 				heard := make(chan bool, 8)
 				addr := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
@@ -125,7 +124,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			}, limit),
 		)
 
-		It("is 3 where all comes back, or nothing", func(ctx SpecContext) {
+		It("is 3 where the server echoes everything, or answers nothing", func(ctx SpecContext) {
 			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 				hello := make([]byte, 4096)
 				n, _ := conn.Read(hello)
@@ -136,8 +135,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 	})
 
 	When("there is a server", func() {
-		var s *service
-		BeforeEach(func(ctx SpecContext) { s = c.Serve(ctx) }, limitOfNode)
+		s := c.withServer()
 
 		It("is 3 where its CA is not known", Label("battery:28"), func(ctx SpecContext) {
 			s.state = c.Path("other")
@@ -182,7 +180,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(s.Connect(ctx, "alice", "ECHO", strings.Repeat("x", 9000))).To(failed(1, ""))
 		}, limit)
 
-		It("is 5 where there is no seat and nobody wants to wait", func(ctx SpecContext) {
+		It("is 5 where the seat is taken and the client does not wait", func(ctx SpecContext) {
 			s.Seated(ctx, "alice")
 			Expect(s.Connect(ctx, "bob", "--no-wait", "ECHO")).To(failed(5, "the seat is taken: position 1 holder alice"))
 			Expect(c.Run(ctx, "", s.As("hold", "bob", "--no-wait", "--", "touch", "ran")...)).To(failed(5, "the seat is taken: position 1 holder alice"))

@@ -27,15 +27,30 @@ var (
 	buildFlags  []string // that it was built with
 )
 
-// cli runs the built command as a person does: in a home directory of its own,
-// with an environment that holds nothing else.
+// cli runs the built command in a home directory of its own, with nothing else in
+// the environment.
 type cli struct {
 	home  string
 	env   []string
 	asked *harness.Payload // of the servers' logs
 }
 
-// newCLI's logs are checked (harness.CheckLog) when all commands have ended.
+// withCLI gives each spec of a container a cli of its own.
+func withCLI() *cli {
+	c := &cli{}
+	BeforeEach(func() { *c = *newCLI() })
+	return c
+}
+
+// withServer gives each spec of a container a server.
+func (c *cli) withServer(flags ...string) *service {
+	s := &service{}
+	BeforeEach(func(ctx SpecContext) { *s = *c.Serve(ctx, flags...) }, limitOfNode)
+	return s
+}
+
+// newCLI returns a cli. When its commands have ended, the logs of its servers are
+// checked with harness.CheckLog.
 func newCLI() *cli {
 	home := GinkgoT().TempDir()
 	c := &cli{home: home, asked: &harness.Payload{}, env: []string{
@@ -60,12 +75,12 @@ func (c *cli) checkLogs() {
 	})).To(Succeed())
 }
 
-// With is the same person with more in the environment.
+// With returns a cli that has more in the environment.
 func (c *cli) With(env ...string) *cli {
 	return &cli{home: c.home, asked: c.asked, env: append(append([]string(nil), c.env...), env...)}
 }
 
-// Path is a file in the home directory.
+// Path returns the path of a file in the home directory.
 func (c *cli) Path(name string) string { return filepath.Join(c.home, name) }
 
 // Write makes a file in the home directory.
@@ -75,7 +90,7 @@ func (c *cli) Write(name, text string) string {
 	return c.Path(name)
 }
 
-// Read is what a file in the home directory holds, nothing where it isn't there.
+// Read returns the text of a file in the home directory, or nothing without one.
 func (c *cli) Read(name string) string {
 	text, _ := os.ReadFile(c.Path(name))
 	return string(text)
@@ -88,7 +103,7 @@ func (c *cli) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// begin starts a command, which ends with the spec at the latest.
+// begin starts a command. It ends with the spec at the latest.
 func begin(name string, cmd *exec.Cmd) *gexec.Session {
 	GinkgoHelper()
 	s, err := gexec.Start(cmd, gexec.NewPrefixedWriter(name+"> ", GinkgoWriter), gexec.NewPrefixedWriter(name+"! ", GinkgoWriter))
@@ -130,7 +145,7 @@ func (c *cli) Run(ctx context.Context, input string, args ...string) *gexec.Sess
 	return s
 }
 
-// Shell runs a line as it was printed for a person to type.
+// Shell runs a command line that was printed for a person to type.
 func (c *cli) Shell(ctx context.Context, input, line string) *gexec.Session {
 	GinkgoHelper()
 	cmd := exec.Command("/bin/sh", "-c", line)
@@ -166,8 +181,8 @@ type service struct {
 
 var listening = regexp.MustCompile(`(?m)^listening on (\S+:\d+)\nnext, in another terminal: (.+)\n`)
 
-// usersFile is what user add has made of alice and bob, to be used again: each
-// run of the command costs more than the rest of many a spec.
+// usersFile is the file of users with alice and bob. It is made once, because a
+// run of the command costs more than the rest of many specs.
 var usersFile string
 
 // Serve starts a server with alice and bob as its users.
@@ -191,7 +206,7 @@ func (c *cli) ServeOn(ctx context.Context, state string, args ...string) *servic
 	return &service{Session: s, cli: c, state: state, addr: awaitListening(ctx, s)[1]}
 }
 
-// awaitListening returns what listening matches of what a server prints.
+// awaitListening waits until a server listens, and returns the match of listening.
 func awaitListening(ctx context.Context, s *gexec.Session) []string {
 	GinkgoHelper()
 	says(ctx, s.Err, `listening on .*\n.*\n`)
@@ -200,10 +215,10 @@ func awaitListening(ctx context.Context, s *gexec.Session) []string {
 	return m
 }
 
-// Log is the path of the interaction log.
+// Log returns the path of the interaction log.
 func (s *service) Log() string { return filepath.Join(s.state, "audit.jsonl") }
 
-// LogText is what the interaction log holds.
+// LogText returns the interaction log.
 func (s *service) LogText() string {
 	GinkgoHelper()
 	text, err := os.ReadFile(s.Log())
@@ -220,7 +235,7 @@ func (s *service) Stop(ctx context.Context) string {
 	return m[1]
 }
 
-// As is a command of a client and the flags with which a user logs in here.
+// As returns the command line of a client's command for a user of this server.
 func (s *service) As(command, user string, args ...string) []string {
 	return append([]string{
 		command, "--addr", s.addr, "--state", s.state, "--user", user, "--password-file", s.cli.Path(user + ".pw"),
@@ -233,7 +248,7 @@ func (s *service) Connect(ctx context.Context, user string, args ...string) *gex
 	return s.cli.Run(ctx, "", s.As("connect", user, args...)...)
 }
 
-// Seated is a client that has the seat and takes requests from a pipe.
+// Seated starts a client that has the seat and takes requests from a pipe.
 func (s *service) Seated(ctx context.Context, user string) (*gexec.Session, *os.File) {
 	GinkgoHelper()
 	session, in := s.cli.Piped(s.As("connect", user)...)
@@ -242,7 +257,8 @@ func (s *service) Seated(ctx context.Context, user string) (*gexec.Session, *os.
 	return session, in
 }
 
-// Waiting is a client that waits for the seat, to do what args say.
+// Waiting starts a client with these arguments, and returns when it waits for the
+// seat.
 func (s *service) Waiting(ctx context.Context, user, holder string, args ...string) *gexec.Session {
 	GinkgoHelper()
 	session := s.cli.Start(s.As("connect", user, args...)...)
@@ -251,8 +267,8 @@ func (s *service) Waiting(ctx context.Context, user, holder string, args ...stri
 	return session
 }
 
-// ended waits for a command's end. (Eventually(ctx, s) would look into the
-// session, while it runs, for a duration.)
+// ended waits for a command's end. (Eventually(ctx, s) would take the session for a
+// duration, and read it while it runs.)
 func ended(ctx context.Context, s *gexec.Session) {
 	GinkgoHelper()
 	Eventually(s).WithContext(ctx).Should(gexec.Exit())
@@ -264,7 +280,7 @@ func exits(ctx context.Context, s *gexec.Session, code int, why ...any) {
 	Eventually(s).WithContext(ctx).Should(gexec.Exit(code), why...)
 }
 
-// says waits for what a command prints next; out is a buffer or has one.
+// says waits until a command prints a pattern. out is a buffer or has one.
 func says(ctx context.Context, out any, pattern string, why ...any) {
 	GinkgoHelper()
 	Eventually(out).WithContext(ctx).Should(gbytes.Say(pattern), why...)
@@ -279,34 +295,37 @@ func say(w io.Writer, text string) {
 func stdout(s *gexec.Session) string { return string(s.Out.Contents()) }
 func stderr(s *gexec.Session) string { return string(s.Err.Contents()) }
 
-// printed matches a command that did what it was asked, printed exactly this,
-// and said nothing else.
-func printed(text string) types.GomegaMatcher {
-	return SatisfyAll(
-		gexec.Exit(0),
-		WithTransform(stdout, Equal(text)),
-		WithTransform(stderr, BeEmpty()),
-	)
+// printed matches a command that ended with 0 and printed exactly this on standard
+// output, and nothing on standard error.
+func printed(text string) types.GomegaMatcher { return did(0, text, "") }
+
+// did matches a command that ended with this exit code, and what it printed on
+// standard output and standard error: a text, or what a matcher says.
+func did(code int, out, err any) types.GomegaMatcher {
+	that := func(want any) types.GomegaMatcher {
+		if m, ok := want.(types.GomegaMatcher); ok {
+			return m
+		}
+		return Equal(want)
+	}
+	return SatisfyAll(gexec.Exit(code), WithTransform(stdout, that(out)), WithTransform(stderr, that(err)))
 }
 
-// failed matches a command that failed with this exit code, printed nothing,
-// and said why in one line that matches the pattern. After wrong usage another
-// one says where to look.
+// failed matches a command that ended with this exit code and printed only why, in
+// one line that matches the pattern and names no package. After wrong usage
+// another line names the help.
 func failed(code int, pattern string) types.GomegaMatcher {
 	more := ""
 	if code == 2 {
 		more = `see sallyport[a-z ]* --help\n`
 	}
-	return SatisfyAll(
-		gexec.Exit(code),
-		WithTransform(stdout, BeEmpty()),
-		WithTransform(stderr, MatchRegexp(fmt.Sprintf(`^sallyport[a-z ]*: [^\n]*%s[^\n]*\n%s$`, pattern, more))),
-		WithTransform(stderr, Not(MatchRegexp(`: (client|protocol|scram|server|audit): `))),
-	)
+	return did(code, "", SatisfyAll(
+		MatchRegexp(fmt.Sprintf(`^sallyport[a-z ]*: [^\n]*%s[^\n]*\n%s$`, pattern, more)),
+		Not(MatchRegexp(`: (client|protocol|scram|server|audit): `))))
 }
 
-// nobodysAddr is an address where nobody listens. The system gives no privileged
-// port to who asks for any, so that no other spec can be there, either.
+// nobodysAddr is an address where nothing listens. Its port is privileged: the
+// system gives it to no other spec that asks for a free port.
 const nobodysAddr = "127.0.0.1:1"
 
 // listener serves each connection, and closes it, until the spec ends.

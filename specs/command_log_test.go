@@ -15,14 +15,8 @@ import (
 )
 
 var _ = Describe("The command log", Label("area:command", "area:log", "promise:5"), func() {
-	var (
-		c *cli
-		s *service
-	)
-	BeforeEach(func(ctx SpecContext) {
-		c = newCLI()
-		s = c.Serve(ctx, "--log-payload")
-	}, limitOfNode)
+	c := withCLI()
+	s := c.withServer("--log-payload")
 
 	show := func(ctx SpecContext, args ...string) string {
 		GinkgoHelper()
@@ -170,9 +164,7 @@ var _ = Describe("The command log", Label("area:command", "area:log", "promise:5
 		Expect(lines[3]).To(ContainSubstring("mallory"))
 		c.Write("edited", strings.Join(lines, ""))
 		edited := c.Run(ctx, "", "log", "verify", "edited")
-		Expect(edited).To(gexec.Exit(1))
-		Expect(stdout(edited)).To(MatchRegexp(`^edited:4: chain mismatch[^\n]*\n$`))
-		Expect(stderr(edited)).To(BeEmpty())
+		Expect(edited).To(did(1, MatchRegexp(`^edited:4: chain mismatch[^\n]*\n$`), ""))
 	}, limit)
 
 	It("verifies with the head that --head gives, and with nothing less", func(ctx SpecContext) {

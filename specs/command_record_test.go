@@ -12,15 +12,9 @@ import (
 )
 
 var _ = Describe("The command connect --record", Label("area:command", "area:scenarios"), func() {
-	var (
-		c *cli
-		s *service
-	)
-	BeforeEach(func(ctx SpecContext) {
-		c = newCLI()
-		s = c.Serve(ctx)
-		c.Write("users", "alice=bob:"+harness.Password("bob")+"\n")
-	}, limitOfNode)
+	c := withCLI()
+	s := c.withServer()
+	BeforeEach(func() { c.Write("users", "alice=bob:"+harness.Password("bob")+"\n") })
 
 	const requests = "WHOAMI\nSTAT\ntime\nHELP\nECHO it's $HOME #1\nSAY hello\nNOSUCH x\nNOOP\nOPEN\nQUIT\n"
 
@@ -40,7 +34,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 			Expect(again).To(gexec.Exit(0))
 			Expect(stdout(again)).To(ContainSubstring("1 passed, 0 failed, 0 skipped"))
 		}
-		// It would have failed on a server that answers otherwise.
+		// Control: it fails on a server that answers otherwise.
 		c.Write("mine.txtar", strings.Replace(recorded, "alice ask WHOAMI", "alice ask TIME", 1))
 		Expect(c.Run(ctx, "", "replay", "mine.txtar")).To(gexec.Exit(1))
 	}, limit)
@@ -59,7 +53,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 		Expect(c.Run(ctx, "", "replay", "mine.txtar")).To(gexec.Exit(0))
 	}, limit)
 
-	It("records bodies of text and of octets", func(ctx SpecContext) {
+	It("records bodies of text and of bytes", func(ctx SpecContext) {
 		for name, body := range map[string]string{"text": "a 'line'", "lines": "two\nlines\n", "octets": "\x00\xff\r\n", "empty": ""} {
 			c.Write("body", body)
 			Expect(stdout(s.Connect(ctx, "bob", "--record", name+".txtar", "--body", "body", "ECHO"))).To(Equal(body))
@@ -69,7 +63,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 		Expect(c.Read("octets.txtar")).To(ContainSubstring("alice ask-body hex:00ff0d0a ECHO\nalice hears-body hex:00ff0d0a\n"))
 	}, limit)
 
-	It("refuses what is no requests and replies, and files that are there already", func(ctx SpecContext) {
+	It("refuses a raw stream, a file that exists, and a large body", func(ctx SpecContext) {
 		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "--open")).To(failed(2, "--record can.t record the raw stream of --open"))
 		Expect(c.Path("mine.txtar")).NotTo(BeAnExistingFile())
 		c.Write("mine.txtar", "mine")

@@ -14,15 +14,9 @@ import (
 )
 
 var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios"), func() {
-	var (
-		c *cli
-		s *service
-	)
-	BeforeEach(func(ctx SpecContext) {
-		c = newCLI()
-		s = c.Serve(ctx)
-		c.UsersFile("alice", "bob")
-	}, limitOfNode)
+	c := withCLI()
+	s := c.withServer()
+	BeforeEach(func() { c.UsersFile("alice", "bob") })
 
 	It("runs what can run there, and says why the rest can't", func(ctx SpecContext) {
 		c.Scenario("a", goodScenario)
@@ -40,7 +34,7 @@ $`))
 		Expect(strings.Count(s.LogText(), `"event":"session.open"`)).To(Equal(4))
 	}, limit)
 
-	It("runs at least 25 of those that come with it, three times running", func(ctx SpecContext) {
+	It("runs at least 25 of the scenarios that come with it, three times in a row", func(ctx SpecContext) {
 		for range 3 {
 			run := c.Run(ctx, "", s.Replay()...)
 			Expect(run).To(gexec.Exit(0))

@@ -13,14 +13,14 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// What scenarios of people look like.
+// Scenarios as a person writes them.
 const (
 	goodScenario = "# promise:1 Good.\nalice login\nalice ask ECHO hello\nalice hears 250 hello\nalice quit\n"
 	badReply     = "# Wrong.\nalice login\nalice ask ECHO hello\nalice hears 250 goodbye\n"
 	ownScenario  = "# promise:5 It looks into the log.\nalice login\nlog has event=session.open\n"
 )
 
-// endless waits for what never comes.
+// endless waits for a notice that never comes.
 const endless = "# Endless.\nalice login\nalice notices never\n"
 
 // Scenario writes a scenario file into the folder mine.
@@ -42,23 +42,20 @@ func (c *cli) UsersFile(names ...string) string {
 	return "users"
 }
 
-// Replay are the flags that run scenarios against this server.
+// Replay is the command line that runs scenarios against this server.
 func (s *service) Replay(args ...string) []string {
 	return append([]string{"replay", "--addr", s.addr, "--ca", s.state + "/ca.pem", "--users", "users"}, args...)
 }
 
 var _ = Describe("The command replay", Label("area:command", "area:scenarios"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
-	It("runs the scenarios of a folder in the process, and says what came of each", func(ctx SpecContext) {
+	It("runs the scenarios of a folder in the process, and prints each result", func(ctx SpecContext) {
 		c.Scenario("b", badReply)
 		c.Scenario("a", goodScenario)
 		c.Scenario("c", "# Skipped.\nskip 'no reason'\n")
 		run := c.Run(ctx, "", "replay", "mine")
-		Expect(run).To(gexec.Exit(1))
-		Expect(stderr(run)).To(BeEmpty())
-		Expect(stdout(run)).To(MatchRegexp(`^ok    a \(\d\.\d\d s\)
+		Expect(run).To(did(1, MatchRegexp(`^ok    a \(\d\.\d\d s\)
 FAIL  b \(\d\.\d\d s\)
       mine/b.txtar:4: alice hears 250 goodbye: expected 250 goodbye
       heard    250 hello
@@ -67,7 +64,7 @@ FAIL  b \(\d\.\d\d s\)
 skip  c: no reason
 1 passed, 1 failed, 1 skipped in \d\.\d s
   1 skipped: no reason
-$`))
+$`), ""))
 	}, limit)
 
 	It("leaves with 0 if none fails", func(ctx SpecContext) {
@@ -76,7 +73,7 @@ $`))
 		Expect(stdout(run)).To(HavePrefix("ok    mine/a ("))
 	}, limit)
 
-	It("says how to run the one that failed by itself", func(ctx SpecContext) {
+	It("prints the command that runs a failed case by itself", func(ctx SpecContext) {
 		c.Scenario("a", goodScenario)
 		c.Scenario("b it's", "# Wrong.\nmatrix mechanism=plus,plain\n"+strings.TrimPrefix(badReply, "# Wrong.\n"))
 		run := c.Run(ctx, "", "replay", "--timeout", "5s", "mine")
@@ -88,7 +85,7 @@ $`))
 			ContainSubstring("FAIL  b it's [mechanism=plain] ("), ContainSubstring("0 passed, 1 failed, 0 skipped")))
 	}, limit)
 
-	It("runs those that come with it, without a path", func(ctx SpecContext) {
+	It("runs the scenarios that come with it, without a path", func(ctx SpecContext) {
 		run := c.Run(ctx, "", "replay", "--run", "^protocol/stock-verbs$", "--repeat", "3", "--parallel", "2")
 		Expect(run).To(gexec.Exit(0))
 		Expect(stdout(run)).To(SatisfyAll(
@@ -106,7 +103,7 @@ $`))
 		Expect(strings.Count(stdout(all), "  anywhere  ")).To(BeNumerically(">=", 25))
 	}, limit)
 
-	It("lets no file and no label speak to the terminal", func(ctx SpecContext) {
+	It("escapes what a file or a label has for the terminal", func(ctx SpecContext) {
 		c.Scenario("a\x1b[2Jb", "# x:\x1b]0;title\x07 Wrong\u202e.\nalice login\nalice ask WHOAMI\nalice hears 250 '\x1b'\n")
 		c.Scenario("c\x1b", "# Skipped.\nskip \x1b\n")
 		c.Scenario("d\x1b", goodScenario)
@@ -129,7 +126,7 @@ $`))
 		c.UsersFile("alice")
 		Expect(c.Run(ctx, "", append([]string{"replay"}, args...)...)).To(failed(2, pattern))
 	},
-		Entry("a regexp that is none", "--run: error parsing regexp", "--run", "(", "mine", limit),
+		Entry("an invalid regexp", "--run: error parsing regexp", "--run", "(", "mine", limit),
 		Entry("a regexp that matches nothing", `no scenario has a name that matches "zzz"`, "--run", "zzz", "mine", limit),
 		Entry("no repetition", "--repeat and --parallel must be at least 1", "--repeat", "0", "mine", limit),
 		Entry("less than one at once", "--repeat and --parallel must be at least 1", "--parallel", "-1", "mine", limit),
@@ -140,35 +137,33 @@ $`))
 		Entry("several at once where there is one seat", "--parallel is for servers in the process: .*one seat", "--addr", "127.0.0.1:1", "--users", "users", "--parallel", "2", "mine", limit),
 		Entry("a path with --init", "--init takes no PATH", "--init", "new", "mine", limit),
 		Entry("two things at once", "--list, --explain and --init exclude each other", "--init", "new", "--list", limit),
-		Entry("a command that is none", `there is no command "mallard"; there are: alice`, "--explain", "mallard", limit),
+		Entry("an unknown command", `there is no command "mallard"; there are: alice`, "--explain", "mallard", limit),
 	)
 
-	It("tells every fault of the files in a line each, and runs nothing", func(ctx SpecContext) {
+	It("prints every fault of the files in a line each, and runs nothing", func(ctx SpecContext) {
 		c.Scenario("a", goodScenario)
 		c.Scenario("b", "# Faulty.\nalice logs in\n")
 		c.Scenario("c", "# Faulty.\nalice login\nalice hears 250 '('\n")
 		c.Scenario("long", "# Faulty.\nalice ask ECHO "+strings.Repeat("x", 10<<20)+"\n")
 		c.Scenario("utf-16", "#\x00 \x00F\x00\n\x00")
 		run := c.Run(ctx, "", "replay", "mine", "nowhere")
-		Expect(run).To(gexec.Exit(1))
-		Expect(stdout(run)).To(BeEmpty())
-		Expect(stderr(run)).To(MatchRegexp(`^mine/b.txtar:2: can't "logs"; [^\n]+
+		Expect(run).To(did(1, "", MatchRegexp(`^mine/b.txtar:2: can't "logs"; [^\n]+
 mine/c.txtar:3: bad regexp "\(": [^\n]+
 mine/long.txtar:2: the line has more than 16384 octets
 mine/utf-16.txtar:1: the line has a NUL: [^\n]+
 stat nowhere: no such file or directory
 sallyport replay: nothing was run
-$`))
+$`)))
 	}, limit)
 
-	It("ends an endless wait at the time-out of the step, and says what was awaited", func(ctx SpecContext) {
+	It("ends an endless wait at the time-out of the step, and says what it waited for", func(ctx SpecContext) {
 		c.Scenario("a", "# Endless.\nalice notices never\n")
 		run := c.Run(ctx, "", "replay", "--timeout", "20ms", "mine")
 		Expect(run).To(gexec.Exit(1))
 		Expect(stdout(run)).To(ContainSubstring(`mine/a.txtar:2: alice notices never: nothing of the kind within 20ms: expected a notice "never", came []`))
 	}, limit)
 
-	DescribeTable("ends cleanly at a signal, with what has been done so far", func(ctx SpecContext, parallel string) {
+	DescribeTable("ends cleanly at a signal, with the results so far", func(ctx SpecContext, parallel string) {
 		c.Scenario("a", goodScenario)
 		c.Scenario("b", endless)
 		c.Scenario("c", goodScenario)

@@ -12,8 +12,7 @@ import (
 )
 
 var _ = Describe("The command's seat", Label("area:command", "area:admission", "promise:1", "promise:6"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	DescribeTable("goes to the second client the moment that the first leaves",
 		func(ctx SpecContext, leave func(alice *gexec.Session, in *os.File)) {
@@ -21,9 +20,8 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 			alice, in := s.Seated(ctx, "alice")
 			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
 			leave(alice, in)
-			exits(ctx, bob, 0)
-			Expect(stdout(bob)).To(Equal("bob\n"))
-			Expect(stderr(bob)).To(Equal("waiting: position 1 holder alice\n"))
+			ended(ctx, bob)
+			Expect(bob).To(did(0, "bob\n", "waiting: position 1 holder alice\n"))
 		},
 		Entry("with QUIT", func(_ *gexec.Session, in *os.File) { say(in, "QUIT\n") }, limit),
 		Entry("at the end of its input", func(_ *gexec.Session, in *os.File) { Expect(in.Close()).To(Succeed()) }, limit),
@@ -54,14 +52,11 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 	}, limit)
 
 	When("somebody takes over", func() {
-		var s *service
-		BeforeEach(func(ctx SpecContext) { s = c.Serve(ctx, "--admission", "takeover") }, limitOfNode)
+		s := c.withServer("--admission", "takeover")
 
 		takeOver := func(ctx SpecContext) {
 			GinkgoHelper()
-			bob := s.Connect(ctx, "bob", "WHOAMI")
-			Expect(bob).To(gexec.Exit(0))
-			Expect(stdout(bob)).To(Equal("bob\n"))
+			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(did(0, "bob\n", Or(BeEmpty(), HavePrefix("waiting: "))))
 		}
 
 		It("is taken from the first client, which ends at once", func(ctx SpecContext) {
@@ -88,14 +83,8 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 })
 
 var _ = Describe("The command hold", Label("area:command", "promise:1"), func() {
-	var (
-		c *cli
-		s *service
-	)
-	BeforeEach(func(ctx SpecContext) {
-		c = newCLI()
-		s = c.Serve(ctx)
-	}, limitOfNode)
+	c := withCLI()
+	s := c.withServer()
 
 	It("runs commands one after the other", func(ctx SpecContext) {
 		mark := func(name string) []string {
@@ -126,16 +115,11 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 	}, limit)
 
 	It("passes standard input, output and error through", func(ctx SpecContext) {
-		run := c.Run(ctx, "to the command\n", s.As("hold", "alice", "--", "sh", "-c", "cat; echo aside >&2")...)
-		Expect(run).To(gexec.Exit(0))
-		Expect(stdout(run)).To(Equal("to the command\n"))
-		Expect(stderr(run)).To(Equal("aside\n"))
+		Expect(c.Run(ctx, "to the command\n", s.As("hold", "alice", "--", "sh", "-c", "cat; echo aside >&2")...)).To(did(0, "to the command\n", "aside\n"))
 	}, limit)
 
 	DescribeTable("leaves with the command's exit code, and without a word", func(ctx SpecContext, script string, code int) {
-		run := c.Run(ctx, "", s.As("hold", "alice", "--", "sh", "-c", script)...)
-		Expect(run).To(gexec.Exit(code))
-		Expect(stdout(run) + stderr(run)).To(BeEmpty())
+		Expect(c.Run(ctx, "", s.As("hold", "alice", "--", "sh", "-c", script)...)).To(did(code, "", ""))
 	},
 		Entry("0", "exit 0", 0, limit),
 		Entry("7", "exit 7", 7, limit),
@@ -148,28 +132,20 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 		Expect(s.LogText()).NotTo(ContainSubstring("conn.accept"))
 	}, limit)
 
-	It("hands a signal on to the command", func(ctx SpecContext) {
-		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "echo seated; exec cat")...)
-		says(ctx, alice, "seated\n")
-		exits(ctx, alice.Terminate(), 128+15)
-		Expect(s.Connect(ctx, "bob", "--no-wait", "WHOAMI")).To(printed("bob\n"))
-	}, limit)
-
-	It("leaves with the command's own exit code where that ends by itself after a signal", func(ctx SpecContext) {
-		for code, script := range map[int]string{7: "exit 7", 0: "exit 0"} {
-			alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '"+script+"' TERM; echo seated; while :; do read line; done")...)
+	DescribeTable("passes a signal on, and leaves with the command's exit code",
+		func(ctx SpecContext, script string, code int, said string) {
+			alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", script)...)
 			says(ctx, alice, "seated\n")
-			exits(ctx, alice.Terminate(), code)
-			Expect(stderr(alice)).To(BeEmpty())
-		}
-	}, limit)
-
-	It("hands a signal on to what the command has started", func(ctx SpecContext) {
-		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "trap '' TERM; (trap 'echo told >&2; exit' TERM; echo seated; while :; do read line; done); exit 5")...)
-		says(ctx, alice, "seated\n")
-		exits(ctx, alice.Terminate(), 5)
-		Expect(stderr(alice)).To(Equal("told\n"))
-	}, limit)
+			ended(ctx, alice.Terminate())
+			Expect(alice).To(did(code, "seated\n", said))
+			Expect(s.Connect(ctx, "bob", "--no-wait", "WHOAMI")).To(printed("bob\n"))
+		},
+		Entry("to the command, which dies of it", "echo seated; exec cat", 128+15, "", limit),
+		Entry("to the command, which ends by itself", "trap 'exit 7' TERM; echo seated; while :; do read line; done", 7, "", limit),
+		Entry("to the command, which ends well", "trap 'exit 0' TERM; echo seated; while :; do read line; done", 0, "", limit),
+		Entry("to what the command has started",
+			"trap '' TERM; (trap 'echo caught >&2; exit' TERM; echo seated; while :; do read line; done); exit 5", 5, "caught\n", limit),
+	)
 
 	It("says how the server's limits bear on it", func(ctx SpecContext) {
 		Expect(stdout(c.Run(ctx, "", "hold", "--help"))).To(SatisfyAll(

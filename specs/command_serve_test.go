@@ -16,8 +16,7 @@ import (
 var stateFiles = []string{"ca.pem", "ca-key.pem", "cert.pem", "key.pem", "users", "secret", "audit.jsonl"}
 
 var _ = Describe("The command's first evening", Label("area:command"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	It("makes all that a server needs, for nobody else to read", Label("promise:4"), func(ctx SpecContext) {
 		state := c.ServeOn(ctx, c.Path("new/state")).state
@@ -34,7 +33,7 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 
 	DescribeTable("says what to type next, and that works as it is printed",
 		func(ctx SpecContext, env func(home string) string, flags ...string) {
-			c = c.With(env(c.home))
+			c := c.With(env(c.home))
 			args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
 			server := c.Start(args...)
 			next := awaitListening(ctx, server)[2]

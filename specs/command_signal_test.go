@@ -12,8 +12,7 @@ import (
 )
 
 var _ = Describe("The command serve, at a signal", Label("area:command", "promise:7"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	When("it is SIGTERM", func() {
 		It("tells who has the seat and who waits, and ends with 0 and the log's head", func(ctx SpecContext) {

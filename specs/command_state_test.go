@@ -19,8 +19,7 @@ import (
 )
 
 var _ = Describe("The command on a bad state", Label("area:command"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	serve := func(ctx SpecContext, flags ...string) *gexec.Session {
 		return c.Run(ctx, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--state", "state"}, flags...)...)
@@ -66,9 +65,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		Expect(s.Connect(ctx, "bob", "WHOAMI")).To(printed("bob\n"))
 		list := c.Run(ctx, "", "user", "list", "--state", "state")
-		Expect(list).To(gexec.Exit(1))
-		Expect(stdout(list)).To(Equal("alice  4096 iterations\nbob    4096 iterations\n"))
-		Expect(stderr(list)).To(ContainSubstring("users:2: "))
+		Expect(list).To(did(1, "alice  4096 iterations\nbob    4096 iterations\n", ContainSubstring("users:2: ")))
 	}, limit)
 
 	It("refuses a key that doesn't match its certificate", func(ctx SpecContext) {
@@ -118,7 +115,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 		c.ServeOn(ctx, c.Path("state"))
 	}, limit)
 
-	It("names a secret that is none", func(ctx SpecContext) {
+	It("names a malformed secret", func(ctx SpecContext) {
 		Expect(os.Mkdir(c.Path("state"), 0o700)).To(Succeed())
 		c.Write("state/secret", "garbage\n")
 		Expect(serve(ctx)).To(failed(1, filepath.Join("state", "secret")+": not 64 hex digits"))

@@ -96,8 +96,7 @@ const (
 )
 
 var _ = Describe("The command on a terminal", Label("area:command", "area:terminal"), func() {
-	var c *cli
-	BeforeEach(func() { c = newCLI() })
+	c := withCLI()
 
 	// addAlice answers both questions of user add.
 	addAlice := func(ctx SpecContext, t *terminal, first, second string) {
@@ -184,12 +183,9 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 	})
 
 	When("it is an interactive connect", func() {
-		var (
-			s     *service
-			alice *terminal
-		)
+		s := c.withServer()
+		var alice *terminal
 		BeforeEach(func(ctx SpecContext) {
-			s = c.Serve(ctx)
 			alice = c.Terminal(s.As("connect", "alice")...)
 			says(ctx, alice, "seated at "+s.addr+".*\r\n> ")
 		}, limitOfNode)
@@ -282,6 +278,21 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		operator.Type(ctrlC)
 		Expect(operator.ExitCode(ctx)).To(Equal(0))
 		Expect(operator.Shown()).To(ContainSubstring("log head "))
+	}, limit)
+
+	It("has the progress of a replay, what failed, and then the summary", Label("area:scenarios"), func(ctx SpecContext) {
+		c.Scenario("a", goodScenario)
+		c.Scenario("b", badReply)
+		c.Scenario("c", endless)
+		t := c.Terminal("replay", "--timeout", "1h", "--parallel", "1", "mine")
+		says(ctx, t, `^0 of 3, 0 failed`)
+		says(ctx, t, `\r\x1b\[K1 of 3, 0 failed, \d+ s left`)
+		says(ctx, t, `\r\x1b\[KFAIL  b \(.*\)\r\n +mine/b.txtar:4: `)
+		says(ctx, t, `2 of 3, 1 failed, \d+ s left`)
+		t.Type(ctrlC)
+		Expect(t.ExitCode(ctx)).To(Equal(1))
+		says(ctx, t, `\r\x1b\[K1 passed, 1 failed, 0 skipped in \S+ s\r\n  1 not run\r\n`)
+		Expect(t.Shown()).NotTo(ContainSubstring("ok    a"))
 	}, limit)
 
 	It("colours the warnings and errors of a log, unless NO_COLOR is set", func(ctx SpecContext) {

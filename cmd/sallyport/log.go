@@ -30,7 +30,7 @@ FILE is a log, or several files of a log that was rotated, the oldest first.
 They may be compressed with gzip; - is standard input. Without FILE it is the
 log of the state directory.`
 
-// logFlags choose what is shown of a log.
+// logFlags are the flags that choose what is shown of a log.
 type logFlags struct {
 	state, since  string
 	local, follow bool
@@ -45,7 +45,7 @@ func (f *logFlags) define(cmd *cobra.Command) {
 	addStateFlag(cmd, &f.state)
 }
 
-// print shows the files that args name with one of the functions of package show.
+// print prints the files in args with a function of package show.
 func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error, args []string) (err error) {
 	if f.options.Since, err = parseSince(f.since, time.Now()); err != nil {
 		return err
@@ -60,9 +60,9 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 	return with(os.Stdout, f.options, files...)
 }
 
-// openLogs opens the files of a log, or the log of the state directory where
-// there are no names. The last one is followed, if that is asked for, until an
-// interrupt. The process ends with them.
+// openLogs opens the files of a log. Without names it opens the log of the state
+// directory. It leaves closing to the end of the process. An interrupt ends the
+// last file, if it is followed.
 func openLogs(stateFlag string, names []string, follow bool) (files []audit.File, err error) {
 	if len(names) == 0 {
 		dir, err := stateDir(stateFlag)
@@ -96,8 +96,8 @@ func logShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [FILE...]",
 		Short: "Show each event of a log",
-		Long: `Show a log, a line for each event. What is empty or zero is left out, and
-control characters are made visible. On a terminal warnings and errors are
+		Long: `Show a log, a line for each event. Fields that are empty or zero are left out,
+and control characters are made visible. On a terminal warnings and errors are
 coloured, unless NO_COLOR is set. A line of the log that is not an event is
 shown behind a "!".` + filesHelp,
 		Example: `  sallyport log show --user alice --since 1h
@@ -165,7 +165,7 @@ than that.` + filesHelp,
 		Example: `  sallyport log verify audit.jsonl
   sallyport log verify --head 9b1c... audit.jsonl.1.gz audit.jsonl`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// Also where it is empty: a head that got lost on the way must not pass for a check.
+			// An empty --head is an error too: a script may have lost the head.
 			if cmd.Flags().Changed("head") && !isHead(head) {
 				return usagef("--head is 64 hex digits, not %q", head)
 			}
@@ -182,8 +182,8 @@ than that.` + filesHelp,
 }
 
 func isHead(s string) bool {
-	octets, err := hex.DecodeString(s)
-	return err == nil && len(octets) == 32
+	head, err := hex.DecodeString(s)
+	return err == nil && len(head) == 32
 }
 
 func verifyLog(files []audit.File, head string) error {

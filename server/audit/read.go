@@ -17,10 +17,10 @@ type File struct {
 	io.Reader
 }
 
-// Lines gives each line of a log with its newline, valid until the next. A line
+// Lines returns each line of a log with its newline, valid until the next. A line
 // that has no newline (ErrTorn), is over MaxLine or can't be read is the last.
-// What is compressed with gzip is unpacked. Where none of the lines at the start
-// begins as a record does, the only error is ErrNotLog.
+// Lines unpacks gzip. If no line at the start begins as a record does, the only
+// error is ErrNotLog.
 func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		in, err := begin(r)
@@ -36,7 +36,7 @@ func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// begin unpacks what is compressed, and looks for a record at the start.
+// begin unpacks gzip, and looks for a record at the start.
 func begin(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
@@ -47,7 +47,7 @@ func begin(r io.Reader) (*bufio.Reader, error) {
 		in = bufio.NewReaderSize(unpacked, 64<<10)
 	}
 	const record = `{"time":"`
-	_, _ = in.Peek(len(record)) // fills the buffer, and waits for no more than that
+	_, _ = in.Peek(len(record)) // it fills the buffer with what is there, and waits for this much
 	start, _ := in.Peek(in.Buffered())
 	if len(start) > 0 && !bytes.HasPrefix(start, []byte(record)) && !bytes.Contains(start, []byte("\n"+record)) {
 		return nil, ErrNotLog
@@ -55,7 +55,7 @@ func begin(r io.Reader) (*bufio.Reader, error) {
 	return in, nil
 }
 
-// appendLine appends the next line. After the last one it is io.EOF.
+// appendLine appends the next line. After the last one the error is io.EOF.
 func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 	for {
 		part, err := in.ReadSlice('\n')

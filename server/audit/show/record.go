@@ -18,9 +18,9 @@ type record struct {
 	line   []byte
 	valid  bool // it is a JSON object
 	fields []field
-	// The texts of the fields of these names; of the last one where there are several.
+	// The texts of the fields with these names. The last of several counts.
 	time, level, event, conn, user []byte
-	// at is what time says, zero where that is not a time.
+	// at is the time. Zero means that it can't be read.
 	at time.Time
 }
 
@@ -31,8 +31,8 @@ type field struct {
 	text  []byte // the value, decoded where it is a string
 }
 
-// records gives the lines of all files, each valid until the next. It flushes out before it waits
-// for more.
+// records returns the lines of all files, each valid until the next. It flushes out
+// before it waits for more.
 func records(files []audit.File, out flusher) iter.Seq2[*record, error] {
 	return func(yield func(*record, error) bool) {
 		var r record
@@ -50,7 +50,7 @@ func records(files []audit.File, out flusher) iter.Seq2[*record, error] {
 	}
 }
 
-// named puts a file's name before an error that does not have it.
+// named adds the name of a file to an error, unless the error has it.
 func named(name string, err error) error {
 	if _, has := errors.AsType[*fs.PathError](err); has {
 		return err
@@ -117,7 +117,7 @@ func (r *record) get(name string) string {
 	return ""
 }
 
-// skip leaves out white space, and what stands between the members of an object.
+// skip removes white space and the separators between the members of an object.
 func skip(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n,:") }
 
 // cut splits the first value off the members of a valid JSON object.

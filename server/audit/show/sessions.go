@@ -14,13 +14,13 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// Sessions prints a line for each session in the log that is in files, the
-// oldest first: when it began, its connection, who had it, from where, for how
-// long, how many requests, and how it ended. It prints a session where it ends,
-// and at the end of the log those that are still open. Of the options it heeds
-// User, Since (when the session ended) and Zone.
+// Sessions prints a line for each session of a log: when it began, its connection,
+// the user, the address, how long it lasted, how many requests it made, and how it
+// ended. Sessions that are still open come last. The files are those of a rotated
+// log, the oldest first. Of the options it uses User, Since (a session that ended
+// earlier is left out) and Zone.
 //
-// The error is [audit.ErrNotLog] where a file is something else.
+// The error is [audit.ErrNotLog] if a file is something else.
 func Sessions(w io.Writer, o Options, files ...audit.File) error {
 	out := bufio.NewWriter(w)
 	s := sessions{Options: o.withZone(), out: out, from: map[string]string{}, open: map[string]*session{}}
@@ -43,7 +43,7 @@ type sessions struct {
 	now  time.Time // of the last record
 }
 
-// session is one that has not ended.
+// session is a session that has not ended.
 type session struct {
 	conn, user string
 	began      time.Time
@@ -81,7 +81,7 @@ func (s *sessions) close(r *record) {
 	conn := string(r.conn)
 	lasted, _ := strconv.ParseFloat(r.get("duration"), 64)
 	x := s.open[conn]
-	if x == nil { // opened in a file that is not here
+	if x == nil { // it was opened in a file that is not here
 		x = &session{conn: conn, began: r.at.Add(-time.Duration(lasted * float64(time.Second)))}
 	}
 	x.requests, _ = strconv.Atoi(r.get("requests"))
@@ -94,7 +94,7 @@ func (s *sessions) close(r *record) {
 	delete(s.from, conn)
 }
 
-// rest prints the sessions that have no end in the log.
+// rest prints the sessions that did not end, in the order in which they began.
 func (s *sessions) rest(how string) {
 	for _, x := range slices.SortedFunc(maps.Values(s.open), func(a, b *session) int { return a.began.Compare(b.began) }) {
 		s.print(x, s.now.Sub(x.began).Seconds(), how)

@@ -1,6 +1,6 @@
 // Package show prints an interaction log for people: [Records] a line for each
-// record, [Sessions] a line for each session. Nothing in a log can steer the
-// terminal: what is invisible, or would act on it, is escaped.
+// record, [Sessions] a line for each session. It escapes everything in a log that
+// a terminal would obey or not show.
 package show
 
 import (
@@ -18,28 +18,28 @@ import (
 // Options choose what is shown. The zero Options show everything, in UTC and
 // without colours.
 type Options struct {
-	// User limits it to the records of this user, and of connections known to be
-	// the user's. Empty means everybody's.
+	// User chooses the records of this user, and of connections that are known to
+	// be the user's. Empty means all users.
 	User string
-	// Conns limits it to the records of these connections. Empty means all.
+	// Conns chooses the records of these connections. Empty means all.
 	Conns []string
-	// Events limits it to these events. Empty means all.
+	// Events chooses these events. Empty means all.
 	Events []string
-	// Since leaves out what is older. Zero means nothing.
+	// Since chooses what is not older. Zero means everything.
 	Since time.Time
-	// Zone is that of the times shown. Nil means UTC.
+	// Zone is the time zone of the output. Nil means UTC.
 	Zone *time.Location
 	// Colour marks warnings and errors with ANSI colours.
 	Colour bool
 }
 
-// Records prints the log that is in files, the oldest first, a line for each
-// record: time, connection, event, and key=value for the other fields as they
-// come. It leaves out the chain and what is empty or zero. A line that is not a
-// record is always printed, behind a "!". What was read is printed before
-// Records waits for more.
+// Records prints a line for each record of a log: time, connection, event, then
+// key=value for the other fields in their order, without the chain and without
+// fields that are empty or zero. It prints a line that is not a record too, behind
+// a "!". The files are those of a rotated log, the oldest first. Before Records
+// waits for more of a file, it prints what it has read.
 //
-// The error is [audit.ErrNotLog] where a file is something else.
+// The error is [audit.ErrNotLog] if a file is something else.
 func Records(w io.Writer, o Options, files ...audit.File) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	p := printer{Options: o.withZone(), mine: map[string]bool{}}
@@ -64,12 +64,13 @@ func (o Options) withZone() Options {
 // printer formats records.
 type printer struct {
 	Options
-	mine map[string]bool // the open connections known to be the user's
+	// mine are the open connections that are known to be the user's.
+	mine map[string]bool
 	text []byte
 }
 
-// line formats a record, and is empty where it is not to be shown. It is valid
-// until the next.
+// line formats a record. It is empty if the options do not choose the record, and
+// valid until the next call.
 func (p *printer) line(r *record) []byte {
 	p.text = p.text[:0]
 	switch {
@@ -85,7 +86,7 @@ func (p *printer) line(r *record) []byte {
 	return p.text
 }
 
-// wanted says whether the options choose a record.
+// wanted reports whether the options choose a record.
 func (p *printer) wanted(r *record) bool {
 	return p.ofUser(r) &&
 		(r.at.IsZero() || !r.at.Before(p.Since)) &&
@@ -93,7 +94,8 @@ func (p *printer) wanted(r *record) bool {
 		(len(p.Events) == 0 || slices.Contains(p.Events, string(r.event)))
 }
 
-// ofUser says whether a record is the user's, and notes whose its connection is.
+// ofUser reports whether a record is the user's, and keeps track of the user's
+// connections.
 func (p *printer) ofUser(r *record) bool {
 	if p.User == "" {
 		return true
@@ -135,7 +137,7 @@ func (p *printer) record(r *record) {
 	}
 }
 
-// column appends a text, or - where there is none, and fills it up to a width.
+// column appends a text with spaces up to a width. A dash stands for no text.
 func (p *printer) column(text []byte, width int) {
 	p.text = append(p.text, ' ')
 	start := len(p.text)
@@ -149,7 +151,7 @@ func (p *printer) column(text []byte, width int) {
 	}
 }
 
-// field appends a field that is not a column, nor empty or zero.
+// field appends a field, unless it is in a column, empty or zero.
 func (p *printer) field(f field) {
 	name := string(f.name)
 	switch string(f.value) {

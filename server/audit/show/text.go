@@ -13,7 +13,7 @@ func appendTime(dst []byte, at time.Time, zone *time.Location) []byte {
 	return at.In(zone).AppendFormat(dst, "2006-01-02 15:04:05.000Z07:00")
 }
 
-// duration says a number of seconds as people do: 421 ns, 18.5 s, 2 min 5 s, 3 d 4 h.
+// duration formats a number of seconds for people: 421 ns, 18.5 s, 2 min 5 s.
 func duration(s float64) string {
 	switch a := math.Abs(s); {
 	case a < 999.5e-9:
@@ -34,7 +34,8 @@ func duration(s float64) string {
 
 func threeDigits(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
 
-// twoUnits says n small units, of which a large one has size, in both.
+// twoUnits formats n small units as large and small ones. A large one has size
+// small ones.
 func twoUnits(n, size float64, large, small string) string {
 	n = math.Round(n)
 	text := strconv.FormatFloat(math.Trunc(n/size), 'f', 0, 64) + large
@@ -44,8 +45,8 @@ func twoUnits(n, size float64, large, small string) string {
 	return text
 }
 
-// appendText appends s as it is, or quoted as Go does where something in it could be taken for
-// anything else, or could not be seen.
+// appendText appends s. It quotes s as Go does if s has something that could be
+// taken for another part of the line, or that a terminal would obey or not show.
 func appendText(dst, s []byte) []byte {
 	for _, b := range s {
 		if b <= ' ' || b >= 0x7f || b == '"' || b == '\\' || b == '=' {
@@ -63,7 +64,7 @@ func quote(s string) string {
 	quoted := strconv.Quote(s)
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return r == '\u2800' || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-	}) { // printable, says Unicode, but not seen
+	}) { // Unicode calls them printable, but they can't be seen
 		quoted = strconv.QuoteToASCII(s)
 	}
 	if s != "" && quoted == `"`+s+`"` && !strings.ContainsAny(s, " =") {
