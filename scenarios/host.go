@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,39 +29,46 @@ type host struct {
 	runs  []string       // verbs whose handlers have begun, and that nobody has seen yet
 }
 
-// own returns the server in the process, which starts with the defaults unless
-// the script has started it already.
+// own returns the server in the process. It starts with the defaults unless the script has started it
+// already.
 func (st *stage) own() (*host, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.host != nil {
 		return st.host, nil
 	}
-	return st.startLocked(&server.Server{}, string(testserver.ECDSA))
+	return st.startLocked(nil)
 }
 
-// startLocked starts a server; what is not set in it is set here.
-func (st *stage) startLocked(s *server.Server, key string) (*host, error) {
-	if chosen := st.choice.Get("key"); chosen != "" {
-		key = chosen
+// startLocked starts the server in the process with options.
+func (st *stage) startLocked(o options) (*host, error) {
+	h := &host{release: make(chan struct{}), key: testserver.ECDSA}
+	if key := cmp.Or(st.choice.Get("key"), o["key"]); key != "" {
+		h.key = testserver.Key(key)
 	}
-	h := &host{release: make(chan struct{}), key: testserver.Key(key)}
-	var err error
+	if known := dimensions["key"]; !slices.Contains(known, string(h.key)) {
+		return nil, fmt.Errorf("key can't be %q but one of %s", h.key, strings.Join(known, " "))
+	}
+	var err, bad error
 	h.Server, err = testserver.Start(func(own *testserver.Server) {
-		own.Log.OnWrite = st.happened
-		s.Users, s.Audit = own.Users, own.Audit
-		if s.TLSConfig == nil {
-			s.TLSConfig = &tls.Config{}
-		}
-		s.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(h.key)}
+		h.Server = own
+		own.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(h.key)}
 		if st.choice.Get("tls") == "1.2" {
-			s.TLSConfig.MinVersion = tls.VersionTLS12
+			own.TLSConfig.MinVersion = tls.VersionTLS12
 		}
-		s.Limits.LobbyPerSource = cmp.Or(s.Limits.LobbyPerSource, own.Limits.LobbyPerSource)
-		s.OnSay = func(user, text string) { h.hear(user + ": " + text); st.happened() }
-		own.Server, h.Server = s, own
-		s.Handler = h.verbs()
+		if st.target.Configure != nil {
+			st.target.Configure(own.Server)
+		}
+		bad = o.configure(own.Server)
+		own.Log.OnWrite = st.happened
+		own.OnSay = func(user, text string) { h.hear(user + ": " + text); st.happened() }
+		if own.Handler == nil {
+			own.Handler = h.verbs()
+		}
 	})
+	if bad != nil && err == nil {
+		err = errors.Join(bad, h.stop())
+	}
 	if err != nil {
 		return nil, err
 	}

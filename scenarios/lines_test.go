@@ -37,6 +37,8 @@ func TestLinesFail(t *testing.T) {
 		"alice login\nlog counts 0 event=session.open":                                  "found 1: there are more",
 		"alice login\nlog counts one event=session.open":                                `"one" is no number`,
 		"server tls-min=1.1":                                                            `tls-min can't be "1.1"`,
+		"server key=dsa":                                                                `key can't be "dsa"`,
+		"server admission=lottery":                                                      `admission can't be "lottery"`,
 		"server max-lobby=1\nalice connect\nalice hears 220\n! bob connect\nbob login":  "no connection",
 		"server max-lobby=1\nalice connect\nalice hears 220\nbob login retry":           late,
 		"server max-lobby=1\nalice connect\nalice hears 220\nbob connect retry":         late,

@@ -62,9 +62,6 @@ func LoadPath(name string) ([]*Scenario, error) {
 	return all, err
 }
 
-// LoadFile reads one scenario. Its error is a [FileError].
-func LoadFile(fsys fs.FS, file string) (*Scenario, error) { return loadFile(fsys, file, file) }
-
 func loadFile(fsys fs.FS, file, shown string) (*Scenario, error) {
 	text, err := readFile(fsys, file)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 )
 
@@ -36,33 +35,36 @@ func doServer(_ context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := &server.Server{
-		RequireBinding: o.has("require-binding"), LogPayload: o.has("log-payload"),
-		LogNames: o.has("log-names"), ServeUnlogged: o.has("serve-unlogged"),
-	}
-	if s.Admission, err = o.admission(); err != nil {
-		return "", err
-	}
-	if err := o.limits(&s.Limits); err != nil {
-		return "", err
-	}
-	versions := map[string]uint16{"": 0, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[o["tls-min"]]
-	if !ok {
-		return "", fmt.Errorf("tls-min can't be %q but 1.2 or 1.3", o["tls-min"])
-	}
-	s.TLSConfig = &tls.Config{MinVersion: version}
-	key := o["key"]
-	if key == "" {
-		key = string(testserver.ECDSA)
-	}
 	c.stage.mu.Lock()
 	defer c.stage.mu.Unlock()
 	if c.stage.host != nil {
 		return "", errors.New("the server runs already: a scenario has one, and says so before its first client")
 	}
-	_, err = c.stage.startLocked(s, key)
+	_, err = c.stage.startLocked(o)
 	return "", err
+}
+
+// configure changes a server as the options say.
+func (o options) configure(s *server.Server) error {
+	s.RequireBinding = s.RequireBinding || o.has("require-binding")
+	s.LogPayload = s.LogPayload || o.has("log-payload")
+	s.LogNames = s.LogNames || o.has("log-names")
+	s.ServeUnlogged = s.ServeUnlogged || o.has("serve-unlogged")
+	if o.has("admission") || o.has("depth") || o.has("wait") {
+		var err error
+		if s.Admission, err = o.admission(); err != nil {
+			return err
+		}
+	}
+	versions := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	version, ok := versions[o["tls-min"]]
+	switch {
+	case ok:
+		s.TLSConfig.MinVersion = version
+	case o.has("tls-min"):
+		return fmt.Errorf("tls-min can't be %q but 1.2 or 1.3", o["tls-min"])
+	}
+	return o.limits(&s.Limits)
 }
 
 func (o options) admission() (server.Admission, error) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"rsc.io/script"
+
+	"github.com/sallyport/sallyport/server"
 )
 
 // Run acts out a scenario in one of its combinations. The context bounds the
@@ -102,12 +104,18 @@ func (l *lines) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Target is where scenarios are acted out. Zero is a server in the process, of
-// its own for each run.
+// Target is where scenarios run. The zero Target runs each against a server of its own in the process.
 type Target struct {
-	Remote  *Remote       // nil: none
-	Timeout time.Duration // of each step; 0: 10 s
-	Keep    string        // folder in which each run's files stay; empty: they are removed
+	// Remote is a server that runs already. Nil means a server in the process.
+	Remote *Remote
+	// Configure changes the server in the process before it starts: set Handler to test your own. The
+	// options of a scenario's "server" line come after it. The users, the interaction log and OnSay are
+	// those of the scenario. Nil changes nothing.
+	Configure func(*server.Server)
+	// Timeout bounds each step. Zero means 10 s.
+	Timeout time.Duration
+	// Keep is a folder in which the files of each run stay. Empty means that they are removed.
+	Keep string
 }
 
 func (t *Target) timeout() time.Duration { return cmp.Or(t.Timeout, 10*time.Second) }
