@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// legible finds the first line that is not a short line of UTF-8 text.
-func legible(text []byte) (number int, err error) {
+// checkText returns the first line that is not a short line of UTF-8 text.
+func checkText(text []byte) (number int, err error) {
 	if bytes.HasPrefix(text, []byte("\ufeff")) {
 		return 1, errors.New("the file begins with a byte order mark: save it as UTF-8 without one")
 	}
@@ -20,7 +20,7 @@ func legible(text []byte) (number int, err error) {
 		number++
 		switch {
 		case len(line) > maxLine:
-			return number, fmt.Errorf("the line has more than %d octets", maxLine)
+			return number, fmt.Errorf("the line has more than %d bytes", maxLine)
 		case bytes.ContainsRune(line, 0):
 			return number, errors.New("the line has a NUL: is this text, and UTF-8?")
 		case !utf8.Valid(line):
@@ -28,12 +28,12 @@ func legible(text []byte) (number int, err error) {
 		}
 	}
 	if len(text) > maxFile {
-		return number, fmt.Errorf("the file has more than %d octets", maxFile)
+		return number, fmt.Errorf("the file has more than %d bytes", maxFile)
 	}
 	return 0, nil
 }
 
-// check finds what is wrong with a line without running it.
+// check finds what is wrong with a line of the script without running it.
 func (s *Scenario) check(line string) error {
 	c, err := split(line)
 	if err != nil || c.name == "" {
@@ -64,16 +64,16 @@ func (s *Scenario) check(line string) error {
 	return c.checkPatterns(member.usage().RegexpArgs)
 }
 
-// note keeps what must be known of a line before a run.
+// note keeps what a line says about where the scenario can run.
 func (s *Scenario) note(c *words, m *member, v *verb) {
-	if m.client && (v.name == "login" || v.name == "authenticates") {
+	if m.client && v.logsIn {
 		s.Cast = append(s.Cast, c.name)
 	}
 	if v.needs != "" {
 		s.Cast = append(s.Cast, v.needs)
 	}
 	if (m.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {
-		s.Owns = strings.TrimSpace("it needs a server of its own, for \""+c.name+" "+v.name) + "\""
+		s.Owns = "it needs a server of its own, for \"" + strings.TrimSpace(c.name+" "+v.name) + "\""
 	}
 }
 
@@ -97,8 +97,7 @@ func (s *Scenario) checkCondition(text string) error {
 	return nil
 }
 
-// checkPatterns compiles the arguments that are regular expressions, as far as
-// they are known before a run.
+// checkPatterns compiles the arguments that are regular expressions, except those with variables.
 func (c *words) checkPatterns(which func(args ...string) []int) error {
 	if which == nil {
 		return nil
@@ -114,8 +113,8 @@ func (c *words) checkPatterns(which func(args ...string) []int) error {
 	return nil
 }
 
-// checkFiles finds files of the archive that would be outside of the scenario's
-// folder, or there twice, and returns the line of the first.
+// checkFiles returns the line of the first file of the archive that is there twice, or whose name leads
+// out of the scenario's folder.
 func (s *Scenario) checkFiles(text []byte) (number int, err error) {
 	seen := map[string]bool{}
 	for _, f := range s.Files {
@@ -133,7 +132,7 @@ func (s *Scenario) checkFiles(text []byte) (number int, err error) {
 	return 0, nil
 }
 
-// markerLine finds the last line that begins a file in an archive.
+// markerLine returns the last line of an archive that begins a file of that name.
 func markerLine(text []byte, name string) (found int) {
 	number := 0
 	for line := range bytes.Lines(text) {
@@ -144,4 +143,98 @@ func markerLine(text []byte, name string) (found int) {
 		}
 	}
 	return found
+}
+
+// words are one line of a script. The zero words are a comment, or an empty line.
+type words struct {
+	conditions []string
+	want       string // "!", "?" or ""
+	background bool
+	name       string
+	args       []word
+}
+
+// A word is an argument before its variables are replaced.
+type word struct {
+	text     string
+	quoted   bool // at least in part
+	variable bool // has a variable
+}
+
+// texts returns the arguments without their quotes.
+func (c *words) texts() []string {
+	all := make([]string, len(c.args))
+	for i, w := range c.args {
+		all[i] = w.text
+	}
+	return all
+}
+
+// split splits a line as the script engine does, so that faults are found before a run.
+func split(line string) (c words, err error) {
+	all, err := scan(line)
+	if err != nil {
+		return c, err
+	}
+	for i, w := range all {
+		switch prefix := c.name == "" && !w.quoted; {
+		case c.name == "" && w.quoted:
+			return c, fmt.Errorf("%q can't be a command: it is quoted", w.text)
+		case prefix && (w.text == "!" || w.text == "?"):
+			c.want = w.text
+		case prefix && strings.HasPrefix(w.text, "[") && strings.HasSuffix(w.text, "]"):
+			c.conditions = append(c.conditions, strings.TrimSpace(w.text[1:len(w.text)-1]))
+		case prefix:
+			c.name = w.text
+		case i == len(all)-1 && w.text == "&" && !w.quoted:
+			c.background = true
+		default:
+			c.args = append(c.args, w)
+		}
+	}
+	if c.name == "" && len(all) > 0 {
+		return c, errors.New("the line has no command")
+	}
+	return c, nil
+}
+
+// separators end a word; # begins a comment as well.
+const separators = " \t\r\n#"
+
+// scan finds the words of a line. Text in single quotes is part of one word and keeps its $; two quotes
+// inside are one.
+func scan(line string) (all []word, err error) {
+	var w word
+	var text []byte
+	begun, quoted := false, false
+	flush := func() {
+		if begun {
+			w.text = string(text)
+			all = append(all, w)
+		}
+		w, text, begun = word{}, nil, false
+	}
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\'' && quoted && strings.HasPrefix(line[i+1:], "'"):
+			text = append(text, c)
+			i++
+		case c == '\'':
+			quoted = !quoted
+			w.quoted, begun = true, true
+		case !quoted && strings.IndexByte(separators, c) >= 0:
+			flush()
+			if c == '#' {
+				return all, nil
+			}
+		default:
+			text = append(text, c)
+			begun, w.variable = true, w.variable || c == '$' && !quoted
+		}
+	}
+	if quoted {
+		return nil, errors.New("a quote is opened and not closed")
+	}
+	flush()
+	return all, nil
 }

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ func clientMember() *member {
 		summary: "a client of the server",
 		client:  true,
 		verbs: append([]verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry]", most: 6, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry]", most: 6, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text matches, or the body of a 251; its text is the output"},
@@ -248,4 +249,31 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 
 func optionalRegexp(args []string) (*regexp.Regexp, error) {
 	return regexp.Compile(strings.Join(args, ""))
+}
+
+func doHearsBody(ctx context.Context, c *call) (string, error) {
+	want, err := bodyOf(c.args[0])
+	if err != nil {
+		return "", err
+	}
+	reply, err := c.actor().nextReply(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("expected a body of %d bytes: %w", len(want), err)
+	case reply.Code != protocol.CodeBody:
+		return "", fmt.Errorf("expected a body of %d bytes\nheard    %s", len(want), told(reply))
+	case !bytes.Equal(reply.Body, want):
+		return "", fmt.Errorf("expected a body of %d bytes, heard one of %d; they differ from byte %d on\nexpected %.80q\nheard    %.80q",
+			len(want), len(reply.Body), differ(want, reply.Body), want, reply.Body)
+	}
+	return "", nil
+}
+
+// differ returns the index of the first byte in which two texts differ.
+func differ(a, b []byte) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }

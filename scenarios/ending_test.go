@@ -136,7 +136,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	line := strings.Repeat("$a", 8000)
 	for script, want := range map[string]string{
 		"env a=0123456789abcdef" + strings.Repeat("\nenv a=$a$a", 40):                                 "10: env a=",
-		"alice login\nalice ask ECHO " + strings.Repeat("x", 5000) + "\nalice hears 250 -> a":         "4: alice hears 250 -> a: a variable can't have 5000 octets",
+		"alice login\nalice ask ECHO " + strings.Repeat("x", 5000) + "\nalice hears 250 -> a":         "4: alice hears 250 -> a: a variable can't have 5000 bytes",
 		"env a=" + strings.Repeat("x", 4000) + strings.Repeat("\necho "+line, 5):                      "more than 67108864 octets",
 		strings.Repeat("cat big\n", 100) + "-- big --\n" + strings.Repeat("0123456789abcde\n", 1<<17): "more than 67108864 octets",
 	} {

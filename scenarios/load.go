@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,19 +9,27 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+
+	"golang.org/x/tools/txtar"
 )
 
 // extension of a scenario file.
 const extension = ".txtar"
 
-// Load reads every scenario (*.txtar) of a file system, in the order of their
-// names. The error joins a [FileError] for each file that is not a scenario;
-// those that are, are returned all the same.
+// Limits of a scenario file, in bytes.
+const (
+	maxFile = 4 << 20
+	maxLine = 16 << 10
+)
+
+// Load reads all scenarios (*.txtar) of a file system, sorted by name. Its error joins a [FileError] for
+// each faulty file; the scenarios of the other files are returned with it.
 func Load(fsys fs.FS) ([]*Scenario, error) { return load(fsys, "") }
 
-// load reads every scenario; folder is where the file system is, for whoever
-// looks for a file of which an error tells.
+// load is Load for a file system that is at folder, which the errors name.
 func load(fsys fs.FS, folder string) ([]*Scenario, error) {
 	var all []*Scenario
 	var faults []error
@@ -39,9 +48,9 @@ func load(fsys fs.FS, folder string) ([]*Scenario, error) {
 	return all, errors.Join(append(faults, err)...)
 }
 
-// LoadPath reads the scenario that a path names, or those of the folder that it
-// names, as [Load] does. A folder's scenarios are named by their paths in it,
-// a single one by its path. A folder without any is an error.
+// LoadPath reads the scenario file at a path, or all scenarios of the folder there, as [Load] does. A
+// scenario of a folder is named by its path in the folder, a single one by the path. A folder without
+// scenarios is an error.
 func LoadPath(name string) ([]*Scenario, error) {
 	info, err := os.Stat(name)
 	switch {
@@ -70,28 +79,204 @@ func loadFile(fsys fs.FS, file, shown string) (*Scenario, error) {
 	return parse(strings.TrimSuffix(file, extension), shown, text)
 }
 
-// readFile reads a little more than a scenario may have, at most.
+// readFile reads a file, or the part of it that shows that it is too long.
 func readFile(fsys fs.FS, file string) ([]byte, error) {
 	info, err := fs.Stat(fsys, file)
 	switch {
 	case err != nil:
-		return nil, plainError(err)
+		return nil, withoutPath(err)
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is no regular file")
 	}
 	f, err := fsys.Open(file)
 	if err != nil {
-		return nil, plainError(err)
+		return nil, withoutPath(err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	return text, plainError(err)
+	return text, withoutPath(err)
 }
 
-// plainError drops the path, which the one who tells of it names already.
-func plainError(err error) error {
+// withoutPath removes the path from an error, because a FileError has it.
+func withoutPath(err error) error {
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
 		return named.Err
 	}
 	return err
+}
+
+// A FileError says what is wrong with a scenario file, and in which line.
+type FileError struct {
+	File string
+	// Line counts from 1. Zero means the file as a whole.
+	Line int
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// A Scenario is one file, checked and ready to run.
+type Scenario struct {
+	// Name is the path of the file without its extension, such as admission/queue-order.
+	Name string
+	// File is the path of the file.
+	File string
+	// Title is the sentence of the first comment.
+	Title string
+	// Labels are the key:value words before the title, such as promise:1 and battery:3.
+	Labels []string
+	// Matrix has each combination in which the scenario runs. Without a matrix that is the empty one.
+	Matrix []Combination
+	// Lines are those of the script.
+	Lines []string
+	// Files are those that come with the script.
+	Files []txtar.File
+	// Owns says why the scenario needs a server in the process. Empty means that it needs none.
+	Owns string
+	// Cast are the members that log in.
+	Cast []string
+}
+
+func parse(name, file string, text []byte) (*Scenario, error) {
+	if line, err := checkText(text); err != nil {
+		return nil, &FileError{file, line, err}
+	}
+	archive := txtar.Parse(text)
+	s := &Scenario{
+		Name: name, File: file,
+		Files: archive.Files, Matrix: []Combination{nil},
+		Lines: strings.Split(strings.TrimSuffix(string(archive.Comment), "\n"), "\n"),
+	}
+	if err := s.heading(); err != nil {
+		return nil, &FileError{file, 1, err}
+	}
+	for i, line := range s.Lines {
+		if err := s.check(line); err != nil {
+			return nil, &FileError{file, i + 1, err}
+		}
+	}
+	if line, err := s.checkFiles(text); err != nil {
+		return nil, &FileError{file, line, err}
+	}
+	slices.Sort(s.Cast)
+	s.Cast = slices.Compact(s.Cast)
+	return s, nil
+}
+
+// heading reads the first comment.
+func (s *Scenario) heading() error {
+	text, ok := strings.CutPrefix(s.Lines[0], "#")
+	if !ok {
+		return errors.New("a scenario begins with a comment: # promise:N or the RFC's section, and what it shows")
+	}
+	words := strings.Fields(text)
+	for len(words) > 0 && isLabel(words[0]) {
+		s.Labels = append(s.Labels, words[0])
+		words = words[1:]
+	}
+	s.Title = strings.Join(words, " ")
+	if s.Title == "" {
+		return errors.New("the first comment says nothing about what the scenario shows")
+	}
+	return nil
+}
+
+func isLabel(word string) bool {
+	key, value, ok := strings.Cut(word, ":")
+	return ok && key != "" && value != ""
+}
+
+// A Combination is one value for each dimension of a matrix.
+type Combination []Choice
+
+// A Choice is the value of one dimension.
+type Choice struct{ Dimension, Value string }
+
+// String returns the combination as it is written: "tls=1.3 key=ecdsa".
+func (c Combination) String() string {
+	words := make([]string, len(c))
+	for i, choice := range c {
+		words[i] = choice.Dimension + "=" + choice.Value
+	}
+	return strings.Join(words, " ")
+}
+
+// Get returns the value of a dimension, or "".
+func (c Combination) Get(dimension string) string {
+	for _, choice := range c {
+		if choice.Dimension == dimension {
+			return choice.Value
+		}
+	}
+	return ""
+}
+
+// dimensions are those that choose how a run is made, and their values. A matrix may have others.
+var dimensions = map[string][]string{
+	"tls":       {"1.2", "1.3"},
+	"key":       {"ecdsa", "ed25519", "rsa"},
+	"mechanism": {"plain", "plus"},
+}
+
+// maxCombinations bounds a matrix.
+const maxCombinations = 1000
+
+// matrix multiplies the combinations by the values of each dimension.
+func (s *Scenario) matrix(words []string) error {
+	for _, word := range words {
+		dimension, list, ok := strings.Cut(word, "=")
+		values := strings.Split(list, ",")
+		if err := s.checkDimension(dimension, values); !ok || err != nil {
+			return cmp.Or(err, fmt.Errorf("matrix has no %q, but DIMENSION=VALUE,VALUE", word))
+		}
+		var product []Combination
+		for _, c := range s.Matrix {
+			for _, value := range values {
+				product = append(product, append(slices.Clone(c), Choice{dimension, value}))
+			}
+		}
+		if s.Matrix = product; len(product) > maxCombinations {
+			return fmt.Errorf("the matrix has more than %d combinations", maxCombinations)
+		}
+		if (dimension == "key" || dimension == "tls") && s.Owns == "" {
+			s.Owns = "it needs a server of its own, to choose " + dimension
+		}
+	}
+	return nil
+}
+
+// isDimension matches the name of a dimension. No other variable has such a name.
+var isDimension = regexp.MustCompile(`^[a-z]+$`).MatchString
+
+func (s *Scenario) checkDimension(name string, values []string) error {
+	if !isDimension(name) || name == "own" || len(s.values(name)) > 0 {
+		return fmt.Errorf("matrix can't have a dimension %q, or has it already", name)
+	}
+	for i, value := range values {
+		if known := dimensions[name]; known != nil && !slices.Contains(known, value) {
+			return fmt.Errorf("%s can't be %q but one of %s", name, value, strings.Join(known, " "))
+		}
+		if value == "" || slices.Contains(values[:i], value) {
+			return fmt.Errorf("%s has the value %q, which is empty or there twice", name, value)
+		}
+	}
+	return nil
+}
+
+// values returns the values of a dimension of the matrix, in order.
+func (s *Scenario) values(dimension string) (values []string) {
+	for _, c := range s.Matrix {
+		if value := c.Get(dimension); value != "" && !slices.Contains(values, value) {
+			values = append(values, value)
+		}
+	}
+	return values
 }

@@ -18,7 +18,7 @@ const heading = "# promise:1 What it shows.\n"
 var faulty = map[string]struct{ text, want string }{
 	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; those known: alice bob`},
 	"verb":         {heading + "alice logs in\n", `x.txtar:2: can't "logs"; it can be one of: login`},
-	"no verb":      {heading + "alice\n", `x.txtar:2: says nothing to do; it can be one of: login`},
+	"no verb":      {heading + "alice\n", `x.txtar:2: the line has no verb; it can be one of: login`},
 	"too few":      {heading + "alice hears\n", `x.txtar:2: usage: alice hears CODE [REGEXP] [-> NAME]`},
 	"too many":     {heading + "alice notices one two\n", `x.txtar:2: usage: alice notices REGEXP`},
 	"regexp":       {heading + "alice hears 250 '(a'\n", "x.txtar:2: bad regexp \"(a\": error parsing regexp: missing closing ): `(a`"},
@@ -45,8 +45,8 @@ var faulty = map[string]struct{ text, want string }{
 	"latin-1":      {heading + "alice ask ECHO caf\xe9\n", `x.txtar:2: the line is not UTF-8`},
 	"UTF-16":       {"#\x00 \x00a\x00\n\x00", `x.txtar:1: the line has a NUL: is this text, and UTF-8?`},
 	"BOM":          {"\ufeff" + heading, `x.txtar:1: the file begins with a byte order mark`},
-	"long line":    {heading + "alice ask ECHO " + strings.Repeat("x", 10<<20), `x.txtar:2: the line has more than 16384 octets`},
-	"long file":    {heading + strings.Repeat("# more\n", 1<<20), `the file has more than 4194304 octets`},
+	"long line":    {heading + "alice ask ECHO " + strings.Repeat("x", 10<<20), `x.txtar:2: the line has more than 16384 bytes`},
+	"long file":    {heading + strings.Repeat("# more\n", 1<<20), `the file has more than 4194304 bytes`},
 	"file outside": {heading + "-- a --\n-- ../b --\n", `x.txtar:3: the file "../b" would be outside the scenario's folder`},
 	"file twice":   {heading + "-- a --\n-- a --\n", `x.txtar:3: the file "a" is there twice`},
 }

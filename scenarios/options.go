@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,8 +12,7 @@ import (
 // options are key=value words.
 type options map[string]string
 
-// parseOptions takes the words of a command; one that has no = is an option
-// without a value. What is not known is refused.
+// parseOptions reads the options of a command. A word without = is an option with an empty value.
 func parseOptions(words []string, known ...string) (options, error) {
 	all := options{}
 	for _, word := range words {
@@ -56,4 +56,24 @@ func (o options) duration(key string, d *time.Duration) error {
 	}
 	*d = value
 	return nil
+}
+
+// hexPrefix begins a body that is written in hex.
+const hexPrefix = "hex:"
+
+// bodyOf returns a body as a scenario writes it: the text itself, hex:HEX, or xN for N times the letter x.
+func bodyOf(text string) ([]byte, error) {
+	if digits, ok := strings.CutPrefix(text, hexPrefix); ok {
+		body, err := hex.DecodeString(digits)
+		if err != nil {
+			return nil, fmt.Errorf("the body %.40q is not hex: %w", text, err)
+		}
+		return body, nil
+	}
+	if len(text) > 1 {
+		if n, err := strconv.Atoi(text[1:]); err == nil && n >= 0 && n <= maxFile {
+			return []byte(strings.Repeat(text[:1], n)), nil
+		}
+	}
+	return []byte(text), nil
 }

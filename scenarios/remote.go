@@ -19,14 +19,17 @@ import (
 
 // Remote is a server that runs already.
 type Remote struct {
-	Addr      string            // host:port
-	Roots     *x509.CertPool    // who vouches for its certificate; nil: the system's
-	Passwords map[string]string // of the members of the cast
-	Users     map[string]string // who they log in as, where that is not their own name
+	// Addr is its host:port.
+	Addr string
+	// Roots are the authorities of its certificate. Nil means those of the system.
+	Roots *x509.CertPool
+	// Passwords are those of the members of the cast.
+	Passwords map[string]string
+	// Users are the users as which members log in, where that is not their own name.
+	Users map[string]string
 }
 
-// Reach makes a connection, sees that the TLS is good, and leaves. Its error is
-// a [client.ConnectError].
+// Reach makes a TLS connection and closes it. Its error is a [client.ConnectError].
 func (r *Remote) Reach(ctx context.Context) error {
 	dialer := tls.Dialer{Config: &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: r.Roots, NextProtos: []string{protocol.ALPN},
@@ -39,13 +42,12 @@ func (r *Remote) Reach(ctx context.Context) error {
 	return nil
 }
 
-// maxUsers bounds a users file, in octets.
+// maxUsers bounds a users file, in bytes.
 const maxUsers = 64 << 10
 
-// ReadUsers reads who the cast is on a server: a line MEMBER:PASSWORD each, or
-// MEMBER=USER:PASSWORD where the member logs in as another user. Empty lines and
-// comments (#) don't count. No error tells what a line holds: it may be a
-// password.
+// ReadUsers reads the users of the cast on a server: a line MEMBER:PASSWORD each, or MEMBER=USER:PASSWORD
+// where the member logs in as another user. Empty lines and comments (#) don't count. No error shows a
+// line, because it may be a password.
 func (r *Remote) ReadUsers(in io.Reader) error {
 	r.Passwords, r.Users = map[string]string{}, map[string]string{}
 	lines := bufio.NewScanner(io.LimitReader(in, maxUsers))
@@ -72,7 +74,7 @@ func (r *Remote) ReadUsers(in io.Reader) error {
 	return lines.Err()
 }
 
-// redact takes the passwords of a server that is not our own out of a result.
+// redact replaces the passwords of a server that runs elsewhere in a result.
 func (t *Target) redact(r *Result) {
 	if t.Remote == nil {
 		return
@@ -90,15 +92,14 @@ func (t *Target) redact(r *Result) {
 	}
 }
 
-// redactor replaces each password, in each form in which a message shows it, by
-// its variable.
+// redactor replaces each password, in each form in which a message may show it, by its variable.
 func (r *Remote) redactor() *strings.Replacer {
 	type pair struct{ secret, name string }
 	var all []pair
 	for member, secret := range r.Passwords {
 		for _, form := range []string{secret, regexp.QuoteMeta(secret)} {
 			for _, form := range []string{form, strings.ReplaceAll(form, "'", "''")} {
-				all = append(all, pair{form, "$" + member + "_password"}, pair{inner(form), "$" + member + "_password"})
+				all = append(all, pair{form, "$" + member + "_password"}, pair{quotedInside(form), "$" + member + "_password"})
 			}
 		}
 	}
@@ -110,8 +111,8 @@ func (r *Remote) redactor() *strings.Replacer {
 	return strings.NewReplacer(words...)
 }
 
-// inner is a text as %q shows it, without the quotes.
-func inner(text string) string {
+// quotedInside returns a text as %q shows it, without the quotes.
+func quotedInside(text string) string {
 	quoted := strconv.Quote(text)
 	return quoted[1 : len(quoted)-1]
 }

@@ -9,17 +9,63 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/tools/txtar"
 	"rsc.io/script"
 
 	"github.com/sallyport/sallyport/server"
 )
 
-// Run acts out a scenario in one of its combinations. The context bounds the
-// whole run; each step has the target's time-out besides. Whatever happens, it
-// is in the result.
+// Target is where scenarios run. The zero Target runs each against a server of its own in the process.
+type Target struct {
+	// Remote is a server that runs already. Nil means a server in the process.
+	Remote *Remote
+	// Configure changes the server in the process before it starts: set Handler to test your own. The
+	// options of a scenario's "server" line come after it. The users, the interaction log and OnSay are
+	// those of the scenario. Nil changes nothing.
+	Configure func(*server.Server)
+	// Timeout bounds each step. Zero means 10 s.
+	Timeout time.Duration
+	// Keep is a folder in which the files of each run stay. Empty means that they are removed.
+	Keep string
+}
+
+func (t *Target) timeout() time.Duration { return cmp.Or(t.Timeout, 10*time.Second) }
+
+// lacks says why a scenario can't run here. Empty means that it can.
+func (t *Target) lacks(s *Scenario) string {
+	if t.Remote == nil {
+		return ""
+	}
+	if s.Owns != "" {
+		return s.Owns
+	}
+	for _, name := range s.Cast {
+		if _, ok := t.Remote.Passwords[name]; !ok {
+			return fmt.Sprintf("the users file has no password of %s", name)
+		}
+	}
+	return ""
+}
+
+func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
+	if t.Keep == "" {
+		return os.MkdirTemp("", "sallyport-scenario-")
+	}
+	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
+	name = strings.Trim(name, "-")
+	if !filepath.IsLocal(name) || name == "." { // a file may have any name
+		return "", fmt.Errorf("%s: %w", s.File, outsideError(name))
+	}
+	dir := filepath.Join(t.Keep, name)
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// Run runs a scenario in one of its combinations. The context bounds the whole run, the target's time-out
+// each step. What went wrong is in the result.
 func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (r Result) {
 	r = Result{Scenario: s, Combination: choice, Start: time.Now()}
 	defer func() { r.Duration = time.Since(r.Start) }()
@@ -49,7 +95,12 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 	return r
 }
 
-// act runs the script, and ends whatever it has begun.
+// skipError ends a scenario that can't run in this combination.
+type skipError string
+
+func (s skipError) Error() string { return "skipped: " + string(s) }
+
+// act runs the script, and ends everything that it has begun.
 func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -60,14 +111,14 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	}
 	var account bytes.Buffer
 	engine := &script.Engine{Cmds: st.commands(), Conds: st.conditions()}
-	err = state.ExtractFiles(&txtarOf{Files: st.scenario.Files})
+	err = state.ExtractFiles(&txtar.Archive{Files: st.scenario.Files})
 	if err == nil {
-		err = plainly(engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account))
+		err = withSuccess(engine.Execute(state, st.scenario.File, bufio.NewReader(&lines{stage: st}), &account))
 	}
 	st.leave()
 	cancel()
-	// What background commands had come to is asked of the steps: the engine's own
-	// answer includes what the end of the run has done to them.
+	// The result of background commands comes from the steps: the engine's own answer includes what the
+	// end of the run has done to them.
 	_ = state.CloseAndWait(&account)
 	err = errors.Join(err, st.unsettled(), st.close())
 	r.Transcript = account.String()
@@ -76,16 +127,15 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 
 var errSucceeded = errors.New("it succeeded, and had to fail")
 
-// plainly has an error say what the ! meant that it doesn't show.
-func plainly(err error) error {
+// withSuccess replaces the engine's error for a ! command that succeeded by one that says so.
+func withSuccess(err error) error {
 	if command, ok := errors.AsType[*script.CommandError](err); ok && errors.Is(command.Err, script.ErrUnexpectedSuccess) {
 		command.Err = errSucceeded
 	}
 	return err
 }
 
-// lines hands the script over line by line, so that the stage knows which one
-// is being run.
+// lines gives the script to the engine line by line, so that the stage knows which line runs.
 type lines struct {
 	stage *stage
 	rest  []byte
@@ -104,52 +154,7 @@ func (l *lines) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Target is where scenarios run. The zero Target runs each against a server of its own in the process.
-type Target struct {
-	// Remote is a server that runs already. Nil means a server in the process.
-	Remote *Remote
-	// Configure changes the server in the process before it starts: set Handler to test your own. The
-	// options of a scenario's "server" line come after it. The users, the interaction log and OnSay are
-	// those of the scenario. Nil changes nothing.
-	Configure func(*server.Server)
-	// Timeout bounds each step. Zero means 10 s.
-	Timeout time.Duration
-	// Keep is a folder in which the files of each run stay. Empty means that they are removed.
-	Keep string
-}
-
-func (t *Target) timeout() time.Duration { return cmp.Or(t.Timeout, 10*time.Second) }
-
-// lacks says why a scenario can't run here, and nothing if it can.
-func (t *Target) lacks(s *Scenario) string {
-	if t.Remote == nil {
-		return ""
-	}
-	if s.Owns != "" {
-		return s.Owns
-	}
-	for _, name := range s.Cast {
-		if _, ok := t.Remote.Passwords[name]; !ok {
-			return fmt.Sprintf("the users file has no password of %s", name)
-		}
-	}
-	return ""
-}
-
-func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
-	if t.Keep == "" {
-		return os.MkdirTemp("", "sallyport-scenario-")
-	}
-	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
-	name = strings.Trim(name, "-")
-	if !filepath.IsLocal(name) || name == "." { // a file may have any name
-		return "", fmt.Errorf("%s: %w", s.File, outsideError(name))
-	}
-	dir := filepath.Join(t.Keep, name)
-	return dir, os.MkdirAll(dir, 0o700)
-}
-
-// environment is what a script sees: nothing of the process's own.
+// environment has the variables of a script, and none of the process.
 func (st *stage) environment(dir string) []string {
 	env := []string{"WORK=" + dir, "TMPDIR=" + dir}
 	for _, choice := range st.choice {
@@ -159,4 +164,25 @@ func (st *stage) environment(dir string) []string {
 		env = append(env, name+"_user="+st.user(name), name+"_password="+st.password(name))
 	}
 	return env
+}
+
+// conditions returns the conditions that can guard a line.
+func (st *stage) conditions() map[string]script.Cond {
+	all := map[string]script.Cond{
+		"own": script.BoolCondition("the server is our own, not one that runs elsewhere", st.target.Remote == nil),
+	}
+	names := make([]string, 0, len(dimensions)+len(st.choice))
+	for dimension := range dimensions {
+		names = append(names, dimension)
+	}
+	for _, choice := range st.choice {
+		names = append(names, choice.Dimension)
+	}
+	for _, dimension := range names {
+		all[dimension] = script.PrefixCondition("the matrix has chosen this "+dimension,
+			func(_ *script.State, values string) (bool, error) {
+				return slices.Contains(strings.Split(values, ","), st.choice.Get(dimension)), nil
+			})
+	}
+	return all
 }

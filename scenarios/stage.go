@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -248,31 +247,19 @@ func (st *stage) close() error {
 	return h.stop()
 }
 
-// skipError ends a scenario that can't run in this combination.
-type skipError string
-
-func (s skipError) Error() string { return "skipped: " + string(s) }
-
 var errNotConnected = errors.New("is not connected: log in or connect first")
 
-// A KeyLog is a TLS key log in memory, as tls.Config.KeyLogWriter has it: a line
-// for each secret, LABEL CLIENT-RANDOM SECRET, in hex. With it Eve's captures can
-// be read ([Eve.WritePcap]).
-type KeyLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// errNot is the error of a check with a ! before it that finds nothing.
+var errNot = errors.New("there is none")
 
-// Write takes a line from crypto/tls.
-func (k *KeyLog) Write(p []byte) (int, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.text.Write(p)
-}
-
-// Bytes returns what was gathered so far.
-func (k *KeyLog) Bytes() []byte {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return bytes.Clone(k.text.Bytes())
+// until is await, except that it doesn't wait where the script has a ! before the check.
+func (st *stage) until(ctx context.Context, negated bool, done func() (bool, error)) error {
+	if !negated {
+		return st.await(ctx, done)
+	}
+	ok, err := done()
+	if !ok && err == nil {
+		err = errNot
+	}
+	return err
 }

@@ -2,19 +2,24 @@ package scenarios
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"regexp"
+	"time"
 )
 
-// A Suite is what runs of scenarios there are, and how they run.
+// A Suite is a set of scenarios, and how to run them.
 type Suite struct {
 	Scenarios []*Scenario
-	Only      *regexp.Regexp // matches the names of the runs to make (see [Result.Name]); nil: all
-	Target    *Target        // nil: a server in the process for each
-	// Parallel is how many run at once, 0 one. More than one needs servers in the
-	// process: elsewhere there is one seat.
+	// Only matches the names of the runs to make (see [Result.Name]). Nil means all.
+	Only *regexp.Regexp
+	// Target is where they run. Nil means a server in the process for each.
+	Target *Target
+	// Parallel is how many run at once. Zero means one. More than one needs servers in the process,
+	// because a server elsewhere has one seat.
 	Parallel int
-	Repeat   int // how many times all of them run; 0: once
+	// Repeat is how many times the suite runs. Zero means once.
+	Repeat int
 }
 
 // A Case is a scenario in one of its combinations.
@@ -23,7 +28,7 @@ type Case struct {
 	Combination Combination
 }
 
-// Name is that of the scenario and the combination.
+// Name returns the names of the scenario and the combination.
 func (c Case) Name() string {
 	if len(c.Combination) == 0 {
 		return c.Scenario.Name
@@ -44,9 +49,9 @@ func (s *Suite) Cases() (all []Case) {
 	return all
 }
 
-// Run acts out all cases and yields their results, in the order of the cases, as
-// they come. When the context ends, or the loop that takes them, it ends what
-// runs, and returns when that has ended; a run that was cut so has no result.
+// Run runs all cases and yields their results in the order of the cases, as they come. When the context
+// or the loop over the results ends, Run ends the cases that still run and returns when they have ended.
+// Such a case yields no result.
 func (s *Suite) Run(ctx context.Context) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -65,12 +70,12 @@ func (s *Suite) Run(ctx context.Context) iter.Seq[Result] {
 	}
 }
 
-// ahead is for how many runs per place others may be ahead of the slowest one:
-// results wait for their turn, and are not to fill the memory.
+// ahead bounds how many results per place may wait for the slowest run, so that they don't fill the
+// memory.
 const ahead = 4
 
-// start runs the cases in the background. The channel has a channel for each
-// result, in order, and is closed behind the last.
+// start runs the cases in the background. The channel has a channel for each result, in order, and is
+// closed after the last.
 func (s *Suite) start(ctx context.Context) <-chan chan Result {
 	places := max(1, s.Parallel)
 	target := s.Target
@@ -101,4 +106,68 @@ func (s *Suite) start(ctx context.Context) <-chan chan Result {
 		}
 	}()
 	return results
+}
+
+// Status is how a run ended.
+type Status string
+
+// The ways a run can end.
+const (
+	Passed  Status = "passed"
+	Failed  Status = "failed"
+	Skipped Status = "skipped" // it can't run against this target, or in this combination
+)
+
+// A Result is all that happened in one run of a scenario.
+type Result struct {
+	Scenario    *Scenario
+	Combination Combination
+	Status      Status
+	// Reason says why a run was skipped.
+	Reason string
+	// Err says why a run failed. Its text begins with file and line.
+	Err       error
+	Start     time.Time
+	Duration  time.Duration
+	Steps     []Step
+	Exchanges []Exchange
+	// Log has the records of the interaction log of a server in the process.
+	Log []json.RawMessage
+	// Transcript is the account of the script engine.
+	Transcript string
+}
+
+// Name returns the names of the scenario and the combination.
+func (r *Result) Name() string { return Case{r.Scenario, r.Combination}.Name() }
+
+// A Step is one command.
+type Step struct {
+	Line int
+	Who  string
+	// Text is the command without its first word.
+	Text       string
+	Background bool
+	// Want is "!" for a step that had to fail and "?" for one that might.
+	Want string
+	// Start counts from the beginning of the run.
+	Start    time.Duration
+	Duration time.Duration
+	// Err says why the step failed, also where it had to.
+	Err string
+
+	settled, cut bool
+	check        bool // only waits for something that must come
+}
+
+// An Exchange is a message, drawn as an arrow from one to another.
+type Exchange struct {
+	// At counts from the beginning of the run.
+	At       time.Duration
+	From, To string
+	// Text is the message in the clear.
+	Text string
+	// Wire are the first bytes of it that crossed the network.
+	Wire []byte
+	// Octets is how many bytes of it crossed the network.
+	Octets int
 }

@@ -72,7 +72,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 		c.Write("body", strings.Repeat("x", 4097))
 		run := s.Connect(ctx, "bob", "--record", "other.txtar", "--body", "body", "ECHO")
 		Expect(run).To(gexec.Exit(2))
-		Expect(stderr(run)).To(ContainSubstring("a body of 4097 octets can't be recorded, but at most 4096\n"))
+		Expect(stderr(run)).To(ContainSubstring("a body of 4097 bytes can't be recorded, but at most 4096\n"))
 	}, limit)
 
 	It("leaves no file where there was no session", func(ctx SpecContext) {

@@ -149,7 +149,7 @@ $`), ""))
 		run := c.Run(ctx, "", "replay", "mine", "nowhere")
 		Expect(run).To(did(1, "", MatchRegexp(`^mine/b.txtar:2: can't "logs"; [^\n]+
 mine/c.txtar:3: bad regexp "\(": [^\n]+
-mine/long.txtar:2: the line has more than 16384 octets
+mine/long.txtar:2: the line has more than 16384 bytes
 mine/utf-16.txtar:1: the line has a NUL: [^\n]+
 stat nowhere: no such file or directory
 sallyport replay: nothing was run

@@ -17,7 +17,7 @@ import (
 // nothing.
 type recording struct {
 	file  *os.File
-	tape  *scenarios.Tape
+	tape  *scenarios.Recording
 	begun bool // there was a session
 }
 
@@ -34,7 +34,7 @@ func (f *connectFlags) newRecording(d *client.Dialer, who client.Credentials) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{file: file, tape: scenarios.NewTape(file, withPort(f.addr), who, time.Now())}
+	r := &recording{file: file, tape: scenarios.NewRecording(file, withPort(f.addr), who, time.Now())}
 	show := d.OnNotice
 	d.OnNotice = func(n client.Notice) { show(n); r.tape.Notice(n) }
 	return r, nil

@@ -15,10 +15,10 @@ import (
 )
 
 // taped is the recording of what a session of bert's does, without its heading.
-func taped(t *testing.T, session func(*Tape)) string {
+func taped(t *testing.T, session func(*Recording)) string {
 	t.Helper()
 	var out strings.Builder
-	tape := NewTape(&out, "rig:7443", client.Credentials{Username: "bert", Password: "Pa55 'word"}, time.Now())
+	tape := NewRecording(&out, "rig:7443", client.Credentials{Username: "bert", Password: "Pa55 'word"}, time.Now())
 	tape.Login()
 	session(tape)
 	if err := tape.End(nil); err != nil {
@@ -34,14 +34,14 @@ func taped(t *testing.T, session func(*Tape)) string {
 	return script
 }
 
-func exchange(r protocol.Request, reply protocol.Reply) func(*Tape) {
-	return func(t *Tape) { t.Exchange(r, reply, reply.Err()) }
+func exchange(r protocol.Request, reply protocol.Reply) func(*Recording) {
+	return func(t *Recording) { t.Exchange(r, reply, reply.Err()) }
 }
 
-func TestTape(t *testing.T) {
+func TestRecording(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		session func(*Tape)
+		session func(*Recording)
 		want    string
 	}{
 		"a request": {
@@ -105,8 +105,8 @@ func TestTape(t *testing.T) {
 			"alice ask GET\nalice hears 550\n",
 		},
 		"a notice with the password in other letters": {
-			func(t *Tape) { t.Notice(client.Notice{Code: 150, Text: "use pa55 'WORD"}) },
-			"# (what is not written here has the password in it)\n",
+			func(t *Recording) { t.Notice(client.Notice{Code: 150, Text: "use pa55 'WORD"}) },
+			"# (left out: it has the password in it)\n",
 		},
 		"a body that reads as a capture": {
 			exchange(protocol.Request{Verb: "ECHO", Body: []byte("->")}, protocol.Reply{Code: 251, Body: []byte("->")}),
@@ -117,7 +117,7 @@ func TestTape(t *testing.T) {
 			"alice ask ECHO '&'\nalice hears 250 '^! & # -> x$'\n",
 		},
 		"the end": {
-			func(t *Tape) {
+			func(t *Recording) {
 				t.Notice(client.Notice{Code: 150, Text: "use Pa55 'word\x1b"})
 				t.Exchange(protocol.Request{Verb: "X"}, protocol.Reply{}, errors.New("reset"))
 				closing := protocol.Reply{Code: 421, Text: "idle bye"}
@@ -135,9 +135,9 @@ func TestTape(t *testing.T) {
 }
 
 // The user's name is a variable only where it is a word of its own.
-func TestTapeWords(t *testing.T) {
+func TestRecordingWords(t *testing.T) {
 	t.Parallel()
-	tape := &Tape{member: "alice", who: client.Credentials{Username: "bert", Password: "x1"}}
+	tape := &Recording{member: "alice", who: client.Credentials{Username: "bert", Password: "x1"}}
 	for text, want := range map[string]string{
 		"bert":                       "$alice_user",
 		"bert, bert":                 "$alice_user', '$alice_user",
@@ -152,13 +152,13 @@ func TestTapeWords(t *testing.T) {
 	}
 }
 
-func TestTapeRefuses(t *testing.T) {
+func TestRecordingRefuses(t *testing.T) {
 	t.Parallel()
-	tape := NewTape(new(strings.Builder), "rig:7443", client.Credentials{Username: "alice", Password: "echo sesame"}, time.Now())
+	tape := NewRecording(new(strings.Builder), "rig:7443", client.Credentials{Username: "alice", Password: "echo sesame"}, time.Now())
 	for want, r := range map[string]protocol.Request{
 		"the stream of OPEN":            {Verb: "open"},
 		"the password is in it":         {Verb: "Echo", Argument: "Sesame"},
-		"a body of 4097 octets":         {Verb: "ECHO", Body: make([]byte, 4097)},
+		"a body of 4097 bytes":          {Verb: "ECHO", Body: make([]byte, 4097)},
 		"too long for a line":           {Verb: "ECHO", Argument: strings.Repeat("'", 8185)},
 		"the body holds the password":   {Verb: "ECHO", Body: []byte("echo sesame\n")},
 		"the password is in it, or not": {Verb: "ECHO", Argument: "fine"},
@@ -168,7 +168,7 @@ func TestTapeRefuses(t *testing.T) {
 			t.Errorf("%.40q: got %v, want %s", r.Verb+" "+r.Argument, err, want)
 		}
 	}
-	full := &Tape{octets: maxFile}
+	full := &Recording{size: maxFile}
 	if err := full.Allows(protocol.Request{Verb: "ECHO"}); err == nil {
 		t.Error("a full recording takes more")
 	}
@@ -212,7 +212,7 @@ func FuzzTape(f *testing.F) {
 			t.Skip()
 		}
 		var out strings.Builder
-		tape := NewTape(&out, "rig:7443", client.Credentials{Username: "bert", Password: password}, time.Now())
+		tape := NewRecording(&out, "rig:7443", client.Credentials{Username: "bert", Password: password}, time.Now())
 		tape.Login()
 		if tape.Allows(r) != nil {
 			t.Skip()

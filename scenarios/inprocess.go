@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,20 +16,19 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// host is a server in the process, and its operator.
+// A host is the server in the process.
 type host struct {
 	*testserver.Server
-	release chan struct{} // closed when BLOCK may end
+	release chan struct{} // closed when handlers of BLOCK and STUBBORN may return
 
 	mu    sync.Mutex
-	key   testserver.Key // of its certificate
-	roots *x509.CertPool // as of now
-	heard []string       // lines that clients said to the operator
-	runs  []string       // verbs whose handlers have begun, and that nobody has seen yet
+	key   testserver.Key // of the certificate
+	roots *x509.CertPool // that clients trust now
+	heard []string       // lines of clients that the operator has not yet heard
+	runs  []string       // verbs of handlers that have begun, and that the operator has not yet seen
 }
 
-// own returns the server in the process. It starts with the defaults unless the script has started it
-// already.
+// own returns the server in the process. It starts it with the defaults if no "server" line has started it.
 func (st *stage) own() (*host, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -78,14 +76,14 @@ func (st *stage) startLocked(o options) (*host, error) {
 	return h, nil
 }
 
-// trusted is what clients trust from now on.
+// trusted returns the roots that clients trust now.
 func (h *host) trusted() *x509.CertPool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.roots
 }
 
-// reload gives the server another certificate: only that is trusted from now on.
+// reload gives the server another certificate, the only one that clients trust from now on.
 func (h *host) reload() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,13 +97,13 @@ func (h *host) reload() error {
 	return nil
 }
 
-// stop ends the server: gently, and then not.
+// stop ends the server, gently if it can.
 func (h *host) stop() error {
 	h.letGo()
 	return h.Stop()
 }
 
-// letGo ends what BLOCK waits for.
+// letGo lets the handlers of BLOCK and STUBBORN return.
 func (h *host) letGo() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,7 +120,7 @@ func (h *host) hear(line string) {
 	h.heard = append(h.heard, line)
 }
 
-// begun notes that a handler runs.
+// begun notes that a handler has begun.
 func (h *host) begun(verb string) {
 	h.mu.Lock()
 	h.runs = append(h.runs, verb)
@@ -130,7 +128,7 @@ func (h *host) begun(verb string) {
 	h.Log.OnWrite()
 }
 
-// verbs are the stock ones, and some that misbehave.
+// verbs returns the stock verbs, and some that misbehave.
 func (h *host) verbs() *server.Mux {
 	m := h.Stock()
 	m.HandleFunc("BLOCK", func(ctx context.Context, r *server.Request) (protocol.Reply, error) {
@@ -157,12 +155,4 @@ func (h *host) verbs() *server.Mux {
 		panic("the handler panics, as it was asked to")
 	})
 	return m
-}
-
-// rawRecords returns the records of a log.
-func rawRecords(l *testserver.Log) (records []json.RawMessage) {
-	for line := range strings.Lines(l.String()) {
-		records = append(records, json.RawMessage(strings.TrimSuffix(line, "\n")))
-	}
-	return records
 }

@@ -1,0 +1,217 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+func networkMember() *member {
+	about := "between CLIENT and the server: "
+	return &member{
+		summary: "what lies between a client and the server",
+		verbs: []verb{
+			{name: "delays", args: "CLIENT DURATION", least: 2, most: 2, run: doDelays, summary: about + "everything arrives later by this"},
+			{name: "drops", args: "CLIENT", least: 1, most: 1, run: doDrops, summary: about + "nothing arrives any more, and neither end learns of it"},
+			{name: "resets", args: "CLIENT", least: 1, most: 1, run: doResets, summary: about + "the connection is reset"},
+			{name: "half-closes", args: "CLIENT", least: 1, most: 1, run: doHalfCloses, summary: about + "the client's direction ends with a FIN, without close_notify"},
+		},
+	}
+}
+
+// onLinkOf does something to the connection of the client that is the first argument.
+func (c *call) onLinkOf(do func(*link) error) error {
+	name := c.args[0]
+	if err := checkClient(name); err != nil {
+		return err
+	}
+	on := *c
+	on.who = name
+	return on.withLink(do)
+}
+
+// checkClient refuses a name that is no client's.
+func checkClient(name string) error {
+	if !slices.Contains(clientNames(), name) {
+		return fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
+	}
+	return nil
+}
+
+func doDelays(_ context.Context, c *call) (string, error) {
+	d, err := time.ParseDuration(c.args[1])
+	if err != nil {
+		return "", err
+	}
+	return "", c.onLinkOf(func(l *link) error { l.setDelay(d); return nil })
+}
+
+func doDrops(_ context.Context, c *call) (string, error) {
+	return "", c.onLinkOf(func(l *link) error { l.drop(); return nil })
+}
+
+func doResets(_ context.Context, c *call) (string, error) { return "", c.onLinkOf((*link).reset) }
+
+func doHalfCloses(_ context.Context, c *call) (string, error) {
+	return "", c.onLinkOf((*link).CloseWrite)
+}
+
+// direction of bytes on a connection.
+type direction int
+
+const (
+	up   direction = iota // from the client to the server
+	down                  // from the server to the client
+)
+
+const (
+	// maxSeen bounds what is kept of the bytes between two arrows.
+	maxSeen = 64 << 10
+	// maxFirst is longer than any TLS alert.
+	maxFirst = 64
+)
+
+// A link is a client's connection to the server with what the network does to it. It keeps the bytes that
+// have crossed it since the last call of seen.
+type link struct {
+	net.Conn
+	tcp *net.TCPConn
+
+	mu      sync.Mutex
+	crossed [2][]byte
+	head    []byte // the first bytes that came
+	delay   time.Duration
+	dropped chan struct{} // closed when nothing arrives any more
+	stalled chan struct{} // closed when the client reads no more
+	closed  chan struct{}
+	once    [3]sync.Once
+}
+
+func newLink(conn net.Conn, tcp *net.TCPConn) *link {
+	return &link{
+		Conn: conn, tcp: tcp,
+		dropped: make(chan struct{}), stalled: make(chan struct{}), closed: make(chan struct{}),
+	}
+}
+
+func (l *link) note(d direction, p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if room := maxSeen - len(l.crossed[d]); room > 0 {
+		l.crossed[d] = append(l.crossed[d], p[:min(room, len(p))]...)
+	}
+	if d == down {
+		l.head = append(l.head, p[:min(len(p), maxFirst-len(l.head))]...)
+	}
+}
+
+// first returns the first bytes that came.
+func (l *link) first() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
+// seen returns what has crossed since the last call.
+func (l *link) seen(d direction) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.crossed[d]
+	l.crossed[d] = nil
+	return p
+}
+
+func (l *link) setDelay(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
+}
+
+// hold waits for the delay of the network, and reports whether the network still delivers.
+func (l *link) hold() bool {
+	l.mu.Lock()
+	timer := time.NewTimer(l.delay)
+	l.mu.Unlock()
+	defer timer.Stop()
+	select {
+	case <-l.dropped:
+	case <-l.closed: // the call that follows fails
+	case <-timer.C:
+	}
+	select {
+	case <-l.dropped: // select chooses at random where several are ready
+		return false
+	default:
+		return true
+	}
+}
+
+// Read reads what the server sends.
+func (l *link) Read(p []byte) (int, error) {
+	for {
+		n, err := l.Conn.Read(p)
+		select {
+		case <-l.stalled:
+			<-l.closed
+			return 0, net.ErrClosed
+		default:
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) || l.hold() {
+			l.note(down, p[:n])
+			return n, err
+		}
+		if err != nil {
+			<-l.closed
+			return 0, net.ErrClosed
+		}
+	}
+}
+
+// Write sends to the server.
+func (l *link) Write(p []byte) (int, error) {
+	l.note(up, p)
+	if !l.hold() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
+}
+
+// Close closes the connection. Calls that hold waits for fail.
+func (l *link) Close() error {
+	defer l.once[0].Do(func() { close(l.closed) })
+	return l.Conn.Close()
+}
+
+// closeAfter closes the connection when the context ends, unless stop is called before.
+func (l *link) closeAfter(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = l.Close() })
+}
+
+// CloseWrite ends the client's direction.
+func (l *link) CloseWrite() error {
+	half, ok := l.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
+// drop lets nothing arrive any more, in either direction.
+func (l *link) drop() { l.once[1].Do(func() { close(l.dropped) }) }
+
+// stall lets the client read nothing any more.
+func (l *link) stall() { l.once[2].Do(func() { close(l.stalled) }) }
+
+// reset ends the connection with a TCP reset.
+func (l *link) reset() error {
+	if err := l.tcp.SetLinger(0); err != nil {
+		return err
+	}
+	return l.Close()
+}

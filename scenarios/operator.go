@@ -1,0 +1,211 @@
+package scenarios
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server"
+)
+
+func serverMember() *member {
+	return &member{
+		summary: "the server, in the process: start it with other than the default settings",
+		owns:    true,
+		verbs: []verb{{
+			args: "[OPTION=VALUE...]", most: many, run: doServer,
+			summary: "The options are admission=queue|reject|takeover depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body max-lobby max-lobby-per-source max-failed-logins key=ecdsa|ed25519|rsa tls-min=1.2|1.3 require-binding log-payload log-names serve-unlogged. Must come before the first client.",
+		}},
+	}
+}
+
+var serverOptions = []string{
+	"admission", "depth", "wait", "login-timeout", "idle-timeout", "session-limit", "request-timeout",
+	"write-timeout", "max-body", "max-lobby", "max-lobby-per-source", "max-failed-logins", "key", "tls-min",
+	"require-binding", "log-payload", "log-names", "serve-unlogged",
+}
+
+func doServer(_ context.Context, c *call) (string, error) {
+	o, err := parseOptions(c.args, serverOptions...)
+	if err != nil {
+		return "", err
+	}
+	c.stage.mu.Lock()
+	defer c.stage.mu.Unlock()
+	if c.stage.host != nil {
+		return "", errors.New("the server runs already: a scenario has one, and says so before its first client")
+	}
+	_, err = c.stage.startLocked(o)
+	return "", err
+}
+
+// configure changes a server as the options say.
+func (o options) configure(s *server.Server) error {
+	s.RequireBinding = s.RequireBinding || o.has("require-binding")
+	s.LogPayload = s.LogPayload || o.has("log-payload")
+	s.LogNames = s.LogNames || o.has("log-names")
+	s.ServeUnlogged = s.ServeUnlogged || o.has("serve-unlogged")
+	if o.has("admission") || o.has("depth") || o.has("wait") {
+		var err error
+		if s.Admission, err = o.admission(); err != nil {
+			return err
+		}
+	}
+	versions := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	version, ok := versions[o["tls-min"]]
+	switch {
+	case ok:
+		s.TLSConfig.MinVersion = version
+	case o.has("tls-min"):
+		return fmt.Errorf("tls-min can't be %q but 1.2 or 1.3", o["tls-min"])
+	}
+	return o.limits(&s.Limits)
+}
+
+func (o options) admission() (server.Admission, error) {
+	var depth int
+	var wait time.Duration
+	if err := errors.Join(o.number("depth", &depth), o.duration("wait", &wait)); err != nil {
+		return nil, err
+	}
+	switch o["admission"] {
+	case "", "queue":
+		return server.Queue{Depth: depth, Wait: wait}, nil
+	case "reject":
+		return server.Reject{}, nil
+	case "takeover":
+		return server.Takeover{Wait: wait}, nil
+	}
+	return nil, fmt.Errorf("admission can't be %q but queue, reject or takeover", o["admission"])
+}
+
+func (o options) limits(l *server.Limits) error {
+	body := int(l.Body)
+	err := errors.Join(
+		o.duration("login-timeout", &l.Login), o.duration("idle-timeout", &l.Idle),
+		o.duration("session-limit", &l.Session), o.duration("request-timeout", &l.Request),
+		o.duration("write-timeout", &l.Write), o.number("max-body", &body),
+		o.number("max-lobby", &l.Lobby), o.number("max-lobby-per-source", &l.LobbyPerSource),
+		o.number("max-failed-logins", &l.FailedLogins))
+	l.Body = int64(body)
+	return err
+}
+
+func operatorMember() *member {
+	return &member{
+		summary: "whoever runs the server",
+		owns:    true,
+		verbs: []verb{
+			{name: "says", args: "TEXT", least: 1, most: 1, run: withHost(doOperatorSays), summary: "send a line to the seated client"},
+			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: withHost(doOperatorHears), summary: "a line that a client said to the operator matches"},
+			{name: "sees", args: "VERB", least: 1, most: 1, check: true, run: withHost(doSees), summary: "a handler of BLOCK or STUBBORN runs"},
+			{name: "evicts", run: withHost(doEvicts), summary: "end the session of the seated client"},
+			{name: "releases", run: withHost(doReleases), summary: "let the handlers of BLOCK and STUBBORN return"},
+			{name: "removes", args: "USER", least: 1, most: 1, run: withHost(doRemoves), summary: "remove a user"},
+			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: withHost(doChangesPassword), summary: "give a user another password"},
+			{name: "fills-disk", run: withHost(doFillsDisk), summary: "from now on the log can't be written"},
+			{name: "reloads", run: withHost(doReloads), summary: "give the server another certificate, the only one that clients trust from now on; sessions go on"},
+			{name: "shuts-down", args: "[GRACE]", most: 1, run: withHost(doShutsDown), summary: "end the server gently; it fails if that takes longer than the grace"},
+			{name: "kills", run: withHost(doKills), summary: "end the server at once"},
+		},
+	}
+}
+
+// withHost makes a verb of a function that needs the server in the process.
+func withHost(do func(context.Context, *call, *host) error) func(context.Context, *call) (string, error) {
+	return func(ctx context.Context, c *call) (string, error) {
+		h, err := c.stage.own()
+		if err != nil {
+			return "", err
+		}
+		return "", do(ctx, c, h)
+	}
+}
+
+func doOperatorSays(_ context.Context, c *call, h *host) error {
+	c.stage.said("operator", "server", c.args[0])
+	return h.Say(c.args[0])
+}
+
+func doOperatorHears(ctx context.Context, c *call, h *host) error {
+	pattern, err := optionalRegexp(c.args)
+	if err != nil {
+		return err
+	}
+	var heard []string
+	err = c.stage.await(ctx, func() (bool, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		heard = h.heard
+		i := slices.IndexFunc(heard, pattern.MatchString)
+		h.heard = heard[i+1:]
+		return i >= 0, nil
+	})
+	if err != nil {
+		err = fmt.Errorf("expected the operator to hear %q, heard %q: %w", pattern, heard, err)
+	}
+	return err
+}
+
+func doSees(ctx context.Context, c *call, h *host) error {
+	return c.stage.await(ctx, func() (bool, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		i := slices.Index(h.runs, c.args[0])
+		if i >= 0 {
+			h.runs = slices.Delete(h.runs, i, i+1)
+		}
+		return i >= 0, nil
+	})
+}
+
+func doEvicts(_ context.Context, _ *call, h *host) error {
+	if !h.Evict() {
+		return server.ErrNobodySeated
+	}
+	return nil
+}
+
+func doReleases(_ context.Context, _ *call, h *host) error {
+	h.letGo()
+	return nil
+}
+
+func doRemoves(_ context.Context, c *call, h *host) error {
+	h.Users.Set(c.args[0], scram.Verifier{})
+	return nil
+}
+
+func doChangesPassword(_ context.Context, c *call, h *host) error {
+	v, err := scram.NewVerifier(c.args[1], nil, scram.MinIterations)
+	if err == nil {
+		h.Users.Set(c.args[0], v)
+	}
+	return err
+}
+
+func doReloads(_ context.Context, _ *call, h *host) error { return h.reload() }
+
+func doFillsDisk(_ context.Context, _ *call, h *host) error {
+	h.Log.Fail(errors.New("no space left on device"))
+	return nil
+}
+
+func doShutsDown(ctx context.Context, c *call, h *host) error {
+	if len(c.args) > 0 {
+		grace, err := time.ParseDuration(c.args[0])
+		if err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, grace)
+		defer cancel()
+	}
+	return h.Shutdown(ctx)
+}
+
+func doKills(_ context.Context, _ *call, h *host) error { return h.Close() }
