@@ -31,22 +31,18 @@ type session struct {
 	ctx    context.Context // of the running request
 	cancel context.CancelCauseFunc
 	began  time.Time // when the running request began
-	gone   error     // how the client has left meanwhile
-
-	lookout  lookout
-	returned chan struct{} // tells the watch that the handler has returned
-	watched  chan error    // hands over gone at the end of a watch
+	done   chan struct{}
+	gone   error // how the client has left meanwhile
 }
 
 func newSession(c *conn) *session {
 	now := time.Now()
 	s := &session{
 		conn: c, opened: now, active: now, endBy: after(now, c.srv.limits.Session),
-		request: Request{User: c.user, Conn: c.id}, why: errHandlerExit,
-		returned: make(chan struct{}), watched: make(chan error),
+		request: Request{User: c.user, Conn: c.id}, done: make(chan struct{}), why: errHandlerExit,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.lookout.start = s.supervise
+	s.watch.goOff = func() { go s.supervise() }
 	c.rd.Grow(recordSize) // so that what came in one record is answered in one
 	return s
 }
@@ -182,10 +178,10 @@ func (s *session) serveLine(line []byte) error {
 // served. It spares a batch of requests most looks at the clock, each of which takes as long as
 // parsing a command.
 func (s *session) now() time.Time {
-	if s.served.After(s.raw.filled) {
+	if s.served.After(s.filled) {
 		return s.served
 	}
-	return s.raw.filled
+	return s.filled
 }
 
 // intern returns the verb as the server knows it. Of one that it doesn't know it keeps nothing, so

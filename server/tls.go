@@ -89,14 +89,17 @@ func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
 // server ended it.
 func (c *conn) handshake() error {
 	_ = c.srv.logged(c.srv.Audit.Flush()) // a failure is told once there is TLS to tell it through
-	c.raw.wait = wait{by: c.loginBy, flags: anyFlag}
+	c.arm(c.loginBy)
+	if c.has(flagShutdown) {
+		return errShutdown
+	}
 	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
-		case errors.Is(err, errWoken):
+		case c.has(flagShutdown):
 			return errShutdown
-		case errors.Is(err, errDeadline), errors.Is(err, os.ErrDeadlineExceeded): // of a read, of a write
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return errLoginTimeout
 		}
 		return err

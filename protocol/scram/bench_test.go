@@ -49,6 +49,40 @@ func BenchmarkServer(b *testing.B) {
 	}
 }
 
+// One login on the client, with the keys of an earlier one: all messages.
+func BenchmarkClient(b *testing.B) {
+	cfg := ClientConfig{Mechanism: SHA256Plus, Binding: exporter, Rand: zeros{}, Keys: new(KeyCache)}
+	p := newPair(b, cfg, ServerConfig{
+		Mechanism: SHA256Plus, Bindings: []ChannelBinding{exporter}, PlusOffered: true, Rand: zeros{},
+	})
+	cfg.Username, cfg.Password = "user", "pencil"
+	serverFirst := p.first(b)
+	clientFinal, err := p.client.Final(context.Background(), serverFirst)
+	if err != nil {
+		b.Fatal(err)
+	}
+	serverFinal, err := p.server.Final(clientFinal)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := NewClient(cfg)
+		if err == nil {
+			_, err = c.First()
+		}
+		if err == nil {
+			_, err = c.Final(context.Background(), serverFirst)
+		}
+		if err == nil {
+			err = c.Verify(serverFinal)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // What Lookup spends on a name that nobody has.
 func BenchmarkMock(b *testing.B) {
 	mock := NewMock(make([]byte, 32), nil)

@@ -1,0 +1,49 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A record of a request, encoded, chained, and flushed together with others. The floor is one write(2)
+// of as many bytes.
+func BenchmarkRecord(b *testing.B) {
+	for _, batch := range []int{1, 64} {
+		path := filepath.Join(b.TempDir(), "audit.jsonl")
+		file, err := Open(path, Options{})
+		check(b, err)
+		defer file.Close()
+		record := func(l *Log) error {
+			for n := range batch {
+				l.Info("request", "ABCDEF-1").Int("n", n).Str("verb", "ECHO").Int("argument_bytes", 16).Int("body_bytes", 0).
+					Int("code", 250).Str("keyword", "").Int("reply_bytes", 22).Float64("duration", 0.00001).Send()
+			}
+			return l.Flush()
+		}
+		var kept bytes.Buffer
+		check(b, record(New(&kept, Options{})))
+		floor, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		check(b, err)
+		defer floor.Close()
+		null := New(io.Discard, Options{})
+		for name, do := range map[string]func() error{
+			"file": func() error { return record(file) }, "null": func() error { return record(null) },
+			"write": func() error { _, err := floor.Write(kept.Bytes()); return err },
+		} {
+			b.Run(fmt.Sprintf("batch=%d/to=%s", batch, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for n := 0; b.Loop(); n++ {
+					check(b, do())
+					if n%10_000 == 0 { // it would fill the disk
+						check(b, os.Truncate(path, 0))
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed())/float64(b.N*batch), "ns/record")
+			})
+		}
+	}
+}
