@@ -73,10 +73,10 @@ cover: ## measure what the tests execute of the product, and demand nearly all o
 test-web: ## look at the HTML report in headless Chromium; screenshots in specs/out
 	cd specs/web && $(GO) test -count=1 ./...
 
-bench: ## measure against the floors, and report to bench/out (BENCH=regexp)
+bench: ## measure beside floors and servers in Go, and report to bench/out (BENCH=regexp)
 	@cd bench/compare && $(GO) run . -out ../out -bench '$(BENCH)'
 
-bench-peers: ## measure against other servers, and report to bench/out/peers (BENCH=regexp)
+bench-peers: ## measure beside all peers that are installed, and report to bench/out/peers (BENCH=regexp)
 	@dir=$$(mktemp -d) && trap 'exit 130' INT TERM HUP && trap 'GO=$(GO) bench/compare/servers.sh stop "$$dir"' EXIT && \
 	GO=$(GO) bench/compare/servers.sh start "$$dir" && \
 	(cd bench/compare && SALLYPORT_PEERS="$$dir" $(GO) run . -out ../out/peers -bench '$(BENCH)' -peers)

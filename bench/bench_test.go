@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func BenchmarkHandshake(b *testing.B) { run(b, handshakes()) }
@@ -15,30 +18,18 @@ func BenchmarkPipeline(b *testing.B)  { run(b, pipelines()) }
 func BenchmarkHandoff(b *testing.B)   { run(b, handoffs()) }
 func BenchmarkSessions(b *testing.B)  { run(b, sessions()) }
 func BenchmarkLobby(b *testing.B)     { run(b, lobbies(0, 100, 1000)) }
-func BenchmarkScram(b *testing.B)     { run(b, scrams()) }
-func BenchmarkAudit(b *testing.B)     { run(b, audits()) }
-func BenchmarkParse(b *testing.B)     { run(b, parses()) }
 
-// run measures each subject for itself.
+// run measures each subject by itself.
 func run(b *testing.B, g Group) {
 	for _, subject := range g.Subjects {
 		b.Run(subject.Name, func(b *testing.B) {
 			rig := subject.Start(b)
-			if rig.Before != nil {
-				if err := rig.Before(); err != nil {
-					b.Fatal(err)
-				}
-				rig.Before = nil // it is not what the time is for
-			}
 			b.ReportAllocs()
-			b.SetBytes(subject.Bytes)
 			b.ResetTimer()
-			s, err := rig.turn(max(1, b.N/rig.ops()))
-			b.StopTimer()
+			s, err := rig.turn(g.Name, subject, max(1, b.N/max(1, rig.Ops)))
 			if err != nil {
 				b.Fatal(err)
 			}
-			s.addRate(subject.Bytes)
 			for _, unit := range slices.Sorted(maps.Keys(s.Metrics)) {
 				b.ReportMetric(s.Metrics[unit], unit)
 			}
@@ -46,73 +37,82 @@ func run(b *testing.B, g Group) {
 	}
 }
 
-// All groups are measured, and each at most once.
-func TestGroups(t *testing.T) {
-	seen := map[string]bool{}
-	for _, g := range Groups() {
-		for _, s := range g.Subjects {
-			if name := g.Name + "/" + s.Name; seen[name] {
-				t.Errorf("%s is there twice", name)
-			} else {
-				seen[name] = true
-			}
-		}
-	}
-}
-
-// Each subject works, though nobody looks at how fast.
+// Each subject works, has a name of its own, and leaves no goroutine behind.
 func TestSubjects(t *testing.T) {
-	for _, g := range Groups() {
-		if g.Name == "Lobby" {
-			if runtime.GOOS != "linux" {
-				continue // others have no 127.1.0.1
-			}
-			g = lobbies(0, 2*strangersPerSource)
+	groups, seen := Groups(), map[string]bool{}
+	groups[len(groups)-1] = lobbies(0, 2*strangersPerSource)
+	for _, g := range groups {
+		if g.Name == "Lobby" && runtime.GOOS != "linux" {
+			continue // others have no 127.1.0.1
 		}
 		for _, subject := range g.Subjects {
-			t.Run(g.Name+"/"+subject.Name, func(t *testing.T) { works(t, subject) })
+			name := g.Name + "/" + subject.Name
+			if seen[name] {
+				t.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+			t.Run(name, func(t *testing.T) {
+				rig, goroutines := subject.Start(t), runtime.NumGoroutine()
+				for range 2 {
+					s, err := rig.turn(g.Name, subject, 2)
+					if err != nil || s.Name != name || s.Ops != 2*max(1, rig.Ops) || s.Metrics["ns/op"] <= 0 {
+						t.Fatalf("%+v, %v", s, err)
+					}
+					if err := settle(goroutines); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
 	}
 }
 
-// works has a subject take two turns.
-func works(t *testing.T, subject Subject) {
-	rig, goroutines := subject.Start(t), runtime.NumGoroutine()
-	for range 2 {
-		steps := 1
-		if rig.Ops == 0 {
-			steps = 2
-		}
-		s, err := rig.turn(steps)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(s.Steps) != steps || s.Steps[0] <= 0 || s.Metrics["ns/op"] <= 0 {
-			t.Errorf("took %v, and has %v", s.Steps, s.Metrics)
-		}
-		if err := settle(goroutines); err != nil {
-			t.Error("goroutines leak")
+// Times are of one operation, although a step has several.
+func TestTimings(t *testing.T) {
+	hundred := make([]time.Duration, 100)
+	for i := range hundred {
+		hundred[i] = time.Duration(200 - 2*i) // 2 to 200, falling
+	}
+	for _, c := range []struct {
+		steps []time.Duration
+		want  map[string]float64
+	}{
+		{hundred, map[string]float64{
+			"ns/op": 50.5, "p10-ns/op": 10, "p25-ns/op": 25, "p50-ns/op": 50, "p75-ns/op": 75, "p90-ns/op": 90, "p99-ns/op": 99,
+		}},
+		{[]time.Duration{40, 10, 20}, map[string]float64{
+			"ns/op": 35. / 3, "p10-ns/op": 5, "p25-ns/op": 5, "p50-ns/op": 10, "p75-ns/op": 20, "p90-ns/op": 20, "p99-ns/op": 20,
+		}},
+	} {
+		if diff := cmp.Diff(c.want, timings(c.steps, 2)); diff != "" {
+			t.Errorf("%d steps: %s", len(c.steps), diff)
 		}
 	}
 }
 
-func TestTimelines(t *testing.T) {
-	all, err := Timelines(t.Context(), t, 1)
-	if err != nil {
-		t.Fatal(err)
+// Every round has a turn of every subject: Before, the steps, and After.
+func TestInterleave(t *testing.T) {
+	var order string
+	note := func(what string) func() error {
+		return func() error { order += what; return nil }
 	}
-	for _, l := range all {
-		moments := l.Moments()
-		var names []string
-		for _, m := range moments {
-			names = append(names, m.What)
+	start := func(T) *Rig {
+		return &Rig{
+			Ops: 2, Before: note("b"), After: note("a"), Metrics: map[string]float64{"own": 7},
+			Step: func() (time.Duration, error) { return 10, note("s")() },
 		}
-		if len(moments) < 5 || moments[0].At <= 0 || l.Steps != timelineBlock {
-			t.Errorf("%s: %d steps, %v", l.Name, l.Steps, moments)
+	}
+	g := Group{Name: "G", Rounds: 3, Subjects: []Subject{{"of=x", 10, start}, {"of=y", 0, start}}}
+	turns := map[string]int{}
+	err := Interleave(t, g, func(round int, s Sample) error {
+		if turns[s.Name] != round || s.Ops != 2 || s.Metrics["ns/op"] != 5 || s.Metrics["own"] != 7 || (s.Metrics["MB/s"] == 2000) != (s.Name == "G/of=x") {
+			t.Error(round, s)
 		}
-		// Control: the floor keeps no log.
-		if logs := slices.Contains(names, "server: log 1"); logs == strings.HasSuffix(l.Name, "of=tls+exchange") {
-			t.Errorf("%s: %q", l.Name, names)
-		}
+		turns[s.Name]++
+		return nil
+	})
+	want := strings.Repeat("bsssssa", 2) + strings.Repeat("bsa", 6) // a warm-up has five steps
+	if err != nil || order != want || !maps.Equal(turns, map[string]int{"G/of=x": 3, "G/of=y": 3}) {
+		t.Error(turns, order, err)
 	}
 }

@@ -13,62 +13,53 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// pause is how long nothing goes on before a seat is handed on. It goes on for
-// longer than the processor takes to doze.
-const pause = time.Millisecond
-
-// handoffs are from when the holder says QUIT to when the next one's Dial has
-// returned, with so many who wait and are told of it. The floor is one round trip
-// of as many octets over bare TLS, after the same idleness.
+// handoffs are from the holder's QUIT to the return of the next client's Dial, while so many wait and
+// are sent their new places. The floor is one round trip of as many bytes over bare TLS. Both come after
+// a pause that is longer than the processor takes to doze.
 func handoffs() Group {
 	g := Group{Name: "Handoff", Rounds: 40, Block: 100 * time.Millisecond}
+	add := func(name string, start func(t T) *Rig) {
+		g.Subjects = append(g.Subjects, Subject{Name: name, Start: func(t T) *Rig {
+			rig := start(t)
+			step := rig.Step
+			rig.Step = func() (time.Duration, error) {
+				time.Sleep(time.Millisecond)
+				return step()
+			}
+			return rig
+		}})
+	}
 	for _, waiting := range []int{1, 4, 15} {
-		g.Subjects = append(g.Subjects, Subject{
-			Name:  fmt.Sprintf("waiting=%d/of=sallyport", waiting),
-			Start: func(t T) *Rig { return handoffRig(t, waiting) },
+		add(fmt.Sprintf("waiting=%d/of=sallyport", waiting), func(t T) *Rig {
+			v := newVisitor(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
+			q := &queue{visitor: v, length: waiting}
+			v.dialer.OnNotice = func(client.Notice) { q.notices.Add(1) }
+			t.Cleanup(func() { _ = q.dissolve() })
+			return &Rig{Before: q.form, Step: q.handOff, After: q.dissolve}
 		})
 	}
-	g.Subjects = append(g.Subjects, Subject{Name: "of=idle-roundtrip", Start: func(t T) *Rig {
-		rig := echo{request: "QUIT\r\n", reply: "221 bye\r\n"}.rig(t, 1)
-		step := rig.Step
-		rig.Step = func() (time.Duration, error) {
-			time.Sleep(pause)
-			return step()
-		}
-		return rig
-	}})
+	add("of=idle-roundtrip", func(t T) *Rig {
+		return Exchange{[]byte("QUIT\r\n"), []byte("221 bye\r\n")}.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, 1)
+	})
 	return g
 }
 
-func handoffRig(t T, waiting int) *Rig {
-	t.Helper()
-	h := serve(t, logOf(t, "file"), nil)
-	q := &queue{addr: h.Addr, dialer: dialer(h), length: waiting}
-	q.dialer.Keys = new(scram.KeyCache)
-	t.Cleanup(func() { _ = q.dissolve() })
-	return &Rig{Before: q.form, Step: q.handOff, After: q.dissolve}
-}
-
-// A queue is a client that has the seat, and those who wait for it.
+// A queue is a client that has the seat, and those that wait for it.
 type queue struct {
-	addr   string
-	dialer *client.Dialer
+	visitor
 	length int
-	tap    *tap // nil: nobody watches
-
-	others  int // goroutines that are not the queue's
-	dismiss context.CancelFunc
-	ctx     context.Context
-	holder  *client.Client
-	waiting []*waiter
+	// goroutines are without the queue's.
+	goroutines int
+	ctx        context.Context
+	cancel     context.CancelFunc
+	holder     *client.Client
+	waiting    []chan arrival
+	// Each client that waits is sent its place when it comes, and after each handoff.
+	notices atomic.Int64
+	wanted  int64
 }
 
-type waiter struct {
-	place  atomic.Int64 // as the server has told
-	seated chan arrival
-}
-
-// arrival is how a Dial ended, and when.
+// An arrival is how and when a Dial ended.
 type arrival struct {
 	client *client.Client
 	err    error
@@ -77,83 +68,63 @@ type arrival struct {
 
 // form fills the seat and the queue.
 func (q *queue) form() (err error) {
-	q.others = runtime.NumGoroutine()
-	q.ctx, q.dismiss = context.WithCancel(context.Background())
-	if q.holder, err = q.dialer.Dial(q.ctx, q.addr, harness.Credentials("alice")); err != nil {
+	q.goroutines = runtime.NumGoroutine()
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.wanted = q.notices.Load()
+	if q.holder, err = q.enter(); err != nil {
 		return err
 	}
 	return q.fill()
 }
 
-// fill has clients join until the queue is as long as it shall be, and returns
-// when each has been told its place.
+// fill has clients join until the queue is full and each has been sent its place.
 func (q *queue) fill() error {
 	for len(q.waiting) < q.length {
-		q.join()
-		for start := time.Now(); !q.settled(); time.Sleep(50 * time.Microsecond) {
-			if time.Since(start) > 10*time.Second {
-				return errors.New("the queue does not form")
+		seated := make(chan arrival, 1)
+		q.waiting = append(q.waiting, seated)
+		q.wanted++
+		go func() {
+			c, err := q.dialer.Dial(q.ctx, q.addr, harness.Credentials("alice"))
+			seated <- arrival{c, err, time.Now()}
+		}()
+		for start := time.Now(); q.notices.Load() != q.wanted; time.Sleep(50 * time.Microsecond) {
+			if time.Since(start) > Patience {
+				return errors.New("bench: the queue does not form")
 			}
 		}
 	}
 	return nil
 }
 
-func (q *queue) join() {
-	w, d := &waiter{seated: make(chan arrival, 1)}, *q.dialer
-	d.OnNotice = func(n client.Notice) {
-		var place int64
-		if _, err := fmt.Sscanf(n.Text, "position %d", &place); err == nil {
-			w.place.Store(place)
-		}
-	}
-	q.waiting = append(q.waiting, w)
-	go func() {
-		c, err := d.Dial(q.ctx, q.addr, harness.Credentials("alice"))
-		w.seated <- arrival{c, err, time.Now()}
-	}()
-}
-
-func (q *queue) settled() bool {
-	for i, w := range q.waiting {
-		if w.place.Load() != int64(i+1) {
-			return false
-		}
-	}
-	return true
-}
-
-// handOff is one step. What the others are told, and how the queue fills again,
-// is not timed.
+// handOff does not time what the others are sent, and how the queue fills again.
 func (q *queue) handOff() (time.Duration, error) {
-	time.Sleep(pause)
-	q.tap.begin()
 	start := time.Now()
 	if err := q.holder.Quit(context.Background()); err != nil {
 		return 0, err
 	}
-	next := <-q.waiting[0].seated
+	next := <-q.waiting[0]
 	q.holder, q.waiting = next.client, q.waiting[1:]
+	q.wanted += int64(len(q.waiting))
 	if next.err != nil {
 		return 0, next.err
 	}
 	return next.at.Sub(start), q.fill()
 }
 
-// dissolve sends everybody away, and waits until they are gone.
+// dissolve sends everybody away and waits until they are gone.
 func (q *queue) dissolve() error {
-	if q.dismiss == nil {
+	if q.cancel == nil {
 		return nil
 	}
-	q.dismiss()
-	for _, w := range q.waiting {
-		if a := <-w.seated; a.client != nil {
+	q.cancel()
+	for _, seated := range q.waiting {
+		if a := <-seated; a.client != nil {
 			_ = a.client.Close()
 		}
 	}
 	if q.holder != nil {
 		_ = q.holder.Close()
 	}
-	q.dismiss, q.waiting, q.holder = nil, nil, nil
-	return settle(q.others)
+	q.holder, q.waiting, q.cancel = nil, nil, nil
+	return settle(q.goroutines)
 }

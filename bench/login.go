@@ -5,195 +5,217 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// talk is what a login and its first request come to in octets, after the
-// greeting: AUTH and its challenge; the proof and the empty line, the server's
-// proof and the 235; NOOP and its 250.
-var talk = [][2]int{{95, 116}, {222, 87}, {6, 8}}
+var (
+	keys   = map[string]harness.Key{"ecdsa": harness.ECDSA, "ed25519": harness.Ed25519, "rsa": harness.RSA}
+	curves = map[string]tls.CurveID{"hybrid": tls.X25519MLKEM768, "x25519": tls.X25519}
+)
 
-// logins are from the dialing to the reply to a first request. The floor dials as
-// the client does, and gets one octet. The rest are the parts of a login: the
-// same floor with as many round trips as a login has, the connection alone, what
-// both ends compute for SCRAM, the log's records, one PBKDF2.
+// handshakes are from the dialing to the greeting. The client is crypto/tls for product and floor.
+func handshakes() Group {
+	g := Group{Name: "Handshake", Rounds: 30, Block: 100 * time.Millisecond}
+	for _, mode := range []string{"full", "resumed"} {
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			for _, kex := range slices.Sorted(maps.Keys(curves)) {
+				add := func(of string, start func(T) (addr string)) {
+					name := fmt.Sprintf("tls=%s/key=%s/kex=%s/of=%s", mode, key, kex, of)
+					g.Subjects = append(g.Subjects, Subject{Name: name, Start: func(t T) *Rig {
+						return shake(t, start(t), keys[key], curves[kex], mode == "resumed")
+					}})
+				}
+				add("sallyport", func(t T) string {
+					return serve(t, fileLog(t), func(s *server.Server) {
+						s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{harness.Certificate(keys[key])}}
+					}).Addr
+				})
+				add("tls", floor{tls: ServerTLS(keys[key])}.start)
+			}
+		}
+	}
+	return g
+}
+
+// shake measures handshakes.
+func shake(t T, addr string, key harness.Key, curve tls.CurveID, resumed bool) *Rig {
+	t.Helper()
+	config := ClientTLS(key)
+	config.CurvePreferences = []tls.CurveID{curve}
+	if resumed {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		c, err := connect(&net.Dialer{}, addr, config) // for a ticket
+		Check(t, err)
+		Check(t, leave(c))
+	}
+	return Visits(func() (func() error, error) {
+		c, err := connect(&net.Dialer{}, addr, config)
+		return func() error {
+			if state := c.ConnectionState(); state.DidResume != resumed || state.CurveID != curve {
+				return errors.New("bench: not the wanted handshake")
+			}
+			return leave(c)
+		}, err
+	})
+}
+
+// loginTalk is as long as what a login and its first request send after the greeting: AUTH and its
+// challenge; the proof and the empty line, the server's proof and the 235; NOOP and its 250.
+var loginTalk = []Exchange{
+	{make([]byte, 95), make([]byte, 116)}, {make([]byte, 222), make([]byte, 87)}, {make([]byte, 6), make([]byte, 8)},
+}
+
+// logins are from the dialing to the reply to a first request. The floors are a handshake and one byte,
+// the same with the round trips of a login, and one PBKDF2.
 func logins() Group {
 	g := Group{Name: "Login", Rounds: 40, Block: 100 * time.Millisecond}
 	add := func(name string, start func(T) *Rig) {
 		g.Subjects = append(g.Subjects, Subject{Name: name, Start: start})
 	}
-	for _, iterations := range []int{4096, 15000} {
-		add(fmt.Sprintf("keys=derived/iterations=%d/of=sallyport", iterations), func(t T) *Rig {
-			return &Rig{Step: newVisitor(t, iterations, nil).login}
+	for _, n := range []int{4096, 15000} {
+		add(fmt.Sprintf("keys=derived/iterations=%d/of=sallyport", n), func(t T) *Rig {
+			return Visits(newVisitor(t, serve(t, fileLog(t), nil), n, nil).visit)
 		})
-		add(fmt.Sprintf("keys=cached/iterations=%d/of=sallyport", iterations), func(t T) *Rig {
-			return &Rig{Step: newVisitor(t, iterations, new(scram.KeyCache)).login}
+		add(fmt.Sprintf("keys=cached/iterations=%d/of=sallyport", n), func(t T) *Rig {
+			return Visits(newVisitor(t, serve(t, fileLog(t), nil), n, new(scram.KeyCache)).visit)
 		})
-		add(fmt.Sprintf("iterations=%d/of=pbkdf2", iterations), func(T) *Rig { return pbkdf2Rig(iterations) })
+		add(fmt.Sprintf("iterations=%d/of=pbkdf2", n), func(T) *Rig {
+			password, salt := harness.Password("alice"), make([]byte, 16)
+			return Timed(1, func() error {
+				_, err := pbkdf2.Key(sha256.New, password, salt, n, sha256.Size)
+				return err
+			})
+		})
 	}
-	add("of=tls", func(t T) *Rig { return passerby{addr: floor{tls: serverTLS(harness.ECDSA)}.start(t)}.rig() })
-	add("of=tls+exchange", func(t T) *Rig {
-		return passerby{addr: floor{tls: serverTLS(harness.ECDSA), talk: talk}.start(t), talk: talk}.rig()
-	})
-	add("of=tcp", func(t T) *Rig { return connectRig(floor{}.start(t)) })
-	add("of=scram", scramBoth)
-	add("of=log", func(t T) *Rig { return loginLogRig(logOf(t, "file")) })
+	add("of=tls", func(t T) *Rig { return Visits(floorVisit(t, nil)) })
+	add("of=tls+exchange", func(t T) *Rig { return Visits(floorVisit(t, loginTalk)) })
 	return g
 }
 
-// A visitor logs in to a server of its own, again and again.
+// A visitor is a client that logs in again and again.
 type visitor struct {
-	h      *harness.H
+	addr   string
 	dialer *client.Dialer
 }
 
-// newVisitor is alice, whose password takes so many iterations. With a cache she
-// has been there before.
-func newVisitor(t T, iterations int, keys *scram.KeyCache) *visitor {
-	t.Helper()
-	h := serve(t, logOf(t, "file"), nil)
-	return visitorOf(t, h, iterations, keys)
-}
-
-func visitorOf(t T, h *harness.H, iterations int, keys *scram.KeyCache) *visitor {
+// newVisitor is alice at a server that has her password with so many iterations. If keys isn't nil, they
+// are those of an earlier login.
+func newVisitor(t T, h *harness.H, iterations int, keys *scram.KeyCache) visitor {
 	t.Helper()
 	verifier, err := scram.NewVerifier(harness.Password("alice"), nil, iterations)
-	if err != nil {
-		t.Fatalf("verifier: %v", err)
-	}
+	Check(t, err)
 	h.Users.Set("alice", verifier)
-	v := &visitor{h, dialer(h)}
-	v.dialer.Keys = keys
+	v := visitor{h.Addr, &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}}
 	if keys != nil {
-		if _, err := v.login(); err != nil {
-			t.Fatalf("login: %v", err)
-		}
+		_, err := Visits(v.visit).Step()
+		Check(t, err)
 	}
 	return v
 }
 
-// login gets the seat and one reply.
-func (v *visitor) login() (took time.Duration, err error) {
-	goroutines, start := runtime.NumGoroutine(), time.Now()
+// enter logs in and has one request answered.
+func (v visitor) enter() (*client.Client, error) {
 	ctx := context.Background()
-	c, err := v.dialer.Dial(ctx, v.h.Addr, harness.Credentials("alice"))
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	if _, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbNoop}); err != nil {
-		return 0, err
-	}
-	took = time.Since(start)
-	if _, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit}); err != nil {
-		return 0, err
-	}
-	for range c.Notices() { // until the server has sent its FIN, which leave waits for as well
-	}
-	return took, settle(goroutines)
-}
-
-// A passerby is the client of a floor. It connects with the calls of the
-// product's client, which has a bounded context and keep-alive.
-type passerby struct {
-	addr string
-	talk [][2]int
-	tap  *tap // nil: nobody watches
-}
-
-func (p passerby) rig() *Rig {
-	config := p.config()
-	return &Rig{Step: func() (took time.Duration, err error) {
-		goroutines, start := runtime.NumGoroutine(), time.Now()
-		c, err := p.visit(config)
-		if err != nil {
-			return 0, err
-		}
-		took = time.Since(start)
-		if err := leave(c); err != nil {
-			return 0, err
-		}
-		return took, settle(goroutines)
-	}}
-}
-
-// config has the ServerName that the product's client takes from the address.
-func (p passerby) config() *tls.Config {
-	config := clientTLS(harness.ECDSA)
-	config.ServerName = "127.0.0.1"
-	return config
-}
-
-// visit is all that is timed.
-func (p passerby) visit(config *tls.Config) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	raw, err := dialTCP(ctx, p.addr)
-	if err != nil {
-		return nil, err
-	}
-	raw = p.tap.over(raw, "client")
-	c := tls.Client(raw, config)
-	if err = c.HandshakeContext(ctx); err == nil {
-		err = greeted(c)
-	}
-	var buf [512]byte
-	for _, octets := range p.talk {
-		if err == nil {
-			_, err = c.Write(buf[:octets[0]])
-		}
-		if err == nil {
-			_, err = io.ReadFull(c, buf[:octets[1]])
-		}
-	}
-	if err != nil {
-		_ = raw.Close()
+	c, err := v.dialer.Dial(ctx, v.addr, harness.Credentials("alice"))
+	if err == nil {
+		_, err = c.Do(ctx, protocol.Request{Verb: protocol.VerbNoop})
 	}
 	return c, err
 }
 
-// dialTCP dials as client.Dialer does.
-func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
-	probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
-	return (&net.Dialer{KeepAliveConfig: probes}).DialContext(ctx, "tcp", addr)
+// visit enters, and leaves when the server has sent its FIN, which ends the notices.
+func (v visitor) visit() (leave func() error, err error) {
+	c, err := v.enter()
+	return func() error {
+		defer c.Close()
+		_, err := c.Do(context.Background(), protocol.Request{Verb: protocol.VerbQuit})
+		for range c.Notices() {
+		}
+		return err
+	}, err
 }
 
-// connectRig is TCP alone, and one octet.
-func connectRig(addr string) *Rig {
-	return &Rig{Step: func() (took time.Duration, err error) {
+// floorVisit returns what connects to a floor as client.Dialer does, and has the talk with it.
+func floorVisit(t T, talk []Exchange) func() (func() error, error) {
+	t.Helper()
+	addr, config := floor{tls: ServerTLS(harness.ECDSA), talk: talk}.start(t), ClientTLS(harness.ECDSA)
+	return func() (func() error, error) {
+		c, err := connect(&net.Dialer{}, addr, config)
+		var in [128]byte
+		for _, e := range talk {
+			if err == nil {
+				err = e.Ask(c, in[:])
+			}
+		}
+		return func() error { return leave(c) }, err
+	}
+}
+
+// sessionsPerStep is how many sessions a step has, shared by all clients.
+const sessionsPerStep = 64
+
+// sessions are whole ones, from the dialing to the answer to QUIT, by several clients that wait for each
+// other's end. ns/op is the time of the step for each session. The floor is a handshake, one byte, and
+// the end.
+func sessions() Group {
+	g := Group{Name: "Sessions", Rounds: 30, Block: 150 * time.Millisecond}
+	for _, clients := range []int{1, 2, 8} {
+		add := func(of string, start func(T) func() error) {
+			g.Subjects = append(g.Subjects, Subject{Name: fmt.Sprintf("clients=%d/of=%s", clients, of), Start: func(t T) *Rig {
+				return crowd(clients, start(t))
+			}})
+		}
+		add("sallyport", func(t T) func() error {
+			v := newVisitor(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
+			return func() error {
+				c, err := v.enter()
+				if err != nil {
+					return err
+				}
+				return c.Quit(context.Background())
+			}
+		})
+		add("tls", func(t T) func() error {
+			addr, config := floor{tls: ServerTLS(harness.ECDSA)}.start(t), ClientTLS(harness.ECDSA)
+			return func() error {
+				c, err := connect(&net.Dialer{}, addr, config)
+				if err != nil {
+					return err
+				}
+				return c.Close()
+			}
+		})
+	}
+	return g
+}
+
+func crowd(clients int, session func() error) *Rig {
+	return &Rig{Ops: sessionsPerStep, Step: func() (time.Duration, error) {
 		goroutines, start := runtime.NumGoroutine(), time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		raw, err := dialTCP(ctx, addr)
-		if err != nil {
-			return 0, err
+		failed := make([]error, clients)
+		var all sync.WaitGroup
+		for i := range clients {
+			all.Go(func() {
+				for range sessionsPerStep / clients {
+					failed[i] = errors.Join(failed[i], session())
+				}
+			})
 		}
-		defer raw.Close()
-		if err := greeted(raw); err != nil {
-			return 0, err
-		}
-		took = time.Since(start)
-		if _, err := io.Copy(io.Discard, raw); err != nil {
-			return 0, err
-		}
-		return took, settle(goroutines)
-	}}
-}
-
-func pbkdf2Rig(iterations int) *Rig {
-	password, salt := harness.Password("alice"), make([]byte, 16)
-	return &Rig{Step: func() (time.Duration, error) {
-		start := time.Now()
-		_, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
-		return time.Since(start), err
+		all.Wait()
+		took := time.Since(start)
+		return took, errors.Join(errors.Join(failed...), settle(goroutines))
 	}}
 }

@@ -6,94 +6,105 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// window is how many requests are on their way at once in Pipeline.
-const window = 64
+// Window is how many requests are on their way at once in Pipeline. Line is what each of them carries.
+const (
+	Window = 64
+	Line   = "0123456789abcdef"
+)
 
-// requests are round trips on an open session. The floors echo the same octets:
-// over plain TCP, over TLS, and over TLS with one write(2) of a record as long
-// as the log's, which is what keeping a log at all costs.
+// requests are round trips on an open session. The floors echo the same bytes: over plain TCP, over TLS,
+// and over TLS with one write(2) of a record as long as the log's, which is the least that a log costs.
 func requests() Group {
-	g := Group{Name: "Request", Rounds: 60}
+	g := Group{Name: "Request", Rounds: 60, Block: 20 * time.Millisecond}
 	for _, size := range []int{64, 4096, 65536} {
-		body := strings.Repeat("x", size)
-		request, reply := fmt.Sprintf("BODY %d ECHO\r\n%s", size, body), fmt.Sprintf("251 %d\r\n%s", size, body)
-		octets, wire := int64(len(request)+len(reply)), echo{request: request, reply: reply}
-		ours := func(log string) func(T) *Rig {
-			return func(t T) *Rig { return requestRig(seated(t, logOf(t, log)), []byte(body)) }
+		body := bytes.Repeat([]byte("x"), size)
+		echo := Exchange{fmt.Appendf(nil, "BODY %d ECHO\r\n%s", size, body), fmt.Appendf(nil, "251 %d\r\n%s", size, body)}
+		add := func(of string, start func(T) *Rig) {
+			name := fmt.Sprintf("size=%d/of=%s", size, of)
+			g.Subjects = append(g.Subjects, Subject{name, int64(len(echo.Request) + len(echo.Reply)), start})
 		}
-		add := func(name string, start func(T) *Rig) {
-			g.Subjects = append(g.Subjects, Subject{Name: fmt.Sprintf("size=%d/%s", size, name), Bytes: octets, Start: start})
-		}
-		add("of=sallyport", ours("file"))
-		add("of=sallyport-nulllog", ours("null"))
-		add("of=tls", func(t T) *Rig { return wire.rig(t, 1) })
-		add("of=tcp", func(t T) *Rig { return wire.plainly().rig(t, 1) })
-		add("of=tls+write", func(t T) *Rig { return wire.recording(t, recordOf(t, size)).rig(t, 1) })
+		add("sallyport", func(t T) *Rig { return request(seated(t, fileLog(t)), body) })
+		add("sallyport-nulllog", func(t T) *Rig { return request(seated(t, nullLog()), body) })
+		add("tls", func(t T) *Rig { return echo.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, 1) })
+		add("tcp", func(t T) *Rig { return echo.rig(t, floor{}, 1) })
+		add("tls+write", func(t T) *Rig {
+			return echo.rig(t, floor{tls: ServerTLS(harness.ECDSA), log: appendTo(t), record: recordOf(t, body)}, 1)
+		})
 	}
 	return g
 }
 
-// pipelines are batches of short requests, each batch in one write; ns/op is for
-// one request. The floor is TLS that answers as many octets in one write.
+// pipelines are batches of short requests, each batch in one write. ns/op is for one request. The floor
+// answers as many bytes over TLS in one write.
 func pipelines() Group {
-	const line = "0123456789abcdef"
-	batch := echo{request: strings.Repeat("ECHO "+line+"\r\n", window), reply: strings.Repeat("250 "+line+"\r\n", window)}
-	name := func(rest string) string { return fmt.Sprintf("window=%d/%s", window, rest) }
-	octets := int64(len(batch.request)+len(batch.reply)) / window
-	ours := func(log string) func(T) *Rig {
-		return func(t T) *Rig { return pipelineRig(seated(t, logOf(t, log)), line) }
+	request, reply := "ECHO "+Line+"\r\n", "250 "+Line+"\r\n"
+	batch := Exchange{[]byte(strings.Repeat(request, Window)), []byte(strings.Repeat(reply, Window))}
+	subject := func(of string, start func(T) *Rig) Subject {
+		return Subject{fmt.Sprintf("window=%d/of=%s", Window, of), int64(len(request) + len(reply)), start}
 	}
-	return Group{Name: "Pipeline", Rounds: 60, Subjects: []Subject{
-		{Name: name("of=sallyport"), Bytes: octets, Start: ours("file")},
-		{Name: name("of=sallyport-nulllog"), Bytes: octets, Start: ours("null")},
-		{Name: name("of=tls"), Bytes: octets, Start: func(t T) *Rig { return batch.rig(t, window) }},
+	return Group{Name: "Pipeline", Rounds: 60, Block: 20 * time.Millisecond, Subjects: []Subject{
+		subject("sallyport", func(t T) *Rig { return pipeline(seated(t, fileLog(t))) }),
+		subject("sallyport-nulllog", func(t T) *Rig { return pipeline(seated(t, nullLog())) }),
+		subject("tls", func(t T) *Rig { return batch.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, Window) }),
 	}}
 }
 
-func requestRig(c *client.Client, body []byte) *Rig {
+// rig measures the exchange with a floor, which stands for so many operations.
+func (e Exchange) rig(t T, f floor, ops int) *Rig {
+	t.Helper()
+	f.talk = []Exchange{e}
+	c, err := net.Dial("tcp", f.start(t))
+	Check(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	if f.tls != nil {
+		c = tls.Client(c, ClientTLS(harness.ECDSA))
+	}
+	Check(t, greeted(c))
+	in := make([]byte, len(e.Reply))
+	return Timed(ops, func() error { return e.Ask(c, in) })
+}
+
+func request(c *client.Client, body []byte) *Rig {
 	ctx := context.Background()
 	request, buffer := protocol.Request{Verb: "ECHO", Body: body}, make([]byte, len(body))
-	return &Rig{Step: func() (time.Duration, error) {
-		start := time.Now()
+	return Timed(1, func() error {
 		reply, err := c.DoInto(ctx, request, buffer)
-		took := time.Since(start)
 		if err == nil && (len(reply.Body) != len(body) || reply.Body[0] != body[0]) {
-			err = fmt.Errorf("answered %.60q", reply.Body)
+			err = fmt.Errorf("bench: answered %.60q", reply.Body)
 		}
-		return took, err
-	}}
+		return err
+	})
 }
 
-func pipelineRig(c *client.Client, line string) *Rig {
-	ctx, batch := context.Background(), make([]protocol.Request, window)
+func pipeline(c *client.Client) *Rig {
+	ctx, batch := context.Background(), make([]protocol.Request, Window)
 	for i := range batch {
-		batch[i] = protocol.Request{Verb: "ECHO", Argument: line}
+		batch[i] = protocol.Request{Verb: "ECHO", Argument: Line}
 	}
-	replies := make([]protocol.Reply, 0, window)
-	return &Rig{Ops: window, Step: func() (took time.Duration, err error) {
-		start := time.Now()
+	replies := make([]protocol.Reply, 0, Window)
+	return Timed(Window, func() (err error) {
 		replies, err = c.Pipeline(ctx, batch, replies[:0])
-		took = time.Since(start)
-		if err == nil && replies[window-1].Text != line {
-			err = fmt.Errorf("answered %.60q", replies[window-1].Text)
+		if err == nil && replies[Window-1].Text != Line {
+			err = fmt.Errorf("bench: answered %.60q", replies[Window-1].Text)
 		}
-		return took, err
-	}}
+		return err
+	})
 }
 
-// serve runs the product with all limits at their defaults, and nobody on the wire.
+// serve runs the product with all limits at their defaults.
 func serve(t T, log *audit.Log, configure func(*server.Server)) *harness.H {
 	t.Helper()
 	return harness.Start(t, func(s *server.Server) {
@@ -104,79 +115,44 @@ func serve(t T, log *audit.Log, configure func(*server.Server)) *harness.H {
 	})
 }
 
-// dialer is a client of h's server as people have it, but for whom it trusts.
-func dialer(h *harness.H) *client.Dialer {
-	return &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}}
-}
-
-// seated is a client of the product that has the seat.
+// seated returns a client that has the seat.
 func seated(t T, log *audit.Log) *client.Client {
 	t.Helper()
-	h := serve(t, log, nil)
-	c, err := dialer(h).Dial(context.Background(), h.Addr, harness.Credentials("alice"))
-	if err != nil {
-		t.Fatalf("login: %v", err)
-	}
+	c, err := newVisitor(t, serve(t, log, nil), scram.MinIterations, nil).enter()
+	Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// logOf makes an interaction log, chained, in a file or on a writer that takes
-// everything and keeps nothing.
-func logOf(t T, where string) *audit.Log {
+// nullLog is an interaction log that keeps nothing.
+func nullLog() *audit.Log { return audit.New(io.Discard, audit.Options{}) }
+
+// fileLog is an interaction log in a file, chained.
+func fileLog(t T) *audit.Log {
 	t.Helper()
-	if where == "null" {
-		return audit.New(io.Discard, audit.Options{})
-	}
-	log, err := audit.Open(filepath.Join(folder(t), "audit.jsonl"), audit.Options{})
-	if err != nil {
-		t.Fatalf("log: %v", err)
-	}
+	log, err := audit.Open(appendTo(t).Name(), audit.Options{})
+	Check(t, err)
 	t.Cleanup(func() { _ = log.Close() })
 	return log
 }
 
-// recording is the floor with a record of so many octets in a file before each
-// reply.
-func (e echo) recording(t T, size int) echo {
+// appendTo is a file that is opened as the log's is.
+func appendTo(t T) *os.File {
 	t.Helper()
-	e.record, e.size = recordsFile(t), size
-	return e
-}
-
-func recordsFile(t T) *os.File {
-	t.Helper()
-	file, err := os.OpenFile(filepath.Join(folder(t), "records"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		t.Fatalf("records: %v", err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
+	made, err := os.CreateTemp("", "sallyport-bench-")
+	Check(t, err)
+	file, err := os.OpenFile(made.Name(), os.O_WRONLY|os.O_APPEND, 0)
+	Check(t, err)
+	t.Cleanup(func() { _, _, _ = made.Close(), file.Close(), os.Remove(made.Name()) })
 	return file
 }
 
-func (e echo) plainly() echo {
-	e.plain = true
-	return e
-}
-
-// recordOf is how long the log's record of a request is.
-func recordOf(t T, size int) int {
+// recordOf returns the log's record of a request with such a body.
+func recordOf(t T, body []byte) []byte {
 	t.Helper()
 	var kept bytes.Buffer
-	rig := requestRig(seated(t, audit.New(&kept, audit.Options{})), make([]byte, size))
-	if _, err := rig.turn(1); err != nil {
-		t.Fatalf("record: %v", err)
-	}
-	lines := bytes.Split(bytes.TrimSpace(kept.Bytes()), []byte("\n"))
-	return len(lines[len(lines)-1]) + 1
-}
-
-func folder(t T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sallyport-bench-")
-	if err != nil {
-		t.Fatalf("folder: %v", err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	_, err := request(seated(t, audit.New(&kept, audit.Options{})), body).Step()
+	Check(t, err)
+	lines := bytes.SplitAfter(kept.Bytes(), []byte("\n"))
+	return lines[len(lines)-2]
 }

@@ -3,157 +3,237 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/perf/benchmath"
+
+	"github.com/sallyport/sallyport/bench"
 )
 
-// A goal is a row of the report. Ratios are made of what each subject came to in
-// one round; the row has the median of those. What has no limit is reported.
+// A goal is a row of the report. Without a bound it is only reported.
 type goal struct {
-	name   string
-	figure string
-	of     []selector // what the formula takes, in this order
-	floor  int        // which of them is the floor or the peer; zero: none
-	limit  limit
-
-	metric string  // zero: ns/op
-	take   formula // zero: first over floor
-	show   unit    // of both sides; zero: time
-	p      int     // compare this percentile of all times instead
-	peer   bool
+	name, figure string
+	// of names subjects of one group: first the product, last the floor or the peer, if any.
+	of    []string
+	limit limit
+	peer  bool
+	// metric is what is compared. "" means "ns/op".
+	metric string
+	// take computes both sides from the metrics of the subjects in one round. Nil means the first and
+	// the last one's.
+	take func(v []float64) (ours, base float64)
+	unit unit
 }
 
-// A formula makes two sides of what was measured in one round, both the smaller
-// the better. Their ratio is the first over the second where smaller is better,
-// else (how many times as fast) the second over the first.
-type formula func(v []float64) (ours, floor float64)
+// alone reports whether the figure is no ratio.
+func (g goal) alone() bool { return len(g.of) == 1 }
 
-func quotient(v []float64) (ours, floor float64) { return v[0], v[1] }
+// A limit is a bound on a ratio, and its direction. A speed is the base over ours, and the more the better.
+// All other ratios are ours over the base. A bound of zero means that there is no goal.
+type limit struct {
+	bound float64
+	speed bool
+}
 
-// added is what the first takes longer than the second, over the third.
-func added(v []float64) (ours, floor float64) { return v[0] - v[1], v[2] }
+func atMost(bound float64) limit  { return limit{bound, false} }
+func atLeast(bound float64) limit { return limit{bound, true} }
 
-// scaling compares what becomes of a time under load: of the first against the
-// second, over that of the third against the fourth.
-func scaling(v []float64) (ours, floor float64) { return v[0] / v[1], v[2] / v[3] }
+var reported, reportedSpeed, faster = atMost(0), atLeast(0), atLeast(1)
 
-// alone is a figure that is no ratio.
-func alone(v []float64) (ours, floor float64) { return v[0], 1 }
-
-func (g goal) metricOf() string { return cmp.Or(g.metric, "ns/op") }
-
-func (g goal) sides(v []float64) (ours, floor float64) {
-	if g.take == nil {
-		return quotient(v)
+func (l limit) met(ratio float64) bool {
+	if l.speed {
+		return ratio >= l.bound
 	}
-	return g.take(v)
+	return ratio <= l.bound
 }
 
-func (g goal) ratio(ours, floor float64) float64 {
-	if g.limit.smaller() {
-		return ours / floor
-	}
-	return floor / ours
-}
+const product = "/of=sallyport"
 
-// goals are the rows of "make bench" and of "make bench-peers"; those whose
-// subjects were not run are left out.
-func goals() []goal {
-	var all []goal
-	for _, part := range [][]goal{
-		handshakeGoals(), loginGoals(), requestGoals(), allocationGoals(), pipelineGoals(), lobbyGoals(), peerGoals(),
-	} {
-		all = append(all, part...)
-	}
-	return all
-}
-
-func handshakeGoals() (goals []goal) {
-	for _, how := range []string{"full", "resumed"} {
-		for _, key := range []string{"ecdsa", "ed25519", "rsa"} {
-			for _, kex := range []string{"hybrid", "x25519"} {
-				name := fmt.Sprintf("Handshake/tls=%s/key=%s/kex=%s", how, key, kex)
-				goals = append(goals, over(name, "tls", atMost(1.03),
-					fmt.Sprintf("Handshake (%s, %s, %s) to the greeting, over bare TLS", how, key, kex)))
-			}
-		}
-	}
-	return goals
-}
-
-func loginGoals() (goals []goal) {
-	for _, n := range []string{"4096", "15000"} {
-		name := func(keys string) string { return fmt.Sprintf("Login/keys=%s/iterations=%s", keys, n) }
-		tls := selector(fmt.Sprintf("Login/[keys=cached]/[iterations=%s]/of=tls", n))
-		derived := reported
-		if n == "4096" {
-			derived = atMost(1.08)
-		}
-		goals = append(goals, goal{
-			name: name("cached") + "/over=tls", figure: "Login with cached keys (" + n + "), over bare TLS handshake + 1 octet",
-			of: []selector{ours(name("cached")), tls}, floor: 1, limit: atMost(1.10),
-		}, goal{
-			name: name("derived") + "/over=pbkdf2", figure: "What deriving the keys (" + n + ") adds to that, over one PBKDF2",
-			of: []selector{
-				ours(name("derived")), ours(name("cached")),
-				selector("Login/[keys=derived]/iterations=" + n + "/of=pbkdf2"),
-			},
-			floor: 2, take: added, limit: derived,
-		})
-	}
-	return goals
-}
-
-// sizes are those of a request, and their limits: log on over TLS and a write,
-// null log over TLS, log on over TLS.
-var sizes = []struct {
-	octets, text        string
-	honest, null, plain limit
-}{
-	{"64", "64 B", atMost(1.10), atMost(1.08), below(1.25)},
-	{"4096", "4 KiB", atMost(1.10), atMost(1.08), reported},
-	{"65536", "64 KiB", atMost(1.06), atMost(1.05), reported},
-}
-
-func requestGoals() (goals []goal) {
-	for _, s := range sizes {
-		name, what := "Request/size="+s.octets, "Request "+s.text
-		null := over(name, "tls", s.null, what+", null log, over bare TLS")
-		null.name, null.of[0] = name+"/log=null/over=tls", selector(name+"/of=sallyport-nulllog")
-		goals = append(goals,
-			over(name, "tls+write", s.honest, what+", log on, over bare TLS + write(2)"),
-			null,
-			over(name, "tls", s.plain, what+", log on, over bare TLS"),
-			over(name, "tcp", reported, what+", log on, over plain TCP"))
-	}
-	return goals
-}
-
-// allocationGoals demand those of the floor. Two hundredths are for what timers,
-// and pools that the collector has emptied, allocate once a turn on either side:
-// one allocation more in every twenty-fifth request would be seen.
-func allocationGoals() (goals []goal) {
-	for _, s := range sizes {
-		g := over("Request/size="+s.octets, "tls", atMost(1.02), "Allocations of a request "+s.text+", both ends, over bare TLS")
-		g.name = "Request/size=" + s.octets + "/allocs/over=tls"
-		g.metric, g.show = "allocs/op", allocations
-		goals = append(goals, g)
-	}
-	return goals
-}
-
-func pipelineGoals() []goal {
-	const name = "Pipeline/window=64"
-	file := over(name, "tls", atLeast(0.22), "Pipelined, window 64, log on, against batched TLS: speed")
-	null := over(name, "tls", atLeast(0.38), "Pipelined, window 64, null log, against batched TLS: speed")
-	null.name, null.of[0] = name+"/log=null/over=tls", selector(name+"/of=sallyport-nulllog")
-	return []goal{file, null}
+// beside compares the product with another subject.
+func beside(name, how, other string, l limit, figure string) goal {
+	return goal{name: name + how, figure: figure, of: []string{name + product, other}, limit: l}
 }
 
 // over compares the product with a floor of the same name.
 func over(name, floor string, l limit, figure string) goal {
-	return goal{
-		name: name + "/over=" + floor, figure: figure,
-		of: []selector{ours(name), selector(name + "/of=" + floor)}, floor: 1, limit: l,
-	}
+	return beside(name, "/over="+floor, name+"/of="+floor, l, figure)
 }
 
-func ours(name string) selector { return selector(name + "/of=sallyport") }
+// goals are all rows of the report. Those whose subjects were not measured are left out of it.
+func goals() []goal {
+	var all []goal
+	for _, some := range [][]goal{handshakeGoals(), loginGoals(), requestGoals(), seatGoals(), peerGoals()} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+func handshakeGoals() (all []goal) {
+	for _, mode := range []string{"full", "resumed"} {
+		for _, key := range []string{"ecdsa", "ed25519", "rsa"} {
+			for _, kex := range []string{"hybrid", "x25519"} {
+				all = append(all, over(fmt.Sprintf("Handshake/tls=%s/key=%s/kex=%s", mode, key, kex), "tls", atMost(1.03),
+					fmt.Sprintf("Handshake (%s, %s, %s) to the greeting, over bare TLS", mode, key, kex)))
+			}
+		}
+	}
+	return all
+}
+
+func loginGoals() (all []goal) {
+	for _, n := range []string{"4096", "15000"} {
+		cached, derived := "Login/keys=cached/iterations="+n, "Login/keys=derived/iterations="+n
+		adds := beside(derived, "/over=pbkdf2", cached+product, atMost(1.08), "What deriving the keys ("+n+") adds to that, over one PBKDF2")
+		adds.of = append(adds.of, "Login/iterations="+n+"/of=pbkdf2")
+		adds.take = func(v []float64) (ours, base float64) { return v[0] - v[1], v[2] }
+		all = append(all,
+			beside(cached, "/over=tls", "Login/of=tls", atMost(1.25), "Login with cached keys ("+n+"), over bare TLS handshake + 1 byte"),
+			beside(cached, "/over=tls+exchange", "Login/of=tls+exchange", reported, "The same, over bare TLS with as many round trips"), adds)
+	}
+	return all
+}
+
+// requestGoals demand the allocations of the floor. Two hundredths are for timers, and for pools that
+// the collector has emptied: one allocation more in every 25th request would show.
+func requestGoals() (all []goal) {
+	for _, s := range [][2]string{{"64", "64 B"}, {"4096", "4 KiB"}, {"65536", "64 KiB"}} {
+		name, what := "Request/size="+s[0], "Request "+s[1]
+		allocs := over(name, "tls", atMost(1.02), "Allocations of a request "+s[1]+", both ends, over bare TLS")
+		allocs.name, allocs.metric, allocs.unit = name+"/allocs/over=tls", "allocs/op", allocations
+		all = append(all,
+			over(name, "tls+write", reported, what+", log on, over bare TLS + write(2)"),
+			nullLog(over(name, "tls", reported, what+", null log, over bare TLS")),
+			over(name, "tls", reported, what+", log on, over bare TLS"),
+			over(name, "tcp", reported, what+", log on, over plain TCP"), allocs)
+	}
+	const pipeline = "Pipeline/window=64"
+	return append(all, over(pipeline, "tls", reportedSpeed, "Pipelined, window 64, log on, against batched TLS: speed"),
+		nullLog(over(pipeline, "tls", reportedSpeed, "Pipelined, window 64, null log, against batched TLS: speed")))
+}
+
+func nullLog(g goal) goal {
+	g.name, g.of[0] = strings.Replace(g.name, "/over", "/log=null/over", 1), g.of[0]+"-nulllog"
+	return g
+}
+
+// seatGoals are about passing the seat on, and about clients beside each other.
+func seatGoals() (all []goal) {
+	for i, waiting := range []string{"1", "4", "15"} {
+		all = append(all, beside("Handoff/waiting="+waiting, "/over=idle-roundtrip", "Handoff/of=idle-roundtrip",
+			[]limit{atMost(6), reported, reported}[i], "Handoff, "+waiting+" waiting, over a round trip after 1 ms of idleness"))
+	}
+	for i, clients := range []string{"2", "8"} {
+		many, one := "Sessions/clients="+clients, "Sessions/clients=1"
+		all = append(all, goal{
+			name: many + "/scaling/over=tls", figure: "Sessions per second, " + clients + " clients over 1, against how bare TLS scales",
+			of:    []string{many + product, one + product, one + "/of=tls", many + "/of=tls"},
+			limit: []limit{reportedSpeed, atLeast(0.9)}[i], unit: rate,
+			take: func(v []float64) (ours, base float64) { return v[0] / v[1], v[3] / v[2] },
+		})
+	}
+	const lobby = "Lobby/idle=1000"
+	p99 := beside(lobby, "/p99/over=idle=0", "Lobby/idle=0"+product, atMost(1.3), "Login p99 with 1,000 idle strangers, over none")
+	p99.metric = "p99-ns/op"
+	return append(all, p99, goal{
+		name: lobby + "/memory", figure: "Memory for each of 1,000 strangers", of: []string{lobby + product},
+		limit: atMost(28 << 10), metric: "B/stranger", unit: size,
+	})
+}
+
+// peerGoals are speeds.
+func peerGoals() (all []goal) {
+	const request, pipeline = "Request/size=64", "Pipeline/window=64"
+	const cached, derived = "Login/keys=cached/iterations=4096", "Login/keys=derived/iterations=4096"
+	for _, p := range []struct {
+		name, peer, figure string
+		limit              limit
+	}{
+		{request, request + "/of=ssh", "Request 64 B, log on, against x/crypto/ssh", faster},
+		{request, request + "/of=http1", "Request 64 B, log on, against HTTP/1.1", faster},
+		{request, request + "/of=http2", "Request 64 B, log on, against HTTP/2", faster},
+		{request, request + "/of=grpc", "Request 64 B, log on, against gRPC", faster},
+		{pipeline, pipeline + "/of=redis-go", "Pipelined, window 64, log on, against Redis through go-redis", faster},
+		{pipeline, pipeline + "/of=redis", "Pipelined, window 64, log on, against Redis, bare protocol", reportedSpeed},
+		{cached, "Login/of=ssh", "Login, cached keys, against x/crypto/ssh", faster},
+		{cached, "Login/of=dovecot", "Login, cached keys, against Dovecot", faster},
+		{cached, "Login/of=postgres", "Login, cached keys, against PostgreSQL", atLeast(4)},
+		{derived, "Login/of=postgres", "Login, derived keys, against PostgreSQL", reportedSpeed},
+		{cached, "Login/of=openssh", "Login, cached keys, against OpenSSH", reportedSpeed},
+	} {
+		_, peer, _ := strings.Cut(p.peer, "of=")
+		g := beside(p.name, "/against="+peer, p.peer, p.limit, p.figure+": speed")
+		g.peer = true
+		all = append(all, g)
+	}
+	return all
+}
+
+// An estimate is a median and the interval in which the true one lies with 95 % confidence. The interval
+// of too few values is infinite.
+type estimate struct{ mid, low, high float64 }
+
+// median assumes nothing about the distribution of the values.
+func median(values []float64) estimate {
+	s := benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
+	summary := benchmath.AssumeNothing.Summary(s, 0.95)
+	return estimate{summary.Center, summary.Lo, summary.Hi}
+}
+
+// medianOf is the median of a metric of all samples.
+func medianOf(samples []bench.Sample, metric string) float64 {
+	var values []float64
+	for _, s := range samples {
+		values = append(values, s.Metrics[metric])
+	}
+	return median(values).mid
+}
+
+// A row is the result of a goal: the medians of both sides and of their ratio.
+type row struct {
+	goal
+	ours, floor, ratio estimate
+}
+
+func (r row) judged() bool { return r.limit.bound != 0 }
+func (r row) met() bool    { return r.limit.met(r.ratio.mid) }
+
+// rows are the goals whose subjects were all measured.
+func rows(all []goal, measured results) (made []row) {
+	for _, g := range all {
+		if r, ok := g.judge(measured); ok {
+			made = append(made, r)
+		}
+	}
+	return made
+}
+
+// judge compares what was measured in the same round. The ratio is the median of the ratios of all
+// rounds that every subject has, not the ratio of the medians.
+func (g goal) judge(measured results) (r row, ok bool) {
+	var ours, base, ratios []float64
+	for round := 0; ; round++ {
+		var v []float64
+		for _, name := range g.of {
+			if samples := measured[name]; round < len(samples) {
+				v = append(v, samples[round].Metrics[cmp.Or(g.metric, "ns/op")])
+			}
+		}
+		if len(v) < len(g.of) {
+			return row{g, median(ours), median(base), median(ratios)}, round > 0
+		}
+		a, b := v[0], v[len(v)-1]
+		if g.take != nil {
+			a, b = g.take(v)
+		}
+		ours, base = append(ours, a), append(base, b)
+		switch {
+		case g.alone():
+			ratios = ours
+		case g.limit.speed:
+			ratios = append(ratios, b/a)
+		default:
+			ratios = append(ratios, a/b)
+		}
+	}
+}

@@ -1,142 +1,74 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"image/color"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/sallyport/sallyport/bench"
 )
 
-// A curve is a series of a plot: whose, what it is called, how it looks.
-type curve struct {
-	of     selector
-	called string
-	colour color.RGBA
-	dashes []vg.Length
-}
+// lines are the lines of a plot by name.
+type lines map[string]plotter.XYs
 
-// Colours that those tell apart who see fewer of them (Okabe and Ito's).
-var (
-	blue   = color.RGBA{0x00, 0x72, 0xb2, 0xff}
-	sky    = color.RGBA{0x56, 0xb4, 0xe9, 0xff}
-	orange = color.RGBA{0xe6, 0x9f, 0x00, 0xff}
-	red    = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
-	green  = color.RGBA{0x00, 0x9e, 0x73, 0xff}
-	grey   = color.RGBA{0x77, 0x77, 0x77, 0xff}
-	pale   = color.RGBA{0xcc, 0xcc, 0xcc, 0xff}
-	dashed = []vg.Length{5, 3}
-	dotted = []vg.Length{1.5, 2.5}
-)
+func (l lines) add(name string, x, y float64) { l[name] = append(l[name], plotter.XY{X: x, Y: y}) }
 
-// A drawing is a plot's file, and what draws it: nil, if what it shows was not
-// measured.
-type drawing struct {
-	file string
-	draw func(results) (*picture, error)
-}
-
-func drawings() []drawing {
-	return []drawing{
-		{"latency-request.svg", requestLatency.draw},
-		{"latency-login.svg", loginLatency.draw},
-		{"request-size.svg", bySize},
-		{"login-parts.svg", loginParts},
-		{"handoff.svg", byQueue},
-	}
-}
-
-// drawAll leaves no plot of an earlier run beside a report that knows nothing of
-// it.
-func drawAll(out string, r results) (err error) {
-	for _, d := range drawings() {
-		p, failed := d.draw(r)
-		file := filepath.Join(out, d.file)
-		switch {
-		case failed != nil:
-			err = errors.Join(err, fmt.Errorf("%s: %w", d.file, failed))
-		case p != nil:
-			err = errors.Join(err, save(p, file))
-		default:
-			if failed := os.Remove(file); !errors.Is(failed, fs.ErrNotExist) {
-				err = errors.Join(err, failed)
+// draw draws what was measured.
+func draw(folder string, measured results) error {
+	request, login, size := lines{}, lines{}, lines{}
+	for name, samples := range measured {
+		at := func(p int) float64 { return medianOf(samples, fmt.Sprintf("p%d-ns/op", p)) / 1e3 }
+		for _, p := range bench.Percentiles {
+			if of, ok := strings.CutPrefix(name, "Request/size=64/of="); ok {
+				request.add(of, float64(p), at(p))
+			}
+			if of, ok := strings.CutPrefix(name, "Login/"); ok {
+				login.add(of, float64(p), at(p))
 			}
 		}
+		var bytes float64
+		var of string
+		if n, _ := fmt.Sscanf(name, "Request/size=%g/of=%s", &bytes, &of); n == 2 {
+			size.add(of, bytes, at(50))
+		}
 	}
-	return err
+	return errors.Join(
+		request.save(filepath.Join(folder, "latency-request.svg"), "A request of 64 bytes", "percentile", false),
+		login.save(filepath.Join(folder, "latency-login.svg"), "A login", "percentile", false),
+		size.save(filepath.Join(folder, "request-size.svg"), "A request", "bytes of its body", true))
 }
 
-// A picture is a plot whose legend stands beside it, where it can hide nothing.
-type picture struct {
-	*plot.Plot
-	legend plot.Legend
-}
-
-func save(p *picture, file string) error {
-	canvas := vgsvg.New(10*vg.Inch, 5*vg.Inch)
-	all := draw.New(canvas)
-	canvas.SetColor(color.White)
-	canvas.Fill(all.Path())
-	const margin = 12
-	all = draw.Crop(all, margin, -margin, margin, -margin)
-	// Where another font stands in for the plot's, texts are longer.
-	wide := p.legend.Rectangle(all).Size().X * 1.2
-	p.Draw(draw.Crop(all, 0, -wide-margin, 0, 0))
-	p.legend.Draw(draw.Crop(all, all.Size().X-wide, 0, 0, -40))
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
+// save removes the plot of an earlier run if there is nothing to draw.
+func (l lines) save(file, title, x string, logarithmic bool) error {
+	if len(l) == 0 {
+		return os.RemoveAll(file)
 	}
-	// Few have Liberation; Arial and Helvetica are as wide.
-	text := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
-	return os.WriteFile(file, text, 0o666)
-}
-
-// newPlot has a grid, and room for what it says.
-func newPlot(title, x, y string) *picture {
 	p := plot.New()
-	p.BackgroundColor = color.White
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	p.Title.Padding = vg.Points(10)
-	p.Title.TextStyle.Font.Size = 14
-	legend := plot.NewLegend()
-	legend.Left, legend.Top = true, true
-	legend.Padding, legend.ThumbnailWidth = vg.Points(3), vg.Points(28)
-	for _, f := range []*font.Font{
-		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
-		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &legend.TextStyle.Font,
-	} {
-		f.Variant = "Sans"
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, "median, µs"
+	if logarithmic {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = pale, pale
-	grid.Vertical.Width, grid.Horizontal.Width = vg.Points(0.5), vg.Points(0.5)
-	p.Add(grid)
-	return &picture{Plot: p, legend: legend}
-}
-
-// add draws a curve's line, and its points if it has few.
-func (c curve) add(p *picture, points plotter.XYs, marked bool) error {
-	line, dots, err := plotter.NewLinePoints(points)
-	if err != nil {
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Add(plotter.NewGrid())
+	var all []any
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		slices.SortFunc(l[name], func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+		all = append(all, name, l[name])
+	}
+	if err := plotutil.AddLinePoints(p, all...); err != nil {
 		return err
 	}
-	line.Color, line.Width, line.Dashes = c.colour, vg.Points(1.8), c.dashes
-	dots.Color, dots.Radius, dots.Shape = c.colour, vg.Points(3), draw.CircleGlyph{}
-	p.Add(line)
-	if marked {
-		p.Add(dots)
-	}
-	p.legend.Add(c.called, line)
-	return nil
+	p.Y.Max *= 4 // room for the legend
+	return p.Save(8*vg.Inch, 5*vg.Inch, file)
 }

@@ -1,70 +1,46 @@
 #!/usr/bin/env bash
 # The peers that are servers: PostgreSQL, Redis, Dovecot and OpenSSH.
 #
-#   servers.sh start DIR   installs what is missing of them from Debian's packages,
-#                          and starts them on free ports of 127.0.0.1
+#   servers.sh start DIR   starts those that are installed on free ports of 127.0.0.1, and names the
+#                          Debian package of each that is missing; it installs nothing
 #   servers.sh stop DIR    ends what start has started, if anything, and removes DIR
 #
-# SALLYPORT_PEERS=DIR tells the benchmarks where they are. It wants root: to
-# install, and because each server is to run as the user of its own package, as
-# some of them demand. It knows those of Debian 12. Certificates, keys and passwords are made anew each time.
+# SALLYPORT_PEERS=DIR tells the benchmarks where they are. As root each server runs as the user of its
+# package. Without root Dovecot and OpenSSH are left out. It was written for Debian 12. Certificates,
+# keys and passwords are made anew each time.
 set -euo pipefail
 export LC_ALL=C PATH="/usr/sbin:/sbin:$PATH"
 here=$(cd "$(dirname "$0")" && pwd)
 
 die() { echo "servers.sh: $*" >&2; exit 1; }
-
-# --- install
-
-# install brings what is missing, and does not let a package start its service.
-install_missing() {
-	local missing=()
-	pg=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
-	[[ -x $pg/postgres ]] || missing+=(postgresql)
-	command -v redis-server >/dev/null || missing+=(redis-server)
-	[[ -x /usr/lib/dovecot/imap ]] || missing+=(dovecot-core dovecot-imapd)
-	command -v sshd >/dev/null || missing+=(openssh-server)
-	command -v openssl >/dev/null || missing+=(openssl)
-	((${#missing[@]})) || return 0
-	local policy=/usr/sbin/policy-rc.d made='' code=0
-	if [[ ! -e $policy ]]; then
-		trap "rm -f $policy" EXIT
-		printf '#!/bin/sh\nexit 101\n' >"$policy"
-		chmod 755 "$policy"
-		made=yes
-	fi
-	"$policy" "${missing[0]}" start >/dev/null 2>&1 || code=$?
-	((code == 101)) || die "$policy would let packages start their services: install ${missing[*]} yourself"
-	export DEBIAN_FRONTEND=noninteractive
-	code=0
-	local apt=(timeout 600 apt-get -q -o DPkg::Lock::Timeout=120)
-	{ "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >&2 || code=$?
-	if [[ $made ]]; then
-		rm -f "$policy"
-		trap - EXIT
-	fi
-	((code == 0)) || die "apt-get could not install ${missing[*]}"
-	pg=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-}
+say() { echo "servers.sh: $*" >&2; }
 
 # --- start and stop
 
-# launch NAME USER COMMAND... runs a server in a session of its own, so that what
-# interrupts the benchmarks leaves it to stop.
+# as USER COMMAND... runs a command as a user, if this is root.
+as() {
+	local user=$1
+	shift
+	if ((EUID)) || [[ $user == root ]]; then exec "$@"; fi
+	exec setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups "$@"
+}
+
+# launch NAME USER COMMAND... runs a server in a session of its own: a Ctrl-C that ends the benchmarks
+# must not end it before stop does.
 launch() {
-	local name=$1 user=$2 as=()
+	local name=$1 user=$2
 	shift 2
-	[[ $user == root ]] || as=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
-	(cd "$dir/$name" && exec setsid "${as[@]}" "$@") </dev/null >"$dir/$name.log" 2>&1 &
+	(cd "$dir/$name" && as "$user" setsid "$@") </dev/null >"$dir/$name.log" 2>&1 &
 	echo "$! $(born $!) $name" >>"$dir/pids"
 }
 
-# born is when a process was started, which tells it from a later one of that number.
-born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+# stat PID FIELD is a field of /proc/PID/stat behind the command's name.
+stat() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f "$2"; }
 
-lives() { [[ -n $2 && $(born "$1") == "$2" && $(state "$1") != Z ]]; }
+# born is when a process was started, which tells it from a later one with that number.
+born() { stat "$1" 20; }
 
-state() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 1; }
+gone() { [[ -z $2 || $(born "$1") != "$2" || $(stat "$1" 1) == Z ]]; }
 
 # within SECONDS COMMAND... tries until it succeeds.
 within() {
@@ -76,20 +52,16 @@ within() {
 	done
 }
 
-gone() { ! lives "$@"; }
-
 stop() {
-	# A start that failed has cleaned up, or has not begun.
 	[[ -e $dir ]] || return 0
-	[[ -f $dir/pids ]] || rmdir "$dir" 2>/dev/null || die "$dir is not of my making"
-	[[ -f $dir/pids ]] || return 0
+	[[ -f $dir/pids ]] || { rmdir "$dir" 2>/dev/null || die "$dir is not of my making"; return 0; }
 	local pid since name
 	while read -r pid since name; do
-		! lives "$pid" "$since" || kill -INT "$pid" # a fast shutdown, for PostgreSQL
+		gone "$pid" "$since" || kill -INT "$pid" # a fast shutdown, for PostgreSQL
 	done <"$dir/pids"
 	while read -r pid since name; do
 		within 10 gone "$pid" "$since" && continue
-		echo "servers.sh: $name does not stop: killed" >&2
+		say "$name does not stop: killed"
 		kill -KILL "$pid"
 	done <"$dir/pids"
 	rm -rf "$dir"
@@ -98,12 +70,6 @@ stop() {
 # answers PORT: somebody listens there.
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# ready NAME PORT waits for a server; each has been seen to take less than 2 s.
-ready() {
-	within 20 settled "$1" "$2" || true
-	answers "$2" || { cat "$dir/$1.log" >&2; die "$1 does not answer"; }
-}
-
 # settled NAME PORT: it answers, or never will.
 settled() {
 	local pid since
@@ -111,57 +77,71 @@ settled() {
 	answers "$2" || gone "$pid" "$since"
 }
 
-# free_port is one below those that the system gives to clients, and not given twice.
-taken=' '
+# free_port sets port to one below those that the system gives to clients.
 free_port() {
 	local tries
 	for tries in {1..200}; do
 		port=$((20000 + RANDOM % 12000))
-		[[ $taken == *" $port "* ]] || answers "$port" || { taken+="$port "; return; }
+		[[ ${ports[*]-} == *":$port\""* ]] || answers "$port" || return 0
 	done
 	die "no free port"
+}
+
+# try NAME PROGRAM PACKAGE starts a server if it is installed, and waits until it answers.
+try() {
+	local name=$1 program=$2 package=$3
+	if ! command -v "$program" >/dev/null; then
+		say "left out: $name is not installed (apt-get install --no-install-recommends $package)"
+		return
+	fi
+	free_port
+	"start_$name"
+	within 20 settled "$name" "$port" || true
+	if answers "$port"; then
+		ports+=("\"$name\": \"127.0.0.1:$port\"")
+	else
+		sed "s/^/$name: /" "$dir/$name.log" >&2
+		say "left out: $name does not answer"
+	fi
 }
 
 # --- what they share
 
 # The product makes them: a CA, a certificate for localhost, and the verifier.
 make_secrets() {
-	(umask 077 && openssl rand -hex 16 >"$dir/password")
+	(umask 077 && od -An -tx1 -N16 /dev/urandom | tr -d ' ' >"$dir/password")
 	(cd "$here/../.." && "${GO:-go}" run ./cmd/sallyport user add --state "$dir/state" --iterations 4096 --password-stdin peer) \
 		<"$dir/password" >"$dir/user.log" 2>&1 || { cat "$dir/user.log" >&2; die "no user"; }
 	install -m 644 "$dir/state/ca.pem" "$dir/ca.pem"
 	IFS=':$' read -r _ _ iterations salt stored server <"$dir/state/users"
 }
 
+own() { ((EUID)) || chown -R "$1:" "${@:2}"; }
+
 # folder NAME USER makes a server's own, with the certificate.
 folder() {
 	mkdir -m 700 "$dir/$1"
 	install -m 600 "$dir/state/cert.pem" "$dir/state/key.pem" "$dir/$1/"
-	chown -R "$2:" "$dir/$1"
+	own "$2" "$dir/$1"
 }
 
 # --- the servers
 
-# PostgreSQL with its defaults but for the log. There is nothing to be written
-# in a login, so that fsync does not matter.
+# PostgreSQL with its defaults but for the log. A login writes nothing, so that fsync does not matter.
 start_postgres() {
-	free_port
-	postgres_port=$port
 	folder postgres postgres
 	local d=$dir/postgres
-	install -m 600 -o postgres "$dir/password" "$d/password"
-	(cd "$d" && setpriv --reuid=postgres --regid="$(id -g postgres)" --clear-groups \
-		"$pg/initdb" -D "$d/data" -U peer --pwfile="$d/password" -A scram-sha-256 --no-sync --no-locale --encoding=UTF8) >"$dir/initdb.log" 2>&1 ||
-		{ cat "$dir/initdb.log" >&2; die "initdb failed"; }
+	install -m 600 "$dir/password" "$d/password"
+	own postgres "$d/password"
+	(cd "$d" && as postgres initdb -D "$d/data" -U peer --pwfile="$d/password" -A scram-sha-256 --no-sync --no-locale --encoding=UTF8) \
+		>"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; die "initdb failed"; }
 	echo 'hostssl all all 127.0.0.1/32 scram-sha-256' >"$d/data/pg_hba.conf"
-	launch postgres postgres "$pg/postgres" -D "$d/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+	launch postgres postgres postgres -D "$d/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
 		-c ssl=on -c ssl_min_protocol_version=TLSv1.3 -c "ssl_cert_file=$d/cert.pem" -c "ssl_key_file=$d/key.pem" -c fsync=off
 }
 
 # Redis keeps nothing on disk.
 start_redis() {
-	free_port
-	redis_port=$port
 	folder redis redis
 	cat >"$dir/redis/conf" <<-END
 		bind 127.0.0.1
@@ -177,29 +157,21 @@ start_redis() {
 		appendonly no
 		dir $dir/redis
 	END
-	chown redis: "$dir/redis/conf"
 	chmod 600 "$dir/redis/conf"
+	own redis "$dir/redis/conf"
 	launch redis redis redis-server "$dir/redis/conf"
 }
 
-# Dovecot as its manual has it for many logins: processes that serve one
-# connection after another and are there before it comes. It starts as root and
-# hands everything to its own users.
+# Dovecot as its manual has it for many logins: processes that serve one connection after another and are
+# there before it comes. It starts as root and hands everything to its own users.
 start_dovecot() {
-	free_port
-	dovecot_port=$port
 	folder dovecot root
 	chmod 755 "$dir/dovecot" # its users look for sockets in it
 	mkdir -m 700 "$dir/dovecot/mail"
 	chown mail: "$dir/dovecot/mail"
 	install -m 640 -g dovecot /dev/null "$dir/dovecot/users"
 	echo "peer:{SCRAM-SHA-256}$iterations,$salt,$stored,$server" >"$dir/dovecot/users"
-	dovecot_conf >"$dir/dovecot/conf"
-	launch dovecot root dovecot -F -c "$dir/dovecot/conf"
-}
-
-dovecot_conf() {
-	cat <<-END
+	cat >"$dir/dovecot/conf" <<-END
 		base_dir = $dir/dovecot/run
 		state_dir = $dir/dovecot/state
 		log_path = /dev/stderr
@@ -228,7 +200,7 @@ dovecot_conf() {
 		    port = 0
 		  }
 		  inet_listener imaps {
-		    port = $dovecot_port
+		    port = $port
 		    ssl = yes
 		  }
 		}
@@ -237,23 +209,22 @@ dovecot_conf() {
 		  process_min_avail = 2
 		}
 	END
+	launch dovecot root dovecot -F -c "$dir/dovecot/conf"
 }
 
-# OpenSSH runs as a user of the system who can log in as nobody but itself, and
-# who gets nothing done: no command, no terminal, no forwarding.
+# OpenSSH runs as a user of the system who can log in as nobody else, and who gets nothing done: no
+# command, no terminal, no forwarding.
 start_openssh() {
-	free_port
-	openssh_port=$port
-	folder ssh sshd
+	folder openssh sshd
 	mkdir -p -m 755 /run/sshd # where Debian's sshd demands a folder
-	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/ssh/host_key"
-	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/ssh/user_key"
-	echo "restrict,command=\"/bin/false\" $(<"$dir/ssh/user_key.pub")" >"$dir/ssh/authorized_keys"
-	chown sshd: "$dir"/ssh/{host_key,authorized_keys}
-	cat >"$dir/ssh/conf" <<-END
+	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/openssh/host_key"
+	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/openssh/user_key"
+	echo "restrict,command=\"/bin/false\" $(<"$dir/openssh/user_key.pub")" >"$dir/openssh/authorized_keys"
+	chown sshd: "$dir"/openssh/{host_key,authorized_keys}
+	cat >"$dir/openssh/conf" <<-END
 		ListenAddress 127.0.0.1:$port
-		HostKey $dir/ssh/host_key
-		AuthorizedKeysFile $dir/ssh/authorized_keys
+		HostKey $dir/openssh/host_key
+		AuthorizedKeysFile $dir/openssh/authorized_keys
 		AuthenticationMethods publickey
 		StrictModes no
 		PidFile none
@@ -264,40 +235,27 @@ start_openssh() {
 		MaxStartups 1000
 		LogLevel ERROR
 	END
-	launch ssh sshd "$(command -v sshd)" -D -e -f "$dir/ssh/conf"
-}
-
-write_json() {
-	cat >"$dir/servers.json" <<-END
-		{
-		  "Postgres": "127.0.0.1:$postgres_port",
-		  "Redis": "127.0.0.1:$redis_port",
-		  "Dovecot": "127.0.0.1:$dovecot_port",
-		  "OpenSSH": "127.0.0.1:$openssh_port",
-		  "User": "peer",
-		  "OpenSSHUser": "sshd"
-		}
-	END
+	launch openssh sshd "$(command -v sshd)" -D -e -f "$dir/openssh/conf"
 }
 
 start() {
-	((EUID == 0)) || die "start wants root"
 	[[ ! -e $dir/pids ]] || die "$dir is in use"
-	install_missing
 	mkdir -p "$dir"
 	chmod 711 "$dir" # each server looks for its own folder in it
 	: >"$dir/pids"
 	trap 'code=$?; ((code == 0)) || stop' EXIT
 	make_secrets
-	start_postgres
-	start_redis
-	start_dovecot
-	start_openssh
-	ready postgres "$postgres_port"
-	ready redis "$redis_port"
-	ready dovecot "$dovecot_port"
-	ready ssh "$openssh_port"
-	write_json
+	PATH+=$(printf ':%s' /usr/lib/postgresql/*/bin) # where Debian keeps postgres
+	ports=()
+	try postgres postgres postgresql
+	try redis redis-server redis-server
+	if ((EUID)); then
+		say "left out: dovecot and openssh need root"
+	else
+		try dovecot dovecot dovecot-imapd
+		try openssh sshd openssh-server
+	fi
+	(IFS=, && echo "{${ports[*]-}}") >"$dir/servers.json"
 }
 
 (($# == 2)) || die "usage: servers.sh start|stop DIR"

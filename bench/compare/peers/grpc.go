@@ -2,43 +2,37 @@ package peers
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 
 	"github.com/sallyport/sallyport/bench"
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// grpcRequest is a unary call. Octets stay octets: there is no protobuf to encode.
-// The server answers on goroutines that it keeps, and windows of a fixed size spare
-// both ends the pings that would find a better one.
+// grpcRequest is a unary call of plain bytes, with no protobuf to encode. The server answers on
+// goroutines that it keeps, and windows of a fixed size spare both ends the pings that would find a
+// better one.
 func grpcRequest(t bench.T) *bench.Rig {
 	const window = 1 << 20
 	l := bench.Listen(t)
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(serverTLS())), grpc.ForceServerCodecV2(raw{}),
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(plain(bench.ServerTLS(harness.ECDSA)))), grpc.ForceServerCodecV2(codec{}),
 		grpc.NumStreamWorkers(2), grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))
 	server.RegisterService(&echoService, nil)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
 	c, err := grpc.NewClient("passthrough:///"+l.Addr().String(),
-		grpc.WithTransportCredentials(credentials.NewTLS(clientTLS())),
+		grpc.WithTransportCredentials(credentials.NewTLS(plain(bench.ClientTLS(harness.ECDSA)))),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
-		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
-	if err != nil {
-		t.Fatalf("grpc: %v", err)
-	}
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})))
+	bench.Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	ctx, got := context.Background(), make([]byte, 0, payload)
-	return &bench.Rig{Step: timed(func() error {
+	return echoes(func() ([]byte, error) {
 		err := c.Invoke(ctx, "/peers.Echo/Echo", &sent, &got)
-		if err == nil && !same(got) {
-			err = errors.New("grpc: not echoed")
-		}
-		return err
-	})}
+		return got, err
+	})
 }
 
 // echoService is what protoc would make of a service with one call.
@@ -54,24 +48,17 @@ var echoService = grpc.ServiceDesc{
 	}},
 }
 
-// raw is the codec of octets.
-type raw struct{}
+// codec leaves bytes as they are.
+type codec struct{}
 
-func (raw) Name() string { return "raw" }
+func (codec) Name() string { return "plain" }
 
-func (raw) Marshal(v any) (mem.BufferSlice, error) {
-	message, ok := v.(*[]byte)
-	if !ok {
-		return nil, fmt.Errorf("a %T is no octets", v)
-	}
-	return mem.BufferSlice{mem.SliceBuffer(*message)}, nil
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil
 }
 
-func (raw) Unmarshal(data mem.BufferSlice, v any) error {
-	message, ok := v.(*[]byte)
-	if !ok {
-		return fmt.Errorf("a %T is no octets", v)
-	}
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	message := v.(*[]byte)
 	*message = append((*message)[:0], make([]byte, data.Len())...)
 	data.CopyTo(*message)
 	return nil

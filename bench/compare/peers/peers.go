@@ -1,94 +1,74 @@
-// Package peers measures what else people put in front of a thing like ours,
-// beside the product: x/crypto/ssh, gRPC and net/http, whose servers run in this
-// process as the product's does, and PostgreSQL, Redis, Dovecot and OpenSSH, where
-// SALLYPORT_PEERS names the folder in which servers.sh has started them.
+// Package peers measures other servers that people put in front of a backend: x/crypto/ssh, gRPC and
+// net/http, which run in this process as the product does, and PostgreSQL, Redis, Dovecot and OpenSSH,
+// which servers.sh starts.
 //
-// Each peer is the fastest that its documentation and a few trials made it, which
-// is said where it is set up. All of them stand on the same loopback interface,
-// with TCP_NODELAY, which is Go's default and that of all servers but OpenSSH.
-// None keeps a log of requests; the product does. All have one key of their own,
-// P-256 or Ed25519, and no chain of certificates longer than two.
+// Each peer is as fast as its documentation and a few trials made it. All use the same loopback
+// interface, with TCP_NODELAY (the default of Go and of all servers but OpenSSH) and a key of their own,
+// P-256 or Ed25519. Only the product keeps a log of requests.
 package peers
 
 import (
+	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"os"
+	"errors"
+	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sallyport/sallyport/bench"
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// Groups are the product and the peers, to be run in turns: the peers that are
-// servers only where SALLYPORT_PEERS says that they run.
-func Groups() []bench.Group {
-	s, err := running(os.Getenv("SALLYPORT_PEERS"))
-	return []bench.Group{requests(), s.logins(err), s.pipelines(err)}
-}
-
-// requests are round trips of 64 octets on what is open already.
-func requests() bench.Group {
-	const size = "size=64/of="
-	return bench.Group{Name: "PeerRequest", Rounds: 60, Subjects: []bench.Subject{
-		product("Request", size+"sallyport", size+"sallyport"),
-		{Name: size + "ssh", Bytes: 2 * payload, Start: sshRequest},
-		{Name: size + "grpc", Bytes: 2 * payload, Start: grpcRequest},
-		{Name: size + "http", Bytes: 2 * payload, Start: httpRequest},
-	}}
-}
-
-// payload is how many octets a request carries, and its reply.
-const payload = 64
-
-// product is one of the product's own subjects, under another name.
-func product(group, name, as string) bench.Subject {
-	for _, g := range bench.Groups() {
-		for _, s := range g.Subjects {
-			if g.Name == group && s.Name == name {
-				s.Name = as
-				return s
+// Groups returns the groups of package bench with the peers in them: those in this process, and the
+// servers that servers.sh has started in dir. "" means no servers.
+func Groups(dir string) ([]bench.Group, error) {
+	s, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	groups := bench.Groups()
+	for _, p := range []struct {
+		group, name, server string
+		start               func(bench.T) *bench.Rig
+	}{
+		{"Request", "size=64/of=ssh", "", sshRequest},
+		{"Request", "size=64/of=grpc", "", grpcRequest},
+		{"Request", "size=64/of=http1", "", httpRequest((*http.Protocols).SetHTTP1)},
+		{"Request", "size=64/of=http2", "", httpRequest((*http.Protocols).SetHTTP2)},
+		{"Login", "of=ssh", "", sshLogin},
+		{"Login", "of=postgres", "postgres", s.postgresLogin},
+		{"Login", "of=dovecot", "dovecot", s.dovecotLogin},
+		{"Login", "of=openssh", "openssh", s.opensshLogin},
+		{"Pipeline", "window=64/of=redis", "redis", s.bareRedis},
+		{"Pipeline", "window=64/of=redis-go", "redis", s.goRedis},
+	} {
+		for i := range groups {
+			g := &groups[i]
+			if g.Name == p.group && (p.server == "" || s.addrs[p.server] != "") {
+				g.Subjects = append(g.Subjects, bench.Subject{Name: p.name, Start: p.start})
 			}
 		}
 	}
-	return failing(as, errNoSubject(group+"/"+name))
+	return groups, nil
 }
 
-type errNoSubject string
-
-func (e errNoSubject) Error() string { return "package bench has no " + string(e) }
-
-// failing is a subject that can't be set up, and says why to who tries.
-func failing(name string, err error) bench.Subject {
-	return bench.Subject{Name: name, Start: func(t bench.T) *bench.Rig {
-		t.Helper()
-		t.Fatalf("%s: %v", name, err)
-		return nil
-	}}
+// plain removes the product's protocol from a configuration.
+func plain(config *tls.Config) *tls.Config {
+	config.NextProtos = nil
+	return config
 }
 
-// sent and same are the octets that go there, and whether they came back.
+// payload is how many bytes a request carries, and its reply.
+const payload = 64
+
+// sent is what a request carries.
 var sent = []byte(strings.Repeat("x", payload))
 
-func same(got []byte) bool { return string(got) == string(sent) }
-
-// timed is a step of one operation.
-func timed(operation func() error) func() (time.Duration, error) {
-	return func() (time.Duration, error) {
-		start := time.Now()
-		err := operation()
-		return time.Since(start), err
-	}
-}
-
-// serverTLS and clientTLS are the product's certificate, version and key exchange.
-func serverTLS() *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{harness.Certificate(harness.ECDSA)}, MinVersion: tls.VersionTLS13}
-}
-
-func clientTLS() *tls.Config {
-	roots := x509.NewCertPool()
-	roots.AddCert(harness.Certificate(harness.ECDSA).Leaf)
-	return &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13}
+// echoes is a rig of an operation that returns what was sent.
+func echoes(operation func() (got []byte, err error)) *bench.Rig {
+	return bench.Timed(1, func() error {
+		got, err := operation()
+		if err == nil && !bytes.Equal(got, sent) {
+			err = errors.New("peers: not echoed")
+		}
+		return err
+	})
 }

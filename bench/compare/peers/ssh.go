@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -16,186 +17,127 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// sshRequest is an echo through an open channel, which is how SSH carries what an
-// application says. A global request is the only one of SSH's own whose reply
-// carries octets; it takes a tenth to a sixth longer.
+// sshRequest is an echo through an open channel, which is how SSH carries what an application says. A
+// global request with a reply takes a tenth to a sixth longer.
 func sshRequest(t bench.T) *bench.Rig {
-	c, err := newSSH(t).dial()
-	if err != nil {
-		t.Fatalf("ssh: %v", err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.raw.SetDeadline(time.Time{}); err != nil { // it stays
-		t.Fatalf("ssh: %v", err)
-	}
+	c, raw, err := newSSH(t).dial()
+	bench.Check(t, err)
+	t.Cleanup(func() { _ = raw.Close() })
+	bench.Check(t, raw.SetDeadline(time.Time{})) // it stays
 	channel, requests, err := c.OpenChannel("echo", nil)
-	if err != nil {
-		t.Fatalf("ssh: %v", err)
-	}
+	bench.Check(t, err)
 	go ssh.DiscardRequests(requests)
 	got := make([]byte, payload)
-	return &bench.Rig{Step: timed(func() error { return through(channel, got) })}
-}
-
-func through(channel ssh.Channel, got []byte) error {
-	if _, err := channel.Write(sent); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(channel, got); err != nil {
-		return err
-	}
-	if !same(got) {
-		return errors.New("ssh: not echoed")
-	}
-	return nil
-}
-
-// sshLogin is connection, key exchange, the user's password, and a request.
-func sshLogin(t bench.T) *bench.Rig {
-	s := newSSH(t)
-	return bench.Visits(func() (io.Closer, error) {
-		c, err := s.dial()
-		if err != nil {
+	return echoes(func() ([]byte, error) {
+		if _, err := channel.Write(sent); err != nil {
 			return nil, err
 		}
-		return c, c.echo()
+		_, err := io.ReadFull(channel, got)
+		return got, err
 	})
 }
 
-// sshPeer is a server of x/crypto/ssh in this process, with the package's
-// defaults: the hybrid key exchange, as the product's, and AES-128-GCM, which is
-// its fastest. An Ed25519 host key is the fastest, too. The password is compared,
-// not hashed: that is all that the server does to check it.
-type sshPeer struct {
-	addr string
-	auth *ssh.ClientConfig
+// sshLogin is connection, key exchange, the user's password, and a request.
+func sshLogin(t bench.T) *bench.Rig { return newSSH(t).logins() }
+
+// opensshLogin is the same with an Ed25519 key: a password would have to be one of the system's. OpenSSH
+// executes itself anew for each connection, and sets no TCP_NODELAY before there is a session: most of
+// its time it waits for the client's delayed acknowledgements, 40 ms each.
+func (s servers) opensshLogin(t bench.T) *bench.Rig {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "openssh", "user_key"))
+	bench.Check(t, err)
+	key, err := ssh.ParsePrivateKey(text)
+	bench.Check(t, err)
+	text, err = os.ReadFile(filepath.Join(s.dir, "openssh", "host_key.pub"))
+	bench.Check(t, err)
+	host, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	bench.Check(t, err)
+	return newSSHClient(s.addrs["openssh"], "sshd", ssh.PublicKeys(key), host).logins()
 }
 
-func newSSH(t bench.T) *sshPeer {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatalf("key: %v", err)
-	}
-	host, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatalf("key: %v", err)
-	}
-	l := bench.Listen(t)
-	config := &ssh.ServerConfig{PasswordCallback: checkPassword}
-	config.AddHostKey(host)
-	go serveSSH(l, config)
-	return &sshPeer{l.Addr().String(), &ssh.ClientConfig{
-		User: "alice", Auth: []ssh.AuthMethod{ssh.Password(harness.Password("alice"))},
-		HostKeyCallback: ssh.FixedHostKey(host.PublicKey()), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+// An sshClient dials a server of SSH. Hybrid key exchange and AES-128-GCM are the package's defaults,
+// and an Ed25519 host key is the fastest.
+type sshClient struct {
+	addr   string
+	config *ssh.ClientConfig
+}
+
+func newSSHClient(addr, user string, auth ssh.AuthMethod, host ssh.PublicKey) sshClient {
+	return sshClient{addr, &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{auth},
+		HostKeyCallback: ssh.FixedHostKey(host), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
 	}}
 }
 
-func checkPassword(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-	if subtle.ConstantTimeCompare(password, []byte(harness.Password("alice"))) == 0 {
-		return nil, errors.New("no such password")
-	}
-	return nil, nil
-}
-
-func serveSSH(l net.Listener, config *ssh.ServerConfig) {
-	for {
-		raw, err := l.Accept()
-		if err != nil {
-			return
+// newSSH starts a server of x/crypto/ssh in this process. It compares the password and hashes nothing.
+func newSSH(t bench.T) sshClient {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	bench.Check(t, err)
+	host, err := ssh.NewSignerFromKey(key)
+	bench.Check(t, err)
+	password := harness.Password("alice")
+	config := &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+		if subtle.ConstantTimeCompare(given, []byte(password)) == 0 {
+			return nil, errors.New("ssh: wrong password")
 		}
-		go func() {
-			defer raw.Close()
-			_, channels, requests, err := ssh.NewServerConn(raw, config)
-			if err != nil {
-				return
-			}
-			go echoChannels(channels)
-			for r := range requests {
-				if r.Reply(true, r.Payload) != nil {
-					return
-				}
-			}
-		}()
-	}
+		return nil, nil
+	}}
+	config.AddHostKey(host)
+	addr := bench.Serve(t, func(raw *net.TCPConn) { serveSSH(raw, config) })
+	return newSSHClient(addr, "alice", ssh.Password(password), host.PublicKey())
 }
 
-func echoChannels(channels <-chan ssh.NewChannel) {
+func serveSSH(raw net.Conn, config *ssh.ServerConfig) {
+	defer raw.Close()
+	_, channels, requests, err := ssh.NewServerConn(raw, config)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests) // which refuses them
 	for c := range channels {
 		channel, requests, err := c.Accept()
 		if err != nil {
 			return
 		}
 		go ssh.DiscardRequests(requests)
-		go echoChannel(channel)
+		go func() { _, _ = io.Copy(channel, channel) }()
 	}
-}
-
-// echoChannel answers once a message is whole.
-func echoChannel(channel ssh.Channel) {
-	message := make([]byte, payload)
-	for {
-		if _, err := io.ReadFull(channel, message); err != nil {
-			return
-		}
-		if _, err := channel.Write(message); err != nil {
-			return
-		}
-	}
-}
-
-// refuse is for a client, to whom nobody opens channels.
-func refuse(channels <-chan ssh.NewChannel) {
-	for c := range channels {
-		_ = c.Reject(ssh.Prohibited, "not here")
-	}
-}
-
-// sshConn is a client's end.
-type sshConn struct {
-	ssh.Conn
-	raw *net.TCPConn
-}
-
-// Close leaves it to the server to end the connection, so that it is known to be
-// done.
-func (c *sshConn) Close() error {
-	defer c.raw.Close()
-	if err := c.raw.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if err := c.raw.CloseWrite(); err != nil {
-		return err
-	}
-	if err := c.Wait(); errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	return nil
 }
 
 // dial does without ssh.Client, whose goroutines a login would pay for.
-func (s *sshPeer) dial() (*sshConn, error) {
-	raw, err := net.DialTimeout("tcp", s.addr, patience)
+func (s sshClient) dial() (ssh.Conn, *net.TCPConn, error) {
+	raw, err := net.DialTimeout("tcp", s.addr, bench.Patience)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := raw.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	c, channels, requests, err := ssh.NewClientConn(raw, s.addr, s.auth)
+	_ = raw.SetDeadline(time.Now().Add(bench.Patience))
+	c, _, requests, err := ssh.NewClientConn(raw, s.addr, s.config)
 	if err != nil {
-		raw.Close()
-		return nil, err
+		return nil, nil, errors.Join(err, raw.Close())
 	}
-	go refuse(channels)
 	go ssh.DiscardRequests(requests)
-	return &sshConn{c, raw.(*net.TCPConn)}, nil
+	return c, raw.(*net.TCPConn), nil
 }
 
-func (c *sshConn) echo() error {
-	ok, got, err := c.SendRequest("echo", true, sent)
-	if err == nil && (!ok || !same(got)) {
-		err = errors.New("ssh: not echoed")
-	}
-	return err
+// logins end with a request that every server refuses. It is left to the server to end the connection,
+// so that it is known to be done.
+func (s sshClient) logins() *bench.Rig {
+	return bench.Visits(func() (func() error, error) {
+		c, raw, err := s.dial()
+		if err == nil {
+			_, _, err = c.SendRequest("keepalive@openssh.com", true, nil)
+		}
+		return func() error {
+			defer raw.Close()
+			if err := raw.CloseWrite(); err != nil {
+				return err
+			}
+			if err := c.Wait(); errors.Is(err, os.ErrDeadlineExceeded) {
+				return err
+			}
+			return nil
+		}, err
+	})
 }
