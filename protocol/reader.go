@@ -105,9 +105,6 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// MayHaveMore reports whether the last Fill filled the buffer and the buffer can still grow.
-func (r *Reader) MayHaveMore() bool { return r.filled && len(r.buf) < r.limit }
-
 // Full reports whether the buffer is full and can't grow.
 func (r *Reader) Full() bool { return r.r == 0 && r.w == r.limit }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,8 @@ const (
 	flagEvicted                     // leave: somebody took over
 	flagShutdown                    // leave: the server ends
 	flagDone                        // what was waited for beside the connection is done
+
+	anyFlag = ^uint32(0)
 )
 
 const (
@@ -38,12 +39,21 @@ const (
 )
 
 var (
-	// errWoken: look at the flags, then read again.
-	errWoken    = errors.New("woken")
-	errDeadline = errors.New("deadline passed")
+	// errWoken means that another goroutine set a flag; callers handle c.flags and retry.
+	errWoken error = pause("interrupted")
+	// errDeadline means that the deadline of a read has passed.
+	errDeadline error = pause("i/o timeout")
 
 	past = time.Unix(1, 0)
 )
+
+// pause is an error after which a read can be taken up again: crypto/tls keeps every other one than a
+// temporary net.Error.
+type pause string
+
+func (p pause) Error() string { return string(p) }
+func (pause) Timeout() bool   { return true }
+func (pause) Temporary() bool { return true }
 
 // conn is one connection, from accept to close. Its goroutine owns all fields but those that say
 // otherwise.
@@ -61,14 +71,8 @@ type conn struct {
 	user     string    // prepared, once the login is done
 	inLobby  bool
 
-	isPast   bool      // the network's read deadline, as far as this goroutine knows: see arm
-	filled   time.Time // when a read last returned
 	asked    time.Time // when the seat was asked for
 	in, sent int64     // octets above TLS
-
-	reading alarm // makes a read end as wake does
-	writing alarm // of the write that goes on
-	watch   alarm // of the session's handler
 
 	flags  atomic.Uint32 // set by any goroutine
 	ctx    context.Context
@@ -85,9 +89,7 @@ func newConn(s *Server, raw net.Conn, from source) *conn {
 	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
 	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
-	c.rd = protocol.NewReader(c.tls)
-	c.reading.goOff = func() { _ = raw.SetReadDeadline(past) }
-	c.writing.goOff = func() { _ = raw.SetWriteDeadline(past) }
+	c.rd = protocol.NewReader(input{c})
 	c.loginBy = after(time.Now(), s.limits.Login)
 	return c
 }
@@ -143,114 +145,36 @@ func (c *conn) evict() {
 	_ = c.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
 }
 
-// arm sets the deadline of the reads that follow, of which zero is none. Whoever makes a read end sets
-// one of the network's in the past, also when nothing is read: an alarm that was left from the last
-// read, or a call. So the next read can end for nothing, which readError tells, and arm clears it then.
-func (c *conn) arm(by time.Time) {
-	if c.isPast {
-		c.isPast = false
-		_ = c.raw.SetReadDeadline(time.Time{})
-	}
-	c.srv.clock.set(&c.reading, by)
-}
-
-// ready makes everything ready for a read: what is owed is written, the deadline is armed. It
-// returns errWoken where somebody called meanwhile.
-func (c *conn) ready(by time.Time) error {
-	if err := c.flush(); err != nil {
-		return err
-	}
-	c.arm(by)
-	if c.flags.Load() != 0 {
-		c.isPast = true
-		return errWoken
-	}
-	return nil
-}
-
-// fill reads more of the peer's input into the line buffer. Errors are errWoken, errDeadline, io.EOF
-// after a close_notify, errCut, and those of the network.
-func (c *conn) fill(by time.Time) error {
-	if c.more() {
-		return nil
-	}
-	if err := c.ready(by); err != nil {
-		return err
-	}
-	return c.readError(c.readAhead(), by)
-}
-
-// readAhead reads once into the line buffer.
-func (c *conn) readAhead() error {
-	before := c.rd.Buffered()
-	err := c.rd.Fill()
-	c.in += int64(c.rd.Buffered() - before)
-	c.filled = time.Now()
-	return err
-}
-
-// peek reads what has left the kernel already: a record that crypto/tls still holds. It doesn't wait.
-func (c *conn) peek() {
-	_, c.isPast = c.raw.SetReadDeadline(past), true
-	_ = c.readAhead() // what is wrong with the connection shows at the next read as well
-}
-
-// more reads on in a record that the line buffer was too short for, so that all that came in it is
-// answered in one.
-func (c *conn) more() bool {
-	if !c.rd.MayHaveMore() {
-		return false
-	}
-	before := c.rd.Buffered()
-	c.peek()
-	return c.rd.Buffered() > before
-}
-
-// read reads octets as they are.
-func (c *conn) read(p []byte, by time.Time) (n int, err error) {
-	if c.rd.Buffered() > 0 || c.more() {
-		return c.rd.Read(p)
-	}
-	if err := c.ready(by); err != nil {
-		return 0, err
-	}
-	n, err = c.tls.Read(p)
-	c.in += int64(n)
-	c.filled = time.Now()
-	return n, c.readError(err, by)
-}
-
-// readError tells what a failed read means.
-func (c *conn) readError(err error, by time.Time) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return c.cut(err)
-	}
-	c.isPast = true
-	if c.flags.Load() != 0 || by.IsZero() || c.filled.Before(by) {
-		return errWoken
-	}
-	return errDeadline
-}
-
-// cut tells an end without close_notify from one with it.
-func (c *conn) cut(err error) error {
-	if err != nil && c.raw.eof {
-		return errCut
-	}
-	return err
-}
-
-// line returns the next line, as soon as it is complete.
+// line returns the next line as soon as it is complete. Zero means no deadline. Errors are errWoken,
+// errDeadline, io.EOF after a close_notify, errCut, those of flush, of the line and of the network.
 func (c *conn) line(by time.Time) ([]byte, error) {
-	for {
-		line, err := c.rd.Next()
-		if line != nil || err != nil {
-			return line, err
-		}
-		if err := c.fill(by); err != nil {
-			return nil, err
-		}
+	c.raw.wait = wait{by: by, flags: anyFlag, flush: true}
+	return c.rd.ReadLine()
+}
+
+// read reads bytes as they are, with the errors of line.
+func (c *conn) read(p []byte, by time.Time) (int, error) {
+	c.raw.wait = wait{by: by, flags: anyFlag, flush: true}
+	return c.rd.Read(p)
+}
+
+// peek reads into the line buffer what has left the kernel already: a record that crypto/tls still
+// holds. An error shows at the next read as well.
+func (c *conn) peek() {
+	c.raw.wait = wait{by: past}
+	_ = c.rd.Fill()
+}
+
+// input is what the line buffer reads from: the bytes above TLS, counted.
+type input struct{ *conn }
+
+func (i input) Read(p []byte) (int, error) {
+	n, err := i.tls.Read(p)
+	i.in += int64(n)
+	if err != nil && i.raw.eof {
+		err = errCut // crypto/tls takes an end between two records for a close_notify
 	}
+	return n, err
 }
 
 // reply appends a reply to what is to be written. One that can't be sent as a line becomes a
@@ -315,11 +239,6 @@ func (c *conn) hangUp() {
 	if c.raw.eof {
 		return
 	}
-	rest := io.LimitReader(c.raw, maxDrain)
-	for by := time.Now().Add(maxDrainTime); time.Now().Before(by); { // it may be woken
-		_ = c.raw.SetReadDeadline(by)
-		if _, err := io.Copy(io.Discard, rest); !errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-	}
+	c.raw.wait = wait{by: time.Now().Add(maxDrainTime)}
+	_, _ = io.CopyN(io.Discard, c.raw, maxDrain)
 }

@@ -16,16 +16,16 @@
 //     [Queue], [Reject] and [Takeover]; wait.go is the wait itself;
 //   - session.go reads requests and runs their handlers, watch.go cancels a
 //     handler whose client has gone, stream.go is OPEN;
-//   - conn.go reads, writes, wakes and closes; socket.go is what is below TLS,
-//     and bounds each write; alarm.go keeps the deadlines.
+//   - conn.go reads lines, replies, wakes and closes; socket.go is what is below
+//     TLS: all waiting for the peer, and its deadlines.
 //
 // # Waking
 //
 // A connection is written to by one goroutine at a time: its own, or the one that watches over its
 // handler, or in a raw stream the one that reads from the backend. Who has something to tell it (the
 // seat is yours, your position changed, you are evicted, the server shuts down) sets a flag and then a
-// read deadline in the past; the goroutine takes a past deadline away and sets its alarm, then looks
-// at the flags, then reads, so no call is lost.
+// read deadline in the past; the goroutine sets its deadline, then looks at the flags, then reads, so
+// no call is lost.
 //
 // # The log
 //

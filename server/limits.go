@@ -21,8 +21,8 @@ type Limits struct {
 	// Request is the time that a handler may run before its context is cancelled. Zero is 5
 	// minutes.
 	Request time.Duration
-	// Write is the time that the peer has to take each TLS record that is sent to it. Zero is 10 s,
-	// and there is always a limit.
+	// Write is the time that the peer has to take each TLS record that is sent to it; it may have an
+	// eighth more. Zero is 10 s, and there is always a limit.
 	Write time.Duration
 	// Vanish is the time after which a peer that no longer answers at all, not even its kernel, is
 	// taken for dead. Zero is 30 s.

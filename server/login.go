@@ -29,7 +29,6 @@ var (
 // otherwise why the connection ends.
 func (c *conn) login() error {
 	c.reply(protocol.Reply{Code: protocol.CodeReady, Text: c.srv.Name + " sallyport/1 ready"})
-	c.peek() // a client that doesn't wait for the greeting gets it with the answer
 	for failed := 0; ; {
 		done, err := c.lobbyCommand()
 		refused, ok := errors.AsType[*protocol.ReplyError](err)

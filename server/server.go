@@ -76,8 +76,6 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
-	clock clock
-
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
@@ -93,7 +91,6 @@ func (s *Server) init() error {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
-		s.clock.start()
 		s.limits = s.Limits.withDefaults()
 		s.lobby = lobby{limits: s.limits, sources: map[source]int{}, failed: map[source]bucket{}}
 		s.Name = cmp.Or(s.Name, "sallyport")
@@ -201,14 +198,12 @@ func (s *Server) welcome(raw net.Conn) {
 		return
 	}
 	s.conns[c] = struct{}{}
-	s.clock.add(c)
 	s.Audit.Info("conn.accept", c.id).Str("remote", raw.RemoteAddr().String()).Send()
 	go c.run()
 }
 
 // forget takes a connection that has ended off the books.
 func (s *Server) forget(c *conn) {
-	s.clock.remove(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
@@ -218,7 +213,6 @@ func (s *Server) forget(c *conn) {
 // lookWhoIsLeft notes that there are no connections any more, and won't be. mu is held.
 func (s *Server) lookWhoIsLeft() {
 	if s.closing && len(s.conns) == 0 {
-		s.clock.stop()
 		close(s.gone)
 	}
 }

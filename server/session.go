@@ -31,18 +31,22 @@ type session struct {
 	ctx    context.Context // of the running request
 	cancel context.CancelCauseFunc
 	began  time.Time // when the running request began
-	done   chan struct{}
-	gone   error // how the client has left meanwhile
+	gone   error     // how the client has left meanwhile
+
+	lookout  lookout
+	returned chan struct{} // tells the watch that the handler has returned
+	watched  chan error    // hands over gone at the end of a watch
 }
 
 func newSession(c *conn) *session {
 	now := time.Now()
 	s := &session{
 		conn: c, opened: now, active: now, endBy: after(now, c.srv.limits.Session),
-		request: Request{User: c.user, Conn: c.id}, done: make(chan struct{}), why: errHandlerExit,
+		request: Request{User: c.user, Conn: c.id}, why: errHandlerExit,
+		returned: make(chan struct{}), watched: make(chan error),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.watch.goOff = func() { go s.supervise() }
+	s.lookout.start = s.supervise
 	c.rd.Grow(recordSize) // so that what came in one record is answered in one
 	return s
 }
@@ -178,10 +182,10 @@ func (s *session) serveLine(line []byte) error {
 // served. It spares a batch of requests most looks at the clock, each of which takes as long as
 // parsing a command.
 func (s *session) now() time.Time {
-	if s.served.After(s.filled) {
+	if s.served.After(s.raw.filled) {
 		return s.served
 	}
-	return s.filled
+	return s.raw.filled
 }
 
 // intern returns the verb as the server knows it. Of one that it doesn't know it keeps nothing, so

@@ -1,13 +1,11 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +20,6 @@ type stream struct {
 	*session
 	backend net.Conn
 	last    atomic.Int64 // when an octet went either way, as a time.Duration since opened
-	tail    atomic.Bool  // the client has ended its TCP direction, too
 	in, out int64        // octets to and from the backend
 }
 
@@ -66,92 +63,95 @@ func (s *session) open(began time.Time) error {
 	return streamEnd{err}
 }
 
-// join copies both ways. Whatever ends the session, and an eviction, closes the backend, and so ends
-// both copies.
+// join copies both ways until both directions have ended (io.EOF) or something has ended the stream,
+// which is why x.ctx is cancelled.
 func (x *stream) join() error {
 	x.touch()
-	stop := context.AfterFunc(x.ctx, func() { _ = x.backend.Close() })
-	defer stop()
-	down := make(chan error, 1)
+	tail, down := make(chan struct{}), make(chan struct{})
+	go x.guard(tail)
 	go func() {
-		err := x.fromBackend()
-		if err != nil {
-			x.cancel(err) // closes the backend, too, for a write to it that is stuck
-			x.wake(flagDone)
+		defer close(down)
+		if err := x.fromBackend(); err != nil {
+			x.cancel(err)
 		}
-		down <- err
 	}()
 	err := x.toBackend()
 	if errors.Is(err, io.EOF) {
 		halfClose(x.backend)
-		err = x.linger(down, err)
-	} else {
-		x.cancel(err)
-		<-down
+		err = x.linger(tail, down)
 	}
-	return cmp.Or(context.Cause(x.ctx), err) // what came first
+	if errors.Is(err, errWoken) && x.has(flagEvicted) {
+		err = errEvicted // evict sets the flag before the cause
+	}
+	x.cancel(err)
+	<-down
+	return context.Cause(x.ctx) // what came first
 }
 
-// linger waits for the backend's last words after the client has ended its direction. TLS can end
-// one direction alone; a client that has ended TCP as well may have gone, and a silent backend has
-// only Limits.Vanish then.
-func (x *stream) linger(down <-chan error, err error) error {
+// guard ends both copies when x.ctx is cancelled, and cancels it when the stream has been idle for too
+// long or the time of the session is over. Its timer isn't set anew for each byte: it looks again where
+// it comes too early. A client that has ended its TCP direction (tail) may have gone, and a silent
+// backend has only Limits.Vanish then.
+func (x *stream) guard(tail <-chan struct{}) {
+	limit := x.srv.limits.Idle
+	for {
+		by := earlier(after(x.opened.Add(time.Duration(x.last.Load())), limit), x.endBy)
+		if !by.IsZero() && !time.Now().Before(by) {
+			x.cancel(x.inputError(errDeadline))
+		}
+		timer := timerAt(by)
+		select {
+		case <-timer.C:
+		case <-tail:
+			if tail = nil; x.srv.limits.Vanish >= 0 && (limit < 0 || x.srv.limits.Vanish < limit) {
+				limit = x.srv.limits.Vanish
+			}
+		case <-x.ctx.Done():
+			timer.Stop()
+			_ = x.backend.Close()
+			x.wake(flagDone)
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// linger waits for the backend's last words (down) after the client has ended its direction. TLS can
+// end one direction alone; tail is closed when the client has ended TCP as well.
+func (x *stream) linger(tail, down chan struct{}) error {
 	ended := make(chan error, 1)
 	go func() { ended <- x.untilEnd(flagDone | flagEvicted) }()
 	select {
-	case late := <-down:
+	case <-down:
 		x.wake(flagDone)
 		<-ended
-		return cmp.Or(late, err)
 	case how := <-ended:
-		if errors.Is(how, errWoken) {
-			how = x.woken()
-		}
 		if !errors.Is(how, io.EOF) {
-			x.cancel(how)
-			<-down
 			return how
 		}
+		close(tail)
+		<-down
 	}
-	x.tail.Store(true)
-	_ = x.backend.SetReadDeadline(past) // which makes fromBackend look at the time again
-	return cmp.Or(<-down, err)
+	return io.EOF
 }
 
-// woken says why the stream must end. Whoever evicts it sets the flag before the cause.
-func (x *stream) woken() error {
-	if x.has(flagEvicted) {
-		return errEvicted
-	}
-	return errWoken
-}
-
-// toBackend copies what the client sends. io.EOF is the client's half-close, errWoken that the other
-// direction has failed.
+// toBackend copies what the client sends. io.EOF is the client's half-close, errWoken that the stream
+// is ended. A shutdown waits for a stream as for any running request.
 func (x *stream) toBackend() error {
-	buf := make([]byte, streamBuffer)
-	for {
-		n, err := x.read(buf, x.by())
+	x.raw.wait = wait{flags: flagEvicted | flagDone}
+	for buf := make([]byte, streamBuffer); ; {
+		n, err := x.rd.Read(buf)
 		if n > 0 {
 			x.in += int64(n)
 			if err := x.pass("in", buf[:n]); err != nil {
 				return err
 			}
-			_ = x.backend.SetWriteDeadline(x.by())
 			if _, err := x.backend.Write(buf[:n]); err != nil {
 				return errors.Join(errBackend, err)
 			}
 		}
-		switch {
-		case errors.Is(err, errWoken):
-			if x.has(flagEvicted | flagDone) {
-				return x.woken()
-			}
-			// A shutdown waits for a stream as for any running request.
-			x.flags.And(^(flagNotice | flagMessage | flagShutdown))
-		case errors.Is(err, errDeadline) && !x.isIdle():
-		case err != nil:
-			return x.inputError(err)
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -159,13 +159,7 @@ func (x *stream) toBackend() error {
 // fromBackend copies what the backend sends. Nil is the backend's half-close, or its end, which the
 // client is told by a close_notify.
 func (x *stream) fromBackend() error {
-	buf := make([]byte, streamBuffer)
-	for {
-		tail := x.tail.Load()
-		_ = x.backend.SetReadDeadline(x.by())
-		if tail != x.tail.Load() {
-			continue // linger's call may have come before this one
-		}
+	for buf := make([]byte, streamBuffer); ; {
 		n, err := x.backend.Read(buf)
 		if n > 0 {
 			x.out += int64(n)
@@ -176,21 +170,17 @@ func (x *stream) fromBackend() error {
 				return err
 			}
 		}
-		switch {
-		case err == io.EOF:
+		if err == io.EOF {
 			_ = x.tls.CloseWrite()
 			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if x.isIdle() {
-				return x.inputError(errDeadline)
-			}
-		case err != nil:
+		}
+		if err != nil {
 			return errors.Join(errBackend, err)
 		}
 	}
 }
 
-// pass notes that octets go by, and logs them where the operator asks for that.
+// pass notes that bytes go by, and logs them where the operator asks for that.
 func (x *stream) pass(direction string, p []byte) error {
 	x.touch()
 	if !x.srv.LogPayload {
@@ -201,17 +191,3 @@ func (x *stream) pass(direction string, p []byte) error {
 }
 
 func (x *stream) touch() { x.last.Store(int64(time.Since(x.opened))) }
-
-// by is when the stream has been idle for too long, or the session is over.
-func (x *stream) by() time.Time {
-	idle := x.srv.limits.Idle
-	if vanish := x.srv.limits.Vanish; x.tail.Load() && vanish >= 0 && (idle < 0 || vanish < idle) {
-		idle = vanish
-	}
-	return earlier(after(x.opened.Add(time.Duration(x.last.Load())), idle), x.endBy)
-}
-
-func (x *stream) isIdle() bool {
-	by := x.by()
-	return !by.IsZero() && !time.Now().Before(by)
-}

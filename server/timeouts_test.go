@@ -172,6 +172,39 @@ func TestSessionLimit(t *testing.T) {
 	})
 }
 
+// A stream is idle when no byte has gone either way for so long, and the session's limit is its, too.
+func TestStreamIdleTime(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []time.Duration{0, 20 * time.Minute} {
+		var device net.Conn
+		inSyntheticTime(t, func(s *server.Server) {
+			ours, theirs := net.Pipe()
+			device, s.Limits.Session = ours, limit
+			s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
+		}, func(w world) {
+			c := w.connect().Seated("alice")
+			began := time.Now()
+			if got := c.Ask("OPEN"); got != "252 open" {
+				w.T.Fatalf("%q", got)
+			}
+			time.Sleep(14 * time.Minute)
+			go c.Send("x")
+			if _, err := device.Read(make([]byte, 2)); err != nil {
+				w.T.Fatalf("%v", err)
+			}
+			want, why := 29*time.Minute, "idle"
+			if limit > 0 {
+				want, why = limit, "session-limit"
+			}
+			got := c.Line()
+			closed := w.Log.Records("session.close")
+			if took := time.Since(began); !strings.HasPrefix(got, "no close_notify: ") || took != want || closed[0].Str("reason") != why {
+				w.T.Fatalf("%q after %v: %v", got, took, closed)
+			}
+		})
+	}
+}
+
 func TestQueueWait(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {
@@ -213,14 +246,20 @@ func TestTakeoverWait(t *testing.T) {
 
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
-	hang := server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
-		<-ctx.Done()
-		return r, nil
+	hang := server.HandlerFunc(func(ctx context.Context, r *server.Request) (reply protocol.Reply, err error) {
+		if r.Verb == "HANG" {
+			<-ctx.Done()
+		}
+		return reply, nil
 	})
 	for limit, want := range map[time.Duration]time.Duration{0: 5 * time.Minute, 20 * time.Millisecond: 20 * time.Millisecond} {
 		inSyntheticTime(t, func(s *server.Server) { s.Handler, s.Limits.Request = hang, limit }, func(w world) {
 			c := w.connect().Seated("alice")
 			for range 2 {
+				if got := c.Ask("QUICK"); got != "250 " {
+					w.T.Fatalf("%q", got)
+				}
+				time.Sleep(50 * time.Millisecond) // the watch over that one isn't due yet
 				began := time.Now()
 				c.Send("HANG\r\n")
 				w.within(c, began, want, "554 failed ")
@@ -273,8 +312,11 @@ func TestWriteTimeout(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		took, why := time.Since(began), w.Log.Records("session.close")[0].Str("reason")
-		if took < 10*time.Second || took > 21*time.Second || why != "write" {
+		if took < 10*time.Second || took > 12*time.Second || why != "write" {
 			w.T.Fatalf("%s after %v", why, took)
+		}
+		if got := c.Line(); !strings.HasPrefix(got, "no close_notify: ") {
+			w.T.Fatalf("%q after a write that failed", got)
 		}
 	})
 }

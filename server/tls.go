@@ -89,17 +89,14 @@ func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
 // server ended it.
 func (c *conn) handshake() error {
 	_ = c.srv.logged(c.srv.Audit.Flush()) // a failure is told once there is TLS to tell it through
-	c.arm(c.loginBy)
-	if c.has(flagShutdown) {
-		return errShutdown
-	}
+	c.raw.wait = wait{by: c.loginBy, flags: anyFlag}
 	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
-		case c.has(flagShutdown):
+		case errors.Is(err, errWoken):
 			return errShutdown
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, errDeadline), errors.Is(err, os.ErrDeadlineExceeded): // of a read, of a write
 			return errLoginTimeout
 		}
 		return err

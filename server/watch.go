@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"os"
+	"sync"
 	"time"
 )
 
@@ -28,41 +28,88 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 	return by, errOverdue
 }
 
+// lookout starts the watch over a handler that takes its time. Its timer is left running from one
+// request to the next, and looks again where it comes too early: setting it for each request would take
+// as long as parsing one.
+type lookout struct {
+	start func()
+
+	mu      sync.Mutex
+	due     time.Time // when the watch over the running handler begins; zero: no handler runs
+	pending bool      // the timer runs
+	started bool      // the watch over the running handler has begun
+}
+
+// set has the watch begin then, unless end is called before. No later call's time may be earlier.
+func (l *lookout) set(due time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.due = due
+	if !l.pending {
+		l.pending = true
+		time.AfterFunc(time.Until(due), l.look)
+	}
+}
+
+// look is called when the timer fires.
+func (l *lookout) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = false
+	switch wait := time.Until(l.due); {
+	case l.due.IsZero():
+	case wait > 0:
+		l.pending = true
+		time.AfterFunc(wait, l.look)
+	default:
+		l.started = true
+		go l.start()
+	}
+}
+
+// end is for a handler that has returned. It reports whether the watch has begun.
+func (l *lookout) end() (started bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	started = l.started
+	l.due, l.started = time.Time{}, false
+	return started
+}
+
 // watchOver begins the watch over a handler, which unwatch ends.
 func (s *session) watchOver(began time.Time) {
 	s.began = began
 	by, _ := s.overdue(began)
-	s.srv.clock.set(&s.watch, earlier(s.filled.Add(watchAfter), by))
+	s.lookout.set(earlier(s.raw.filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
 func (s *session) unwatch() {
-	if !s.watch.end() {
-		return // it never began
+	if s.lookout.end() {
+		s.returned <- struct{}{}
+		s.gone = <-s.watched
 	}
-	s.done <- struct{}{}
-	<-s.done
 }
 
 // supervise watches over a handler that takes its time, in a goroutine of its own until unwatch: it
 // cancels the request when its time is over, when that of the session is, or when the client has
-// gone.
+// gone. It hands over how the client has gone.
 func (s *session) supervise() {
 	flushed := s.flush() // nobody else writes now: what was answered already need not wait
-	gone := make(chan error, 1)
-	go func() { gone <- s.listen() }()
+	if flushed != nil {
+		s.cancel(errClientGone)
+	}
+	left := make(chan error, 1)
+	go func() { left <- s.listen() }()
 	by, why := s.overdue(s.began)
 	overdue, cancelled := timerAt(by), s.ctx.Done()
 	defer overdue.Stop()
 	var stuck <-chan time.Time
-	if flushed != nil {
-		s.cancel(errClientGone)
-	}
+	var gone error
 	for listening := true; ; {
 		select {
-		case s.gone = <-gone:
-			listening = false
-			if s.gone != nil {
+		case gone = <-left:
+			if listening = false; gone != nil {
 				s.cancel(errClientGone)
 			}
 		case <-overdue.C:
@@ -72,14 +119,13 @@ func (s *session) supervise() {
 		case <-stuck:
 			s.srv.Audit.Error("handler.stuck", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
 			_ = s.srv.logged(s.srv.Audit.Flush())
-		case <-s.done:
+		case <-s.returned:
 			if listening {
 				s.wake(flagDone)
-				s.gone = <-gone
+				gone = <-left
 			}
 			s.flags.And(^flagDone)
-			s.gone = cmp.Or(flushed, s.gone)
-			s.done <- struct{}{}
+			s.watched <- cmp.Or(flushed, gone)
 			return
 		}
 	}
@@ -97,22 +143,17 @@ func timerAt(by time.Time) *time.Timer {
 // returns how, or nil when the handler has returned first. The connection's goroutine doesn't touch
 // the buffer meanwhile: it is in the handler.
 func (s *session) listen() error {
-	defer func() { s.isPast = true }()
 	for !s.rd.Full() {
-		_ = s.raw.SetReadDeadline(time.Time{})
-		if s.has(flagDone) {
+		s.raw.wait = wait{flags: flagDone}
+		err := s.rd.Fill()
+		if err == io.EOF { // a half-close: the client may still wait for its reply
+			err = s.untilEnd(flagDone)
+		}
+		if errors.Is(err, errWoken) {
 			return nil
 		}
-		err := s.readAhead()
-		switch {
-		case err == io.EOF && !s.raw.eof:
-			// A half-close: the client may still wait for its reply.
-			if err := s.untilEnd(flagDone); !errors.Is(err, errWoken) {
-				return err
-			}
-			return nil
-		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
-			return s.cut(err)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -121,13 +162,7 @@ func (s *session) listen() error {
 // untilEnd discards what comes below TLS until the peer ends the connection (io.EOF) or it breaks,
 // or until one of the flags is set (errWoken).
 func (c *conn) untilEnd(flags uint32) error {
-	for buf := make([]byte, 512); ; {
-		_ = c.raw.SetReadDeadline(time.Time{})
-		if c.has(flags) {
-			return errWoken
-		}
-		if _, err := c.raw.Read(buf); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-	}
+	c.raw.wait = wait{flags: flags}
+	_, err := io.Copy(io.Discard, c.raw)
+	return cmp.Or(err, io.EOF)
 }

@@ -1,7 +1,6 @@
-// Command demo shows what Sallyport is for in one minute, over real sockets: a
-// server of its own with a throw-away state directory, two clients, a sniffer
-// between them, and the log at the end. It exits with 0 if all of it went as
-// it should.
+// Command demo shows what Sallyport is for in one minute, over real sockets: a server with a temporary state
+// directory, two clients, an eavesdropper on the network, and the log at the end. Its exit code is 0 if
+// everything went as it should.
 package main
 
 import (
@@ -58,7 +57,7 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// demo is the stage.
+// demo has the server and the clients of the demonstration.
 type demo struct {
 	home     state.State
 	server   *server.Server
@@ -73,9 +72,9 @@ type demo struct {
 	notice        chan client.Notice
 }
 
-// open sets up what "sallyport serve" and "sallyport user add" set up.
+// open does what "sallyport serve" and "sallyport user add" do.
 func open(dir string) (*demo, error) {
-	say("A server starts, with a state directory of its own that goes away again.")
+	say("A server starts, with a state directory that is removed at the end.")
 	d := &demo{password: map[string]string{}, served: make(chan error, 1), seated: make(chan error, 1), notice: make(chan client.Notice, 16)}
 	var err error
 	if d.home, err = state.Prepare(dir, nil, time.Now()); err != nil {
@@ -120,7 +119,7 @@ func (d *demo) listen() error {
 }
 
 func (d *demo) alice(ctx context.Context) (err error) {
-	say("Alice connects, proves her password with SCRAM-SHA-256-PLUS, and is seated.")
+	say("Alice connects, proves her password with SCRAM-SHA-256-PLUS, and gets the seat: only she is served.")
 	if d.first, err = d.dialer.Dial(ctx, d.addr, d.credentials("alice")); err != nil {
 		return err
 	}
@@ -128,7 +127,7 @@ func (d *demo) alice(ctx context.Context) (err error) {
 }
 
 func (d *demo) bobWaits(ctx context.Context) error {
-	say("Bob connects, too. His password is good, but there is one seat.")
+	say("Bob connects, too. His password is right, but there is one seat, so he waits.")
 	dialer := d.dialer
 	dialer.OnNotice = func(n client.Notice) { d.notice <- n }
 	go func() {
@@ -138,7 +137,7 @@ func (d *demo) bobWaits(ctx context.Context) error {
 	}()
 	select {
 	case n := <-d.notice:
-		note("bob is told:   %d %s", n.Code, n.Text)
+		note("bob    hears:  %d %s", n.Code, n.Text)
 	case err := <-d.seated:
 		return fmt.Errorf("bob did not have to wait: %w", err)
 	}
@@ -146,7 +145,7 @@ func (d *demo) bobWaits(ctx context.Context) error {
 }
 
 func (d *demo) bobIsSeated(ctx context.Context) error {
-	say("Alice leaves. Bob is seated that moment.")
+	say("Alice leaves. Bob gets the seat at once.")
 	left := time.Now()
 	if err := d.first.Quit(ctx); err != nil {
 		return err
@@ -162,7 +161,7 @@ func (d *demo) bobIsSeated(ctx context.Context) error {
 }
 
 func (d *demo) sniffer(context.Context) error {
-	say("Eve sat on the wire all the time and saw %d octets. The first of them:", d.eve.Octets())
+	say("Eve, an eavesdropper, saw all %d bytes on the network. The first of them:", d.eve.Octets())
 	for _, line := range strings.Split(strings.TrimSpace(hex.Dump(d.eve.Excerpt(64))), "\n") {
 		note("%s", line)
 	}

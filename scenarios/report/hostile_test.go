@@ -148,7 +148,7 @@ func TestBounds(t *testing.T) {
 	expect(t, "cut", append(find(root, "text", "gap"), find(root, "td", "left")...), []string{
 		"9,840 exchanges in between are not drawn", "9,800 records in between are not shown", "9,800 steps in between are not shown",
 	})
-	expect(t, "parties", len(find(root, "g", "party")), 20)
+	expect(t, "participants", len(find(root, "g", "participant")), 20)
 	events := find(root, "th", "")
 	for _, want := range []string{"e0", "e9999"} {
 		if !strings.Contains(strings.Join(events, " "), want) {
@@ -176,6 +176,6 @@ func TestSybilIsOne(t *testing.T) {
 		}
 		r.Exchanges = append(r.Exchanges, scenarios.Exchange{From: "server", To: "sybil-7", Text: "535 no"})
 	}))
-	expect(t, "parties", find(root, "g", "party"), []string{"sybil", "sybil", "server", "server"})
+	expect(t, "participants", find(root, "g", "participant"), []string{"sybil", "sybil", "server", "server"})
 	expect(t, "said", find(root, "text", "said")[19:], []string{"sybil-19: logs in", "sybil-7: 535 no"})
 }

@@ -20,20 +20,18 @@ var templates = template.Must(template.ParseFS(files, "*.html", "*.css"))
 
 // Limits of a page.
 const (
-	maxShown   = 300 // scenarios that are shown, of those with the same status
+	maxShown   = 300 // scenarios of the same status
 	maxSteps   = 200 // of one scenario
 	maxRecords = 200 // of one scenario's interaction log
 )
 
-// HTML writes one page about all results: static, without a script, and without
-// anything to fetch, so that it can be handed on as a file, kept as an artefact
-// of CI or printed. What failed comes first and is open. Of each scenario the
-// page shows a sequence diagram with what Eve saw of each exchange, the
-// interaction log, and the time each step took.
+// HTML writes one page about all results. It is static, has no script and fetches nothing, so that it can be
+// sent as a file, kept as an artefact of CI, or printed. Failed scenarios come first and are open. For each
+// scenario the page shows a sequence diagram with what Eve saw of each exchange, the interaction log, and
+// the time of each step.
 //
-// The page is bounded: it shows at most 300 scenarios of each status, and of
-// each at most 160 exchanges, 200 steps and 200 records, and says how many it
-// leaves out. The error is that of w.
+// The page shows at most 300 scenarios of each status, each with at most 160 exchanges, 200 steps and 200
+// records, and says how many it leaves out. The error is that of w.
 func HTML(w io.Writer, all []scenarios.Result) error {
 	if err := templates.ExecuteTemplate(w, "page.html", newPage(all)); err != nil {
 		return fmt.Errorf("HTML report: %w", err)
@@ -41,21 +39,20 @@ func HTML(w io.Writer, all []scenarios.Result) error {
 	return nil
 }
 
-// A page is what the templates are given: all of it ready to be shown, and safe
-// once it is escaped.
+// A page is the data of the templates. Its texts are visible and bounded, and the templates escape them.
 type page struct {
 	Total       int
 	Start, Took string  // empty if nothing ran
-	Groups      []group // what failed, passed, was skipped
+	Groups      []group // failed, passed, skipped
 }
 
-// A group is the scenarios that ended in the same way.
+// A group has the scenarios that ended in the same way.
 type group struct {
 	Status scenarios.Status
-	Mark   string // what tells the statuses apart without colour
+	Mark   string // for readers who see no colours
 	Count  string
 	All    []scenario
-	Left   string // how many more there are; empty if none
+	Left   string // how many more there are, or empty
 }
 
 type scenario struct {
@@ -77,7 +74,7 @@ type step struct {
 	Fault       bool
 	Start, Took string
 	Err         string
-	X, Width    int // of a bar that shows when, in thousandths of the run
+	X, Width    int // of the bar on the time line, in thousandths of the run
 }
 
 func newPage(all []scenarios.Result) page {
@@ -106,7 +103,7 @@ func newGroup(all []scenarios.Result, status scenarios.Status, mark string) grou
 	return g
 }
 
-// period is when the first began, and how long it took until the last ended.
+// period returns when the first run began, and the time from then until the last one ended.
 func period(all []scenarios.Result) (start, took string) {
 	if len(all) == 0 {
 		return "", ""
@@ -154,7 +151,7 @@ func newStep(s scenarios.Step, r *scenarios.Result) step {
 	}
 }
 
-// each shows what is kept of a list.
+// each applies show to both parts of a list.
 func each[A, B any](c cut[A], show func(A) B) cut[B] {
 	shown := cut[B]{Left: c.Left}
 	for _, a := range c.Head {

@@ -104,7 +104,7 @@ func TestWhatIsShown(t *testing.T) {
 	expect(t, "error", find(root, "pre", "error"), []string{"a/b.txtar:3: alice ask TIME: expected\nheard"})
 	expect(t, "said", find(root, "text", "said"), []string{"TIME", "250 now"})
 	expect(t, "wire", find(root, "text", "wire"), []string{"17 03 03 ff", strings.TrimSpace(strings.Repeat("00 ", 16))})
-	expect(t, "octets", find(root, "text", "octets"), []string{"4 octets", "first 16 of 1,883 octets"})
+	expect(t, "octets", find(root, "text", "octets"), []string{"4 bytes", "first 16 of 1,883 bytes"})
 	expect(t, "events", find(root, "time", ""), []string{"250 ms"})
 	expect(t, "fields", find(root, "span", "field"), []string{"verb=TIME"})
 	expect(t, "chain", find(root, "td", "chain"), []string{"abc123"})

@@ -9,12 +9,12 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 )
 
-// Schema names the form of what [JSON] writes. A field that changes its meaning
-// changes it; one that is new does not.
+// Schema is the version of the format of [JSON]. It changes when a field changes its meaning, not when a
+// field is added.
 const Schema = "sallyport-replay/1"
 
-// The fields of the JSON report. Times are in seconds, those of steps and
-// exchanges since the start of their run.
+// The fields of the JSON report. Times are in seconds; those of steps and exchanges count from the start of
+// their run.
 type (
 	jsonReport struct {
 		Schema  string       `json:"schema"`
@@ -58,26 +58,24 @@ type (
 	}
 )
 
-// JSON writes all that happened, for programs. The document is an object:
+// JSON writes everything that happened, for programs. The document is an object:
 //
 //   - schema: "sallyport-replay/1" ([Schema])
-//   - passed, failed, skipped: how many runs ended so
+//   - passed, failed, skipped: the numbers of runs that ended so
 //   - results: an object for each run, in order
 //
 // A result has:
 //
-//   - name, file, title, labels (an array): of the scenario; the name is the run's
-//   - combination: an object, the chosen value of each dimension
-//   - status: "passed", "failed" or "skipped"; then reason says why it was
-//     skipped, error why it failed (it begins with file and line)
-//   - start (RFC 3339), seconds: when it ran, and for how long
-//   - steps: line, who, text, want ("!" or "?" before it), background, at,
-//     seconds, error (also where it had to fail)
-//   - exchanges: at, from, to, text, and what Eve saw of it: wire (the first
-//     octets, in hex) and octets (how many there were)
-//   - log: the records of the interaction log, of a server in the process
-//
-// Numbers of time are seconds; at is since the start of the run.
+//   - name, file, title, labels (an array): those of the scenario; the name has the combination as well
+//   - combination: an object with the value of each dimension
+//   - status: "passed", "failed" or "skipped"; reason says why it was skipped, error why it failed (it
+//     begins with file and line)
+//   - start (RFC 3339), seconds: when it ran, and how long
+//   - steps: line, who, text, want ("!" or "?" before it), background, at, seconds, error (also where the
+//     step had to fail)
+//   - exchanges: at, from, to, text, and what Eve saw of it: wire (the first bytes, in hex) and octets (the
+//     number of bytes)
+//   - log: the records of the interaction log of a server in the process
 func JSON(w io.Writer, all []scenarios.Result) error {
 	doc := jsonReport{Schema: Schema, Results: make([]jsonResult, 0, len(all))}
 	for i := range all {
@@ -119,7 +117,7 @@ func newJSONResult(r *scenarios.Result) jsonResult {
 		})
 	}
 	for _, record := range r.Log {
-		if !json.Valid(record) { // a line that was torn
+		if !json.Valid(record) { // a torn line
 			record, _ = json.Marshal(string(record))
 		}
 		j.Log = append(j.Log, record)

@@ -55,10 +55,9 @@ func (d junitPeriod) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%.3f", time.Duration(d).Seconds()), nil
 }
 
-// JUnit writes the outcomes as the XML that CI systems read: a testsuite for
-// each folder, a testcase for each run with its failure or why it was skipped,
-// and what the script engine tells of it as system-out. fixtures/junit.xsd is
-// its schema. What XML can't hold is replaced by U+FFFD.
+// JUnit writes the outcomes as the XML that CI systems read: a testsuite for each folder, and a testcase for
+// each run with its failure, or why it was skipped, and with the account of the script engine as
+// system-out. fixtures/junit.xsd is the schema. U+FFFD replaces characters that XML doesn't allow.
 func JUnit(w io.Writer, all []scenarios.Result) error {
 	doc := junitReport{Name: "sallyport replay"}
 	suites := map[string]*junitSuite{}
@@ -89,7 +88,7 @@ func JUnit(w io.Writer, all []scenarios.Result) error {
 func (s *junitSuite) add(r *scenarios.Result) {
 	c := junitCase{
 		Name: path.Base(r.Scenario.Name) + strings.TrimPrefix(r.Name(), r.Scenario.Name),
-		// Some readers take what is before the last dot for a package.
+		// Some readers take the part before the last dot for a package.
 		ClassName: strings.ReplaceAll(s.Name, "/", "."), Time: junitPeriod(r.Duration), Out: r.Transcript,
 	}
 	switch r.Status {

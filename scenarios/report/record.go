@@ -8,23 +8,22 @@ import (
 	"time"
 )
 
-// A record is a line of the interaction log, taken apart.
+// A record is a line of the interaction log in its parts.
 type record struct {
-	At     string // since the beginning of the run
-	Time   string // as it is in the log
+	At     string // from the beginning of the run
+	Time   string // as in the log
 	Event  string
 	Fields []field
 	Chain  string
-	Raw    string // the line as it is, where it is no record
+	Raw    string // the line, if it is no record
 }
 
 type field struct{ Key, Value string }
 
-// maxFields is how many fields of a record are shown.
+// maxFields bounds the fields of a record.
 const maxFields = 40
 
-// newRecord takes a record apart in the order of its fields, and shows it as it
-// is if it can't.
+// newRecord splits a record into its fields, in their order. A line that is no record stays as it is.
 func newRecord(raw json.RawMessage, start time.Time) record {
 	fields, err := fieldsOf(raw)
 	if err != nil {
@@ -76,8 +75,8 @@ func fieldsOf(raw json.RawMessage) (fields []field, err error) {
 	return fields, err
 }
 
-// plain is a value as people read it: a string without its quotes, unless they
-// show where it begins and ends.
+// plain returns a value for people: a string without its quotes, unless it needs them to show where it
+// ends.
 func plain(value json.RawMessage) string {
 	var s string
 	if json.Unmarshal(value, &s) != nil || s == "" || strings.ContainsAny(s, " =\"") {

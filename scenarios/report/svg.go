@@ -16,37 +16,37 @@ const (
 	line      = 16  // from one line of text to the next
 	pad       = 12
 	timeWidth = 84 // of the column of times
-	partyGap  = 92 // least distance of two parties
+	columnGap = 92 // least distance of two participants
 	headTop   = 6
-	headSize  = 24 // height of a party's box
-	gapRow    = 36 // height of the note that rows are left out
+	headSize  = 24 // height of the box with a participant's name
+	gapRow    = 36 // height of the note about rows that are left out
 )
 
 // Limits of a sequence diagram.
 const (
-	maxRows    = 160 // exchanges
-	maxParties = 10
-	maxName    = 12 // characters of a party's name
-	labelWidth = 44 // characters in a line of what is said
-	labelLines = 3
-	wireOctets = 16 // of what Eve saw
+	maxRows         = 160 // exchanges
+	maxParticipants = 10
+	maxName         = 12 // characters of a participant's name
+	labelWidth      = 44 // characters in a line of a message
+	labelLines      = 3
+	wireBytes       = 16 // of what Eve saw
 )
 
-// A diagram is a sequence diagram, laid out: one column a party, one row an
-// exchange, and beside each row what Eve saw of it.
+// A diagram is the layout of a sequence diagram: a column for each participant, a row for each exchange, and
+// beside each row what Eve saw of it.
 type diagram struct {
 	Width, Height int
 	TimeX, WireX  int
 	Top, Bottom   int // of the lifelines
-	FootY         int // of the names below a long diagram; 0: none
+	FootY         int // of the names below a long diagram; 0 for none
 	FootText      int
-	Parties       []party
+	Participants  []participant
 	Rows          []row
 	Gap           *gap
 	Total         string
 }
 
-type party struct {
+type participant struct {
 	Name           string
 	X, Left, Width int
 }
@@ -54,15 +54,15 @@ type party struct {
 // A row is an exchange as an arrow, with its text above.
 type row struct {
 	At           string
-	Class        string // say, or reply, or refusal
+	Class        string // say, reply or refusal
 	Line, Head   string // paths of the arrow
 	X            int    // of the text
 	Anchor       string
-	Y            int // of the text's first line, and of what Eve saw
-	OctetsY      int // of how many octets she saw
+	Y            int // of the text's first line, and of the bytes that Eve saw
+	OctetsY      int // of their number
 	ArrowY       int
 	Label        []label
-	Title        string // the whole, for a reader who can't see the arrow
+	Title        string // the whole exchange, for readers who can't see the arrow
 	Wire, Octets string
 	from, to     int
 }
@@ -78,14 +78,14 @@ type gap struct {
 	Text string
 }
 
-// newDiagram lays out what was exchanged; nil if nothing was.
+// newDiagram lays out the exchanges. It returns nil if there are none.
 func newDiagram(all []scenarios.Exchange) *diagram {
 	if len(all) == 0 {
 		return nil
 	}
 	d := &diagram{Top: headTop + headSize, Total: count(len(all))}
 	shown := ends(all, maxRows)
-	names := d.parties(append(slices.Clone(shown.Head), shown.Tail...))
+	names := d.participants(append(slices.Clone(shown.Head), shown.Tail...))
 	y := d.rows(shown.Head, names, d.Top+pad)
 	if shown.Left != "" {
 		d.Gap = &gap{y + gapRow/2, fmt.Sprintf("%s exchanges in between are not drawn", shown.Left)}
@@ -104,9 +104,9 @@ func newDiagram(all []scenarios.Exchange) *diagram {
 	return d
 }
 
-// parties finds who takes part, clients first, so that the server is to the
-// right of them; it returns the column of each.
-func (d *diagram) parties(all []scenarios.Exchange) map[string]int {
+// participants adds a column for each participant, clients first, so that the server is to the right of
+// them. It returns the column of each.
+func (d *diagram) participants(all []scenarios.Exchange) map[string]int {
 	var names []string
 	for _, e := range all {
 		names = append(names, role(e.From), role(e.To))
@@ -115,19 +115,18 @@ func (d *diagram) parties(all []scenarios.Exchange) map[string]int {
 	names = slices.Compact(names)
 	columns := map[string]int{}
 	for i, name := range names {
-		columns[name] = min(i, maxParties-1)
-		if i < maxParties {
-			d.Parties = append(d.Parties, party{Name: brief(name, maxName)})
+		columns[name] = min(i, maxParticipants-1)
+		if i < maxParticipants {
+			d.Participants = append(d.Participants, participant{Name: brief(name, maxName)})
 		}
 	}
-	if len(names) > maxParties {
-		d.Parties[maxParties-1].Name = "others"
+	if len(names) > maxParticipants {
+		d.Participants[maxParticipants-1].Name = "others"
 	}
 	return columns
 }
 
-// role is the party that somebody is drawn as: Sybil is one, however many she
-// comes as.
+// role returns the participant as which a name is drawn: all of Sybil's connections are one.
 func role(name string) string {
 	if strings.HasPrefix(name, "sybil-") {
 		return "sybil"
@@ -135,7 +134,7 @@ func role(name string) string {
 	return name
 }
 
-// which of those who are drawn as one it is, on either end.
+// which returns the name of a connection that is drawn together with others, and a colon.
 func which(e scenarios.Exchange) string {
 	for _, name := range []string{e.From, e.To} {
 		if role(name) != name {
@@ -145,7 +144,7 @@ func which(e scenarios.Exchange) string {
 	return ""
 }
 
-// rank is where the party stands, from left to right.
+// rank returns the position of a participant, from left to right.
 func rank(name string) int {
 	order := []string{"alice", "bob", "carol", "dave", "sybil", "mallory", "", "server", "operator"}
 	if i := slices.Index(order, name); i >= 0 {
@@ -154,13 +153,13 @@ func rank(name string) int {
 	return slices.Index(order, "")
 }
 
-// rows adds a row for each exchange from y down, and returns where they end.
+// rows adds a row for each exchange from y down, and returns the end of the last.
 func (d *diagram) rows(all []scenarios.Exchange, column map[string]int, y int) int {
 	for _, e := range all {
 		r := row{
 			At: span(e.At), Class: class(e), Title: title(e),
 			from: column[role(e.From)], to: column[role(e.To)], Y: y + line - 4,
-			Wire: fmt.Sprintf("% x", e.Wire[:min(len(e.Wire), wireOctets)]), Octets: seen(e),
+			Wire: fmt.Sprintf("% x", e.Wire[:min(len(e.Wire), wireBytes)]), Octets: seen(e),
 		}
 		for i, words := range wrap(which(e)+visible(e.Text, maxText), labelWidth, labelLines) {
 			r.Label = append(r.Label, label{r.Y + i*line, words})
@@ -191,31 +190,30 @@ func title(e scenarios.Exchange) string {
 }
 
 func seen(e scenarios.Exchange) string {
-	switch n := min(len(e.Wire), wireOctets); {
+	switch n := min(len(e.Wire), wireBytes); {
 	case e.Octets == 0:
 		return "nothing more"
 	case e.Octets == 1:
-		return "1 octet"
+		return "1 byte"
 	case n < e.Octets:
-		return fmt.Sprintf("first %d of %s octets", n, count(e.Octets))
+		return fmt.Sprintf("first %d of %s bytes", n, count(e.Octets))
 	}
-	return count(e.Octets) + " octets"
+	return count(e.Octets) + " bytes"
 }
 
-// columns puts each party as far to the right of the last one as what is said
-// between the two needs.
+// columns sets the position of each participant, so that the messages between it and the last one fit.
 func (d *diagram) columns() {
 	left := timeWidth + pad
-	for i := range d.Parties {
-		p := &d.Parties[i]
+	for i := range d.Participants {
+		p := &d.Participants[i]
 		p.Width = max(int(cell*float64(cells(p.Name)))+2*pad, 64)
 		p.X = left + p.Width/2
 		if i > 0 {
-			p.X = max(p.X, d.Parties[i-1].X+partyGap)
+			p.X = max(p.X, d.Participants[i-1].X+columnGap)
 		}
 		for _, r := range d.Rows {
 			if low := min(r.from, r.to); max(r.from, r.to) == i && low < i {
-				p.X = max(p.X, d.Parties[low].X+r.width()+2*pad)
+				p.X = max(p.X, d.Participants[low].X+r.width()+2*pad)
 			}
 		}
 		p.Left = p.X - p.Width/2
@@ -228,10 +226,10 @@ func (d *diagram) columns() {
 	}
 	d.TimeX = timeWidth - pad
 	d.WireX = left + pad
-	d.Width = d.WireX + int(math.Ceil(cell*(3*wireOctets-1))) + pad
+	d.Width = d.WireX + int(math.Ceil(cell*(3*wireBytes-1))) + pad
 }
 
-// width is that of the text, in pixels.
+// width returns the width of the text in pixels.
 func (r *row) width() (most int) {
 	for _, l := range r.Label {
 		most = max(most, int(cell*float64(cells(l.Text))))
@@ -239,12 +237,12 @@ func (r *row) width() (most int) {
 	return most
 }
 
-// loop is how far an arrow goes out that comes back to its own party.
+// loop is the width of an arrow from a participant to itself.
 const loop = 24
 
-// arrow draws the arrow, and puts the text beside whoever says it.
+// arrow draws the arrow, and puts the text beside the sender.
 func (d *diagram) arrow(r *row) {
-	from, to, y := d.Parties[r.from].X, d.Parties[r.to].X, r.ArrowY
+	from, to, y := d.Participants[r.from].X, d.Participants[r.to].X, r.ArrowY
 	switch {
 	case r.from == r.to:
 		r.X, r.Anchor = from+loop+4, "start"

@@ -2,8 +2,8 @@ package report
 
 import "strings"
 
-// cells is how many characters of a monospace font the text is as wide as, or
-// less: nothing is wider than two.
+// cells returns the greatest width of a text in characters of a monospace font. No character is wider than
+// two.
 func cells(s string) (n int) {
 	for _, r := range s {
 		n += wide(r)
@@ -18,7 +18,7 @@ func wide(r rune) int {
 	return 1
 }
 
-// brief is a name in no more than so many cells.
+// brief returns a name cut to a width in cells.
 func brief(name string, most int) string {
 	if name == "" {
 		name = "nobody"
@@ -26,8 +26,8 @@ func brief(name string, most int) string {
 	return wrap(visible(name, maxText), most, 1)[0]
 }
 
-// wrap breaks a text into lines of no more than so many cells, between words
-// where it can; what doesn't fit into the lines is cut.
+// wrap breaks a text into lines of at most width cells, between words where it can, and cuts what doesn't fit
+// into the lines.
 func wrap(s string, width, lines int) (out []string) {
 	for {
 		end := fit(s, width)
@@ -45,7 +45,7 @@ func wrap(s string, width, lines int) (out []string) {
 	}
 }
 
-// fit is how much of s is no wider than so many cells, in octets.
+// fit returns the length of the longest beginning of s that is no wider than width cells, in bytes.
 func fit(s string, width int) int {
 	for i, r := range s {
 		if width -= wide(r); width < 0 {

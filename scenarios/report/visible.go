@@ -9,22 +9,22 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what is shown of one text, in runes.
+// Limits of one text, in runes.
 const (
-	maxText  = 600  // of what is said, of a command, of a field of the log
-	maxError = 4000 // of why a scenario failed
+	maxText  = 600  // of a message, a command, a field of the log
+	maxError = 4000 // of the error of a scenario
 )
 
-// visible returns s in characters that can be seen, all of them on one line: a
-// control character as its picture (␊), what else has no shape of its own or
-// changes that of others, such as the bidirectional controls, as its code point
-// (⟨U+202E⟩), and an octet that is no UTF-8 in hex (⟨FF⟩). It is cut to max runes.
+// visible returns s in visible characters on one line. A control character becomes its picture (␊). Another
+// character without a shape, or one that changes the shape of others, such as a bidirectional control,
+// becomes its code point (⟨U+202E⟩), and a byte that is no UTF-8 becomes hex (⟨FF⟩). The text is cut to most
+// runes.
 func visible(s string, most int) string {
 	var b strings.Builder
 	marks := 0
 	for i, n := 0, 0; i < len(s); n++ {
 		if n == most {
-			fmt.Fprintf(&b, "… (%s more octets)", count(len(s)-i))
+			fmt.Fprintf(&b, "… (%s more bytes)", count(len(s)-i))
 			break
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
@@ -50,8 +50,7 @@ func visible(s string, most int) string {
 	return b.String()
 }
 
-// maxMarks is how many marks may stand on one letter: any number of them would
-// grow over the lines above.
+// maxMarks bounds the combining marks on one letter: many of them cover the lines above.
 const maxMarks = 2
 
 // paragraph is visible with its line ends kept.
@@ -67,7 +66,7 @@ func paragraph(s string, most int) string {
 	return strings.Join(lines, "\n")
 }
 
-// count is a number with its thousands apart.
+// count returns a number with its thousands separated.
 func count(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -76,7 +75,7 @@ func count(n int) string {
 	return digits
 }
 
-// span is a duration with its unit, in three digits or so.
+// span returns a duration with its unit, in about three digits.
 func span(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -99,14 +98,14 @@ func short(f float64) string {
 	return strconv.FormatFloat(f, 'f', 0, 64)
 }
 
-// A cut is what is shown of a list that is too long: both of its ends.
+// A cut is the beginning and the end of a list that is too long.
 type cut[T any] struct {
 	Head, Tail []T
-	Left       string // how many are left out between the two; empty if none
+	Left       string // how many are left out between them, or empty
 }
 
-// ends keeps the first three quarters of what there is room for, and the last
-// quarter: what led to the end of a run is there.
+// ends keeps at most room items: three quarters from the beginning, and one quarter from the end, where the
+// fault of a run shows.
 func ends[T any](all []T, room int) cut[T] {
 	if len(all) <= room {
 		return cut[T]{Head: all}

@@ -50,7 +50,7 @@ var _ = Describe("The report", func() {
 			w := visit(ctx, address, 1280, "light")
 			Expect(ask[int](w, `openAll()`)).To(BeZero())
 			first := `seen("details .sequence")[1]`
-			Expect(ask[[]string](w, `texts(".party text", `+first+`)`)).To(HaveExactElements("alice", "alice", "bob", "bob", "server", "server"))
+			Expect(ask[[]string](w, `texts(".participant text", `+first+`)`)).To(HaveExactElements("alice", "alice", "bob", "bob", "server", "server"))
 			Expect(ask[[]string](w, `texts(".said", `+first+`)`)).To(ContainElements(
 				"logs in as alice", "120 position 1 holder alice", "ECHO only me", "250 only me", "QUIT"))
 			arrows := ask[int](w, `seen(".arrow", `+first+`).length`)
@@ -58,7 +58,7 @@ var _ = Describe("The report", func() {
 			Expect(ask[[]string](w, `texts(".wire", `+first+`)`)).To(And(
 				HaveLen(arrows), HaveEach(MatchRegexp(`^1[67] 03 0[13]( [0-9a-f]{2}){13}$`))))
 			Expect(ask[[]string](w, `texts(".octets", `+first+`)`)).To(And(
-				HaveLen(arrows), HaveEach(MatchRegexp(`^first 16 of [\d,]+ octets$`))))
+				HaveLen(arrows), HaveEach(MatchRegexp(`^first 16 of [\d,]+ bytes$`))))
 		}, limit)
 
 		It("draws no text over another, nor out of the frame", func(ctx SpecContext) {

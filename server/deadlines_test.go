@@ -16,7 +16,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// One timer serves all connections, whichever of them is due first.
+// Each connection has deadlines of its own, whichever of them is due first.
 func TestDeadlinesOfManyConnections(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {
@@ -136,10 +136,16 @@ func TestDeadlinesDoNotWaitForTheLog(t *testing.T) {
 func TestServerIsForgotten(t *testing.T) {
 	t.Parallel()
 	var ended weak.Pointer[server.Server]
-	t.Run("session", func(t *testing.T) {
-		h := harness.Start(t, certify)
+	t.Run("stream", func(t *testing.T) {
+		h := harness.Start(t, func(s *server.Server) {
+			certify(s)
+			s.Backend = endless(make(chan struct{}))
+		})
 		ended = weak.Make(h.Server.Server)
-		h.Wire(t.Context(), true).Seated("alice") // whose next request has a quarter of an hour
+		alice := h.Wire(t.Context(), true).Seated("alice")
+		if got := alice.Ask("OPEN"); got != "252 open" { // which may be idle for a quarter of an hour
+			t.Fatal(got)
+		}
 	})
 	for range 100 {
 		if runtime.GC(); ended.Value() == nil {
