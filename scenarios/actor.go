@@ -33,11 +33,13 @@ type actor struct {
 	login   *lineLogin // line by line
 	greeted bool       // the greeting was heard
 	session session
-	heard   []protocol.Reply // replies that nobody has looked at yet
-	notices []string         // likewise
-	ended   error            // why the connection is over, or the login failed
-	logins  int              // that go on
-	asks    int              // likewise
+	rogue   *rogue               // Mallory as the server of a connection; nil for every client
+	giveUp  []context.CancelFunc // of what goes on
+	heard   []protocol.Reply     // replies that nobody has looked at yet
+	notices []string             // likewise
+	ended   error                // why the connection is over, or the login failed
+	logins  int                  // that go on
+	asks    int                  // likewise
 }
 
 // where says which server to dial, and whom to trust.
@@ -46,7 +48,7 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 	if a.stage.choice.Get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}
-	if l := a.stage.lure(a.name); l != nil {
+	if l := a.stage.decoyOf(a.name); l != nil {
 		config.RootCAs, config.ServerName = l.roots, "127.0.0.1"
 		return l.addr, config, nil
 	}
@@ -102,10 +104,13 @@ func (a *actor) begin() {
 	if a.link != nil {
 		_ = a.link.Close()
 	}
+	if a.rogue != nil {
+		_ = a.rogue.listener.Close()
+	}
 	if a.tls != nil {
 		a.before = a.tls
 	}
-	a.link, a.client, a.lines, a.tls, a.login, a.greeted = nil, nil, nil, nil, nil, false
+	a.link, a.client, a.lines, a.tls, a.login, a.greeted, a.rogue = nil, nil, nil, nil, nil, false, nil
 	a.heard, a.notices, a.ended = nil, nil, nil
 }
 
@@ -123,6 +128,8 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 		return err
 	}
 	defer a.during(&a.logins)()
+	ctx, done := a.patience(ctx)
+	defer done()
 	a.begin()
 	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
 	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
@@ -158,6 +165,15 @@ func (a *actor) during(count *int) (over func()) {
 	}
 }
 
+// patience returns a context that also ends when the actor gives up.
+func (a *actor) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.giveUp = append(a.giveUp, cancel)
+	return ctx, cancel
+}
+
 // listen takes what the server says unasked, until it says no more.
 func (a *actor) listen(l *link, c *client.Client) {
 	for n := range c.Notices() {
@@ -190,7 +206,16 @@ func (a *actor) takes(from *link, text string, change func()) {
 	a.stage.happened()
 }
 
+// maxNotices bounds the notices that nobody has looked at; others are dropped.
+const maxNotices = 1000
+
 func (a *actor) notice(from *link, n client.Notice) {
+	a.mu.Lock()
+	full := len(a.notices) >= maxNotices
+	a.mu.Unlock()
+	if full {
+		return
+	}
 	text := fmt.Sprintf("%d %s", n.Code, n.Text)
 	a.takes(from, text, func() { a.notices = append(a.notices, text) })
 }
@@ -216,12 +241,22 @@ func (a *actor) over(from *link, err error) {
 // speaks notes what the actor says; the function that it returns is called when
 // it has been said.
 func (a *actor) speaks(text string) (done func()) {
-	seen := a.stage.said(a.name, "server", text)
+	seen := a.stage.said(a.name, a.other(), text)
 	return func() { seen(a.seen(up)) }
 }
 
 // answered notes what the server has said.
-func (a *actor) answered(text string) { a.stage.said("server", a.name, text)(a.seen(down)) }
+func (a *actor) answered(text string) { a.stage.said(a.other(), a.name, text)(a.seen(down)) }
+
+// other is who is at the other end.
+func (a *actor) other() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.rogue != nil {
+		return a.rogue.client
+	}
+	return "server"
+}
 
 func (a *actor) seen(d direction) []byte {
 	a.mu.Lock()

@@ -72,8 +72,23 @@ func (s *Scenario) note(c *words, m *member, v *verb) {
 	if v.needs != "" {
 		s.Cast = append(s.Cast, v.needs)
 	}
+	s.follow(c, v)
 	if (m.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {
 		s.Owns = "it needs a server of its own, for \"" + strings.TrimSpace(c.name+" "+v.name) + "\""
+	}
+}
+
+// follow notes whether a line goes to the server, or to Mallory in its place.
+func (s *Scenario) follow(c *words, v *verb) {
+	switch v.name {
+	case "awaits", "serves":
+		s.decoyed = append(s.decoyed, c.args[1].text)
+	case "steps-aside":
+		s.decoyed = slices.DeleteFunc(s.decoyed, func(name string) bool { return name == c.args[1].text })
+	case "login", "connect":
+		s.reaches = s.reaches || !slices.Contains(s.decoyed, c.name)
+	default:
+		s.reaches = s.reaches || v.needs != "" || v.name == "stands-between" || c.name == "sybil"
 	}
 }
 

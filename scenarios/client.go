@@ -18,13 +18,14 @@ func clientMember() *member {
 		summary: "a client of the server",
 		client:  true,
 		verbs: append([]verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry]", most: 6, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text matches, or the body of a 251; its text is the output"},
 			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
 			{name: "quit", run: doQuit, summary: "give the seat back, and hear the 221"},
+			{name: "gives-up", run: doGivesUp, summary: "wait no longer for what goes on in the background: a login, or the answer to a request"},
 			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the connection is closed from here"},
 			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
 			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches"},
@@ -35,7 +36,7 @@ func clientMember() *member {
 func (c *call) actor() *actor { return c.stage.actor(c.who) }
 
 func doLogin(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait", "retry")
+	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait", "retry", "timeout", "max-iterations")
 	if err != nil {
 		return "", err
 	}
@@ -47,6 +48,9 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 		who.Password = o["password"]
 	}
 	d := &client.Dialer{NoWait: o.has("no-wait")}
+	if err := errors.Join(o.duration("timeout", &d.LoginTimeout), o.number("max-iterations", &d.MaxIterations)); err != nil {
+		return "", err
+	}
 	switch o["binding"] {
 	case "":
 	case "none":
@@ -98,6 +102,8 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 		text = fmt.Sprintf("BODY %d %s", len(r.Body), text)
 	}
 	defer a.during(&a.asks)()
+	ctx, done := a.patience(ctx)
+	defer done()
 	said := a.speaks(text)
 	reply, err := c.Do(ctx, r)
 	said()
@@ -198,6 +204,17 @@ func doQuit(ctx context.Context, c *call) (string, error) {
 	return "", nil
 }
 
+func doGivesUp(_ context.Context, c *call) (string, error) {
+	a := c.actor()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, cancel := range a.giveUp {
+		cancel()
+	}
+	a.giveUp = nil
+	return "", nil
+}
+
 func doStalls(_ context.Context, c *call) (string, error) {
 	return "", c.withLink(func(l *link) error {
 		c.stage.said(c.who, "server", "(reads no more)")
@@ -242,6 +259,9 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 		}
 		if a.lines != nil && len(a.heard) > 0 {
 			return false, fmt.Errorf("before the end came %q", told(a.heard[0]))
+		}
+		if a.rogue != nil && len(a.rogue.heard) > 0 {
+			return false, fmt.Errorf("before the end %s said %q", a.rogue.client, a.rogue.heard)
 		}
 		return true, nil
 	})

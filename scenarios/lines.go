@@ -29,7 +29,8 @@ func lineVerbs() []verb {
 		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF, written as for ask-body; after connect"},
 		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
 		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each octet in a record of its own; after connect"},
-		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the server ends the connection; after connect"},
+		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the other end ends the connection; after connect"},
+		{name: "floods-part", args: "TEXT", least: 1, most: 1, run: doFloods, summary: "likewise, text without CRLF"},
 		{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end this direction of the connection, and read on. closed: close_notify and FIN; cut: FIN without close_notify; reset: a TCP reset. After connect"},
 		{name: "hears-tls", args: "nothing|handshake|alert=N", least: 1, most: 1, check: true, run: doHearsTLS, summary: "below TLS the server answers with nothing until it ends the connection, or with this fatal alert (RFC 8446 §6) and nothing else, or with a handshake record"},
 	}
@@ -48,10 +49,9 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	versions := map[string]uint16{"1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[o["tls"]]
-	if o.has("tls") && !ok && o["tls"] != "none" {
-		return "", fmt.Errorf("tls can't be %q but none, 1.1, 1.2 or 1.3", o["tls"])
+	version, err := o.version("tls")
+	if err != nil {
+		return "", err
 	}
 	how := connection{resume: o.has("resume"), retry: o.has("retry"), raw: o["tls"] == "none"}
 	how.change = func(config *tls.Config) {
@@ -167,7 +167,7 @@ func (a *actor) read(l *link, conn *tls.Conn) {
 	}
 }
 
-var errCut = errors.New("cut: the server ended the connection without close_notify, or within a reply")
+var errCut = errors.New("cut: the connection ended without close_notify, or within a line")
 
 func readBody(in io.Reader, n int64) ([]byte, error) {
 	if n > protocol.DefaultMaxBody {
@@ -255,7 +255,10 @@ func doDrips(ctx context.Context, c *call) (string, error) {
 const maxFlood = 64 << 20
 
 func doFloods(ctx context.Context, c *call) (string, error) {
-	text := strings.Join(c.args, "\r\n") + "\r\n"
+	text := strings.Join(c.args, "\r\n")
+	if c.verb.name == "floods" {
+		text += "\r\n"
+	}
 	text = strings.Repeat(text, 1+16<<10/len(text))
 	return "", c.actor().write(ctx, strings.Join(c.args, " / ")+" (again and again)", func(lines net.Conn) error {
 		for range maxFlood / len(text) {
@@ -263,22 +266,20 @@ func doFloods(ctx context.Context, c *call) (string, error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the server has taken %d octets, and ends nothing", maxFlood)
+		return fmt.Errorf("the other end has taken %d octets, and ends nothing", maxFlood)
 	})
 }
 
 // write does something that may have to wait for the network, until the context
 // ends: then so does the connection.
 func (a *actor) write(ctx context.Context, shown string, do func(net.Conn) error) error {
-	a.mu.Lock()
-	lines, l := a.lines, a.link
-	a.mu.Unlock()
-	if lines == nil {
-		return fmt.Errorf("%s %w", a.name, errNotConnected)
+	lines, l, err := a.connected(ctx)
+	if err != nil {
+		return err
 	}
 	defer l.closeAfter(ctx)()
 	done := a.speaks(shown)
-	err := do(lines)
+	err = do(lines)
 	done()
 	return cmp.Or(ctx.Err(), err)
 }

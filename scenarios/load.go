@@ -143,6 +143,11 @@ type Scenario struct {
 	Owns string
 	// Cast are the members that log in.
 	Cast []string
+
+	// decoyed are the clients that go to Mallory, as of the line that is checked.
+	decoyed []string
+	// reaches says that somebody goes to the server.
+	reaches bool
 }
 
 func parse(name, file string, text []byte) (*Scenario, error) {
@@ -165,6 +170,9 @@ func parse(name, file string, text []byte) (*Scenario, error) {
 	}
 	if line, err := s.checkFiles(text); err != nil {
 		return nil, &FileError{file, line, err}
+	}
+	if s.Owns == "" && len(s.decoyed) > 0 && !s.reaches {
+		s.Owns = "no server takes part in it: Mallory is in its place"
 	}
 	slices.Sort(s.Cast)
 	s.Cast = slices.Compact(s.Cast)

@@ -16,38 +16,46 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// A lure is what a client takes for the server: it has a certificate that the
-// client trusts.
-type lure struct {
+// A decoy is a server of Mallory's to which a client goes instead of to the real one.
+type decoy struct {
 	addr  string
-	roots *x509.CertPool
+	roots *x509.CertPool // that the client trusts
 }
 
-// lure is where a client of the cast goes instead of to the server, or nil.
-func (st *stage) lure(name string) *lure {
+// decoyOf returns where a client of the cast goes instead of to the server, or nil.
+func (st *stage) decoyOf(name string) *decoy {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.lures[name]
+	return st.decoys[name]
+}
+
+// decoy has a client go to the listener that it returns, until the run is over.
+func (st *stage) decoy(name string, roots *x509.CertPool) (net.Listener, error) {
+	if !slices.Contains(clientNames(), name) {
+		return nil, fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
+	}
+	l, err := new(net.ListenConfig).Listen(st.ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(st.ctx, func() { _ = l.Close() })
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.decoys[name] = &decoy{addr: l.Addr().String(), roots: roots}
+	return l, nil
 }
 
 // lureAway has a client come to Mallory from now on, who receives each connection
 // until the run is over.
 func (st *stage) lureAway(name string, receive func(context.Context, *tls.Conn) error) error {
-	if !slices.Contains(clientNames(), name) {
-		return fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
-	}
 	pair, roots, err := testserver.FaultyCertificate("")
 	if err != nil {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(st.ctx, "tcp", "127.0.0.1:0")
+	l, err := st.decoy(name, roots)
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(st.ctx, func() { _ = l.Close() })
-	st.mu.Lock()
-	st.lures[name] = &lure{addr: l.Addr().String(), roots: roots}
-	st.mu.Unlock()
 	go st.welcome(l, pair, func(visitor *tls.Conn) {
 		if err := receive(st.ctx, visitor); err != nil {
 			st.said("mallory", name, "(ends: "+err.Error()+")")
@@ -80,10 +88,10 @@ func (st *stage) welcome(l net.Listener, pair tls.Certificate, receive func(*tls
 func doStepsAside(_ context.Context, c *call) (string, error) {
 	c.stage.mu.Lock()
 	defer c.stage.mu.Unlock()
-	if c.stage.lures[c.args[0]] == nil {
+	if c.stage.decoys[c.args[0]] == nil {
 		return "", fmt.Errorf("%q doesn't come to mallory", c.args[0])
 	}
-	delete(c.stage.lures, c.args[0])
+	delete(c.stage.decoys, c.args[0])
 	return "", nil
 }
 

@@ -142,11 +142,20 @@ func TestMalloryElsewhere(t *testing.T) {
 	for _, script := range []string{
 		"mallory unaltered\nmallory hears 235\nmallory sends WHOAMI\nmallory hears 250 ^grace'$'\nmallory vanish",
 		"mallory proof flip=3\nmallory hears 535",
+		"mallory serves alice\nalice login\nmallory steps-aside alice\nalice login\nalice quit",
+		"mallory serves alice\nalice login\nbob login\nbob quit",
 		"mallory stands-between alice\n! alice login\nalice ends 535\nalice login binding=none\nalice quit",
-		"mallory serves alice signature flip=0\n! alice login\nalice ends server-unverified",
 	} {
 		if r := runOne(t, script, &Target{Remote: remote}); r.Err != nil || r.Status != Passed {
 			t.Errorf("%q: %s %v", script, r.Status, r.Err)
+		}
+	}
+	for _, script := range []string{
+		"mallory serves alice signature flip=0\n! alice login\nalice ends server-unverified",
+		"mallory awaits alice\nalice login &\nmallory seats\nwait",
+	} {
+		if r := runOne(t, script, &Target{Remote: remote}); r.Status != Skipped || !strings.HasPrefix(r.Reason, "no server takes part in it") {
+			t.Errorf("%q: %s %s %v", script, r.Status, r.Reason, r.Err)
 		}
 	}
 	delete(remote.Passwords, "alice")

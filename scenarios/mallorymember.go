@@ -28,7 +28,8 @@ func malloryMember() *member {
 		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on the client comes to her, with a certificate that it trusts, and she passes all on between it and the server but for what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
 		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "from now on the client comes to the server again"},
 	)
-	lines := []string{"connect", "sends", "sends-octets", "sends-part", "drips", "floods", "hears", "hears-tls", "notices", "ends", "vanish", "hangs-up"}
+	verbs = append(verbs, rogueVerbs()...)
+	lines := []string{"connect", "sends", "sends-octets", "sends-part", "drips", "floods", "floods-part", "hears", "hears-tls", "notices", "ends", "vanish", "hangs-up"}
 	for _, v := range clientMember().verbs {
 		if slices.Contains(lines, v.name) {
 			verbs = append(verbs, v)

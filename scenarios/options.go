@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -56,6 +57,16 @@ func (o options) duration(key string, d *time.Duration) error {
 	}
 	*d = value
 	return nil
+}
+
+// version reads a version of TLS, 0 for none and where the option isn't there.
+func (o options) version(key string) (uint16, error) {
+	versions := map[string]uint16{"none": 0, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	version, ok := versions[o[key]]
+	if o.has(key) && !ok {
+		return 0, fmt.Errorf("%s can't be %q but none, 1.1, 1.2 or 1.3", key, o[key])
+	}
+	return version, nil
 }
 
 // hexPrefix begins a body that is written in hex.

@@ -31,7 +31,7 @@ type stage struct {
 	steps     []*Step
 	exchanges []*Exchange
 	actors    map[string]*actor
-	lures     map[string]*lure // what clients take for the server, by their names
+	decoys    map[string]*decoy // by the names of the clients
 	host      *host
 	kept      int           // octets of commands and of what they print
 	left      bool          // the script is over
@@ -41,7 +41,7 @@ type stage struct {
 func newStage(s *Scenario, choice Combination, target *Target, start time.Time) *stage {
 	return &stage{
 		scenario: s, choice: choice, target: target, start: start, eve: &Eve{},
-		actors: map[string]*actor{}, lures: map[string]*lure{}, changed: make(chan struct{}),
+		actors: map[string]*actor{}, decoys: map[string]*decoy{}, changed: make(chan struct{}),
 	}
 }
 
