@@ -2,6 +2,8 @@ package specs
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -109,3 +111,20 @@ var _ = Describe("A newcomer under takeover", Label("area:admission", "promise:1
 		Expect(h.Log.Records("session.open")).To(HaveLen(1))
 	}, limit)
 })
+
+// hasRoom checks that so many connections can be in the lobby at once.
+func hasRoom(ctx context.Context, h *harness.H, places int) error {
+	d := tls.Dialer{Config: &tls.Config{RootCAs: h.Roots}}
+	for range places {
+		c, err := d.DialContext(ctx, "tcp", h.Addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		greeting := make([]byte, 4)
+		if _, err := io.ReadFull(c, greeting); err != nil || string(greeting) != "220 " {
+			return fmt.Errorf("greeted with %q: %w", greeting, err)
+		}
+	}
+	return nil
+}

@@ -9,9 +9,6 @@
 // protocol/scram; who carries messages over a connection makes others.
 //
 // [Login] is a login with a [Change] of one part, for whoever has no transcript.
-//
-// [NewWire] takes a transcript of lines and deeds on a connection, and
-// [Wire.Replay] acts it out on a server, or with an honest client who comes to her.
 package mallory
 
 import (
