@@ -135,9 +135,10 @@ func (h *host) verbs() *server.Mux {
 		h.begun(r.Verb)
 		select {
 		case <-h.release:
+			return protocol.Reply{Text: "no longer blocked"}, nil
 		case <-ctx.Done():
+			return protocol.Reply{Text: "cancelled"}, nil
 		}
-		return protocol.Reply{Text: "no longer blocked"}, nil
 	})
 	m.HandleFunc("STUBBORN", func(ctx context.Context, r *server.Request) (protocol.Reply, error) {
 		h.begun(r.Verb)

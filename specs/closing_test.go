@@ -1,7 +1,6 @@
 package specs
 
 import (
-	"context"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -89,46 +87,6 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(l.closed.Load()).To(BeFalse(), "control: it still drains")
 		close(l.goOn)
-	}, limit)
-})
-
-var _ = Describe("A request that runs when the server is shut down", Label("area:shutdown", "promise:7"), func() {
-	It("is not cancelled", func(ctx SpecContext) {
-		entered, release := make(chan struct{}), make(chan struct{})
-		h := start(func(s *server.Server) {
-			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
-				close(entered)
-				select {
-				case <-ctx.Done():
-					return r, ctx.Err()
-				case <-release:
-					return protocol.Reply{Text: "done"}, nil
-				}
-			})
-		})
-		alice, stranger := h.Wire(ctx, true).Seated("alice"), h.Wire(ctx, true).Greeted()
-		alice.Send("WORK\r\n")
-		Eventually(ctx, entered).Should(BeClosed())
-		stopped := make(chan error, 1)
-		go func() { stopped <- h.Server.Shutdown(ctx) }()
-		Expect(stranger.Line()).To(HavePrefix("421 shutdown "))
-		close(release)
-		Expect(alice.Line()).To(Equal("250 done"))
-		Eventually(ctx, stopped).Should(Receive(BeNil()))
-	}, limit)
-})
-
-var _ = Describe("A reply larger than a TLS record", Label("area:log", "promise:5"), func() {
-	It("is not begun where its request can't be logged", func(ctx SpecContext) {
-		h := start(nil)
-		alice := h.Wire(ctx, true).Seated("alice")
-		body := "BODY 20000 ECHO\r\n" + strings.Repeat("x", 20000)
-		alice.Send(body)
-		Expect(alice.Line()).To(Equal("251 20000"), "control")
-		Expect(alice.Octets(20000)).To(HaveLen(20000))
-		h.Log.Fail(net.ErrClosed)
-		alice.Send(body)
-		Expect(alice.Line()).To(HavePrefix("421 log-failed "))
 	}, limit)
 })
 

@@ -29,13 +29,6 @@ var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), 
 		Expect(w.Line()).To(Equal("EOF"))
 	}, limit)
 
-	It("evicts nobody with a login that breaks the sequence", Label("promise:1"), func(ctx SpecContext) {
-		h := start(func(s *server.Server) { s.Admission = server.Takeover{} })
-		alice := h.LoggedIn(ctx, "alice")
-		Expect(h.Wire(ctx, true).Greeted().Login("bob", "QUIT\r\n").Line()).To(HavePrefix("221 "))
-		Expect(alice.Quit(ctx)).To(Succeed())
-	}, limit)
-
 	It("keeps its place in the lobby no longer when it doesn't read", Label("battery:19"), func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = 300*time.Millisecond, 30*time.Second })
 		w := h.Wire(ctx, true)
@@ -49,66 +42,6 @@ var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), 
 			}
 		}()
 		Eventually(ctx, func() []string { return h.Log.Events("") }).WithTimeout(10 * time.Second).Should(ContainElement("conn.close"))
-	}, limit)
-
-	It("loses the seat at the session limit though it pipelines", func(ctx SpecContext) {
-		h := start(func(s *server.Server) {
-			s.Limits.Session = 200 * time.Millisecond
-			mux := s.Stock()
-			mux.HandleFunc("SLOW", func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
-				<-ctx.Done()
-				return r, nil
-			})
-			s.Handler = mux
-		})
-		w := h.Wire(ctx, true).Seated("alice")
-		w.Send(strings.Repeat("SLOW\r\n", 30))
-		Expect(w.Line()).To(Equal("250 "))
-		Expect(w.Line()).To(HavePrefix("421 session-limit "))
-	}, limit)
-
-	It("does not have its pipeline served when it has gone", Label("battery:31"), func(ctx SpecContext) {
-		entered := make(chan struct{}, 30)
-		h := start(func(s *server.Server) {
-			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
-				entered <- struct{}{}
-				<-ctx.Done()
-				return r, nil
-			})
-		})
-		w := h.Wire(ctx, true).Seated("alice")
-		w.Send(strings.Repeat("SLOW\r\n", 30))
-		Eventually(ctx, entered).Should(Receive())
-		Expect(w.TCP.Close()).To(Succeed())
-		Eventually(ctx, func() []string { return h.Log.Events("") }).Should(ContainElement("session.close"))
-		Expect(entered).NotTo(Receive())
-		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("cut"))
-	}, limit)
-
-	It("is answered when it only ends its own direction", func(ctx SpecContext) {
-		h := start(func(s *server.Server) {
-			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
-				select {
-				case <-ctx.Done():
-					return r, ctx.Err()
-				case <-time.After(300 * time.Millisecond):
-					return protocol.Reply{Text: "all the same"}, nil
-				}
-			})
-		})
-		w := h.Wire(ctx, true).Seated("alice")
-		w.Send("SLOW\r\n")
-		Expect(w.CloseWrite()).To(Succeed())
-		Expect(w.Line()).To(Equal("250 all the same"))
-		Expect(w.Line()).To(Equal("EOF"))
-	}, limit)
-
-	It("finds AUTH and EHLO out of sequence after the login", Label("battery:17"), func(ctx SpecContext) {
-		h := start(nil)
-		w := h.Wire(ctx, true).Seated("alice")
-		Expect(w.Ask("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPXg=")).To(HavePrefix("503 sequence "))
-		Expect(w.Ask("EHLO me")).To(HavePrefix("503 sequence "))
-		Expect(w.Ask("ECHO x")).To(Equal("250 x"))
 	}, limit)
 })
 

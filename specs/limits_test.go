@@ -2,12 +2,6 @@ package specs
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"io"
-	"net"
-	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,51 +10,6 @@ import (
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
-
-var _ = Describe("Limits of the lobby", Label("area:limits", "promise:2"), func() {
-	DescribeTable("close without an octet what is over them, and let others in when there is room",
-		func(ctx SpecContext, limits server.Limits, reason string) {
-			h := start(func(s *server.Server) { s.Limits = limits })
-			first, second := h.Wire(ctx, true).Greeted(), h.Wire(ctx, true).Greeted()
-			c, err := net.Dial("tcp", h.Addr)
-			Expect(err).NotTo(HaveOccurred())
-			defer c.Close()
-			Expect(io.ReadAll(c)).To(BeEmpty())
-			Expect(h.Log.Records("conn.refuse")).To(HaveExactElements(HaveKeyWithValue("reason", reason)))
-			Expect(first.Ask("QUIT")).To(HavePrefix("221 "))
-			Expect(first.Close()).To(Succeed())
-			Eventually(ctx, func() error { return hasRoom(ctx, h, 1) }).Should(Succeed())
-			Expect(second.Ask("NOOP")).To(Equal("250 ok"))
-		},
-		Entry("on all connections", server.Limits{Lobby: 2, LobbyPerSource: 9}, "lobby-full", limit),
-		Entry("on those of one source", server.Limits{Lobby: 9, LobbyPerSource: 2}, "source-full", limit),
-	)
-
-	It("do not count who has the seat or waits for it", func(ctx SpecContext) {
-		h := start(func(s *server.Server) { s.Limits.Lobby = 1 })
-		h.LoggedIn(ctx, "alice")
-		for _, name := range harness.Cast()[1:4] {
-			h.Queued(ctx, name)
-		}
-	}, limit)
-
-	It("throttle a source that has failed too often, before it can guess again", func(ctx SpecContext) {
-		h := start(func(s *server.Server) { s.Limits.FailedLogins = 2 })
-		guess := func() string {
-			w := h.Wire(ctx, true).Greeted()
-			got := w.Ask("AUTH SCRAM-SHA-256 biwsbj1hbGljZSxyPW5vbmNl")
-			if strings.HasPrefix(got, "334 ") {
-				got = w.Ask(w.WrongProof(got))
-			}
-			return got
-		}
-		Expect(guess()).To(HavePrefix("535 "))
-		Expect(guess()).To(HavePrefix("535 "))
-		// A slow machine wins guesses back meanwhile, one a second.
-		Eventually(ctx, guess).Should(HavePrefix("421 throttled "))
-		Expect(h.Log.Records("login.fail")).To(ContainElement(HaveKeyWithValue("reason", "throttled")))
-	}, limit)
-})
 
 var _ = Describe("A drop in the middle of a reply", Label("area:faults", "promise:6", "battery:31"), func() {
 	DescribeTable("frees the seat",
@@ -90,41 +39,3 @@ var _ = Describe("A drop in the middle of a reply", Label("area:faults", "promis
 		}, "reset", limit),
 	)
 })
-
-var _ = Describe("A newcomer under takeover", Label("area:admission", "promise:1", "promise:6"), func() {
-	It("waits no longer than its time for a handler that ignores its cancellation", func(ctx SpecContext) {
-		entered, leave := make(chan struct{}), make(chan struct{})
-		h := start(func(s *server.Server) {
-			s.Admission = server.Takeover{Wait: 100 * time.Millisecond}
-			s.Handler = server.HandlerFunc(func(context.Context, *server.Request) (r protocol.Reply, err error) {
-				close(entered)
-				<-leave
-				return r, nil
-			})
-		})
-		defer close(leave)
-		alice := h.Wire(ctx, true).Seated("alice")
-		alice.Send("WORK\r\n")
-		Eventually(ctx, entered).Should(BeClosed())
-		_, err := h.Dialer().Dial(ctx, h.Addr, harness.Credentials("bob"))
-		Expect(err).To(refusedWith(421, protocol.KeywordWaitTimeout))
-		Expect(h.Log.Records("session.open")).To(HaveLen(1))
-	}, limit)
-})
-
-// hasRoom checks that so many connections can be in the lobby at once.
-func hasRoom(ctx context.Context, h *harness.H, places int) error {
-	d := tls.Dialer{Config: &tls.Config{RootCAs: h.Roots}}
-	for range places {
-		c, err := d.DialContext(ctx, "tcp", h.Addr)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		greeting := make([]byte, 4)
-		if _, err := io.ReadFull(c, greeting); err != nil || string(greeting) != "220 " {
-			return fmt.Errorf("greeted with %q: %w", greeting, err)
-		}
-	}
-	return nil
-}

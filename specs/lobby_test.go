@@ -61,31 +61,3 @@ var _ = Describe("The lobby", Label("area:lobby", "promise:2"), func() {
 		}, limit),
 	)
 })
-
-var _ = Describe("The queue", Label("area:admission"), func() {
-	It("passes over who has vanished while it waited", Label("promise:1", "promise:6"), func(ctx SpecContext) {
-		h := start(nil)
-		alice := h.LoggedIn(ctx, "alice")
-		bob := h.Wire(ctx, true).Greeted().Login("bob", "")
-		Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
-		carol := h.Queued(ctx, "carol")
-		Expect(bob.TCP.Close()).To(Succeed())
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("conn.close") }).Should(HaveLen(1))
-		Expect(alice.Quit(ctx)).To(Succeed())
-		Eventually(ctx, carol.Done).WithTimeout(5e9).Should(BeClosed())
-		Expect(carol.Err).NotTo(HaveOccurred())
-	}, limit)
-
-	It("passes a grant on where who got it has spoilt its login", Label("promise:2"), func(ctx SpecContext) {
-		h := start(nil)
-		alice := h.LoggedIn(ctx, "alice")
-		bob := h.Wire(ctx, true).Greeted().Login("bob", "")
-		Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
-		carol := h.Queued(ctx, "carol")
-		bob.Send("ECHO half a line, before the 235")
-		Expect(alice.Quit(ctx)).To(Succeed())
-		Expect(bob.Line()).To(HavePrefix("503 sequence "))
-		Eventually(ctx, carol.Done).WithTimeout(5e9).Should(BeClosed())
-		Expect(carol.Err).NotTo(HaveOccurred())
-	}, limit)
-})

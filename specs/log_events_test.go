@@ -1,63 +1,141 @@
 package specs
 
 import (
-	"maps"
+	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// recorded is an event, what brings it about, and its lines in the log of then:
-// every field, in its order.
-type recorded struct {
-	event, when string
-	act         func(SpecContext) *harness.Log
-	want        []harness.Line
-}
-
+// That each line of every log is well formed, and the events of each connection
+// in their order, harness.CheckLog checks wherever a server ends. What brings an
+// event about stands in the scenarios under fixtures/log; here is what they can't do.
 var _ = Describe("The interaction log's events", Label("area:log", "promise:5"), func() {
-	every := slices.Concat(serverEvents, connectionEvents, loginEvents, sessionEvents, logEvents)
-
-	for _, r := range every {
-		var labels Labels
-		if r.event == "server.reload" {
-			labels = Label("area:command") // which it takes to have one
-		}
-		It("have their fields in order: "+r.event+", "+r.when, labels, func(ctx SpecContext) {
-			log := r.act(ctx)
-			lines := func() (all []harness.Line) {
-				for _, line := range harness.Lines(log, r.event) {
-					all = append(all, line.Normal())
-				}
-				return all
-			}
-			Eventually(ctx, lines).WithTimeout(5 * time.Second).Should(BeComparableTo(r.want))
-		}, limit)
+	// elsewhere are the events that no scenario can bring about.
+	elsewhere := []string{
+		"server.reload", "stream.open", "stream.close", "stream.data", // below
+		"handler.stuck",          // server/timeouts_test.go, in synthetic time
+		"log.repair", "log.drop", // server/audit/file_test.go and failure_test.go
 	}
 
-	It("are all here, and as the documentation lists them", func() {
+	It("are those of the documentation", func() {
 		readme, err := os.ReadFile("../server/audit/README.md")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(documented(string(readme))).To(Equal(harness.Events))
-		shown := map[string]bool{}
-		for _, r := range every {
-			shown[r.event] = true
-		}
-		shown["handler.stuck"] = true // takes 5 s: server/timeouts_test.go has it, in synthetic time
-		Expect(slices.Sorted(maps.Keys(shown))).To(Equal(slices.Sorted(maps.Keys(harness.Events))))
 	})
+
+	It("each occur in a scenario or a spec", func() {
+		suite, err := scenarios.Load(fixtures.Scenarios())
+		Expect(err).NotTo(HaveOccurred())
+		var lines strings.Builder
+		for _, s := range suite {
+			fmt.Fprintln(&lines, strings.Join(s.Lines, "\n"))
+		}
+		for event := range harness.Events {
+			shown := regexp.MustCompile(`(?m)log .*\b` + regexp.QuoteMeta(event) + `\b`).MatchString(lines.String())
+			Expect(shown || slices.Contains(elsewhere, event)).To(BeTrue(), event)
+		}
+	})
+
+	DescribeTable("say how TLS was agreed, and that it was resumed", func(ctx SpecContext, config *tls.Config, want string) {
+		h := start(func(s *server.Server) { s.TLSConfig.MinVersion = tls.VersionTLS12 })
+		config.RootCAs, config.ServerName, config.ClientSessionCache = h.Roots, "localhost", tls.NewLRUClientSessionCache(1)
+		for _, resumed := range []bool{false, true} {
+			c := tls.Client(dial(ctx, h), config)
+			Expect(hear(c, 4)).To(Equal("220 "))
+			Expect(c.Close()).To(Succeed())
+			handshakes := h.Log.Records("tls.handshake")
+			last := handshakes[len(handshakes)-1]
+			Expect(brief(last, "version", "curve", "alpn", "resumed")).To(Equal(fmt.Sprint(want, " ", resumed)))
+		}
+	},
+		Entry("by a native client", &tls.Config{NextProtos: []string{protocol.ALPN}}, "TLS 1.3 X25519MLKEM768 sallyport/1", limit),
+		Entry("by a generic client with TLS 1.2", &tls.Config{
+			MaxVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.X25519},
+		}, "TLS 1.2 X25519 ", limit),
+	)
+
+	It("have the keyed hash of an unknown user's name", func(ctx SpecContext) {
+		h := start(func(s *server.Server) { s.NameKey = []byte("key") })
+		_, err := h.Dialer().Dial(ctx, h.Addr, client.Credentials{Username: "no name", Password: "a guess"})
+		Expect(err).To(MatchError(client.ErrLoginFailed))
+		mac := hmac.New(sha256.New, []byte("key"))
+		mac.Write([]byte("no name"))
+		Expect(h.Log.Records("login.fail")[0].Str("user")).To(Equal("#" + hex.EncodeToString(mac.Sum(nil))[:12]))
+	}, limit)
+
+	It("count what a session came to, in bytes above TLS", func(ctx SpecContext) {
+		h := start(nil)
+		said := converse(ctx, h.Wire(ctx, true), "alice")
+		end := h.Log.Records("session.close")[0]
+		Expect(end).To(HaveKeyWithValue("requests", 4.0))
+		Expect(end).To(HaveKeyWithValue("bytes_in", float64(len(strings.Join(said.client, "")))))
+		Expect(end).To(HaveKeyWithValue("bytes_out", float64(len(strings.Join(said.server, "")))))
+	}, limit)
+
+	DescribeTable("have the beginning and the end of a stream, its data where the operator asks for them",
+		func(ctx SpecContext, payload bool, want ...string) {
+			backend := listener("tcp", "127.0.0.1:0", func(c net.Conn) {
+				if question, _ := bufio.NewReader(c).ReadString('\n'); question == "*IDN?\n" {
+					say(c, "an instrument\n")
+				}
+			})
+			h := start(func(s *server.Server) {
+				s.LogPayload = payload
+				s.Backend = func(ctx context.Context) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "tcp", backend)
+				}
+			})
+			alice := h.Wire(ctx, true).Seated("alice")
+			Expect(alice.Ask("OPEN")).To(Equal("252 open"))
+			alice.Send("*IDN?\n")
+			Expect(alice.Octets(14)).To(Equal("an instrument\n"))
+			Expect(alice.Close()).To(Succeed())
+			Eventually(ctx, func() (all []string) {
+				for _, r := range h.Log.Records("stream.open", "stream.data", "stream.close") {
+					all = append(all, brief(r, "event", "direction", "data", "bytes_in", "bytes_out"))
+				}
+				return all
+			}).Should(Equal(want))
+		},
+		Entry("not asked for", false, "stream.open", "stream.close 6 14", limit),
+		Entry("asked for", true, "stream.open",
+			"stream.data in "+base64.StdEncoding.EncodeToString([]byte("*IDN?\n")),
+			"stream.data out "+base64.StdEncoding.EncodeToString([]byte("an instrument\n")), "stream.close 6 14", limit),
+	)
+
+	It("have each SIGHUP, whether the reload went well or not", Label("area:command"), func(ctx SpecContext) {
+		c := newCLI()
+		s := c.Serve(ctx)
+		says(ctx, s.Signal(syscall.SIGHUP).Err, "reloaded")
+		c.Write("state/cert.pem", "no certificate")
+		says(ctx, s.Signal(syscall.SIGHUP).Err, "cert.pem")
+		s.Stop(ctx)
+		Expect(s.LogText()).To(MatchRegexp(`(?s)"event":"server.reload","ok":true,.*"event":"server.reload","ok":false,`))
+	}, limit)
 })
 
-// documented are the events in the table of a document: the names in its first
+// documented returns the events in the table of a document: the names in its first
 // column, each with the fields in its second.
 func documented(text string) map[string]string {
 	all, name := map[string]string{}, regexp.MustCompile("`([a-z_.]+)`")
@@ -75,77 +153,4 @@ func documented(text string) map[string]string {
 		}
 	}
 	return all
-}
-
-// of is a line about the server, and on is one about a connection: the event's
-// own fields, name and value in turn, and those that every line has.
-func of(level, event string, fields ...any) harness.Line {
-	return line(nil, level, event, fields)
-}
-
-func on(level, event string, fields ...any) harness.Line {
-	return line([]any{"conn", harness.AnyConn}, level, event, fields)
-}
-
-func line(conn []any, level, event string, own []any) (line harness.Line) {
-	all := slices.Concat([]any{"time", harness.AnyTime, "level", level, "event", event}, conn, own, []any{"chain", harness.AnyChain})
-	for pair := range slices.Chunk(all, 2) {
-		if n, ok := pair[1].(int); ok {
-			pair[1] = int64(n) // as the log is read
-		}
-		line = append(line, harness.Field{Name: pair[0].(string), Value: pair[1]})
-	}
-	return line
-}
-
-// serving is the log of a server with which a client has done something.
-func serving(configure func(*server.Server), act func(SpecContext, *harness.H)) func(SpecContext) *harness.Log {
-	return func(ctx SpecContext) *harness.Log {
-		h := start(configure)
-		act(ctx, h)
-		return h.Log
-	}
-}
-
-// asking has a seated client send lines, each of which is answered with one.
-func asking(configure func(*server.Server), lines ...string) func(SpecContext) *harness.Log {
-	return serving(configure, func(ctx SpecContext, h *harness.H) {
-		w := h.Wire(ctx, true).Seated("alice")
-		for _, line := range lines {
-			w.Ask(line)
-		}
-	})
-}
-
-var serverEvents = []recorded{
-	{
-		"server.start", "as it begins to serve", serving(nil, func(SpecContext, *harness.H) {}),
-		[]harness.Line{of("info", "server.start", "listen", harness.AnyAddress, "admission", "queue")},
-	},
-	{
-		"server.stop", "as it ends", serving(nil, func(ctx SpecContext, h *harness.H) {
-			Eventually(ctx, h.Log.String).ShouldNot(BeEmpty(), "before it serves there is nothing to stop")
-			Expect(h.Server.Shutdown(ctx)).To(Succeed())
-		}),
-		[]harness.Line{of("info", "server.stop", "uptime", harness.AnySeconds)},
-	},
-	{
-		"server.reload", "at a SIGHUP, whether it went well or not", func(ctx SpecContext) *harness.Log {
-			c := newCLI()
-			s := c.Serve(ctx)
-			says(ctx, s.Signal(syscall.SIGHUP).Err, "reloaded")
-			c.Write("state/cert.pem", "no certificate")
-			says(ctx, s.Signal(syscall.SIGHUP).Err, "cert.pem")
-			s.Stop(ctx)
-			return logged(s.LogText())
-		},
-		[]harness.Line{of("info", "server.reload", "ok", true), of("info", "server.reload", "ok", false)},
-	},
-}
-
-// logged is a log that was written to a file.
-func logged(text string) *harness.Log {
-	log := &harness.Log{}
-	say(log, text)
-	return log
 }

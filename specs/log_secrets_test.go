@@ -1,8 +1,11 @@
 package specs
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,24 +16,26 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// Every server that a spec brings up, in the process or as a command, has its
-// log checked when it has ended. Here is what that check is worth.
+// The log of every server that a spec starts, in the process or as a command, is
+// checked when the server has ended. These are the controls of that check.
 var _ = Describe("The check of every log", Label("area:log", "promise:5", "control"), func() {
-	// planted is a log in which a record holds the value.
-	planted := func(event, field, value string) string {
+	// planted is a log with one record, of these fields and values.
+	planted := func(event string, fields ...string) string {
 		kept := &harness.Log{}
 		log := audit.New(kept, audit.Options{})
 		record := log.Info(event, "ABCDEF-1")
-		for name := range strings.FieldsSeq(harness.Events[event]) {
-			if name == field {
-				record.Str(name, value)
-			} else {
-				record.Str(name, "")
-			}
+		if event == "login.fail" || event == "tls.fail" {
+			record = log.Warn(event, "ABCDEF-1")
+		}
+		for pair := range slices.Chunk(fields, 2) {
+			record.Str(pair[0], pair[1])
 		}
 		record.Send()
 		Expect(log.Flush()).To(Succeed())
 		return kept.String()
+	}
+	wrongProof := func(user string) string {
+		return planted("login.fail", "user", user, "mechanism", scram.SHA256, "reason", "wrong-proof")
 	}
 
 	It("finds a password, in any case and form", func() {
@@ -38,10 +43,10 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		for _, value := range []string{
 			password, "x" + strings.ToUpper(password) + "x", hex.EncodeToString([]byte(password)), base64.StdEncoding.EncodeToString([]byte(password)),
 		} {
-			Expect(harness.CheckLog(planted("login.fail", "user", value), harness.Payload{})).To(MatchError(harness.ErrSecret), "%q", value)
+			Expect(harness.CheckLog(wrongProof(value), harness.Payload{})).To(MatchError(harness.ErrSecret), "%q", value)
 		}
-		Expect(harness.CheckLog(planted("login.fail", "user", "alice"), harness.Payload{})).To(Succeed())
-		Expect(harness.CheckLog(planted("login.fail", "user", "hunter2"), harness.Payload{}, "hunter2")).To(MatchError(harness.ErrSecret))
+		Expect(harness.CheckLog(wrongProof("alice"), harness.Payload{})).To(Succeed())
+		Expect(harness.CheckLog(wrongProof("hunter2"), harness.Payload{}, "hunter2")).To(MatchError(harness.ErrSecret))
 	})
 
 	It("finds what logs in: keys, proofs and exporter values", func(ctx SpecContext) {
@@ -70,29 +75,70 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	It("lets pass what the operator asked for, and there alone", func() {
 		password := harness.Password("alice")
 		asked := harness.Payload{Sent: true, Names: true}
-		Expect(harness.CheckLog(planted("login.fail", "user", password), asked)).To(Succeed())
-		Expect(harness.CheckLog(planted("login.ok", "user", password), asked)).To(MatchError(harness.ErrSecret))
-		Expect(harness.CheckLog(planted("stream.data", "data", password), asked)).To(Succeed())
-		Expect(harness.CheckLog(planted("stream.data", "direction", password), asked)).To(MatchError(harness.ErrSecret))
+		Expect(harness.CheckLog(wrongProof(password), asked)).To(Succeed())
+		Expect(harness.CheckLog(planted("login.ok", "user", password, "mechanism", scram.SHA256, "binding", ""), asked)).To(MatchError(harness.ErrSecret))
+		Expect(harness.CheckLog(planted("stream.data", "direction", "in", "data", base64.StdEncoding.EncodeToString([]byte(password))), asked)).To(Succeed())
+		Expect(harness.CheckLog(planted("stream.data", "direction", password, "data", ""), asked)).To(MatchError(harness.ErrSecret))
 	})
 
-	It("finds an event that is none, a field too many, an event after the end, and a broken chain", func() {
-		log := func(events ...string) string {
-			kept := &harness.Log{}
-			log := audit.New(kept, audit.Options{})
-			for _, event := range events {
-				log.Info(event, "ABCDEF-1").Str("reason", "quit").Send()
-			}
-			Expect(log.Flush()).To(Succeed())
-			return kept.String()
+	It("finds the name of an unknown user", func() {
+		unknown := func(name string) string {
+			return planted("login.fail", "user", name, "mechanism", scram.SHA256, "reason", "unknown-user")
 		}
-		sound := log("conn.close")
-		Expect(harness.CheckLog(sound, harness.Payload{})).To(Succeed())
-		for _, bad := range []string{
-			log("conn.closed"), log("tls.fail"), log("conn.close", "conn.close"), strings.Replace(sound, "quit", "idle", 1),
-			strings.Replace(sound, `"reason":"quit"`, `"reason":"quit","reason":"quit"`, 1), "no object\n", sound[:len(sound)/2],
-		} {
-			Expect(harness.CheckLog(bad, harness.Payload{})).NotTo(Succeed(), bad)
-		}
+		Expect(harness.CheckLog(unknown("#0123456789ab"), harness.Payload{})).To(Succeed())
+		Expect(harness.CheckLog(unknown("smith"), harness.Payload{Names: true})).To(Succeed())
+		Expect(harness.CheckLog(unknown("smith"), harness.Payload{})).To(MatchError(harness.ErrSecret))
 	})
+
+	DescribeTable("finds one thing that is wrong with a log",
+		func(ctx SpecContext, pattern, replacement string) {
+			h := start(nil)
+			Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed())
+			Expect(h.Stop()).To(Succeed())
+			Expect(harness.CheckLog(rechained(h.Log.String()), harness.Payload{})).To(Succeed())
+			changed := regexp.MustCompile(pattern).ReplaceAllString(h.Log.String(), replacement)
+			Expect(changed).NotTo(Equal(h.Log.String()))
+			Expect(harness.CheckLog(rechained(changed), harness.Payload{})).NotTo(Succeed())
+		},
+		Entry("an event that is none", `"conn.accept"`, `"conn.accepted"`, limit),
+		Entry("an event that belongs elsewhere", `"tls.handshake"`, `"tls.fail"`, limit),
+		Entry("a field too many", `"quit"`, `"quit","user":"alice"`, limit),
+		Entry("a field too few", `"alpn":"sallyport/1",`, ``, limit),
+		Entry("a field that stands twice", `"reason":"quit"`, `"reason":"quit","reason":"quit"`, limit),
+		Entry("fields in another order", `("reason":"quit"),("requests":1)`, `$2,$1`, limit),
+		Entry("a number as text", `"requests":1`, `"requests":"1"`, limit),
+		Entry("a time that is none", `"time":"2`, `"time":"x2`, limit),
+		Entry("milliseconds for seconds", `"uptime":0`, `"uptime":4000`, limit),
+		Entry("another level", `"level":"info","event":"login.ok"`, `"level":"warn","event":"login.ok"`, limit),
+		Entry("an event that is missing", `(?m)^.*"tls.handshake".*\n`, ``, limit),
+		Entry("an event after the end", `(?m)^(.*"session.close".*\n)`, `$1$1`, limit),
+		Entry("two connections in one", `(?m)^(.*"conn.accept".*\n)`, `$1$1`, limit),
+		Entry("a line that is no object", `(?m)^(.*"conn.accept".*\n)`, "no object\n$1", limit),
+		Entry("a nested value", `"requests":1`, `"requests":[1]`, limit),
+	)
+
+	It("finds a broken chain", func(ctx SpecContext) {
+		h := start(nil)
+		Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed())
+		sound := h.Log.String()
+		Expect(harness.CheckLog(sound, harness.Payload{})).To(Succeed())
+		Expect(harness.CheckLog(strings.Replace(sound, `"quit"`, `"idle"`, 1), harness.Payload{})).NotTo(Succeed())
+		Expect(harness.CheckLog(sound[:len(sound)/2], harness.Payload{})).NotTo(Succeed())
+	}, limit)
 })
+
+// rechained returns a log with the chain computed anew, so that nothing else is
+// wrong with a log that was changed.
+func rechained(log string) string {
+	var all strings.Builder
+	head := strings.Repeat("0", 64)
+	for line := range strings.Lines(log) {
+		if body, _, ok := strings.Cut(line, `,"chain":"`); ok {
+			sum := sha256.Sum256([]byte(head + body))
+			head = hex.EncodeToString(sum[:])
+			line = body + `,"chain":"` + head + "\"}\n"
+		}
+		all.WriteString(line)
+	}
+	return all.String()
+}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,9 +12,9 @@ import (
 	"time"
 )
 
-// Events are all events of the interaction log, each with the fields of its own
-// in their order: behind time, level, event and, about a connection, conn, and
-// before chain.
+// Events are all events of the interaction log, each with its own fields in
+// their order: they stand behind time, level, event and, about a connection,
+// conn, and before chain.
 var Events = map[string]string{
 	"server.start":  "listen admission",
 	"server.stop":   "uptime",
@@ -43,27 +44,52 @@ var Events = map[string]string{
 // payload are the fields that a request has in addition with --log-payload.
 const payload = " argument body"
 
-// What Normal puts in the place of a value that no spec can know.
-const (
-	AnyTime    = "a time"
-	AnyConn    = "a connection"
-	AnyAddress = "an address"
-	AnySeconds = "seconds"
-	AnyChain   = "a chain value"
-	AnyCipher  = "a cipher suite of TLS 1.3" // which one depends on the hardware
-)
-
-// Field is one field of a line: a string, an int64, a float64 or a bool.
-type Field struct {
-	Name  string
-	Value any
+// levels are those of the events whose level is not info.
+var levels = map[string]string{
+	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn",
+	"handler.panic": "error", "handler.stuck": "error",
 }
 
-// Line is a line of the log, its fields in the order in which they stand there.
-type Line []Field
+// inSession are the events of an open session.
+const inSession = "request chat stream.open stream.data stream.close handler.panic handler.stuck session.close"
 
-// ParseLine reads a line: a JSON object, flat, no name twice, nothing behind it.
-func ParseLine(text string) (line Line, err error) {
+// next are the events that may follow one of the same connection. The key ""
+// stands for the beginning.
+var next = map[string]string{
+	"":              "conn.accept conn.refuse",
+	"conn.refuse":   "",
+	"conn.accept":   "tls.handshake tls.fail conn.close",
+	"tls.fail":      "conn.close",
+	"tls.handshake": "login.ok login.fail conn.close",
+	"login.fail":    "login.ok login.fail conn.close",
+	"login.ok":      "queue.enter session.open conn.close",
+	"queue.enter":   "queue.leave",
+	"queue.leave":   "session.open conn.close",
+	"conn.close":    "",
+	"session.open":  inSession,
+	"request":       inSession,
+	"chat":          inSession,
+	"handler.panic": inSession,
+	"handler.stuck": inSession,
+	"stream.open":   "stream.data stream.close",
+	"stream.data":   "stream.data stream.close",
+	"stream.close":  inSession,
+	"session.close": "",
+}
+
+// field is one field of a line. Its value is a string, an int64, a float64 or a
+// bool.
+type field struct {
+	name  string
+	value any
+}
+
+// line is a line of the log, with its fields in their order.
+type line []field
+
+// parseLine reads a line: a flat JSON object in which no name stands twice, with
+// nothing behind it.
+func parseLine(text string) (l line, err error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
@@ -72,10 +98,10 @@ func ParseLine(text string) (line Line, err error) {
 	for d.More() {
 		name, _ := d.Token()
 		value, err := d.Token()
-		if _, nested := value.(json.Delim); nested || err != nil || line.Get(name.(string)) != nil {
+		if _, nested := value.(json.Delim); nested || err != nil || l.get(name.(string)) != nil {
 			return nil, fmt.Errorf("%q is no scalar, or there twice: %.100q", name, text)
 		}
-		line = append(line, Field{name.(string), scalar(value)})
+		l = append(l, field{name.(string), scalar(value)})
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, err
@@ -83,7 +109,7 @@ func ParseLine(text string) (line Line, err error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("more than an object: %.100q", text)
 	}
-	return line, nil
+	return l, nil
 }
 
 func scalar(value any) any {
@@ -98,62 +124,40 @@ func scalar(value any) any {
 	return f
 }
 
-// Get is the value of a field, nil where there is none.
-func (line Line) Get(name string) any {
-	for _, f := range line {
-		if f.Name == name {
-			return f.Value
+// get returns the value of a field, and nil where there is none.
+func (l line) get(name string) any {
+	for _, f := range l {
+		if f.name == name {
+			return f.value
 		}
 	}
 	return nil
 }
 
-// Str is a field that is a string, "" where it is not.
-func (line Line) Str(name string) string {
-	s, _ := line.Get(name).(string)
+// str returns a field that is a string, and "" for any other.
+func (l line) str(name string) string {
+	s, _ := l.get(name).(string)
 	return s
 }
 
-// Normal is the line with each value that no spec can know replaced by what it
-// is, if it is that.
-func (line Line) Normal() Line {
-	normal := slices.Clone(line)
-	for i, f := range line {
-		if any, ok := varying[f.Name]; ok && any.is(f.Value) {
-			normal[i].Value = any.name
-		}
-	}
-	return normal
+// formats are what the fields look like. Those that are not here are any text.
+var formats = map[string]func(any) bool{
+	"time": isTime, "conn": like(`[A-Z2-7]{6}-[1-9][0-9]*`), "chain": like(`[0-9a-f]{64}`), "head": like(`[0-9a-f]{64}`),
+	"listen": isAddress, "remote": isAddress, "admission": like(`queue|reject|takeover`),
+	"version": like(`TLS 1\.[23]`), "cipher": like(`TLS_[A-Z0-9_]+`), "curve": like(`[A-Za-z0-9]+`), "alpn": like(`(sallyport/1)?`),
+	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
+	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
+	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
+	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
+	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
+	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
 }
 
-type varies struct {
-	name string
-	is   func(any) bool
-}
-
-var (
-	connID = regexp.MustCompile(`^[A-Z2-7]{6}-[1-9][0-9]*$`)
-	chain  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	tls13  = regexp.MustCompile(`^TLS_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256)$`)
-
-	varying = map[string]varies{
-		"time":     {AnyTime, isTime},
-		"conn":     {AnyConn, matching(connID)},
-		"chain":    {AnyChain, matching(chain)},
-		"head":     {AnyChain, matching(chain)},
-		"cipher":   {AnyCipher, matching(tls13)},
-		"listen":   {AnyAddress, isAddress},
-		"remote":   {AnyAddress, isAddress},
-		"duration": {AnySeconds, isSeconds},
-		"waited":   {AnySeconds, isSeconds},
-		"uptime":   {AnySeconds, isSeconds},
-	}
-)
-
-func matching(pattern *regexp.Regexp) func(any) bool {
+func like(pattern string) func(any) bool {
+	whole := regexp.MustCompile(`^(` + pattern + `)$`)
 	return func(value any) bool {
 		s, ok := value.(string)
-		return ok && pattern.MatchString(s)
+		return ok && whole.MatchString(s)
 	}
 }
 
@@ -166,41 +170,73 @@ func isTime(value any) bool {
 func isAddress(value any) bool {
 	s, _ := value.(string)
 	_, err := netip.ParseAddrPort(s)
-	return err == nil
+	return err == nil || s == "pipe" // in synthetic time
 }
 
 // isSeconds takes what no spec lasts for an error of the unit.
 func isSeconds(value any) bool {
 	switch n := value.(type) {
 	case int64:
-		return n == 0
+		return n >= 0 && n <= 3600
 	case float64:
-		return n > 0 && n < 3600
+		return n > 0 && n <= 3600
 	}
 	return false
 }
 
-// wellFormed checks that a line is an event as Events has it.
-func (line Line) wellFormed() error {
-	own, known := Events[line.Str("event")]
+func isCount(value any) bool {
+	n, ok := value.(int64)
+	return ok && n >= 0
+}
+
+func isBool(value any) bool {
+	_, ok := value.(bool)
+	return ok
+}
+
+func isBase64(value any) bool {
+	s, ok := value.(string)
+	_, err := base64.StdEncoding.DecodeString(s)
+	return ok && err == nil
+}
+
+// wellFormed checks that a line is an event as [Events] has it: with its level,
+// and its fields in their order and their formats.
+func (l line) wellFormed() error {
+	event := l.str("event")
+	own, known := Events[event]
 	want := "time level event "
-	if line.Get("conn") != nil {
+	if l.get("conn") != nil {
 		want += "conn "
 	}
 	want += own
-	if line.Str("event") == "request" && line.Get("argument") != nil {
+	if event == "request" && l.get("argument") != nil {
 		want += payload
 	}
-	if line.Get("head") != nil {
+	if l.get("head") != nil {
 		want += " head"
 	}
 	want += " chain"
 	var names []string
-	for _, f := range line {
-		names = append(names, f.Name)
+	for _, f := range l {
+		names = append(names, f.name)
+		if is := formats[f.name]; is != nil && !is(f.value) {
+			return fmt.Errorf("%s: %s is %#v", event, f.name, f.value)
+		}
 	}
 	if !known || !slices.Equal(names, strings.Fields(want)) {
 		return fmt.Errorf("an event with the fields %q, which must have %q", names, strings.Fields(want))
+	}
+	if level, other := levels[event]; l.str("level") != level && (other || l.str("level") != "info") {
+		return fmt.Errorf("%s: its level is %q", event, l.str("level"))
+	}
+	return nil
+}
+
+// follows checks that an event may come behind the last one of its connection.
+func follows(last, event string) error {
+	if !slices.Contains(strings.Fields(next[last]), event) {
+		return fmt.Errorf("%s comes behind %q of its connection", event, last)
 	}
 	return nil
 }

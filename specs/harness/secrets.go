@@ -16,68 +16,79 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// ErrSecret is that a log holds what it must not.
+// ErrSecret means that a log holds what it must not.
 var ErrSecret = errors.New("a secret is in the log")
 
-// Payload says what an operator has asked to be logged as it came, so that
-// whatever a client sends there is no leak. Everything else still is.
+// Payload says what the operator wants in the log as it came. There a secret is
+// no leak.
 type Payload struct {
-	Sent  bool // --log-payload: arguments, bodies, streams
-	Names bool // --log-names: names of unknown users
+	// Sent is --log-payload: arguments, bodies and streams.
+	Sent bool
+	// Names is --log-names: names of unknown users.
+	Names bool
 }
 
 // exempts says whether a field of a line is what the operator asked for.
-func (p Payload) exempts(line Line, field string) bool {
+func (p Payload) exempts(l line, field string) bool {
 	switch field {
 	case "argument", "body", "data":
 		return p.Sent
 	case "user":
-		return p.Names && line.Str("event") == "login.fail"
+		return p.Names && l.str("event") == "login.fail"
 	}
 	return false
 }
 
+// hashedName is how the name of an unknown user stands in the log.
+var hashedName = regexp.MustCompile(`^#[0-9a-f]{12}$`)
+
 // CheckLog checks a whole log: that each line is an event as [Events] has it,
-// that nothing comes after the end of a connection, that the chain holds, and
-// that no secret is in it (ErrSecret): none of the cast's, none of more, and
-// nothing that looks like a key, a proof or a hash.
+// that the events of each connection come in their order, that the chain holds,
+// and that no secret is in it (ErrSecret): none of the cast's, none of more, no
+// name of an unknown user, and nothing that looks like a key, a proof or a hash.
 func CheckLog(text string, asked Payload, more ...string) error {
-	ended := map[string]bool{}
+	var faults []error
 	var values strings.Builder
+	last := map[string]string{} // events, by connection
+	whole := false              // whether each connection is there from its beginning
 	for raw := range strings.Lines(text) {
-		line, err := ParseLine(raw)
-		if err == nil {
-			err = line.wellFormed()
-		}
+		l, err := parseLine(raw)
 		if err != nil {
 			return err
 		}
-		conn, event := line.Str("conn"), line.Str("event")
-		if ended[conn] {
-			return fmt.Errorf("%s after the end of its connection", event)
+		conn, event := l.str("conn"), l.str("event")
+		faults = append(faults, l.wellFormed())
+		switch before, known := last[conn]; {
+		case event == "server.start":
+			whole = true
+		case event == "log.drop":
+			whole, last = false, map[string]string{}
+		case conn != "" && (known || whole):
+			faults = append(faults, follows(before, event))
 		}
-		ended[conn] = conn != "" && (event == "session.close" || event == "conn.close" || event == "conn.refuse")
-		for _, f := range line {
-			if f.Name != "chain" && f.Name != "head" && !asked.exempts(line, f.Name) {
-				fmt.Fprintln(&values, f.Value)
+		last[conn] = event
+		if event == "login.fail" && l.str("reason") == "unknown-user" && !asked.Names && !hashedName.MatchString(l.str("user")) {
+			faults = append(faults, fmt.Errorf("%w: the name %q of an unknown user", ErrSecret, l.str("user")))
+		}
+		for _, f := range l {
+			if f.name != "chain" && f.name != "head" && !asked.exempts(l, f.name) {
+				fmt.Fprintln(&values, f.value)
 			}
 		}
 	}
-	if _, err := audit.Verify(strings.NewReader(text), "log", ""); err != nil {
-		return err
-	}
+	_, broken := audit.Verify(strings.NewReader(text), "log", "")
 	if key := keyLike.FindString(values.String()); key != "" {
-		return fmt.Errorf("%w: %q looks like a key", ErrSecret, key)
+		faults = append(faults, fmt.Errorf("%w: %q looks like a key", ErrSecret, key))
 	}
-	return CheckText(values.String(), more...)
+	return errors.Join(append(faults, broken, CheckText(values.String(), more...))...)
 }
 
-// keyLike is what 32 octets or more come to in base64 or hex: every key, proof,
-// signature and exporter value of any connection.
+// keyLike matches 32 bytes or more in base64 or hex: every key, proof, signature
+// and exporter value of any connection.
 var keyLike = regexp.MustCompile(`[A-Za-z0-9+/]{43,}`)
 
-// CheckText checks that none of the cast's secrets is in a text, nor any of
-// more, in upper or lower case (ErrSecret).
+// CheckText checks that neither a secret of the cast nor one of more is in a
+// text, in upper or lower case (ErrSecret).
 func CheckText(text string, more ...string) error {
 	text = strings.ToLower(text)
 	for secret, what := range castSecrets() {
@@ -93,8 +104,8 @@ func CheckText(text string, more ...string) error {
 	return nil
 }
 
-// castSecrets are the cast's passwords and all that is made of them (RFC 5802
-// §3), in lower case, by what they are.
+// castSecrets are the cast's passwords and all that is computed from them (RFC
+// 5802 §3), in lower case, each with a name.
 var castSecrets = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
 	users := NewUsers()
@@ -117,7 +128,7 @@ var castSecrets = sync.OnceValue(func() map[string]string {
 	return all
 })
 
-// forms are the texts that octets come to.
+// forms are the encodings of secret bytes.
 func forms(octets []byte, what string) map[string]string {
 	return map[string]string{
 		strings.ToLower(base64.RawStdEncoding.EncodeToString(octets)): what + " in base64",
