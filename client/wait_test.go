@@ -195,7 +195,7 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{"", "YQ==", "YR==", "YQ", "YWI=", "YW\nI=", "YWJj", "YW Jj", "-_--"} {
 		f.Add(seed)
 	}
-	messages, err := fixtures.Seeds("scram", 'S', fixtures.Symbols{"cnonce": "abc", "snonce": "def", "salt": "QQ==", "i": "4096"})
+	messages, err := fixtures.Seeds('S', fixtures.Symbols{"cnonce": "abc", "snonce": "def", "salt": "QQ==", "i": "4096"})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/mallory"
 	"github.com/sallyport/sallyport/scenarios/testserver"
@@ -96,7 +97,7 @@ func doStepsAside(_ context.Context, c *call) (string, error) {
 }
 
 // rogue is what Mallory does to a client's login, and what she knows for it.
-func (c *call) rogue(role mallory.Role) (login func() (mallory.Script, error), err error) {
+func (c *call) rogue(role mallory.Role) (login func() (*fixtures.Vector, error), err error) {
 	args, password := c.cutPassword(c.stage.password(c.args[0]))
 	var change mallory.Change
 	switch len(args) {
@@ -110,7 +111,7 @@ func (c *call) rogue(role mallory.Role) (login func() (mallory.Script, error), e
 	if err != nil {
 		return nil, err
 	}
-	login = func() (mallory.Script, error) { return mallory.Login(role, who, change) }
+	login = func() (*fixtures.Vector, error) { return mallory.Login(role, who, change) }
 	_, err = login()
 	return login, err
 }
@@ -125,7 +126,7 @@ func doServes(_ context.Context, c *call) (string, error) {
 		if err != nil {
 			return err
 		}
-		return (&visitor{party: newParty(conn), welcome: "\r\n235 welcome"}).serve(ctx, &script)
+		return (&visitor{party: newParty(conn), welcome: "\r\n235 welcome"}).serve(ctx, script)
 	})
 }
 
@@ -152,11 +153,11 @@ type visitor struct {
 
 // serve plays the server's part of a login, and says nothing more to who believes
 // it. The client's word for its binding will do.
-func (v *visitor) serve(ctx context.Context, login *mallory.Script) error {
+func (v *visitor) serve(ctx context.Context, login *fixtures.Vector) error {
 	if err := v.say("220 mallory sallyport/1 ready"); err != nil {
 		return err
 	}
-	if _, err := login.Replay(ctx, v, nil, nil); err != nil {
+	if _, err := login.Play(ctx, v, nil, fixtures.Facilities{}); err != nil {
 		return err
 	}
 	_, err := io.Copy(io.Discard, v.Conn)

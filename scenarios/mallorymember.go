@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios/mallory"
 )
@@ -51,8 +52,8 @@ func (c *call) cutPassword(otherwise string) (args []string, password string) {
 
 // setting is a login of the client's, by one who has the password. Its error tells
 // nothing of that.
-func (st *stage) setting(name, password string) (s mallory.Setting, err error) {
-	s = mallory.Setting{
+func (st *stage) setting(name, password string) (s fixtures.Login, err error) {
+	s = fixtures.Login{
 		User: st.user(name), Name: st.user(name), Mechanism: scram.SHA256Plus, Binding: scram.TypeExporter,
 		Flag: "n", Salt: "salt of Mallory's", Iterations: scram.MinIterations,
 	}
@@ -100,7 +101,7 @@ func doFlag(ctx context.Context, c *call) (string, error) {
 // impersonate logs in on a connection of nothing but lines. That the server
 // refuses her is for hears to judge; an error is that she couldn't say what she
 // wanted to.
-func (a *actor) impersonate(ctx context.Context, who mallory.Setting, change mallory.Change) error {
+func (a *actor) impersonate(ctx context.Context, who fixtures.Login, change mallory.Change) error {
 	login, err := mallory.Login(mallory.Client, who, change)
 	if err != nil {
 		return err
@@ -115,7 +116,8 @@ func (a *actor) impersonate(ctx context.Context, who mallory.Setting, change mal
 	conn := a.tls
 	a.mu.Unlock()
 	end := &lineServer{actor: a, mechanism: who.Mechanism}
-	_, err = login.Replay(ctx, nil, end, mallory.Bindings(conn, conn.ConnectionState().PeerCertificates[0]))
+	have := fixtures.Facilities{Bindings: mallory.Bindings(conn, conn.ConnectionState().PeerCertificates[0])}
+	_, err = login.Play(ctx, nil, end, have)
 	return errors.Join(err, end.lost)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/mallory"
 )
@@ -28,7 +29,7 @@ func doStandsBetween(_ context.Context, c *call) (string, error) {
 
 // mediate connects a client to the server, through Mallory. Without a login of
 // hers she takes no part in it.
-func (st *stage) mediate(ctx context.Context, client party, login func() (mallory.Script, error)) error {
+func (st *stage) mediate(ctx context.Context, client party, login func() (*fixtures.Vector, error)) error {
 	conn, err := st.reach(ctx)
 	if err != nil {
 		return err
@@ -39,7 +40,7 @@ func (st *stage) mediate(ctx context.Context, client party, login func() (mallor
 	if login != nil {
 		script, err := login()
 		if err == nil {
-			err = alter(ctx, &script, &visitor{party: client}, server)
+			err = alter(ctx, script, &visitor{party: client}, server)
 		}
 		if err != nil {
 			return err
@@ -51,7 +52,7 @@ func (st *stage) mediate(ctx context.Context, client party, login func() (mallor
 
 // alter passes a login on but for what the script changes, with the server's
 // refusal if it comes to that; the welcome is still to come.
-func alter(ctx context.Context, login *mallory.Script, client *visitor, server party) error {
+func alter(ctx context.Context, login *fixtures.Vector, client *visitor, server party) error {
 	greeting, err := server.in.ReadLine()
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func alter(ctx context.Context, login *mallory.Script, client *visitor, server p
 	}
 	bindings := mallory.Bindings(server.Conn, server.ConnectionState().PeerCertificates[0])
 	end := &visited{party: server, client: client}
-	if _, err = login.Replay(ctx, client, end, bindings); err != nil {
+	if _, err = login.Play(ctx, client, end, fixtures.Facilities{Bindings: bindings}); err != nil {
 		return err
 	}
 	if end.refusal != "" {

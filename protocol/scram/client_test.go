@@ -5,74 +5,68 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every way to log in that should work, and what the client says in it.
-func TestLogin(t *testing.T) {
+func TestClientIterationBounds(t *testing.T) {
 	t.Parallel()
-	both := []ChannelBinding{endPoint, exporter}
 	for name, c := range map[string]struct {
-		client ClientConfig
-		server ServerConfig
-		first  string
+		low, high, asked int
+		want             error
 	}{
-		"plain":           {ClientConfig{Mechanism: SHA256}, ServerConfig{Mechanism: SHA256}, "n,,n=user"},
-		"plain by choice": {ClientConfig{Mechanism: SHA256, Binding: exporter}, ServerConfig{Mechanism: SHA256, PlusOffered: true, Bindings: both}, "n,,n=user"},
-		"PLUS lacking":    {ClientConfig{Mechanism: SHA256, ServerLacksPlus: true}, ServerConfig{Mechanism: SHA256}, "y,,n=user"},
-		"exporter":        {ClientConfig{Mechanism: SHA256Plus, Binding: exporter}, ServerConfig{Mechanism: SHA256Plus, Bindings: both}, "p=tls-exporter,,n=user"},
-		"end point":       {ClientConfig{Mechanism: SHA256Plus, Binding: endPoint}, ServerConfig{Mechanism: SHA256Plus, Bindings: both}, "p=tls-server-end-point,,n=user"},
-		"own authzid":     {ClientConfig{Mechanism: SHA256, Authzid: "user"}, ServerConfig{Mechanism: SHA256}, "n,a=user,n=user"},
-		"prepared":        {ClientConfig{Username: "us\u00ader", Password: "pen\u00adcil", Mechanism: SHA256}, ServerConfig{Mechanism: SHA256}, "n,,n=user"},
-		"escaped": {
-			ClientConfig{Username: "a=b,=2C", Authzid: "a=b,=2C", Mechanism: SHA256},
-			ServerConfig{Mechanism: SHA256, Lookup: lookup("a=b,=2C", verifier(t, "pencil"))},
-			"n,a=a=3Db=2C=3D2C,n=a=3Db=2C=3D2C",
-		},
+		"lower bound lowered":    {10, 0, 10, nil},
+		"below it":               {10, 0, 9, ErrIterations},
+		"upper bound lowered":    {0, 5000, 5000, nil},
+		"above it":               {0, 5000, 5001, ErrIterations},
+		"no bound that says yes": {-10, 0, 0, ErrIterations},
+		"nor to less":            {-10, 0, -1, ErrIterations},
+		"nothing between":        {5000, 4999, 5000, ErrIterations},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newPair(t, c.client, c.server)
-			if client, server := p.run(); client != nil || server != nil || !p.client.Verified() {
-				t.Fatalf("client %v, server %v", client, server)
-			}
-			if got := p.client.gs2 + p.client.bare; !strings.HasPrefix(got, c.first+",r=") {
-				t.Errorf("client-first is %q", got)
-			}
-		})
+		client := newPair(t, ClientConfig{Mechanism: SHA256, MinIterations: c.low, MaxIterations: c.high, Rand: zeros{}}, ServerConfig{}).client
+		if _, err := client.First(); err != nil {
+			t.Fatal(err)
+		}
+		message := fmt.Sprintf("r=%sx,s=QQ==,i=%d", zeroNonce, c.asked)
+		if _, err := client.Final(context.Background(), []byte(message)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 }
 
-// The logins that must not work, though both ends follow the protocol.
-func TestLoginFails(t *testing.T) {
+// Battery 22: the context stops the computation, before it starts and while it runs.
+func TestClientCancel(t *testing.T) {
 	t.Parallel()
-	mitm := ChannelBinding{TypeExporter, []byte("ffffffffffffffffffffffffffffffff")}
-	offered := ServerConfig{Mechanism: SHA256, PlusOffered: true, Bindings: []ChannelBinding{exporter}}
-	for name, c := range map[string]struct {
-		client ClientConfig
-		server ServerConfig
-		want   Error
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	soon, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	for _, c := range []struct {
+		ctx        context.Context
+		iterations int
+		want       error
 	}{
-		"6: downgrade":          {ClientConfig{Mechanism: SHA256, ServerLacksPlus: true}, offered, ErrBindingDowngrade},
-		"8: through a middle":   {ClientConfig{Mechanism: SHA256Plus, Binding: mitm}, plusConfig, ErrBindingMismatch},
-		"8: control, unbound":   {ClientConfig{Mechanism: SHA256}, offered, ""},
-		"8: control, no middle": {ClientConfig{Mechanism: SHA256Plus, Binding: exporter}, plusConfig, ""},
-		"12: foreign authzid":   {ClientConfig{Mechanism: SHA256, Authzid: "root"}, ServerConfig{Mechanism: SHA256}, ErrMalformed},
-		"wrong password":        {ClientConfig{Mechanism: SHA256, Password: "Pencil"}, ServerConfig{Mechanism: SHA256}, ErrWrongProof},
-		"wrong user":            {ClientConfig{Mechanism: SHA256, Username: "User"}, ServerConfig{Mechanism: SHA256}, ErrUnknownUser},
+		{context.Background(), MinIterations, nil},
+		{cancelled, MinIterations, context.Canceled},
+		{soon, 2_000_000_000, context.DeadlineExceeded}, // would take minutes
 	} {
-		p := newPair(t, c.client, c.server)
-		client, server := p.run()
-		if client != nil || c.want == "" && server != nil || c.want != "" && server != c.want {
-			t.Errorf("%s: client %v, server %v, want %q", name, client, server, c.want)
+		client := newPair(t, ClientConfig{Mechanism: SHA256, MaxIterations: math.MaxInt32, Rand: zeros{}}, ServerConfig{}).client
+		if _, err := client.First(); err != nil {
+			t.Fatal(err)
 		}
-		if p.client.Verified() != (c.want == "") {
-			t.Errorf("%s: verified is %t", name, p.client.Verified())
+		final, err := client.Final(c.ctx, fmt.Appendf(nil, "r=%sx,s=QQ==,i=%d", zeroNonce, c.iterations))
+		if !errors.Is(err, c.want) || (final == nil) != (c.want != nil) {
+			t.Errorf("%d iterations: %q, %v, want %v", c.iterations, final, err, c.want)
+		}
+		if err := client.Verify(nil); c.want != nil && !errors.Is(err, ErrSequence) {
+			t.Errorf("Verify after a failure: %v", err)
 		}
 	}
 }

@@ -16,15 +16,15 @@ func hopeless(err error) bool {
 	return ok
 }
 
-// fixtureSeeds are what one end says in the transcripts, with the values of plain.
+// fixtureSeeds are what one end says in the vectors, with the values of plain.
 func fixtureSeeds(f *testing.F, from byte) []string {
 	f.Helper()
 	p := plain(f)
 	_, final := p.messages(f)
 	_, proof, _ := strings.Cut(string(final), ",p=")
-	seeds, err := fixtures.Seeds("scram", from, fixtures.Symbols{
-		"cnonce": zeroNonce, "snonce": zeroNonce, "salt": encode(testSalt), "i": "4096", "gs2": "n,,", "cbind": "biws",
-		"exporter": string(exporter.Data), "end-point": string(endPoint.Data), "proof": proof, "signature": encode(p.client.signature),
+	seeds, err := fixtures.Seeds(from, fixtures.Symbols{
+		"cnonce": zeroNonce, "snonce": zeroNonce, "salt": encode(testSalt), "i": "4096", "bind": "n", "gs2": "n,,", "cbind": "biws", "name": "user", "nonce": zeroNonce + zeroNonce, "n": "7",
+		"data": string(exporter.Data), "other-type": TypeServerEndPoint, "other-data": string(endPoint.Data), "proof": proof, "signature": encode(p.client.signature),
 	})
 	if err != nil || len(seeds) == 0 {
 		f.Fatal(seeds, err)

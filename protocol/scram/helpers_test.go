@@ -71,12 +71,6 @@ func plain(tb testing.TB) *pair {
 	return newPair(tb, ClientConfig{Mechanism: SHA256, Rand: zeros{}}, ServerConfig{Mechanism: SHA256, Rand: zeros{}})
 }
 
-// plus is a login bound by tls-exporter.
-func plus(tb testing.TB) *pair {
-	return newPair(tb, ClientConfig{Mechanism: SHA256Plus, Binding: exporter, Rand: zeros{}},
-		ServerConfig{Mechanism: SHA256Plus, Bindings: []ChannelBinding{endPoint, exporter}, PlusOffered: true, Rand: zeros{}})
-}
-
 // first runs the exchange as far as server-first.
 func (p *pair) first(tb testing.TB) []byte {
 	tb.Helper()

@@ -156,7 +156,7 @@ func TestTLSServerEndPoint(t *testing.T) {
 	}
 }
 
-// Battery 9: an Ed25519 certificate has no tls-server-end-point, and is bound by tls-exporter.
+// Battery 9: an Ed25519 certificate has no tls-server-end-point.
 func TestEd25519(t *testing.T) {
 	t.Parallel()
 	certificate := func(key crypto.Signer) *x509.Certificate {
@@ -185,13 +185,6 @@ func TestEd25519(t *testing.T) {
 	}
 	if _, err := TLSServerEndPoint(certificate(ed)); !errors.Is(err, ErrConfig) {
 		t.Errorf("Ed25519: %v", err)
-	}
-	cfg := ServerConfig{Mechanism: SHA256Plus, PlusOffered: true, Bindings: []ChannelBinding{exporter}}
-	for want, b := range map[Error]ChannelBinding{"": exporter, ErrBindingType: endPoint} {
-		_, got := newPair(t, ClientConfig{Mechanism: SHA256Plus, Binding: b}, cfg).run()
-		if want == "" && got != nil || want != "" && got != want {
-			t.Errorf("%s: %v, want %q", b.Type, got, want)
-		}
 	}
 }
 

@@ -1,3 +1,6 @@
+// Package mallory is what the attacker of the scenarios does to the messages of a login: [Login] alters
+// one part of them, as a client, as a server, or in the middle between two honest ends, and signs the
+// rest as one who knows the password.
 package mallory
 
 import (
@@ -7,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/fixtures"
 )
 
 // A Change is what Mallory does to one part of a login's messages; [Parts] lists
@@ -16,10 +19,10 @@ type Change struct{ Part, How string }
 
 // Changes are the ways to change a part: those of fixtures/README.md, and some that
 // stand for others or work on the attribute as a whole.
-const Changes = "truncate extend other none empty missing twice lower cut=N flip=N octets=N stray is=TEXT"
+const Changes = "truncate extend other none empty missing twice lower cut=N flip=N bytes=N stray is=TEXT"
 
-// maxOctets bounds what a change can make of a part.
-const maxOctets = 4096
+// maxBytes bounds what a change can make of a part.
+const maxBytes = 4096
 
 // honestParts are the messages of a login in which nothing is wrong, attribute by
 // attribute.
@@ -70,44 +73,34 @@ func (r Role) speaks(step int) bool {
 	return r == Client && step%2 == 0 || r == Server && step%2 == 1
 }
 
-// Login is the script of a login with nothing wrong in it but the change, for
-// [Script.Replay]. As a client or a server Mallory knows the password; what the
-// other end says, and in the middle what both do, she takes as it comes, but for
-// the proof that the server knows the password, too.
-func Login(role Role, who Setting, c Change) (Script, error) {
-	s := Script{Setting: who, keys: newKeys()}
-	for step, attributes := range honestParts {
-		var one turn
-		line := strings.Join(attributes, ",")
-		if role.speaks(step) || role == Client && step == len(honestParts)-1 {
-			one.honest = &line
-		}
-		s.turns = append(s.turns, one)
+// Login is a login with nothing wrong in it but the change, for [fixtures.Vector.Play]. As a client or
+// a server Mallory knows the password. What the other end sends she takes as it comes, but for the
+// proof that the server knows the password, too.
+func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
+	v := &fixtures.Vector{Login: who}
+	if role == Client {
+		// Her own nonce, also where she has changed it on its way.
+		v.Messages[2] = fixtures.Message{Mark: fixtures.Expected, Text: "c={cbind},r={cnonce}{snonce},p={proof}"}
+		v.Messages[3] = fixtures.Message{Mark: fixtures.Expected, Text: "v={signature}"}
 	}
 	if c.Part == "" {
-		return s, nil
+		return v, nil
 	}
-	return s, s.change(role, c)
-}
-
-// change has Mallory say the message otherwise in which the part stands.
-func (s *Script) change(role Role, c Change) error {
 	if !slices.Contains(Parts(role), c.Part) {
-		return fmt.Errorf("there is no %q to change, but %s", c.Part, strings.Join(Parts(role), " "))
+		return nil, fmt.Errorf("there is no %q to change, but %s", c.Part, strings.Join(Parts(role), " "))
 	}
 	p := parts[c.Part]
 	attribute, err := c.attribute(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	changed := slices.Replace(slices.Clone(honestParts[p.step]), p.attribute, p.attribute+1, attribute...)
-	line := strings.Join(changed, ",")
-	s.turns[p.step].mallory = &line
-	if role == Client && c.Part == "client-nonce" && len(attribute) == 1 { // the server repeats it
-		repeated := attribute[0] + "{snonce},s={salt},i={i}"
-		s.turns[1].honest = &repeated
+	mark := fixtures.InTransit
+	if role == Client && p.step == 2 { // the proof is right, whatever else is not
+		mark = fixtures.Altered
 	}
-	return nil
+	v.Messages[p.step] = fixtures.Message{Mark: mark, Text: strings.Join(changed, ",")}
+	return v, nil
 }
 
 // attribute is what the change makes of the attribute in which the part stands.
@@ -141,21 +134,11 @@ func (c Change) attribute(p part) (all []string, err error) {
 // stands for.
 func (c Change) fits(p part, verb, argument string) bool {
 	switch verb {
-	case "flip", "octets", "cut":
+	case "flip", "bytes", "cut":
 		n, err := strconv.Atoi(argument)
-		return err == nil && n >= 0 && n <= maxOctets && (verb == "cut" || slices.Contains(inBase64, p.symbol))
+		return err == nil && n >= 0 && n <= maxBytes && (verb == "cut" || slices.Contains(inBase64, p.symbol))
 	case "stray":
 		return c.How == verb && slices.Contains(inBase64, p.symbol)
 	}
 	return c.How == "other" || c.How == "lower"
-}
-
-// played are the symbols that one has who plays the client.
-func (s *Setting) played() map[string]string {
-	gs2 := s.Flag + ",,"
-	if s.Mechanism == scram.SHA256Plus {
-		gs2 = "p=" + s.Binding + ",,"
-	}
-	name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(s.User)
-	return map[string]string{"cnonce": "MallorysClientNonce1", "gs2": gs2, "name": name}
 }

@@ -22,7 +22,7 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	names, err := fixtures.Seeds("scram", 'C', fixtures.Symbols{"cnonce": "abc"})
+	names, err := fixtures.Seeds('C', fixtures.Symbols{"cnonce": "abc", "gs2": "n,,", "bind": "n", "name": "alice"})
 	if err != nil {
 		f.Fatal(err)
 	}

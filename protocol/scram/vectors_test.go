@@ -1,0 +1,162 @@
+package scram
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/sallyport/sallyport/fixtures"
+)
+
+// have is what this package can do without a connection.
+var have = fixtures.Facilities{
+	Bindings: map[string][]byte{TypeExporter: exporter.Data, TypeServerEndPoint: endPoint.Data},
+	Has:      []string{"plus", "no-plus", "saslprep", "long-messages"},
+}
+
+// vectorKeys spare the iterations, which are tested elsewhere.
+var vectorKeys KeyCache
+
+// vectorClient is the client of a vector.
+func vectorClient(tb testing.TB, v *fixtures.Vector, random io.Reader) fixtures.Peer {
+	tb.Helper()
+	l := v.Login
+	c, err := NewClient(ClientConfig{
+		Username: l.User, Password: l.Password, Authzid: l.Authzid, Mechanism: l.Mechanism, Keys: &vectorKeys, Rand: random,
+		ServerLacksPlus: l.Flag == "y", Binding: ChannelBinding{l.Binding, have.Bindings[l.Binding]},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return clientPeer(c)
+}
+
+// vectorServer is the server of a vector.
+func vectorServer(tb testing.TB, v *fixtures.Vector, random io.Reader) fixtures.Peer {
+	tb.Helper()
+	l := v.Login
+	stored, err := v.Verifier()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	user, err := ParseVerifier(stored)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	mock := NewMock([]byte(fixtures.MockSecret), []Verifier{user})
+	cfg := ServerConfig{Mechanism: l.ServerMechanism, PlusOffered: len(l.Bindings) > 0, Rand: random, Lookup: func(name string) (Verifier, bool) {
+		if l.Known && name == l.Name {
+			return user, true
+		}
+		return mock.Verifier(name), false
+	}}
+	for _, binding := range l.Bindings {
+		cfg.Bindings = append(cfg.Bindings, ChannelBinding{binding, have.Bindings[binding]})
+	}
+	return serverPeer(NewServer(cfg))
+}
+
+func clientPeer(c *Client) fixtures.Peer {
+	first := func(context.Context, []byte) ([]byte, error) { return c.First() }
+	return peerOf(first, c.Final, func(_ context.Context, message []byte) ([]byte, error) { return nil, c.Verify(message) })
+}
+
+func serverPeer(s *Server) fixtures.Peer {
+	step := func(f func([]byte) ([]byte, error)) fixtures.PeerFunc {
+		return func(_ context.Context, message []byte) ([]byte, error) { return f(message) }
+	}
+	return peerOf(step(s.First), step(s.Final))
+}
+
+// peerOf takes the steps of a conversation one after another. After an error none may be possible.
+func peerOf(steps ...fixtures.PeerFunc) fixtures.Peer {
+	next := 0
+	return fixtures.PeerFunc(func(ctx context.Context, message []byte) ([]byte, error) {
+		next++
+		reply, err := steps[next-1](ctx, message)
+		if err == nil {
+			return reply, nil
+		}
+		for _, again := range steps {
+			if more, err := again(ctx, message); more != nil || !errors.Is(err, ErrSequence) {
+				return nil, fixtures.Reason("goes on after an error")
+			}
+		}
+		if token, ok := errors.AsType[Error](err); ok && reply == nil {
+			return nil, fixtures.Reason(token)
+		}
+		return nil, fixtures.Reason(err.Error())
+	})
+}
+
+// Every message of fixtures/scram: the client alone, the server alone, and both with Mallory between.
+func TestVectors(t *testing.T) {
+	t.Parallel()
+	vectors, err := fixtures.Vectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range vectors {
+		t.Run(v.Name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			test := func(name string, client, server fixtures.Peer) {
+				if err := v.Test(ctx, client, server, have); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if v.Judges("client") {
+				test("client alone", vectorClient(t, &v, nil), nil)
+			}
+			if v.Judges("server") {
+				test("server alone", nil, vectorServer(t, &v, nil))
+			}
+			test("both", vectorClient(t, &v, nil), vectorServer(t, &v, nil))
+		})
+	}
+}
+
+// What must not pass for the outcome that a vector demands.
+func TestVectorsFind(t *testing.T) {
+	t.Parallel()
+	const good = "login: plain plus\nfound: server client-final nonce\n" +
+		"client-part must RFC 5802 §5.1: the client's part alone\n  client-final! c={cbind},r={cnonce},p={proof}\n"
+	for name, change := range map[string][2]string{
+		"control":                             {"", ""},
+		"a client that says something else":   {"  client-final!", "  client-first: {gs2}n=bob,r={cnonce}\n  client-final!"},
+		"a server that says something else":   {"  client-final!", "  server-first: r={nonce},s={salt},i={i},x=1\n  client-final!"},
+		"a fault that is none":                {"r={cnonce}", "r={nonce}"},
+		"a fault that is none, in transit":    {"! c={cbind},r={cnonce}", "> c={cbind},r={nonce}"},
+		"a symbol without a value":            {"r={cnonce}", "r={signature}"},
+		"a fault in front of the fault":       {"  client-final!", "  client-first! {gs2}n={name},r={cnonce},m=x\n  client-final!"},
+		"another reason":                      {"client-final nonce\n", "client-final malformed\n"},
+		"another peer":                        {"server client-final nonce\n", "client server-final nonce\n"},
+		"a fault where there should be none":  {"found: server client-final nonce\n", "found: nothing\n"},
+		"nothing where there should be some":  {"r={cnonce}", "r={nonce},x=1"},
+		"a right proof where one is forged":   {"! c={cbind},r={cnonce}", "> c={cbind},r={nonce},x=1"},
+		"an undetected fault and many rounds": {"  client-final! c={cbind},r={cnonce},p={proof}", "  client-first! {gs2}n={name},r={cnonce},x=1"},
+	} {
+		vectors, err := fixtures.ParseVectors(fstest.MapFS{
+			"00-logins.txt": {Data: []byte("found: nothing\nplain must RFC 5802 §5: not bound\n" +
+				"plus must RFC 9266 §2: bound\n  mechanism: SCRAM-SHA-256-PLUS\n  needs: tls-exporter\n")},
+			"03-nonce.txt": {Data: []byte(strings.Replace(good, change[0], change[1], 1))},
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, v := range vectors[2:] {
+			err := v.Test(t.Context(), vectorClient(t, &v, nil), vectorServer(t, &v, nil), have)
+			if v.Judges("server") {
+				err = errors.Join(err, v.Test(t.Context(), nil, vectorServer(t, &v, nil), have))
+			}
+			if (err == nil) != (name == "control") {
+				t.Errorf("%s, %s: %v", name, v.Name, err)
+			}
+		}
+	}
+}
