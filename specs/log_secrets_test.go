@@ -120,6 +120,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	It("finds a broken chain", func(ctx SpecContext) {
 		h := start(nil)
 		Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed())
+		Expect(h.Stop()).To(Succeed())
 		sound := h.Log.String()
 		Expect(harness.CheckLog(sound, harness.Payload{})).To(Succeed())
 		Expect(harness.CheckLog(strings.Replace(sound, `"quit"`, `"idle"`, 1), harness.Payload{})).NotTo(Succeed())
