@@ -1,8 +1,6 @@
-// Package scenarios acts out what happens between several parties: a scenario is
-// a text file that says in a few lines who does what, and what must come of it.
+// Package scenarios runs scenarios: text files that say in a few lines who does what, and what must follow.
 //
-//	# promise:1  The second client waits, and is told who it waits for.
-//	server admission=queue depth=4
+//	# promise:1 The second client waits, and learns who has the seat.
 //	alice login
 //	bob   login &
 //	bob   notices 'position 1 holder alice'
@@ -13,18 +11,27 @@
 //	bob   ask TIME
 //	bob   hears 250
 //	! eve saw 'only me'
-//	log   has event=session.open user=bob
+//	[own] log has event=session.open user=bob
 //
-// [Load] reads scenarios, and finds what is wrong with them before they run;
-// [Run] acts one out, against a server of its own in the process or against one
-// that runs already, and returns a [Result] with all that happened. Package
-// report renders results.
+// To test your own handler, write such files, read them with [LoadPath], and run them as a [Suite] whose
+// [Target] puts the handler into the server; the example does all of it. Without a Target each scenario gets
+// its own server in the process. A Target with a [Remote] is a server that runs already. Package report
+// renders the results.
 //
-// The language is that of [rsc.io/script], so that conditions, !, ?, &, wait,
-// help and variables come from there. The cast is named as the field's
-// literature names it: Alice, Bob, Carol and Dave are clients, Eve sees every
-// octet on the wire, Sybil comes in numbers, Mallory alters what is said in a login,
-// as a client, as a server, or in the middle, and the operator runs the server.
-// "help alice" in a scenario lists what Alice can do. Every command waits for what
-// it names, until a deadline; none sleeps.
+// To add a case to Sallyport's login battery, write a file under fixtures/ with the label battery:N;
+// README.md says what it must check.
+//
+// # The language
+//
+// Conditions, !, ?, &, wait, help and variables are those of [rsc.io/script]. The first word of a line is a
+// member of the cast. Alice, Bob, Carol and Dave are clients. Eve is an eavesdropper who sees every byte on
+// the network. Sybil makes many connections. Mallory attacks logins as a client, as a server, or between the
+// two. The operator runs the server. "help alice" in a scenario, and [Explain], list what Alice can do. A
+// command waits for what it names, until a deadline; none sleeps.
+//
+// # The files
+//
+//   - load.go reads files, and check.go finds their faults before a run;
+//   - run.go runs a scenario on a stage (stage.go), suite.go many of them;
+//   - cast.go has the commands of the language, and each member has a file of its own.
 package scenarios
