@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -31,6 +32,25 @@ var _ = Describe("Scenario", func() {
 			}, limit)
 		}
 	}
+})
+
+// control matches a line by which somebody succeeds: the exchange without the fault.
+var control = regexp.MustCompile(`(?m)^(\[[^]]*\] *)*(alice|bob|carol|dave|mallory) +(login|reaches (session|\$step)|hears 235|unaltered)`)
+
+var _ = Describe("A scenario of the login battery", func() {
+	It("has its control in it", func() {
+		suite, err := scenarios.Load(fixtures.Scenarios())
+		Expect(err).NotTo(HaveOccurred())
+		for _, s := range suite {
+			if strings.Contains(strings.Join(s.Labels, " "), "battery:") {
+				Expect(strings.Join(s.Lines, "\n")).To(MatchRegexp(control.String()), s.Name)
+			}
+		}
+	})
+
+	It("would be found without one", Label("control"), func() {
+		Expect(control.MatchString("# battery:1\n! alice login password=guess\nalice hears 535")).To(BeFalse())
+	})
 })
 
 // checkLogOf checks the log of a scenario's server, as that of every other.
