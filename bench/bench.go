@@ -178,10 +178,10 @@ func Timed(ops int, operations func() error) *Rig {
 	}}
 }
 
-// Visits are connections that are opened one after another. Only the opening is timed. The closing, and
-// the end of the goroutines that served the connection, are waited for, so that the next visit pays for
-// nothing of the last one.
-func Visits(open func() (leave func() error, err error)) *Rig {
+// Connections is a rig that opens one connection after another. Only the opening is timed. It waits for
+// the closing, and for the goroutines that served the connection, so that the next one pays for nothing
+// of the last one.
+func Connections(open func() (leave func() error, err error)) *Rig {
 	return &Rig{Step: func() (time.Duration, error) {
 		goroutines, start := runtime.NumGoroutine(), time.Now()
 		leave, err := open()

@@ -31,9 +31,9 @@ func handoffs() Group {
 	}
 	for _, waiting := range []int{1, 4, 15} {
 		add(fmt.Sprintf("waiting=%d/of=sallyport", waiting), func(t T) *Rig {
-			v := newVisitor(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
-			q := &queue{visitor: v, length: waiting}
-			v.dialer.OnNotice = func(client.Notice) { q.notices.Add(1) }
+			u := newUser(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
+			q := &queue{user: u, length: waiting}
+			u.dialer.OnNotice = func(client.Notice) { q.notices.Add(1) }
 			t.Cleanup(func() { _ = q.dissolve() })
 			return &Rig{Before: q.form, Step: q.handOff, After: q.dissolve}
 		})
@@ -46,7 +46,7 @@ func handoffs() Group {
 
 // A queue is a client that has the seat, and those that wait for it.
 type queue struct {
-	visitor
+	user
 	length int
 	// goroutines are without the queue's.
 	goroutines int
@@ -71,7 +71,7 @@ func (q *queue) form() (err error) {
 	q.goroutines = runtime.NumGoroutine()
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.wanted = q.notices.Load()
-	if q.holder, err = q.enter(); err != nil {
+	if q.holder, err = q.login(); err != nil {
 		return err
 	}
 	return q.fill()

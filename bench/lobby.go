@@ -31,7 +31,7 @@ func lobbies(idle ...int) Group {
 func lobby(t T, idle int) *Rig {
 	t.Helper()
 	h := serve(t, fileLog(t), func(s *server.Server) { s.Limits.Lobby = idle + 256 })
-	login := Visits(newVisitor(t, h, scram.MinIterations, new(scram.KeyCache)).visit)
+	login := Connections(newUser(t, h, scram.MinIterations, new(scram.KeyCache)).open)
 	s := &strangers{addr: h.Addr, conns: make([]net.Conn, idle), goroutines: runtime.NumGoroutine()}
 	t.Cleanup(func() { _ = s.leave() })
 	rig := &Rig{After: s.leave, Metrics: map[string]float64{}}

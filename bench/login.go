@@ -61,7 +61,7 @@ func shake(t T, addr string, key harness.Key, curve tls.CurveID, resumed bool) *
 		Check(t, err)
 		Check(t, leave(c))
 	}
-	return Visits(func() (func() error, error) {
+	return Connections(func() (func() error, error) {
 		c, err := connect(&net.Dialer{}, addr, config)
 		return func() error {
 			if state := c.ConnectionState(); state.DidResume != resumed || state.CurveID != curve {
@@ -87,10 +87,10 @@ func logins() Group {
 	}
 	for _, n := range []int{4096, 15000} {
 		add(fmt.Sprintf("keys=derived/iterations=%d/of=sallyport", n), func(t T) *Rig {
-			return Visits(newVisitor(t, serve(t, fileLog(t), nil), n, nil).visit)
+			return Connections(newUser(t, serve(t, fileLog(t), nil), n, nil).open)
 		})
 		add(fmt.Sprintf("keys=cached/iterations=%d/of=sallyport", n), func(t T) *Rig {
-			return Visits(newVisitor(t, serve(t, fileLog(t), nil), n, new(scram.KeyCache)).visit)
+			return Connections(newUser(t, serve(t, fileLog(t), nil), n, new(scram.KeyCache)).open)
 		})
 		add(fmt.Sprintf("iterations=%d/of=pbkdf2", n), func(T) *Rig {
 			password, salt := harness.Password("alice"), make([]byte, 16)
@@ -100,45 +100,45 @@ func logins() Group {
 			})
 		})
 	}
-	add("of=tls", func(t T) *Rig { return Visits(floorVisit(t, nil)) })
-	add("of=tls+exchange", func(t T) *Rig { return Visits(floorVisit(t, loginTalk)) })
+	add("of=tls", func(t T) *Rig { return Connections(openFloor(t, nil)) })
+	add("of=tls+exchange", func(t T) *Rig { return Connections(openFloor(t, loginTalk)) })
 	return g
 }
 
-// A visitor is a client that logs in again and again.
-type visitor struct {
+// A user is a client that logs in again and again.
+type user struct {
 	addr   string
 	dialer *client.Dialer
 }
 
-// newVisitor is alice at a server that has her password with so many iterations. If keys isn't nil, they
-// are those of an earlier login.
-func newVisitor(t T, h *harness.H, iterations int, keys *scram.KeyCache) visitor {
+// newUser is alice at a server that has her password with so many iterations. Unless keys is nil, she
+// has logged in before.
+func newUser(t T, h *harness.H, iterations int, keys *scram.KeyCache) user {
 	t.Helper()
 	verifier, err := scram.NewVerifier(harness.Password("alice"), nil, iterations)
 	Check(t, err)
 	h.Users.Set("alice", verifier)
-	v := visitor{h.Addr, &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}}
+	u := user{h.Addr, &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}}
 	if keys != nil {
-		_, err := Visits(v.visit).Step()
+		_, err := Connections(u.open).Step()
 		Check(t, err)
 	}
-	return v
+	return u
 }
 
-// enter logs in and has one request answered.
-func (v visitor) enter() (*client.Client, error) {
+// login logs in and sends one request.
+func (u user) login() (*client.Client, error) {
 	ctx := context.Background()
-	c, err := v.dialer.Dial(ctx, v.addr, harness.Credentials("alice"))
+	c, err := u.dialer.Dial(ctx, u.addr, harness.Credentials("alice"))
 	if err == nil {
 		_, err = c.Do(ctx, protocol.Request{Verb: protocol.VerbNoop})
 	}
 	return c, err
 }
 
-// visit enters, and leaves when the server has sent its FIN, which ends the notices.
-func (v visitor) visit() (leave func() error, err error) {
-	c, err := v.enter()
+// open logs in. leave returns when the server has sent its FIN, which ends the notices.
+func (u user) open() (leave func() error, err error) {
+	c, err := u.login()
 	return func() error {
 		defer c.Close()
 		_, err := c.Do(context.Background(), protocol.Request{Verb: protocol.VerbQuit})
@@ -148,8 +148,8 @@ func (v visitor) visit() (leave func() error, err error) {
 	}, err
 }
 
-// floorVisit returns what connects to a floor as client.Dialer does, and has the talk with it.
-func floorVisit(t T, talk []Exchange) func() (func() error, error) {
+// openFloor returns a function that connects to a floor as client.Dialer does, and has the talk with it.
+func openFloor(t T, talk []Exchange) func() (func() error, error) {
 	t.Helper()
 	addr, config := floor{tls: ServerTLS(harness.ECDSA), talk: talk}.start(t), ClientTLS(harness.ECDSA)
 	return func() (func() error, error) {
@@ -179,9 +179,9 @@ func sessions() Group {
 			}})
 		}
 		add("sallyport", func(t T) func() error {
-			v := newVisitor(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
+			u := newUser(t, serve(t, fileLog(t), nil), scram.MinIterations, new(scram.KeyCache))
 			return func() error {
-				c, err := v.enter()
+				c, err := u.login()
 				if err != nil {
 					return err
 				}

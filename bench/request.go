@@ -118,7 +118,7 @@ func serve(t T, log *audit.Log, configure func(*server.Server)) *harness.H {
 // seated returns a client that has the seat.
 func seated(t T, log *audit.Log) *client.Client {
 	t.Helper()
-	c, err := newVisitor(t, serve(t, log, nil), scram.MinIterations, nil).enter()
+	c, err := newUser(t, serve(t, log, nil), scram.MinIterations, nil).login()
 	Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -29,8 +29,8 @@ type goal struct {
 // alone reports whether the figure is no ratio.
 func (g goal) alone() bool { return len(g.of) == 1 }
 
-// A limit is a bound on a ratio, and its direction. A speed is the base over ours, and the more the better.
-// All other ratios are ours over the base. A bound of zero means that there is no goal.
+// A limit is a bound on a ratio, and its direction. A speed is the base over ours, and the more the
+// better. All other ratios are ours over the base. A bound of zero means that there is no goal.
 type limit struct {
 	bound float64
 	speed bool

@@ -81,7 +81,7 @@ func (s servers) postgresLogin(t bench.T) *bench.Rig {
 	// PostgreSQL 15 takes this curve unless it is told to take another of NIST's.
 	config.TLSConfig, config.Fallbacks = s.tls(tls.CurveP256), nil
 	ctx := context.Background()
-	return bench.Visits(func() (func() error, error) {
+	return bench.Connections(func() (func() error, error) {
 		c, err := pgconn.ConnectConfig(ctx, config)
 		if err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func (s servers) dovecotLogin(t bench.T) *bench.Rig {
 	client, err := scram.SHA256.NewClient(user, s.password, "")
 	bench.Check(t, err)
 	config := s.tls(tls.X25519)
-	return bench.Visits(func() (func() error, error) {
+	return bench.Connections(func() (func() error, error) {
 		raw, err := dialTLS(s.addrs["dovecot"], config)
 		if err != nil {
 			return nil, err
@@ -120,7 +120,7 @@ func (s servers) dovecotLogin(t bench.T) *bench.Rig {
 	})
 }
 
-// imap is as much of a client as it takes.
+// imap is a client that logs in.
 type imap struct{ *textproto.Conn }
 
 func (c imap) logIn(proof *scram.ClientConversation) error {
@@ -179,7 +179,7 @@ func (s servers) bareRedis(t bench.T) *bench.Rig {
 		return func() error { return e.Ask(c, in) }
 	}
 	bench.Check(t, ask(fmt.Sprintf("*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n", len(s.password), s.password), "+OK\r\n")())
-	bench.Check(t, c.SetDeadline(time.Time{})) // it stays
+	bench.Check(t, c.SetDeadline(time.Time{})) // the connection stays
 	bulk := fmt.Sprintf("$%d\r\n%s\r\n", len(bench.Line), bench.Line)
 	return bench.Timed(bench.Window, ask(strings.Repeat("*2\r\n$4\r\nECHO\r\n"+bulk, bench.Window), strings.Repeat(bulk, bench.Window)))
 }

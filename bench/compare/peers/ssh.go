@@ -23,7 +23,7 @@ func sshRequest(t bench.T) *bench.Rig {
 	c, raw, err := newSSH(t).dial()
 	bench.Check(t, err)
 	t.Cleanup(func() { _ = raw.Close() })
-	bench.Check(t, raw.SetDeadline(time.Time{})) // it stays
+	bench.Check(t, raw.SetDeadline(time.Time{})) // the connection stays
 	channel, requests, err := c.OpenChannel("echo", nil)
 	bench.Check(t, err)
 	go ssh.DiscardRequests(requests)
@@ -124,7 +124,7 @@ func (s sshClient) dial() (ssh.Conn, *net.TCPConn, error) {
 // logins end with a request that every server refuses. It is left to the server to end the connection,
 // so that it is known to be done.
 func (s sshClient) logins() *bench.Rig {
-	return bench.Visits(func() (func() error, error) {
+	return bench.Connections(func() (func() error, error) {
 		c, raw, err := s.dial()
 		if err == nil {
 			_, _, err = c.SendRequest("keepalive@openssh.com", true, nil)
