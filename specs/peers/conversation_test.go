@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -37,13 +38,16 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// side is the other side of a login: it takes a message and gives its own.
-type side interface {
+// conversation is one side of a login with another implementation: it takes a
+// message and gives its own.
+type conversation interface {
 	Step(message string) (string, error)
+	Done() bool
+	Valid() bool
 }
 
 // theirsToOurs runs a login and says how far it came.
-func theirsToOurs(client side, server *scram.Server) (stage string, err error) {
+func theirsToOurs(client conversation, server *scram.Server) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.Step("")
 	Expect(err).NotTo(HaveOccurred())
@@ -64,7 +68,7 @@ func theirsToOurs(client side, server *scram.Server) (stage string, err error) {
 }
 
 // oursToTheirs runs a login the other way round.
-func oursToTheirs(ctx context.Context, client *scram.Client, server side) (stage string, err error) {
+func oursToTheirs(ctx context.Context, client *scram.Client, server conversation) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.First()
 	Expect(err).NotTo(HaveOccurred())
@@ -138,19 +142,6 @@ func ourServer(a account, v scram.Verifier, binding scram.ChannelBinding) *scram
 	})
 }
 
-// xdgServerConversation is one with a server that knows one user.
-func xdgServerConversation(a account, stored xdg.StoredCredentials, binding scram.ChannelBinding) *xdg.ServerConversation {
-	GinkgoHelper()
-	server, err := xdg.SHA256.NewServer(func(name string) (xdg.StoredCredentials, error) {
-		if name != a.prepared {
-			return xdg.StoredCredentials{}, refusal("nobody is called " + name)
-		}
-		return stored, nil
-	})
-	Expect(err).NotTo(HaveOccurred())
-	return server.NewConversationWithChannelBinding(toXdgBinding(binding))
-}
-
 func ourClient(a account, binding scram.ChannelBinding) *scram.Client {
 	GinkgoHelper()
 	client, err := scram.NewClient(scram.ClientConfig{
@@ -160,29 +151,127 @@ func ourClient(a account, binding scram.ChannelBinding) *scram.Client {
 	return client
 }
 
-var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rfc:5802", "rfc:7677"), func() {
-	for title, who := range accounts {
-		for _, binding := range bindings {
-			name := strings.TrimSuffix("with "+title+" and "+mechanism(binding)+" "+binding.Type, " ")
-			labels := mechanismLabels(binding)
-			It(name+" proves its client to our server", labels, func(SpecContext) {
-				client := who.xdgClient().NewConversationWithChannelBinding(toXdgBinding(binding))
-				server := ourServer(who, fromXdg(who.xdgCredentials()), binding)
-				stage, err := theirsToOurs(client, server)
-				Expect(err).NotTo(HaveOccurred(), stage)
-				Expect(client.Valid()).To(BeTrue())
-				Expect([]string{server.Username(), server.Binding()}).To(Equal([]string{who.prepared, binding.Type}))
-			}, limit)
-			It(name+" proves our client to its server", labels, func(ctx SpecContext) {
-				client := ourClient(who, binding)
-				server := xdgServerConversation(who, toXdg(who.verifier()), binding)
-				stage, err := oursToTheirs(ctx, client, server)
-				Expect(err).NotTo(HaveOccurred(), stage)
-				Expect(client.Verified()).To(BeTrue())
-				Expect(server.Valid()).To(BeTrue())
-				Expect(server.Username()).To(Equal(who.prepared))
-			}, limit)
+// peer is another implementation of SCRAM, on both sides.
+type peer struct {
+	name     string
+	bindings []scram.ChannelBinding // that it can be given
+	client   func(ctx context.Context, who account, b scram.ChannelBinding, more ...string) conversation
+	server   func(ctx context.Context, who account, b scram.ChannelBinding) conversation
+	// refuses is what its server says of a wrong password, and doubts what its
+	// client says of a server that doesn't know the password.
+	refuses, doubts types.GomegaMatcher
+}
+
+var xdgScram = &peer{
+	name: "xdg", bindings: bindings,
+	client: func(_ context.Context, who account, b scram.ChannelBinding, _ ...string) conversation {
+		return who.xdgClient().NewConversationWithChannelBinding(toXdgBinding(b))
+	},
+	server: func(_ context.Context, who account, b scram.ChannelBinding) conversation {
+		return xdgServer(who, who.xdgCredentials(), b)
+	},
+	refuses: MatchError(refusal(xdg.ErrInvalidProof)), doubts: HaveOccurred(),
+}
+
+// xdgServer knows one user.
+func xdgServer(who account, stored xdg.StoredCredentials, b scram.ChannelBinding) *xdg.ServerConversation {
+	GinkgoHelper()
+	server, err := xdg.SHA256.NewServer(func(name string) (xdg.StoredCredentials, error) {
+		if name != who.prepared {
+			return xdg.StoredCredentials{}, refusal("there is no user " + name)
 		}
+		return stored, nil
+	})
+	Expect(err).NotTo(HaveOccurred())
+	return server.NewConversationWithChannelBinding(toXdgBinding(b))
+}
+
+var peers = []*peer{xdgScram, gsaslProgram}
+
+// mistaken has a wrong password, and stranger a name that the other side doesn't know.
+var mistaken, stranger = func() (m, s account) {
+	m, s = alice, alice
+	m.password, s.name, s.prepared = "wrong", "mallory", "mallory"
+	return m, s
+}()
+
+// forged is a verifier of alice whose server doesn't know her password.
+func forged() scram.Verifier {
+	v := alice.verifier()
+	v.ServerKey = octets("forged")
+	return v
+}
+
+func describePeer(p *peer) {
+	for _, b := range p.bindings {
+		When(strings.TrimSpace("it is "+mechanism(b)+" "+b.Type), mechanismLabels(b), func() {
+			for title, who := range accounts {
+				It("proves its client to our server, with "+title, func(ctx SpecContext) {
+					client, server := p.client(ctx, who, b), ourServer(who, fromXdg(who.xdgCredentials()), b)
+					stage, err := theirsToOurs(client, server)
+					Expect(err).NotTo(HaveOccurred(), stage)
+					Expect(client.Valid()).To(BeTrue())
+					Expect([]string{server.Username(), server.Binding()}).To(Equal([]string{who.prepared, b.Type}))
+				}, limit)
+				It("proves our client to its server, with "+title, func(ctx SpecContext) {
+					client, server := ourClient(who, b), p.server(ctx, who, b)
+					stage, err := oursToTheirs(ctx, client, server)
+					Expect(err).NotTo(HaveOccurred(), stage)
+					Expect(client.Verified()).To(BeTrue())
+					Expect(server.Valid()).To(BeTrue())
+					if named, ok := server.(interface{ Username() string }); ok {
+						Expect(named.Username()).To(Equal(who.prepared))
+					}
+				}, limit)
+			}
+			It("refuses its client with a wrong password", Label("control"), func(ctx SpecContext) {
+				stage, err := theirsToOurs(p.client(ctx, mistaken, b), ourServer(alice, alice.verifier(), b))
+				Expect(err).To(MatchError(scram.ErrWrongProof))
+				Expect(stage).To(Equal(serverFinal))
+			}, limit)
+			It("refuses its client with an unknown name", Label("control"), func(ctx SpecContext) {
+				stage, err := theirsToOurs(p.client(ctx, stranger, b), ourServer(alice, alice.verifier(), b))
+				Expect(err).To(MatchError(scram.ErrUnknownUser))
+				Expect(stage).To(Equal(serverFinal))
+			}, limit)
+			It("has its client refuse a server of ours with another ServerKey", Label("control"), func(ctx SpecContext) {
+				client := p.client(ctx, alice, b)
+				stage, err := theirsToOurs(client, ourServer(alice, forged(), b))
+				Expect(err).To(p.doubts)
+				Expect(stage).To(Equal(verified))
+				Expect(client.Valid()).To(BeFalse())
+			}, limit)
+			It("has its server refuse our client with a wrong password", Label("control"), func(ctx SpecContext) {
+				server := p.server(ctx, alice, b)
+				stage, err := oursToTheirs(ctx, ourClient(mistaken, b), server)
+				Expect(err).To(p.refuses)
+				Expect(stage).To(Equal(serverFinal))
+				Expect(server.Valid()).To(BeFalse())
+			}, limit)
+		})
+	}
+
+	It("has its server refuse our client with the binding of another session", Label("control", "mech:plus", "rfc:9266"),
+		func(ctx SpecContext) {
+			stage, err := oursToTheirs(ctx, ourClient(alice, elsewhere(bindings[1])), p.server(ctx, alice, bindings[1]))
+			Expect(err).To(HaveOccurred())
+			Expect(stage).To(Equal(serverFinal))
+		}, limit)
+	It("refuses its client with the binding of another session", Label("control", "mech:plus", "rfc:9266"), func(ctx SpecContext) {
+		stage, err := theirsToOurs(p.client(ctx, alice, elsewhere(bindings[1])), ourServer(alice, alice.verifier(), bindings[1]))
+		Expect(err).To(MatchError(scram.ErrBindingMismatch))
+		Expect(stage).To(Equal(serverFinal))
+	}, limit)
+}
+
+var _ = Describe("A SCRAM conversation", Label("rfc:5802", "rfc:7677"), func() {
+	for _, p := range peers {
+		When("the other side is "+p.name, Label("peer:"+p.name), func() { describePeer(p) })
+	}
+})
+
+var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rfc:5802"), func() {
+	for title, who := range accounts {
 		It("derives the same verifier of "+title, func(SpecContext) {
 			theirs, ours := fromXdg(who.xdgCredentials()), who.verifier()
 			Expect(ours.String()).To(Equal(theirs.String()))
@@ -195,7 +284,99 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 			Expect(other.verifier().String()).NotTo(Equal(theirs.String()), "the control")
 		}, limit)
 	}
+
+	for _, b := range bindings {
+		When(strings.TrimSpace("it is "+mechanism(b)+" "+b.Type), Label("control"), mechanismLabels(b), func() {
+			It("has its server refuse our client with an unknown name", func(ctx SpecContext) {
+				stage, err := oursToTheirs(ctx, ourClient(stranger, b), xdgScram.server(ctx, alice, b))
+				Expect(err).To(MatchError(refusal(xdg.ErrUnknownUser)))
+				Expect(stage).To(Equal(serverFirst))
+			}, limit)
+			It("has our client refuse its server with another ServerKey", func(ctx SpecContext) {
+				client := ourClient(alice, b)
+				stage, err := oursToTheirs(ctx, client, xdgServer(alice, toXdg(forged()), b))
+				Expect(err).To(MatchError(scram.ErrServerUnverified))
+				Expect(stage).To(Equal(verified))
+				Expect(client.Verified()).To(BeFalse())
+			}, limit)
+		})
+	}
+
+	DescribeTable("refuses its client with a wrong binding", Label("mech:plus", "control"),
+		func(ctx SpecContext, sent, expected scram.ChannelBinding, wantStage string, want error) {
+			stage, err := theirsToOurs(xdgScram.client(ctx, alice, sent), ourServer(alice, alice.verifier(), expected))
+			Expect(err).To(MatchError(want))
+			Expect(stage).To(Equal(wantStage))
+		},
+		Entry("of another certificate", limit, elsewhere(bindings[2]), bindings[2], serverFinal, scram.ErrBindingMismatch),
+		Entry("of a type that our server doesn't have", limit, bindings[2], bindings[1], serverFirst, scram.ErrBindingType),
+		Entry("of a type that RFC 9266 §5 warns of", limit,
+			scram.ChannelBinding{Type: "tls-unique", Data: bindings[1].Data}, bindings[1], serverFirst, scram.ErrBindingType),
+	)
+
+	DescribeTable("has its server refuse our client with a wrong binding", Label("mech:plus", "control"),
+		func(ctx SpecContext, sent, expected scram.ChannelBinding, wantStage, want string) {
+			stage, err := oursToTheirs(ctx, ourClient(alice, sent), xdgScram.server(ctx, alice, expected))
+			Expect(err).To(MatchError(refusal(want)))
+			Expect(stage).To(Equal(wantStage))
+		},
+		Entry("of another session", limit, elsewhere(bindings[1]), bindings[1], serverFinal, xdg.ErrChannelBindingsDontMatch),
+		Entry("of another certificate", limit, elsewhere(bindings[2]), bindings[2], serverFinal, xdg.ErrChannelBindingsDontMatch),
+		Entry("of another type", limit, bindings[1], bindings[2], serverFirst, xdg.ErrUnsupportedChannelBindingType),
+		Entry("where it has none", limit, bindings[1], bindings[0], serverFirst, xdg.ErrChannelBindingNotSupported),
+	)
+
+	DescribeTable("is a downgrade where its client could have bound, and our server can", Label("mech:plain", "control"),
+		func(_ SpecContext, plusOffered bool, outcome types.GomegaMatcher) {
+			_, err := theirsToOurs(alice.xdgClient().NewConversationAdvertisingChannelBinding(), scram.NewServer(scram.ServerConfig{
+				Mechanism: scram.SHA256, PlusOffered: plusOffered,
+				Lookup: func(string) (scram.Verifier, bool) { return alice.verifier(), true },
+			}))
+			Expect(err).To(outcome)
+		},
+		Entry("as here", limit, true, MatchError(scram.ErrBindingDowngrade)),
+		Entry("but a login where it can't", limit, false, Not(HaveOccurred())),
+	)
+
+	DescribeTable("is a downgrade where our client could have bound, and its server can", Label("mech:plain", "control"),
+		func(ctx SpecContext, offered scram.ChannelBinding, outcome types.GomegaMatcher) {
+			client, err := scram.NewClient(scram.ClientConfig{
+				Username: alice.name, Password: alice.password, Mechanism: scram.SHA256, ServerLacksPlus: true,
+			})
+			Expect(err).NotTo(HaveOccurred())
+			_, err = oursToTheirs(ctx, client, xdgScram.server(ctx, alice, offered))
+			Expect(err).To(outcome)
+		},
+		Entry("as here", limit, bindings[1], MatchError(refusal(xdg.ErrServerDoesSupportChannelBinding))),
+		Entry("but a login where it can't", limit, bindings[0], Not(HaveOccurred())),
+	)
+
+	It("ends where its server asks for too few iterations", Label("control"), func(ctx SpecContext) {
+		weak := alice
+		weak.iterations = scram.MinIterations - 1
+		stage, err := oursToTheirs(ctx, ourClient(weak, bindings[0]), xdgScram.server(ctx, weak, bindings[0]))
+		Expect(err).To(MatchError(scram.ErrIterations))
+		Expect(stage).To(Equal(clientFinal))
+	}, limit)
+
+	It("has our server prepare a name that its client did not prepare", Label("rfc:4013"), func(SpecContext) {
+		who := accounts["a name that SASLprep changes"]
+		password, err := scram.Prepare(who.password)
+		Expect(err).NotTo(HaveOccurred())
+		client, err := xdg.SHA256.NewClientUnprepped(who.name, password, "")
+		Expect(err).NotTo(HaveOccurred())
+		server := ourServer(who, who.verifier(), bindings[0])
+		stage, err := theirsToOurs(client.NewConversation(), server)
+		Expect(err).NotTo(HaveOccurred(), stage)
+		Expect(server.Username()).To(Equal(who.prepared))
+		Expect(who.name).NotTo(Equal(who.prepared), "the control")
+	}, limit)
 })
+
+// elsewhere is a binding of the same type to something else.
+func elsewhere(b scram.ChannelBinding) scram.ChannelBinding {
+	return scram.ChannelBinding{Type: b.Type, Data: octets("elsewhere")}
+}
 
 func mechanismLabels(b scram.ChannelBinding) Labels {
 	switch b.Type {

@@ -16,26 +16,26 @@ import (
 	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// conversation is the server's side of a login.
-type conversation interface {
-	side
-	Done() bool
-	Valid() bool
-}
-
-// lineServer is the least server that speaks the protocol: xdg's SCRAM, and
-// lines by net/textproto. It knows one user.
+// lineServer is the smallest server that speaks the protocol, with SCRAM by xdg
+// and lines by net/textproto. It knows one user.
 type lineServer struct {
-	who    account
-	stored xdg.StoredCredentials                                   // a change of these makes a liar of it
-	bind   derive                                                  // for SCRAM-SHA-256-PLUS
-	tells  bool                                                    // why a login failed, as SCRAM can, rather than with a 535
-	cut    bool                                                    // ends without close_notify
-	scram  func(tls.ConnectionState, string) (conversation, error) // nil: xdg's
-	hasty  bool                                                    // says 235 to whoever has said AUTH, and proves nothing
+	who account
+	// stored is of the user. A change of it makes a server that can't prove itself.
+	stored xdg.StoredCredentials
+	// bind derives the binding for SCRAM-SHA-256-PLUS.
+	bind derive
+	// scram begins a conversation of another implementation. Nil means xdg's.
+	scram func(scram.ChannelBinding) conversation
+	// tells has it say why a login failed, as SCRAM can, rather than with a 535.
+	tells bool
+	// hasty has it answer any AUTH with a 235, without a proof.
+	hasty bool
+	// cut has it end without close_notify.
+	cut bool
 
 	addr  string
 	roots *x509.CertPool
@@ -112,11 +112,7 @@ func (s *lineServer) login(conn *tls.Conn, text *textproto.Conn) error {
 	if len(words) != 3 || words[0] != "AUTH" {
 		return errNoLogin
 	}
-	begin := s.scram
-	if begin == nil {
-		begin = s.conversation
-	}
-	server, err := begin(conn.ConnectionState(), words[1])
+	server, err := s.conversation(conn.ConnectionState(), words[1])
 	if err != nil {
 		return err
 	}
@@ -143,17 +139,18 @@ func (s *lineServer) login(conn *tls.Conn, text *textproto.Conn) error {
 }
 
 func (s *lineServer) conversation(state tls.ConnectionState, mechanism string) (conversation, error) {
-	server, err := xdg.SHA256.NewServer(func(name string) (xdg.StoredCredentials, error) {
-		if name != s.who.prepared {
-			return xdg.StoredCredentials{}, errNoLogin
+	var binding xdg.ChannelBinding
+	if strings.HasSuffix(mechanism, "-PLUS") {
+		var err error
+		if binding, err = s.bind(&state); err != nil {
+			return nil, err
 		}
-		return s.stored, nil
-	})
-	if err != nil || !strings.HasSuffix(mechanism, "-PLUS") {
-		return server.NewConversation(), err
 	}
-	binding, err := s.bind(&state)
-	return server.NewConversationWithChannelBindingRequired(binding), err
+	b := scram.ChannelBinding{Type: string(binding.Type), Data: binding.Data}
+	if s.scram != nil {
+		return s.scram(b), nil
+	}
+	return xdgServer(s.who, s.stored, b), nil
 }
 
 // ownCertificate is tls-server-end-point as its server sees it.

@@ -71,9 +71,6 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 		arguments := append([]string{"echo.py"}, address(addr, caFile(harness.ECDSA), who.name)...)
 		return python(ctx, who.password, append(append(arguments, "hello"), more...)...)
 	}
-	mistaken := alice
-	mistaken.password = "wrong"
-
 	It("logs in bound to the certificate and gets its text back", Label("mech:plus", "rfc:5929"), func(ctx SpecContext) {
 		h := start(nil)
 		out, complaint := script(ctx, h.Addr, alice)

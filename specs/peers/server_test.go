@@ -22,7 +22,7 @@ func unbound(*tls.ConnectionState) (xdg.ChannelBinding, error) { return xdg.Chan
 
 // saslLogin is a login by the SASL profile of SMTP (RFC 4954), over a line
 // reader that is not ours either. It says whether both sides are proved.
-func saslLogin(text *textproto.Conn, mechanism string, client side) error {
+func saslLogin(text *textproto.Conn, mechanism string, client conversation) error {
 	if _, _, err := text.ReadResponse(220); err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func saslLogin(text *textproto.Conn, mechanism string, client side) error {
 }
 
 // saslExchange is a login after the greeting.
-func saslExchange(text *textproto.Conn, mechanism string, client side) error {
+func saslExchange(text *textproto.Conn, mechanism string, client conversation) error {
 	command, challenge := "AUTH "+mechanism+" ", ""
 	for range 2 {
 		message, err := client.Step(challenge)
@@ -74,17 +74,17 @@ func answered(code int) types.GomegaMatcher {
 	}, Equal(code))
 }
 
-var _ = Describe("Our server, with xdg-go/scram at the other end of TLS", Label("peer:xdg", "rfc:4954"), func() {
+var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label("rfc:4954"), func() {
 	// attempt logs in and, if that worked, has a text echoed.
-	attempt := func(ctx SpecContext, h *harness.H, who account, maxVersion uint16, bind derive) error {
+	attempt := func(ctx SpecContext, h *harness.H, p *peer, who account, maxVersion uint16, bind derive, more ...string) error {
+		GinkgoHelper()
 		conn := dial(ctx, h.Addr, h.Roots, maxVersion)
 		state := conn.ConnectionState()
-		binding, err := bind(&state)
+		binding, err := bind(&state) // not ours, and not gsasl's
 		Expect(err).NotTo(HaveOccurred())
-		client := who.xdgClient().NewConversationWithChannelBinding(binding)
-		text := textproto.NewConn(conn)
-		name := mechanism(scram.ChannelBinding{Type: string(binding.Type)})
-		if err := saslLogin(text, name, client); err != nil {
+		b := scram.ChannelBinding{Type: string(binding.Type), Data: binding.Data}
+		client, text := p.client(ctx, who, b, more...), textproto.NewConn(conn)
+		if err := saslLogin(text, mechanism(b), client); err != nil {
 			return err
 		}
 		Expect(client.Valid()).To(BeTrue())
@@ -92,28 +92,35 @@ var _ = Describe("Our server, with xdg-go/scram at the other end of TLS", Label(
 		Expect(ask(text, 221, "QUIT")).To(Equal("bye"))
 		return nil
 	}
+	isXdg, isGsasl := Label("peer:xdg"), Label("peer:gsasl")
+	exporter, endPoint := derive(xdg.NewTLSExporterBinding), derive(xdg.NewTLSServerEndpointBinding)
+	const tls12, tls13 = uint16(tls.VersionTLS12), uint16(tls.VersionTLS13)
 
-	DescribeTable("seats it", func(ctx SpecContext, version uint16, bind derive, mechanism, binding string) {
-		h := start(allow12)
-		Expect(attempt(ctx, h, alice, version, bind)).To(Succeed())
-		Expect(loggedIn(h)).To(Equal([]string{"alice", mechanism, binding}))
-		Expect(h.Log.Records("tls.handshake")[0].Str("version")).To(Equal(tls.VersionName(version)))
-	},
-		Entry("bound to the TLS 1.3 session", limit, Label("mech:plus", "rfc:9266"),
-			uint16(tls.VersionTLS13), derive(xdg.NewTLSExporterBinding), scram.SHA256Plus, scram.TypeExporter),
-		Entry("bound to the certificate", limit, Label("mech:plus", "rfc:5929"),
-			uint16(tls.VersionTLS13), derive(xdg.NewTLSServerEndpointBinding), scram.SHA256Plus, scram.TypeServerEndPoint),
-		Entry("bound to the certificate, on TLS 1.2", limit, Label("mech:plus", "rfc:5929"),
-			uint16(tls.VersionTLS12), derive(xdg.NewTLSServerEndpointBinding), scram.SHA256Plus, scram.TypeServerEndPoint),
-		Entry("unbound", limit, Label("mech:plain"), uint16(tls.VersionTLS13), derive(unbound), scram.SHA256, ""),
-		Entry("unbound, on TLS 1.2", limit, Label("mech:plain"), uint16(tls.VersionTLS12), derive(unbound), scram.SHA256, ""),
+	DescribeTable("seats it",
+		func(ctx SpecContext, p *peer, version uint16, bind derive, mechanism, binding string, more ...string) {
+			h := start(allow12)
+			Expect(attempt(ctx, h, p, alice, version, bind, more...)).To(Succeed())
+			Expect(loggedIn(h)).To(Equal([]string{"alice", mechanism, binding}))
+			Expect(h.Log.Records("tls.handshake")[0].Str("version")).To(Equal(tls.VersionName(version)))
+		},
+		Entry("bound to the TLS 1.3 session", limit, isXdg, Label("mech:plus", "rfc:9266"),
+			xdgScram, tls13, exporter, scram.SHA256Plus, scram.TypeExporter),
+		Entry("bound to the certificate", limit, isXdg, Label("mech:plus", "rfc:5929"),
+			xdgScram, tls13, endPoint, scram.SHA256Plus, scram.TypeServerEndPoint),
+		Entry("bound to the certificate, on TLS 1.2", limit, isXdg, Label("mech:plus", "rfc:5929"),
+			xdgScram, tls12, endPoint, scram.SHA256Plus, scram.TypeServerEndPoint),
+		Entry("unbound", limit, isXdg, Label("mech:plain"), xdgScram, tls13, derive(unbound), scram.SHA256, ""),
+		Entry("unbound, on TLS 1.2", limit, isXdg, Label("mech:plain"), xdgScram, tls12, derive(unbound), scram.SHA256, ""),
+		Entry("bound to the TLS 1.3 session", limit, isGsasl, Label("mech:plus", "rfc:9266"),
+			gsaslProgram, tls13, exporter, scram.SHA256Plus, scram.TypeExporter),
+		Entry("unbound", limit, isGsasl, Label("mech:plain"), gsaslProgram, tls13, derive(unbound), scram.SHA256, "", "--no-cb"),
+		Entry("with itself as authzid", limit, isGsasl, Label("mech:plus", "battery:12"),
+			gsaslProgram, tls13, exporter, scram.SHA256Plus, scram.TypeExporter, "-z", "alice"),
 	)
 
-	DescribeTable("hashes its certificate as xdg does", Label("mech:plus", "rfc:5929"), func(ctx SpecContext, kind harness.Key) {
-		pair := harness.Certificate(kind)
-		h := start(func(s *server.Server) { s.TLSConfig.Certificates = []tls.Certificate{pair} })
-		h.Roots.AddCert(pair.Leaf)
-		Expect(attempt(ctx, h, alice, 0, xdg.NewTLSServerEndpointBinding)).To(Succeed())
+	DescribeTable("hashes its certificate as xdg does", isXdg, Label("mech:plus", "rfc:5929"), func(ctx SpecContext, kind harness.Key) {
+		h := start(func(s *server.Server) { s.TLSConfig.Certificates = []tls.Certificate{harness.Certificate(kind)} })
+		Expect(attempt(ctx, h, xdgScram, alice, 0, endPoint)).To(Succeed())
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeServerEndPoint}))
 	},
 		Entry("ECDSA", limit, harness.ECDSA),
@@ -121,36 +128,44 @@ var _ = Describe("Our server, with xdg-go/scram at the other end of TLS", Label(
 	)
 
 	for title, who := range accounts {
-		It("seats a user with "+title+", whose verifier xdg made", Label("mech:plus"), func(ctx SpecContext) {
+		It("seats a user with "+title+", whose verifier xdg made", isXdg, Label("mech:plus"), func(ctx SpecContext) {
 			h := start(nil)
 			h.Users.Set(who.prepared, fromXdg(who.xdgCredentials()))
-			Expect(attempt(ctx, h, who, 0, xdg.NewTLSExporterBinding)).To(Succeed())
+			Expect(attempt(ctx, h, xdgScram, who, 0, exporter)).To(Succeed())
 			Expect(loggedIn(h)).To(Equal([]string{who.prepared, scram.SHA256Plus, scram.TypeExporter}))
 		}, limit)
 	}
 
-	DescribeTable("refuses", Label("control"), func(ctx SpecContext, password string, bind derive, reason string) {
-		h := start(allow12)
-		who := alice
-		who.password = password
-		Expect(attempt(ctx, h, who, 0, bind)).To(answered(535))
-		Expect(refusals(h)).To(Equal([]string{reason}))
-	},
-		Entry("a wrong password", limit, Label("mech:plain"), "wrong", derive(unbound), "wrong-proof"),
-		Entry("a wrong password, though bound", limit, Label("mech:plus"), "wrong", derive(xdg.NewTLSExporterBinding), "wrong-proof"),
-		Entry("the binding of another session", limit, Label("mech:plus", "rfc:9266"), alice.password,
+	DescribeTable("refuses", Label("control", "promise:2"),
+		func(ctx SpecContext, p *peer, who account, bind derive, reason string, more ...string) {
+			h := start(allow12)
+			Expect(attempt(ctx, h, p, who, 0, bind, more...)).To(answered(535))
+			Expect(refusals(h)).To(Equal([]string{reason}))
+		},
+		Entry("a wrong password", limit, isXdg, Label("mech:plain"), xdgScram, mistaken, derive(unbound), "wrong-proof"),
+		Entry("a wrong password, though bound", limit, isXdg, Label("mech:plus"), xdgScram, mistaken, exporter, "wrong-proof"),
+		Entry("the binding of another session", limit, isXdg, Label("mech:plus", "rfc:9266", "promise:3"), xdgScram, alice,
 			other(xdg.ChannelBindingTLSExporter), "binding-mismatch"),
-		Entry("the binding to another certificate", limit, Label("mech:plus", "rfc:5929"), alice.password,
+		Entry("the binding to another certificate", limit, isXdg, Label("mech:plus", "rfc:5929", "promise:3"), xdgScram, alice,
 			other(xdg.ChannelBindingTLSServerEndpoint), "binding-mismatch"),
-		Entry("a binding that it doesn't have", limit, Label("mech:plus"), alice.password,
+		Entry("a binding that it doesn't have", limit, isXdg, Label("mech:plus"), xdgScram, alice,
 			other(xdg.ChannelBindingTLSUnique), "binding-type"),
+		Entry("a wrong password", limit, isGsasl, Label("mech:plain"), gsaslProgram, mistaken, derive(unbound), "wrong-proof", "--no-cb"),
+		Entry("a wrong password, though bound", limit, isGsasl, Label("mech:plus"), gsaslProgram, mistaken, exporter, "wrong-proof"),
+		Entry("the binding of another session", limit, isGsasl, Label("mech:plus", "rfc:9266", "promise:3"), gsaslProgram, alice,
+			other(xdg.ChannelBindingTLSExporter), "binding-mismatch"),
+		Entry("an empty authzid", limit, isGsasl, Label("mech:plus", "battery:12"), gsaslProgram, alice, exporter, "malformed", "-z", ""),
+		Entry("another's authzid", limit, isGsasl, Label("mech:plus", "battery:12"), gsaslProgram, alice, exporter, "malformed", "-z", "bob"),
 	)
 
-	It("refuses a login without binding where it demands one", Label("control", "mech:plain"), func(ctx SpecContext) {
+	DescribeTable("refuses a login without binding where it demands one", Label("control"), func(ctx SpecContext, p *peer) {
 		h := start(func(s *server.Server) { s.RequireBinding = true })
-		Expect(attempt(ctx, h, alice, 0, unbound)).To(answered(504))
-		Expect(attempt(ctx, h, alice, 0, xdg.NewTLSExporterBinding)).To(Succeed())
-	}, limit)
+		Expect(attempt(ctx, h, p, alice, 0, unbound)).To(answered(504))
+		Expect(attempt(ctx, h, p, alice, 0, exporter)).To(Succeed())
+	},
+		Entry("of xdg", limit, isXdg, xdgScram),
+		Entry("of gsasl", limit, isGsasl, gsaslProgram),
+	)
 })
 
 // other derives a binding from nothing that has to do with the connection.
