@@ -260,8 +260,8 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 		if a.lines != nil && len(a.heard) > 0 {
 			return false, fmt.Errorf("before the end came %q", told(a.heard[0]))
 		}
-		if a.rogue != nil && len(a.rogue.heard) > 0 {
-			return false, fmt.Errorf("before the end %s said %q", a.rogue.client, a.rogue.heard)
+		if a.rogue != nil && len(a.rogue.unread) > 0 {
+			return false, fmt.Errorf("before the end %s said %q", a.rogue.client, a.rogue.unread)
 		}
 		return true, nil
 	})

@@ -16,62 +16,65 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/mallory"
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// A rogue is Mallory as the server of one connection. What she does by herself is what an honest server
-// does that knows the password, so that nothing is wrong but what the script has her do. Her actor's
-// lock guards the fields that change.
+// A rogue is Mallory as the server of one connection, which belongs to her actor. She knows the client's
+// password, so a client finds nothing wrong except for what the script makes her send.
 type rogue struct {
+	client   string
 	listener net.Listener
-	client   string // who comes to her
-	config   *tls.Config
+	config   *tls.Config // nil for a connection without TLS
 	verifier scram.Verifier
-	// iterations are those that she demands, whatever the verifier has.
+	// iterations are what the challenge demands. The proof fits only if the verifier has the same number.
 	iterations int
 	drip       bool
 
-	heard []string // lines of the client that the script hasn't read yet
-	auth  string   // the client's AUTH, once it was read
-	asked bool     // the empty line was read, which asks for the seat
-	done  int      // how many of the steps of an honest login she has done
-	login *scram.Server
+	// The lock of the actor guards what follows.
+
+	unread []string // lines of the client that the script has not read
+	auth   string   // the client's AUTH, once it is read
+	asked  bool     // the client's empty line is read, which asks for the seat
+	done   int      // number of rogueSteps that are done
+	login  *scram.Server
 }
 
-// rogueVerbs are those with which Mallory answers a client line by line.
+// rogueVerbs are what Mallory does as a server, line by line.
 func rogueVerbs() []verb {
 	const behind = ", with these lines behind it in the same record; after awaits"
 	return []verb{
-		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "take the client's next connection as its server, with a certificate that it trusts unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. drip: she sends each byte in a record of its own, a millisecond apart. Nobody takes the connections after that. What the verbs below send goes to the client then, as it does with sends, sends-part, sends-octets, drips, floods, hangs-up and vanish"},
+		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "take the client's next connection as its server; the one after it finds nobody. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand so many; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, sends-octets, drips, floods, floods-part, hangs-up and vanish go to the client"},
 		{name: "reads", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doReads, summary: "the client's next line matches; after awaits"},
-		{name: "greets", args: "[LINE...]", most: many, run: doStep, summary: "say the greeting, as an honest server does" + behind},
-		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "greet, and answer AUTH with the challenge that an honest server makes" + behind},
-		{name: "signs", args: "[LINE...]", most: many, run: doStep, summary: "challenge, check the proof, and answer it with the right signature" + behind},
-		{name: "seats", args: "[LINE...]", most: many, run: doStep, summary: "sign, and give the client the seat (235)" + behind},
+		{name: "greets", args: "[LINE...]", most: many, run: doStep, summary: "send the greeting, as an honest server does" + behind},
+		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "do so, and answer AUTH with the challenge of an honest server" + behind},
+		{name: "signs", args: "[LINE...]", most: many, run: doStep, summary: "do so, check the proof, and answer it with the right signature" + behind},
+		{name: "seats", args: "[LINE...]", most: many, run: doStep, summary: "do so, and give the client the seat (235)" + behind},
 	}
 }
 
 func doAwaits(_ context.Context, c *call) (string, error) {
-	client := c.args[0]
+	name := c.args[0]
 	o, err := parseOptions(c.args[1:], "certificate", "tls", "alpn", "iterations", "drip")
 	if err != nil {
 		return "", err
 	}
-	r := &rogue{client: client, drip: o.has("drip"), iterations: scram.MinIterations}
 	pair, roots, err := testserver.FaultyCertificate(o["certificate"])
 	if err != nil {
 		return "", err
 	}
+	r := &rogue{client: name, iterations: scram.MinIterations, drip: o.has("drip")}
 	if r.config, err = rogueTLS(pair, o); err != nil {
 		return "", err
 	}
 	if err := o.number("iterations", &r.iterations); err != nil {
 		return "", err
 	}
-	if r.verifier, err = scram.NewVerifier(c.stage.password(client), []byte("salt of Mallory's"), scram.MinIterations); err != nil {
+	r.verifier, err = scram.NewVerifier(c.stage.password(name), []byte("salt of Mallory's"), scram.MinIterations)
+	if err != nil {
 		return "", err
 	}
-	if r.listener, err = c.stage.decoy(client, roots); err != nil {
+	if r.listener, err = c.stage.decoy(name, roots); err != nil {
 		return "", err
 	}
 	a := c.actor()
@@ -83,27 +86,26 @@ func doAwaits(_ context.Context, c *call) (string, error) {
 	return "", nil
 }
 
-// rogueTLS returns the configuration that the options ask for, nil for no TLS.
-func rogueTLS(pair tls.Certificate, o options) (*tls.Config, error) {
-	config := &tls.Config{
-		Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN},
-		MinVersion: tls.VersionTLS10, DynamicRecordSizingDisabled: true,
-	}
-	if o.has("alpn") {
-		config.NextProtos = []string{o["alpn"]}
-	}
-	if o["alpn"] == "none" {
-		config.NextProtos = nil
-	}
+// rogueTLS returns the configuration that the options ask for, nil for none.
+func rogueTLS(pair tls.Certificate, o options) (config *tls.Config, err error) {
 	if o["tls"] == "none" {
 		return nil, nil
 	}
-	var err error
+	config = &tls.Config{
+		Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN},
+		MinVersion: tls.VersionTLS10, DynamicRecordSizingDisabled: true,
+	}
+	switch alpn, ok := o["alpn"]; {
+	case alpn == "none":
+		config.NextProtos = nil
+	case ok:
+		config.NextProtos = []string{alpn}
+	}
 	config.MaxVersion, err = o.version("tls")
 	return config, err
 }
 
-// serve takes one connection, and reads what the client says.
+// serve takes one connection and reads it to its end.
 func (a *actor) serve(ctx context.Context, r *rogue) {
 	raw, err := r.listener.Accept()
 	_ = r.listener.Close()
@@ -113,35 +115,51 @@ func (a *actor) serve(ctx context.Context, r *rogue) {
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
 	l := newLink(raw, raw.(*net.TCPConn))
 	a.mu.Lock()
-	stale := a.rogue != r
-	if !stale {
+	current := a.rogue == r
+	if current {
 		a.link = l
 	}
 	a.mu.Unlock()
 	switch {
-	case stale:
+	case !current:
 		_ = raw.Close()
 	case r.config == nil:
 		a.carry(l, nil)
 		a.stage.happened()
 		a.drain(l, nil)
 	default:
-		conn := tls.Server(testserver.Checked(l), r.config)
-		if err := conn.HandshakeContext(ctx); err != nil {
-			a.over(l, err)
-			return
-		}
-		if r.drip {
-			a.carry(dripping{conn}, conn)
-		} else {
-			a.carry(conn, conn)
-		}
-		a.stage.happened()
-		a.readLines(l, conn)
+		a.serveTLS(ctx, r, l)
 	}
 }
 
-// dripping sends each byte in a record of its own, and none in the same millisecond as another.
+func (a *actor) serveTLS(ctx context.Context, r *rogue, l *link) {
+	conn := tls.Server(testserver.Checked(l), r.config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		a.over(l, err)
+		return
+	}
+	if r.drip {
+		a.carry(dripping{conn}, conn)
+	} else {
+		a.carry(conn, conn)
+	}
+	a.stage.happened()
+	in := protocol.NewReader(conn)
+	for {
+		line, err := in.ReadLine()
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errCut
+		}
+		if err != nil {
+			a.over(l, err)
+			return
+		}
+		text := string(line)
+		a.takes(l, text, func() { r.unread = append(r.unread, text) })
+	}
+}
+
+// dripping sends each byte in a record of its own, a millisecond apart.
 type dripping struct{ net.Conn }
 
 func (d dripping) Write(p []byte) (n int, err error) {
@@ -156,24 +174,7 @@ func (d dripping) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readLines takes the client's lines, until there are no more.
-func (a *actor) readLines(l *link, conn *tls.Conn) {
-	in := protocol.NewReader(conn)
-	for {
-		line, err := in.ReadLine()
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errCut
-		}
-		if err != nil {
-			a.over(l, err)
-			return
-		}
-		text := string(line)
-		a.takes(l, text, func() { a.rogue.heard = append(a.rogue.heard, text) })
-	}
-}
-
-// connected returns the connection with a client who comes to Mallory, once it is there.
+// connected returns the connection that carries lines. Mallory waits for the client that she awaits.
 func (a *actor) connected(ctx context.Context) (lines net.Conn, l *link, err error) {
 	err = a.stage.await(ctx, func() (bool, error) {
 		a.mu.Lock()
@@ -204,7 +205,7 @@ func doReads(ctx context.Context, c *call) (string, error) {
 	return line + "\n", nil
 }
 
-// nextLine awaits a line of the client's.
+// nextLine awaits a line of the client.
 func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 	err = a.stage.await(ctx, func() (bool, error) {
 		a.mu.Lock()
@@ -213,8 +214,8 @@ func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 		switch {
 		case r == nil:
 			return false, errNoRogue
-		case len(r.heard) > 0:
-			line, r.heard = r.heard[0], r.heard[1:]
+		case len(r.unread) > 0:
+			line, r.unread = r.unread[0], r.unread[1:]
 			if strings.HasPrefix(line, protocol.VerbAuth+" ") {
 				r.auth = line
 			}
@@ -230,10 +231,10 @@ func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 
 var errNoRogue = errors.New("mallory awaits nobody")
 
-// rogueSteps are those of an honest login, in their order, and what the server says in each.
+// rogueSteps are the lines of an honest server in a login, in order, by the verbs that send them.
 var rogueSteps = []struct {
 	verb string
-	says func(r *rogue, ctx context.Context, a *actor) (line string, err error)
+	line func(r *rogue, ctx context.Context, a *actor) (string, error)
 }{
 	{"greets", (*rogue).greeting},
 	{"challenges", (*rogue).challenge},
@@ -241,7 +242,7 @@ var rogueSteps = []struct {
 	{"seats", (*rogue).welcome},
 }
 
-// doStep does all that an honest server does until it has done what the verb says.
+// doStep does the steps up to the verb that are not done yet.
 func doStep(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	a.mu.Lock()
@@ -252,16 +253,15 @@ func doStep(ctx context.Context, c *call) (string, error) {
 	}
 	for r.done < len(rogueSteps) {
 		step := rogueSteps[r.done]
-		line, err := step.says(r, ctx, a)
+		line, err := step.line(r, ctx, a)
 		if err != nil {
 			return "", fmt.Errorf("before mallory %s: %w", step.verb, err)
 		}
-		lines := []string{line}
-		if step.verb == c.verb.name {
-			lines = append(lines, c.args...)
-		}
 		r.done++
-		if err := a.send(ctx, lines...); err != nil || step.verb == c.verb.name {
+		if step.verb == c.verb.name {
+			return "", a.send(ctx, append([]string{line}, c.args...)...)
+		}
+		if err := a.send(ctx, line); err != nil {
 			return "", err
 		}
 	}
@@ -275,7 +275,7 @@ func (r *rogue) greeting(context.Context, *actor) (string, error) {
 func (r *rogue) challenge(ctx context.Context, a *actor) (string, error) {
 	if r.auth == "" {
 		if line, err := a.nextLine(ctx); err != nil || r.auth == "" {
-			return "", cmp.Or(err, fmt.Errorf("the client said %q and not AUTH", line))
+			return "", cmp.Or(err, fmt.Errorf("the client sent %q and not AUTH", line))
 		}
 	}
 	words := strings.Split(r.auth, " ")
@@ -283,25 +283,17 @@ func (r *rogue) challenge(ctx context.Context, a *actor) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	binding, err := rogueBinding(a.tls, r.config.Certificates[0])
-	if err != nil {
-		return "", err
-	}
-	r.login = scram.NewServer(scram.ServerConfig{
-		Mechanism: words[1], PlusOffered: true, Bindings: []scram.ChannelBinding{binding},
+	config := scram.ServerConfig{
+		Mechanism: words[1], PlusOffered: true,
 		Lookup: func(string) (scram.Verifier, bool) { return r.verifier, true },
-	})
+	}
+	for kind, data := range mallory.Bindings(a.tls, r.config.Certificates[0].Leaf) {
+		config.Bindings = append(config.Bindings, scram.ChannelBinding{Type: kind, Data: data})
+	}
+	r.login = scram.NewServer(config)
 	challenge, err := r.login.First(first)
 	challenge, _, _ = bytes.Cut(challenge, []byte(",i="))
 	return "334 " + encoded(fmt.Appendf(challenge, ",i=%d", r.iterations)), err
-}
-
-func rogueBinding(conn *tls.Conn, pair tls.Certificate) (scram.ChannelBinding, error) {
-	state := conn.ConnectionState()
-	if state.Version < tls.VersionTLS13 {
-		return scram.TLSServerEndPoint(pair.Leaf)
-	}
-	return scram.TLSExporter(state.ExportKeyingMaterial)
 }
 
 func (r *rogue) signature(ctx context.Context, a *actor) (string, error) {
@@ -320,7 +312,7 @@ func (r *rogue) signature(ctx context.Context, a *actor) (string, error) {
 func (r *rogue) welcome(ctx context.Context, a *actor) (string, error) {
 	if !r.asked {
 		if line, err := a.nextLine(ctx); err != nil || line != "" {
-			return "", cmp.Or(err, fmt.Errorf("the client said %q behind its proof", line))
+			return "", cmp.Or(err, fmt.Errorf("the client sent %q behind its proof", line))
 		}
 	}
 	return "235 welcome", nil

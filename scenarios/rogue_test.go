@@ -28,10 +28,10 @@ func TestRogueFails(t *testing.T) {
 		"mallory awaits alice colour=red":                            `unknown option "colour"`,
 		"mallory awaits alice\nmallory sends x":                      "nothing of the kind within 1s",
 		"mallory awaits alice\nmallory awaits alice":                 "",
-		"mallory awaits alice\nalice login no-wait &\nmallory seats": `before mallory challenges: the client said "EHLO client" and not AUTH`,
-		"mallory awaits alice\nalice connect\nmallory greets\nalice hears 220\nalice sends AUTH\nmallory signs":                                                                   `the client said "AUTH" and not AUTH`,
+		"mallory awaits alice\nalice login no-wait &\nmallory seats": `before mallory challenges: the client sent "EHLO client" and not AUTH`,
+		"mallory awaits alice\nalice connect\nmallory greets\nalice hears 220\nalice sends AUTH\nmallory signs":                                                                   `the client sent "AUTH" and not AUTH`,
 		"mallory awaits alice\nalice connect\nalice sends 'AUTH X'\nmallory signs":                                                                                                `before mallory challenges: illegal base64`,
-		"mallory awaits alice\nalice connect\nmallory challenges &\nalice reaches client-final\nalice reaches empty-line &\nmallory signs\nwait\nalice sends NOOP\nmallory seats": `the client said "NOOP" behind its proof`,
+		"mallory awaits alice\nalice connect\nmallory challenges &\nalice reaches client-final\nalice reaches empty-line &\nmallory signs\nwait\nalice sends NOOP\nmallory seats": `the client sent "NOOP" behind its proof`,
 		"mallory awaits alice\nalice connect\nmallory challenges &\nalice reaches client-final password=guess\n? alice reaches session &\nmallory signs":                          "wrong-proof",
 		"mallory awaits alice certificate=expired\n! alice login\nmallory sends x":                                                                                                "mallory is not connected",
 	} {
