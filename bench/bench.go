@@ -15,12 +15,14 @@ import (
 	"runtime"
 	"slices"
 	"time"
-
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // T is what a subject needs of its runner. A *testing.B is one.
-type T = harness.T
+type T interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
 
 // A Group is a set of subjects that are compared with each other.
 type Group struct {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // Patience is how long a server has for anything. None needs nearly as much.
@@ -174,17 +174,17 @@ func Listen(t T) net.Listener {
 }
 
 // ServerTLS is what the product makes of such a certificate.
-func ServerTLS(key harness.Key) *tls.Config {
+func ServerTLS(key testserver.Key) *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{harness.Certificate(key)}, MinVersion: tls.VersionTLS13,
+		Certificates: []tls.Certificate{testserver.Certificate(key)}, MinVersion: tls.VersionTLS13,
 		NextProtos: []string{protocol.ALPN}, DynamicRecordSizingDisabled: true,
 	}
 }
 
 // ClientTLS is that of a client of the product that trusts this certificate.
-func ClientTLS(key harness.Key) *tls.Config {
+func ClientTLS(key testserver.Key) *tls.Config {
 	roots := x509.NewCertPool()
-	roots.AddCert(harness.Certificate(key).Leaf)
+	roots.AddCert(testserver.Certificate(key).Leaf)
 	return &tls.Config{
 		RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13,
 		NextProtos: []string{protocol.ALPN}, DynamicRecordSizingDisabled: true,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // handoffs are from the holder's QUIT to the return of the next client's Dial, while so many wait and
@@ -39,7 +39,7 @@ func handoffs() Group {
 		})
 	}
 	add("of=idle-roundtrip", func(t T) *Rig {
-		return Exchange{[]byte("QUIT\r\n"), []byte("221 bye\r\n")}.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, 1)
+		return Exchange{[]byte("QUIT\r\n"), []byte("221 bye\r\n")}.rig(t, floor{tls: ServerTLS(testserver.ECDSA)}, 1)
 	})
 	return g
 }
@@ -84,7 +84,7 @@ func (q *queue) fill() error {
 		q.waiting = append(q.waiting, seated)
 		q.wanted++
 		go func() {
-			c, err := q.dialer.Dial(q.ctx, q.addr, harness.Credentials("alice"))
+			c, err := q.dialer.Dial(q.ctx, q.addr, testserver.Credentials("alice"))
 			seated <- arrival{c, err, time.Now()}
 		}()
 		for start := time.Now(); q.notices.Load() != q.wanted; time.Sleep(50 * time.Microsecond) {

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // strangersPerSource is how many the server lets in from one address by default.
@@ -74,7 +74,7 @@ type strangers struct {
 
 func (s *strangers) come() error {
 	s.since, s.goroutines = time.Now(), runtime.NumGoroutine()
-	config := ClientTLS(harness.ECDSA)
+	config := ClientTLS(testserver.ECDSA)
 	for i := range s.conns {
 		source := i / strangersPerSource
 		from := &net.TCPAddr{IP: net.IPv4(127, 1, byte(source/250), byte(source%250+1))}

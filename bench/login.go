@@ -17,12 +17,12 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
 var (
-	keys   = map[string]harness.Key{"ecdsa": harness.ECDSA, "ed25519": harness.Ed25519, "rsa": harness.RSA}
+	keys   = map[string]testserver.Key{"ecdsa": testserver.ECDSA, "ed25519": testserver.Ed25519, "rsa": testserver.RSA}
 	curves = map[string]tls.CurveID{"hybrid": tls.X25519MLKEM768, "x25519": tls.X25519}
 )
 
@@ -40,7 +40,7 @@ func handshakes() Group {
 				}
 				add("sallyport", func(t T) string {
 					return serve(t, fileLog(t), func(s *server.Server) {
-						s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{harness.Certificate(keys[key])}}
+						s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testserver.Certificate(keys[key])}}
 					}).Addr
 				})
 				add("tls", floor{tls: ServerTLS(keys[key])}.start)
@@ -51,7 +51,7 @@ func handshakes() Group {
 }
 
 // shake measures handshakes.
-func shake(t T, addr string, key harness.Key, curve tls.CurveID, resumed bool) *Rig {
+func shake(t T, addr string, key testserver.Key, curve tls.CurveID, resumed bool) *Rig {
 	t.Helper()
 	config := ClientTLS(key)
 	config.CurvePreferences = []tls.CurveID{curve}
@@ -93,7 +93,7 @@ func logins() Group {
 			return Connections(newUser(t, serve(t, fileLog(t), nil), n, new(scram.KeyCache)).open)
 		})
 		add(fmt.Sprintf("iterations=%d/of=pbkdf2", n), func(T) *Rig {
-			password, salt := harness.Password("alice"), make([]byte, 16)
+			password, salt := testserver.Password("alice"), make([]byte, 16)
 			return Timed(1, func() error {
 				_, err := pbkdf2.Key(sha256.New, password, salt, n, sha256.Size)
 				return err
@@ -113,9 +113,9 @@ type user struct {
 
 // newUser is alice at a server that has her password with so many iterations. Unless keys is nil, she
 // has logged in before.
-func newUser(t T, h *harness.H, iterations int, keys *scram.KeyCache) user {
+func newUser(t T, h *testserver.Server, iterations int, keys *scram.KeyCache) user {
 	t.Helper()
-	verifier, err := scram.NewVerifier(harness.Password("alice"), nil, iterations)
+	verifier, err := scram.NewVerifier(testserver.Password("alice"), nil, iterations)
 	Check(t, err)
 	h.Users.Set("alice", verifier)
 	u := user{h.Addr, &client.Dialer{TLSConfig: &tls.Config{RootCAs: h.Roots}, Keys: keys}}
@@ -129,7 +129,7 @@ func newUser(t T, h *harness.H, iterations int, keys *scram.KeyCache) user {
 // login logs in and sends one request.
 func (u user) login() (*client.Client, error) {
 	ctx := context.Background()
-	c, err := u.dialer.Dial(ctx, u.addr, harness.Credentials("alice"))
+	c, err := u.dialer.Dial(ctx, u.addr, testserver.Credentials("alice"))
 	if err == nil {
 		_, err = c.Do(ctx, protocol.Request{Verb: protocol.VerbNoop})
 	}
@@ -151,7 +151,7 @@ func (u user) open() (leave func() error, err error) {
 // openFloor returns a function that connects to a floor as client.Dialer does, and has the talk with it.
 func openFloor(t T, talk []Exchange) func() (func() error, error) {
 	t.Helper()
-	addr, config := floor{tls: ServerTLS(harness.ECDSA), talk: talk}.start(t), ClientTLS(harness.ECDSA)
+	addr, config := floor{tls: ServerTLS(testserver.ECDSA), talk: talk}.start(t), ClientTLS(testserver.ECDSA)
 	return func() (func() error, error) {
 		c, err := connect(&net.Dialer{}, addr, config)
 		var in [128]byte
@@ -189,7 +189,7 @@ func sessions() Group {
 			}
 		})
 		add("tls", func(t T) func() error {
-			addr, config := floor{tls: ServerTLS(harness.ECDSA)}.start(t), ClientTLS(harness.ECDSA)
+			addr, config := floor{tls: ServerTLS(testserver.ECDSA)}.start(t), ClientTLS(testserver.ECDSA)
 			return func() error {
 				c, err := connect(&net.Dialer{}, addr, config)
 				if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // Window is how many requests are on their way at once in Pipeline. Line is what each of them carries.
@@ -38,10 +38,10 @@ func requests() Group {
 		}
 		add("sallyport", func(t T) *Rig { return request(seated(t, fileLog(t)), body) })
 		add("sallyport-nulllog", func(t T) *Rig { return request(seated(t, nullLog()), body) })
-		add("tls", func(t T) *Rig { return echo.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, 1) })
+		add("tls", func(t T) *Rig { return echo.rig(t, floor{tls: ServerTLS(testserver.ECDSA)}, 1) })
 		add("tcp", func(t T) *Rig { return echo.rig(t, floor{}, 1) })
 		add("tls+write", func(t T) *Rig {
-			return echo.rig(t, floor{tls: ServerTLS(harness.ECDSA), log: appendTo(t), record: recordOf(t, body)}, 1)
+			return echo.rig(t, floor{tls: ServerTLS(testserver.ECDSA), log: appendTo(t), record: recordOf(t, body)}, 1)
 		})
 	}
 	return g
@@ -58,7 +58,7 @@ func pipelines() Group {
 	return Group{Name: "Pipeline", Rounds: 60, Block: 20 * time.Millisecond, Subjects: []Subject{
 		subject("sallyport", func(t T) *Rig { return pipeline(seated(t, fileLog(t))) }),
 		subject("sallyport-nulllog", func(t T) *Rig { return pipeline(seated(t, nullLog())) }),
-		subject("tls", func(t T) *Rig { return batch.rig(t, floor{tls: ServerTLS(harness.ECDSA)}, Window) }),
+		subject("tls", func(t T) *Rig { return batch.rig(t, floor{tls: ServerTLS(testserver.ECDSA)}, Window) }),
 	}}
 }
 
@@ -70,7 +70,7 @@ func (e Exchange) rig(t T, f floor, ops int) *Rig {
 	Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	if f.tls != nil {
-		c = tls.Client(c, ClientTLS(harness.ECDSA))
+		c = tls.Client(c, ClientTLS(testserver.ECDSA))
 	}
 	Check(t, greeted(c))
 	in := make([]byte, len(e.Reply))
@@ -105,14 +105,17 @@ func pipeline(c *client.Client) *Rig {
 }
 
 // serve runs the product with all limits at their defaults.
-func serve(t T, log *audit.Log, configure func(*server.Server)) *harness.H {
+func serve(t T, log *audit.Log, configure func(*server.Server)) *testserver.Server {
 	t.Helper()
-	return harness.Start(t, func(s *server.Server) {
-		s.Audit, s.Limits = log, server.Limits{}
+	h, err := testserver.Start(func(h *testserver.Server) {
+		h.Audit, h.Limits = log, server.Limits{}
 		if configure != nil {
-			configure(s)
+			configure(h.Server)
 		}
 	})
+	Check(t, err)
+	t.Cleanup(func() { Check(t, h.Stop()) })
+	return h
 }
 
 // seated returns a client that has the seat.

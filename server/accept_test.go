@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -32,7 +33,7 @@ func (f *failing) Accept() (net.Conn, error) {
 
 // certified has a certificate of its own: tests in synthetic time share one of another year.
 func certified() *tls.Config {
-	pair := harness.NewCertificate(harness.ECDSA, func(*x509.Certificate) {})
+	pair := testserver.NewCertificate(testserver.ECDSA, func(*x509.Certificate) {})
 	return &tls.Config{Certificates: []tls.Certificate{pair}}
 }
 
@@ -60,7 +61,7 @@ func TestAcceptGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server.Server{TLSConfig: certified(), Users: harness.NewUsers()}
+	s := &server.Server{TLSConfig: certified(), Users: testserver.NewUsers()}
 	broken := &failing{Listener: l, err: errors.New("the listener is broken")}
 	broken.left.Store(1)
 	if err := s.Serve(broken); !errors.Is(err, broken.err) {

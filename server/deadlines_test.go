@@ -115,7 +115,7 @@ func TestDeadlinesDoNotWaitForTheLog(t *testing.T) {
 		s.Audit, s.Backend = audit.New(disk, audit.Options{}), endless(ended)
 		s.Limits.Write = 200 * time.Millisecond
 	})
-	alice := h.Wire(t.Context(), true).Seated("alice")
+	alice := h.Connect(t.Context()).Seated("alice")
 	if got := alice.Ask("OPEN"); got != "252 open" {
 		t.Fatal(got)
 	}
@@ -142,7 +142,7 @@ func TestServerIsForgotten(t *testing.T) {
 			s.Backend = endless(make(chan struct{}))
 		})
 		ended = weak.Make(h.Server.Server)
-		alice := h.Wire(t.Context(), true).Seated("alice")
+		alice := h.Connect(t.Context()).Seated("alice")
 		if got := alice.Ask("OPEN"); got != "252 open" { // which may be idle for a quarter of an hour
 			t.Fatal(got)
 		}

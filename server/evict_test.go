@@ -39,7 +39,7 @@ func TestStreamIsEvicted(t *testing.T) {
 			ours, theirs := net.Pipe()
 			conn := &slowToWake{Conn: theirs}
 			w.l.conns <- conn
-			alice := w.WireOn(context.Background(), ours, true).Seated("alice")
+			alice := w.ConnectOn(context.Background(), ours).Seated("alice")
 			if got := alice.Ask("OPEN"); got != "252 open" {
 				w.T.Fatalf("%q", got)
 			}

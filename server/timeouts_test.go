@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -69,18 +70,18 @@ func inSyntheticTime(t *testing.T, configure func(*server.Server), test func(w w
 // certify gives s a certificate for the year that it is: the harness's own is for the one in which it
 // is first asked for, which synthetic time begins with.
 func certify(s *server.Server) {
-	pair := harness.NewCertificate(harness.ECDSA, func(*x509.Certificate) {})
+	pair := testserver.NewCertificate(testserver.ECDSA, func(*x509.Certificate) {})
 	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 }
 
-func (w world) connect() *harness.Wire {
+func (w world) connect() *harness.Conn {
 	ours, theirs := net.Pipe()
 	w.l.conns <- theirs
-	return w.WireOn(context.Background(), ours, true)
+	return w.ConnectOn(context.Background(), ours)
 }
 
 // within checks that the next line is as expected, and came when it should.
-func (w world) within(c *harness.Wire, began time.Time, want time.Duration, line string) {
+func (w world) within(c *harness.Conn, began time.Time, want time.Duration, line string) {
 	w.T.Helper()
 	got := c.Line()
 	if took := time.Since(began); !strings.HasPrefix(got, line) || took < want || took > want+want/8 {
@@ -208,7 +209,7 @@ func TestQueueWait(t *testing.T) {
 	inSyntheticTime(t, nil, func(w world) {
 		alice := w.connect().Seated("alice")
 		began := time.Now()
-		bob := w.connect().Greeted().Login("bob", "")
+		bob := w.connect().Greeted().LogIn("bob", "")
 		if got := bob.Line(); got != "120 position 1 holder alice" {
 			w.T.Fatalf("%q", got)
 		}
@@ -228,7 +229,7 @@ func TestTakeoverWait(t *testing.T) {
 		alice.Send("STICK\r\n")
 		synctest.Wait() // once she is evicted no request begins
 		began := time.Now()
-		bob := w.connect().Greeted().Login("bob", "")
+		bob := w.connect().Greeted().LogIn("bob", "")
 		if got := bob.Line(); got != "120 position 1 holder alice" {
 			w.T.Fatalf("%q", got)
 		}

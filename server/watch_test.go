@@ -99,7 +99,7 @@ func TestGrantIsPassedOn(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {
 		alice := w.connect().Seated("alice")
-		bob := w.connect().Greeted().Login("bob", "")
+		bob := w.connect().Greeted().LogIn("bob", "")
 		go alice.Line() // 121 waiting 1
 		if got := bob.Line(); got != "120 position 1 holder alice" {
 			w.T.Fatalf("%q", got)

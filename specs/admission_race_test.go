@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -43,8 +44,8 @@ func (r *race) ServeRequest(context.Context, *server.Request) (protocol.Reply, e
 func (r *race) dial(ctx context.Context, i int, password string) (*client.Client, error) {
 	d := r.h.Dialer()
 	d.LoginTimeout = time.Minute
-	name := harness.Cast()[i%len(harness.Cast())]
-	return d.Dial(ctx, r.h.Addr, client.Credentials{Username: name, Password: harness.Password(name) + password})
+	name := testserver.Cast()[i%len(testserver.Cast())]
+	return d.Dial(ctx, r.h.Addr, client.Credentials{Username: name, Password: testserver.Password(name) + password})
 }
 
 // run is the life of one client.
@@ -56,7 +57,7 @@ func (r *race) run(ctx context.Context, i int) error {
 		}
 		return nil
 	case 1, 2:
-		w := r.h.Wire(ctx, true).Greeted().Login(harness.Cast()[i%len(harness.Cast())], "")
+		w := r.h.Connect(ctx).Greeted().LogIn(testserver.Cast()[i%len(testserver.Cast())], "")
 		if i%8 == 2 {
 			// The server may have sent it away, and closed, before it comes to that.
 			_, _ = w.Write([]byte("QUIT\r\n"))
@@ -83,7 +84,7 @@ func (r *race) run(ctx context.Context, i int) error {
 }
 
 // alternate checks that no session was opened before the last one was closed.
-func alternate(sessions []harness.Record) {
+func alternate(sessions []testserver.Record) {
 	GinkgoHelper()
 	for i, record := range sessions {
 		Expect(record.Str("event")).To(Equal([]string{"session.open", "session.close"}[i%2]), "record %d of %v", i, sessions)

@@ -62,7 +62,7 @@ var _ = Describe("The greeting", Label("area:login"), func() {
 		})
 		raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.Addr)
 		Expect(err).NotTo(HaveOccurred())
-		w := h.WireOn(ctx, &late{Conn: raw}, true)
+		w := h.ConnectOn(ctx, &late{Conn: raw})
 		Expect(l.writes.Load()).To(Equal(int64(1)), "control: the server's part of the handshake")
 		w.Send("NOOP\r\n")
 		Expect(w.Line()).To(HavePrefix("220 "))
@@ -81,11 +81,11 @@ var _ = Describe("A batch of pipelined requests", Label("area:session"), func() 
 				l = &counting{Listener: inner}
 				return l
 			})
-			w := h.Wire(ctx, true).Seated("alice")
+			w := h.Connect(ctx).Seated("alice")
 			for range 3 {
 				before := l.writes.Load()
 				w.Send(strings.Repeat(request, window))
-				Expect(w.Octets(window * len(reply))).To(Equal(strings.Repeat(reply, window)))
+				Expect(w.Bytes(window * len(reply))).To(Equal(strings.Repeat(reply, window)))
 				Expect(l.writes.Load() - before).To(Equal(int64(1)))
 			}
 		},

@@ -67,7 +67,7 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 	})
 
 	It("is a close_notify, a half-close, and a drain, so that the last reply arrives", func(ctx SpecContext) {
-		w := h.Wire(ctx, true).Greeted()
+		w := h.Connect(ctx).Greeted()
 		w.Send("BODY 100000 ECHO\r\n" + strings.Repeat("x", 100000))
 		Expect(w.Line()).To(HavePrefix("530 login-required "))
 		Expect(w.Line()).To(Equal("EOF"))
@@ -79,7 +79,7 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 	}, limit)
 
 	It("does not keep the seat from the next client while it takes", Label("promise:6"), func(ctx SpecContext) {
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
 		Eventually(ctx, l.halved).WithTimeout(5e9).Should(BeClosed())
 		bob := h.LogIn(ctx, "bob")
@@ -93,7 +93,7 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 var _ = Describe("The longest line", Label("area:protocol"), func() {
 	It("has 8,192 octets with its CRLF, and not one more", func(ctx SpecContext) {
 		h := start(nil)
-		w := h.Wire(ctx, true).Seated("alice")
+		w := h.Connect(ctx).Seated("alice")
 		text := strings.Repeat("x", protocol.MaxLine-len("ECHO \r\n"))
 		Expect(w.Ask("ECHO " + text)).To(Equal("250 " + text))
 		Expect(w.Ask("ECHO " + text + "x")).To(HavePrefix("500 line-too-long "))

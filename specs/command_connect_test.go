@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 var _ = Describe("The command connect", Label("area:command"), func() {
@@ -71,8 +71,8 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 
 	It("takes the password from the first line of standard input, and requests from the rest", func(ctx SpecContext) {
 		args := []string{"connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin"}
-		Expect(c.Run(ctx, harness.Password("alice")+"\nWHOAMI\n", args...)).To(printed("alice\n"))
-		Expect(c.Run(ctx, harness.Password("alice"), append(args, "WHOAMI")...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, testserver.Password("alice")+"\nWHOAMI\n", args...)).To(printed("alice\n"))
+		Expect(c.Run(ctx, testserver.Password("alice"), append(args, "WHOAMI")...)).To(printed("alice\n"))
 		Expect(c.Run(ctx, "\nWHOAMI\n", args...)).To(failed(1, "the password is empty"))
 		Expect(c.Run(ctx, "", args[:len(args)-1]...)).To(failed(1, "no terminal to ask for the password on: use --password-stdin"))
 	}, limit)

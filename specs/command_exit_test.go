@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 var _ = Describe("The command's exit code", Label("area:command"), func() {
@@ -234,7 +234,7 @@ var _ = Describe("The command's passwords", Label("area:command", "promise:5"), 
 		Expect(seen).To(ContainSubstring("bob.pw\x00"), "control: these are the arguments")
 		Expect(seen).To(ContainSubstring("HOME="+c.home), "control: this is the environment")
 		Expect(seen).To(ContainSubstring(`"reason":"wrong-proof"`), "control: this is the log")
-		for _, secret := range []string{harness.Password("alice"), harness.Password("bob"), wrong} {
+		for _, secret := range []string{testserver.Password("alice"), testserver.Password("bob"), wrong} {
 			Expect(seen).NotTo(ContainSubstring(secret))
 		}
 	}, limit)

@@ -19,6 +19,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 	"github.com/onsi/gomega/types"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -160,7 +161,7 @@ func (c *cli) AddUser(ctx context.Context, state string, names ...string) {
 	GinkgoHelper()
 	c.writePasswords(names...)
 	for _, name := range names {
-		s := c.Run(ctx, harness.Password(name)+"\n", "user", "add", name, "--password-stdin", "--state", state, "--iterations", "4096")
+		s := c.Run(ctx, testserver.Password(name)+"\n", "user", "add", name, "--password-stdin", "--state", state, "--iterations", "4096")
 		Expect(s).To(gexec.Exit(0))
 	}
 }
@@ -168,7 +169,7 @@ func (c *cli) AddUser(ctx context.Context, state string, names ...string) {
 func (c *cli) writePasswords(names ...string) {
 	GinkgoHelper()
 	for _, name := range names {
-		c.Write(name+".pw", harness.Password(name)+"\n")
+		c.Write(name+".pw", testserver.Password(name)+"\n")
 	}
 }
 

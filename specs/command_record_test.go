@@ -8,13 +8,13 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 var _ = Describe("The command connect --record", Label("area:command", "area:scenarios"), func() {
 	c := withCLI()
 	s := c.withServer()
-	BeforeEach(func() { c.Write("users", "alice=bob:"+harness.Password("bob")+"\n") })
+	BeforeEach(func() { c.Write("users", "alice=bob:"+testserver.Password("bob")+"\n") })
 
 	const requests = "WHOAMI\nSTAT\ntime\nHELP\nECHO it's $HOME #1\nSAY hello\nNOSUCH x\nNOOP\nOPEN\nQUIT\n"
 
@@ -40,7 +40,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 	}, limit)
 
 	It("writes no password, and nothing where others can read", Label("promise:5"), func(ctx SpecContext) {
-		secret := harness.Password("bob")
+		secret := testserver.Password("bob")
 		lines := "ECHO say " + secret + ".\n" + secret + "\nECHO " + strings.ToUpper(secret) + "\nECHO bye\n"
 		run := c.Run(ctx, lines, s.As("connect", "bob", "--record", "mine.txtar")...)
 		Expect(stdout(run)).To(Equal("say "+secret+".\nbye\n"), "what would give it away is not sent")

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios"), func() {
@@ -63,7 +63,7 @@ $`))
 		Expect(run).To(gexec.Exit(1))
 		Expect(stdout(run)).To(ContainSubstring("mine/a.txtar:4: alice hears 250 '$bob_password': expected 250 $bob_password"))
 		all := stdout(run) + stderr(run) + c.Read("report") + c.Read("report.xml") + c.Read("report.html")
-		for _, secret := range []string{harness.Password("alice"), harness.Password("bob")} {
+		for _, secret := range []string{testserver.Password("alice"), testserver.Password("bob")} {
 			Expect(all).NotTo(ContainSubstring(strings.TrimPrefix(secret, "bob")))
 		}
 		Expect(strings.Count(all, "it is $alice_password")).To(BeNumerically(">=", 3), "where it would have been")

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // Scenarios as a person writes them.
@@ -36,7 +36,7 @@ func (c *cli) UsersFile(names ...string) string {
 	GinkgoHelper()
 	var lines strings.Builder
 	for _, name := range names {
-		fmt.Fprintf(&lines, "%s:%s\n", name, harness.Password(name))
+		fmt.Fprintf(&lines, "%s:%s\n", name, testserver.Password(name))
 	}
 	c.Write("users", lines.String())
 	return "users"

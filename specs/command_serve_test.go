@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // stateFiles are what a server needs to run.
@@ -39,17 +39,17 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 			next := awaitListening(ctx, server)[2]
 			Expect(next).To(ContainSubstring(" user add alice"))
 
-			added := c.Shell(ctx, harness.Password("alice")+"\n", next+" --password-stdin --iterations 4096")
+			added := c.Shell(ctx, testserver.Password("alice")+"\n", next+" --password-stdin --iterations 4096")
 			Expect(added).To(gexec.Exit(0))
 			m := regexp.MustCompile(`^added alice; next: (.* connect --user alice.*)\n$`).FindStringSubmatch(stderr(added))
 			Expect(m).NotTo(BeNil())
-			hello := c.Shell(ctx, harness.Password("alice")+"\n", m[1]+" --password-stdin ECHO hello")
+			hello := c.Shell(ctx, testserver.Password("alice")+"\n", m[1]+" --password-stdin ECHO hello")
 			Expect(hello).To(printed("hello\n"))
 
 			exits(ctx, server.Terminate(), 0)
 			next = awaitListening(ctx, c.Start(args...))[2]
 			Expect(next).To(ContainSubstring(" connect --user alice"))
-			Expect(c.Shell(ctx, harness.Password("alice")+"\n", next+" --password-stdin WHOAMI")).To(printed("alice\n"))
+			Expect(c.Shell(ctx, testserver.Password("alice")+"\n", next+" --password-stdin WHOAMI")).To(printed("alice\n"))
 		},
 		Entry("with no flag", func(string) string { return "LANG=C" }, limit),
 		Entry("with $XDG_STATE_HOME", func(home string) string { return "XDG_STATE_HOME=" + home + "/xdg" }, limit),

@@ -15,7 +15,7 @@ import (
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 var _ = Describe("The command on a bad state", Label("area:command"), func() {
@@ -80,7 +80,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 
 	It("refuses an expired certificate", func(ctx SpecContext) {
 		for name, end := range map[string]time.Duration{"expired": -time.Minute, "valid": time.Hour} {
-			pair := harness.NewCertificate(harness.ECDSA, func(t *x509.Certificate) { t.NotAfter = time.Now().Add(end) })
+			pair := testserver.NewCertificate(testserver.ECDSA, func(t *x509.Certificate) { t.NotAfter = time.Now().Add(end) })
 			key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 			Expect(err).NotTo(HaveOccurred())
 			c.Write(name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))

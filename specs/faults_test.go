@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,16 +15,43 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
+// corked holds back what is written to it while held is set, so that several TLS
+// records go out in one TCP segment.
+type corked struct {
+	net.Conn
+	held *bytes.Buffer
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	if c.held != nil {
+		return c.held.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *corked) uncork() {
+	GinkgoHelper()
+	records := c.held.Bytes()
+	c.held = nil
+	Expect(c.Write(records)).To(Equal(len(records)))
+}
+
 var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), func() {
 	It("has a request in a second record before the 235 refused, too", Label("promise:2", "battery:17"), func(ctx SpecContext) {
 		h := start(nil)
-		w := h.Wire(ctx, true).Greeted()
-		w.Prove(w.Challenged("alice"), "ECHO too early\r\n")
+		tcp := &corked{Conn: dial(ctx, h)}
+		w := h.ConnectOn(ctx, tcp).Greeted()
+		_, final := w.Challenged("alice")
+		tcp.held = &bytes.Buffer{}
+		w.Send(final + "\r\n\r\n")
+		w.Send("ECHO too early\r\n")
+		tcp.uncork()
 		Expect(w.Line()).To(HavePrefix("334 "))
 		Expect(w.Line()).To(HavePrefix("503 sequence "))
 		Expect(w.Line()).To(Equal("EOF"))
@@ -31,7 +59,7 @@ var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), 
 
 	It("keeps its place in the lobby no longer when it doesn't read", Label("battery:19"), func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = 300*time.Millisecond, 30*time.Second })
-		w := h.Wire(ctx, true)
+		w := h.Connect(ctx)
 		Expect(w.TCP.SetReadBuffer(4096)).To(Succeed())
 		Expect(w.SetWriteDeadline(time.Now().Add(10 * time.Second))).To(Succeed())
 		go func() {
@@ -55,7 +83,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 			r.Verb, r.Argument, r.User = "HARMLESS", "", "mallory"
 			return protocol.Reply{}, nil
 		})
-		w := h.Wire(ctx, true).Seated("alice")
+		w := h.Connect(ctx).Seated("alice")
 		Expect(w.Ask("FORMAT all disks")).To(Equal("250 "))
 		Expect(w.Ask("WHOAMI")).To(Equal("250 alice"))
 		Expect(h.Log.Records("request")[0]).To(HaveKeyWithValue("verb", "FORMAT"))
@@ -67,7 +95,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 			runtime.Goexit()
 			return r, err
 		})
-		w := h.Wire(ctx, true).Seated("alice")
+		w := h.Connect(ctx).Seated("alice")
 		w.Send("WORK\r\n")
 		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("error"))
@@ -76,7 +104,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 	DescribeTable("can't say what the protocol does not let it say",
 		func(ctx SpecContext, reply protocol.Reply, failure error, want string) {
 			h := serve(func(context.Context, *server.Request) (protocol.Reply, error) { return reply, failure })
-			w := h.Wire(ctx, true).Seated("alice")
+			w := h.Connect(ctx).Seated("alice")
 			Expect(w.Ask("WORK")).To(HavePrefix(want))
 			Expect(w.Ask("NOOP")).To(Equal("250 ok"))
 		},
@@ -91,7 +119,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), func() {
 	bare := func() *server.Server {
 		return &server.Server{
-			TLSConfig: &tls.Config{Certificates: []tls.Certificate{harness.Certificate(harness.ECDSA)}}, Users: harness.NewUsers(),
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{testserver.Certificate(testserver.ECDSA)}}, Users: testserver.NewUsers(),
 		}
 	}
 
@@ -145,7 +173,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 				return r, nil
 			})
 		})
-		h.Wire(ctx, true).Seated("alice").Send("WORK\r\n")
+		h.Connect(ctx).Seated("alice").Send("WORK\r\n")
 		Eventually(ctx, entered).Should(BeClosed())
 		Expect(h.Server.Close()).To(Succeed())
 		events := h.Log.Events("")
@@ -157,7 +185,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		h := start(nil)
 		h.LoggedIn(ctx, "alice")
 		h.Queued(ctx, "bob")
-		h.Wire(ctx, true).Greeted()
+		h.Connect(ctx).Greeted()
 		Expect(h.Server.Close()).To(Succeed())
 		ends := h.Log.Records("session.close", "queue.leave", "conn.close")
 		Expect(ends).To(HaveLen(4))
@@ -168,10 +196,10 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 
 	It("refuses what it can't serve with", func() {
 		for _, s := range []*server.Server{
-			{Users: harness.NewUsers()},
-			{TLSConfig: &tls.Config{Certificates: []tls.Certificate{{}}}, Users: harness.NewUsers()},
+			{Users: testserver.NewUsers()},
+			{TLSConfig: &tls.Config{Certificates: []tls.Certificate{{}}}, Users: testserver.NewUsers()},
 			{TLSConfig: bare().TLSConfig},
-			{TLSConfig: bare().TLSConfig, Users: harness.NewUsers(), Name: "two\nlines"},
+			{TLSConfig: bare().TLSConfig, Users: testserver.NewUsers(), Name: "two\nlines"},
 		} {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			Expect(err).NotTo(HaveOccurred())

@@ -13,6 +13,7 @@ import (
 	"github.com/onsi/gomega/types"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -41,7 +42,7 @@ func auth(mechanism, first string) string {
 }
 
 // brief returns the values of a record's fields, without those that it lacks.
-func brief(r harness.Record, fields ...string) string {
+func brief(r testserver.Record, fields ...string) string {
 	var values []string
 	for _, field := range fields {
 		if value, ok := r[field]; ok {

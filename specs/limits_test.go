@@ -13,7 +13,7 @@ import (
 
 var _ = Describe("A drop in the middle of a reply", Label("area:faults", "promise:6", "battery:31"), func() {
 	DescribeTable("frees the seat",
-		func(ctx SpecContext, drop func(*harness.Wire), reason string) {
+		func(ctx SpecContext, drop func(*harness.Conn), reason string) {
 			const size = 32 << 20 // more than the kernel takes for a client that doesn't read
 			reply := make([]byte, size)
 			h := start(func(s *server.Server) {
@@ -21,7 +21,7 @@ var _ = Describe("A drop in the middle of a reply", Label("area:faults", "promis
 					return protocol.Reply{Body: reply}, nil
 				})
 			})
-			alice := h.Wire(ctx, true).Seated("alice")
+			alice := h.Connect(ctx).Seated("alice")
 			Expect(alice.Ask("GIVE")).To(Equal("251 33554432"))
 			drop(alice)
 			Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
@@ -30,11 +30,11 @@ var _ = Describe("A drop in the middle of a reply", Label("area:faults", "promis
 			Expect(end["bytes_out"]).To(BeNumerically("<", size), "it was not over")
 			Expect(h.Log.Records("request")[0].Str("verb")).To(Equal("GIVE"), "what was answered is on record")
 		},
-		Entry("by a reset", func(w *harness.Wire) {
+		Entry("by a reset", func(w *harness.Conn) {
 			Expect(w.TCP.SetLinger(0)).To(Succeed())
 			Expect(w.TCP.Close()).To(Succeed())
 		}, "reset", limit),
-		Entry("by a close with the reply unread, which is a reset", func(w *harness.Wire) {
+		Entry("by a close with the reply unread, which is a reset", func(w *harness.Conn) {
 			Expect(w.TCP.Close()).To(Succeed())
 		}, "reset", limit),
 	)

@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -86,8 +87,8 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 
 	It("count what a session came to, in bytes above TLS", func(ctx SpecContext) {
 		h := start(nil)
-		said := converse(ctx, h.Wire(ctx, true), "alice")
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveExactElements(And(
+		said := converse(ctx, h.Connect(ctx), "alice")
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveExactElements(And(
 			HaveKeyWithValue("requests", 4.0),
 			HaveKeyWithValue("bytes_in", float64(len(strings.Join(said.client, "")))),
 			HaveKeyWithValue("bytes_out", float64(len(strings.Join(said.server, "")))))))
@@ -106,10 +107,10 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 					return new(net.Dialer).DialContext(ctx, "tcp", backend)
 				}
 			})
-			alice := h.Wire(ctx, true).Seated("alice")
+			alice := h.Connect(ctx).Seated("alice")
 			Expect(alice.Ask("OPEN")).To(Equal("252 open"))
 			alice.Send("*IDN?\n")
-			Expect(alice.Octets(14)).To(Equal("an instrument\n"))
+			Expect(alice.Bytes(14)).To(Equal("an instrument\n"))
 			Expect(alice.Close()).To(Succeed())
 			Eventually(ctx, func() (all []string) {
 				for _, r := range h.Log.Records("stream.open", "stream.data", "stream.close") {

@@ -37,7 +37,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 
 	DescribeTable("through an argument stays in one line, as it was sent, and shows harmlessly",
 		func(ctx SpecContext, argument string) {
-			w := h.Wire(ctx, true).Seated("alice")
+			w := h.Connect(ctx).Seated("alice")
 			Expect(w.Ask("ECHO " + argument)).To(Equal("250 " + argument))
 			Expect(h.Log.Records("request")).To(HaveLen(1))
 			Expect(h.Log.Records("request")[0].Str("argument")).To(Equal(argument))
@@ -64,7 +64,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 
 	DescribeTable("through what a line can't hold never gets as far",
 		func(ctx SpecContext, octets string) {
-			w := h.Wire(ctx, true).Seated("alice")
+			w := h.Connect(ctx).Seated("alice")
 			Expect(w.Ask("ECHO x" + octets + "y")).To(HavePrefix("500 syntax "))
 			Expect(w.Line()).To(Equal("EOF"))
 			Expect(h.Log.Records("request")).To(BeEmpty())
@@ -79,7 +79,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 	)
 
 	It("through a body or a stream is base64", func(ctx SpecContext) {
-		w := h.Wire(ctx, true).Seated("alice")
+		w := h.Connect(ctx).Seated("alice")
 		w.Send("BODY 9 ECHO\r\n\x1b[2J\r\n\x00\xff\n")
 		Expect(w.Line()).To(Equal("251 9"))
 		Expect(h.Log.Records("request")[0].Str("body")).To(Equal("G1sySg0KAP8K"))
@@ -88,7 +88,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 
 	DescribeTable("through the name of a user that does not exist stays in one line and shows harmlessly",
 		func(ctx SpecContext, name, logged, reason string) {
-			w := h.Wire(ctx, true).Greeted()
+			w := h.Connect(ctx).Greeted()
 			escaped := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(name)
 			answer := w.Ask(auth(scram.SHA256, "n,,n="+escaped+",r=nonce"))
 			if strings.HasPrefix(answer, "334 ") {

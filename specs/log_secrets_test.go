@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -21,7 +22,7 @@ import (
 var _ = Describe("The check of every log", Label("area:log", "promise:5", "control"), func() {
 	// planted is a log with one record, of these fields and values.
 	planted := func(event string, fields ...string) string {
-		kept := &harness.Log{}
+		kept := &testserver.Log{}
 		log := audit.New(kept, audit.Options{})
 		record := log.Info(event, "ABCDEF-1")
 		if event == "login.fail" || event == "tls.fail" {
@@ -39,7 +40,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	}
 
 	It("finds a password, in any case and form", func() {
-		password := harness.Password("alice")
+		password := testserver.Password("alice")
 		for _, value := range []string{
 			password, "x" + strings.ToUpper(password) + "x", hex.EncodeToString([]byte(password)), base64.StdEncoding.EncodeToString([]byte(password)),
 		} {
@@ -51,11 +52,12 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 
 	It("finds what logs in: keys, proofs and exporter values", func(ctx SpecContext) {
 		h := start(nil)
-		w := h.Wire(ctx, true).Greeted()
+		w := h.Connect(ctx).Greeted()
 		state := w.ConnectionState()
 		binding, err := scram.TLSExporter(state.ExportKeyingMaterial)
 		Expect(err).NotTo(HaveOccurred())
-		final, err := base64.StdEncoding.DecodeString(w.Challenged("alice"))
+		_, line := w.Challenged("alice")
+		final, err := base64.StdEncoding.DecodeString(line)
 		Expect(err).NotTo(HaveOccurred())
 		_, proof, _ := strings.Cut(string(final), ",p=")
 		verifier := h.Users.Must("alice")
@@ -73,7 +75,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	}, limit)
 
 	It("lets pass what the operator asked for, and there alone", func() {
-		password := harness.Password("alice")
+		password := testserver.Password("alice")
 		asked := harness.Payload{Sent: true, Names: true}
 		Expect(harness.CheckLog(wrongProof(password), asked)).To(Succeed())
 		Expect(harness.CheckLog(planted("login.ok", "user", password, "mechanism", scram.SHA256, "binding", ""), asked)).To(MatchError(harness.ErrSecret))

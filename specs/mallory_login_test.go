@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -20,7 +21,7 @@ var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
 // many x for what is random.
 func guess(ctx context.Context, h *harness.H, name string) (said []string) {
 	GinkgoHelper()
-	w := h.Wire(ctx, true).Greeted()
+	w := h.Connect(ctx).Greeted()
 	first := base64.StdEncoding.EncodeToString([]byte("n,,n=" + name + ",r=nonce"))
 	challenge := w.Ask("AUTH SCRAM-SHA-256 " + first)
 	message, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(challenge, "334 "))
@@ -45,7 +46,7 @@ var _ = Describe("A wrong password and a name that nobody has", Label("area:logi
 
 	It("would be told apart if salts had other lengths", Label("control"), func(ctx SpecContext) {
 		h := start(nil)
-		v := harness.NewUsers().Must("dave")
+		v := testserver.NewUsers().Must("dave")
 		v.Salt = append(v.Salt, "and more"...)
 		h.Users.Set("dave", v)
 		Expect(guess(ctx, h, "smith")).NotTo(Equal(guess(ctx, h, "dave")))

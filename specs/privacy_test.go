@@ -25,14 +25,14 @@ const (
 var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 	It("shows a sniffer no name, password, request or reply", func(ctx SpecContext) {
 		h := start(nil)
-		said := converse(ctx, h.Wire(ctx, true), "alice")
+		said := converse(ctx, h.Connect(ctx), "alice")
 		Expect(said.found(h.Eve.Saw)).To(BeEmpty(), "in the clear on the wire")
 		Expect(said.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
 		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(said.secrets(), ""))), "control: the sniffer sat on the wire")
 	}, limit)
 
 	It("would be found wanting by the same search without TLS", Label("control"), func(ctx SpecContext) {
-		said := converse(ctx, start(nil).Wire(ctx, true), "alice")
+		said := converse(ctx, start(nil).Connect(ctx), "alice")
 		eve := said.inTheClear(ctx)
 		Expect(said.found(eve.Saw)).To(Equal(said.secrets()))
 		Expect(said.found(inCapture(capture(eve, nil)))).To(Equal(said.secrets()))
@@ -47,7 +47,7 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 				curve = state.CurveID
 				return nil
 			}
-			alice, err := dialer.Dial(ctx, h.Addr, harness.Credentials("alice"))
+			alice, err := dialer.Dial(ctx, h.Addr, testserver.Credentials("alice"))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(alice.Quit(ctx)).To(Succeed())
 			Expect(curve).To(Equal(agreed))
@@ -67,7 +67,7 @@ type conversation struct {
 }
 
 // converse has a user log in, ask something, send a body, and leave.
-func converse(ctx context.Context, w *harness.Wire, name string) *conversation {
+func converse(ctx context.Context, w *harness.Conn, name string) *conversation {
 	GinkgoHelper()
 	c := &conversation{name: name, server: []string{w.Line() + "\r\n"}}
 	login, err := testserver.NewLogin(w.Conn.Conn, scram.ClientConfig{Username: name})
@@ -88,7 +88,7 @@ func converse(ctx context.Context, w *harness.Wire, name string) *conversation {
 }
 
 // ask sends a line, and notes and returns the lines that answer it.
-func (c *conversation) ask(w *harness.Wire, line string, lines int) (answer string) {
+func (c *conversation) ask(w *harness.Conn, line string, lines int) (answer string) {
 	GinkgoHelper()
 	w.Send(line + "\r\n")
 	for range lines {
@@ -101,7 +101,7 @@ func (c *conversation) ask(w *harness.Wire, line string, lines int) (answer stri
 // secrets is what must not cross the wire in the clear: who logs in, and all
 // that is said, the SCRAM messages in their base64 included.
 func (c *conversation) secrets() []string {
-	all := []string{c.name, harness.Password(c.name), question}
+	all := []string{c.name, testserver.Password(c.name), question}
 	for _, said := range append(append([]string(nil), c.client...), c.server...) {
 		if said != "\r\n" {
 			all = append(all, said)
@@ -124,7 +124,7 @@ func (c *conversation) found(search func(string) bool) (all []string) {
 // send it today, and each line in two pieces. It returns who listened.
 func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
 	GinkgoHelper()
-	client := append([]string{"PASS " + harness.Password(c.name) + "\r\n"}, c.client...)
+	client := append([]string{"PASS " + testserver.Password(c.name) + "\r\n"}, c.client...)
 	eve := &scenarios.Eve{}
 	conn, err := eve.DialContext(ctx, "tcp", listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 		for i := range client {

@@ -9,6 +9,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
 var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"), func() {
@@ -63,7 +65,7 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 	}, limit)
 
 	It("are JUnit XML after the schema", func(ctx SpecContext) {
-		xmllint := tool("xmllint")
+		xmllint := harness.Tool("xmllint")
 		valid := func(text string) error {
 			schema, err := filepath.Abs("../fixtures/junit.xsd")
 			Expect(err).NotTo(HaveOccurred())

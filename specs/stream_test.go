@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -19,7 +20,7 @@ import (
 var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 	// opened is a server whose backend is the other end of a TCP connection,
 	// with alice on the stream.
-	opened := func(ctx SpecContext, configure func(*server.Server)) (h *harness.H, alice *harness.Wire, device *net.TCPConn) {
+	opened := func(ctx SpecContext, configure func(*server.Server)) (h *harness.H, alice *harness.Conn, device *net.TCPConn) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
@@ -31,7 +32,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 				configure(s)
 			}
 		})
-		alice = h.Wire(ctx, true).Seated("alice")
+		alice = h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
 		c, err := l.Accept()
 		Expect(err).NotTo(HaveOccurred())
@@ -40,7 +41,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 	}
 	closed := func(ctx SpecContext, h *harness.H) string {
 		GinkgoHelper()
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
 		return h.Log.Records("session.close")[0].Str("reason")
 	}
 
@@ -56,14 +57,14 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		_, err = io.WriteString(device, "after the question")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(device.Close()).To(Succeed())
-		Expect(alice.Octets(18)).To(Equal("after the question"))
+		Expect(alice.Bytes(18)).To(Equal("after the question"))
 		Expect(alice.Line()).To(Equal("EOF"))
 		Expect(closed(ctx, h)).To(Equal("closed"))
 		Expect(h.Log.Records("stream.close")[0]).To(And(HaveKeyWithValue("bytes_in", 8.0), HaveKeyWithValue("bytes_out", 18.0)))
 	}, limit)
 
 	DescribeTable("frees the seat of a client that has gone, though the backend is silent", Label("promise:6"),
-		func(ctx SpecContext, leave func(*harness.Wire), reason string) {
+		func(ctx SpecContext, leave func(*harness.Conn), reason string) {
 			h, alice, device := opened(ctx, func(s *server.Server) { s.Limits.Vanish = 200 * time.Millisecond })
 			leave(alice)
 			Expect(closed(ctx, h)).To(Equal(reason))
@@ -74,9 +75,9 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 			}).Should(HaveOccurred(), "the backend's connection ends, too")
 			Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
 		},
-		Entry("politely", func(w *harness.Wire) { Expect(w.Close()).To(Succeed()) }, "idle", limit),
-		Entry("without a close_notify", func(w *harness.Wire) { Expect(w.TCP.Close()).To(Succeed()) }, "cut", limit),
-		Entry("with a reset after a half-close", func(w *harness.Wire) {
+		Entry("politely", func(w *harness.Conn) { Expect(w.Close()).To(Succeed()) }, "idle", limit),
+		Entry("without a close_notify", func(w *harness.Conn) { Expect(w.TCP.Close()).To(Succeed()) }, "cut", limit),
+		Entry("with a reset after a half-close", func(w *harness.Conn) {
 			Expect(w.CloseWrite()).To(Succeed())
 			Expect(w.TCP.SetLinger(0)).To(Succeed())
 			Expect(w.TCP.Close()).To(Succeed())
@@ -118,7 +119,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 			h := start(func(s *server.Server) {
 				s.Backend = func(context.Context) (net.Conn, error) { return nil, failure }
 			})
-			alice := h.Wire(ctx, true).Seated("alice")
+			alice := h.Connect(ctx).Seated("alice")
 			Expect(alice.Ask("OPEN")).To(And(HavePrefix("554 failed "), Not(ContainSubstring("secret"))))
 			Expect(alice.Ask("ECHO still here")).To(Equal("250 still here"))
 		}
@@ -128,7 +129,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 var _ = Describe("A holder that is stuck", Label("area:faults", "promise:6"), func() {
 	It("in a write is evicted soon, and the log says why", func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.Admission = server.Takeover{} })
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
 		body := strings.Repeat("x", protocol.DefaultMaxBody)
 		go func() {
@@ -138,7 +139,7 @@ var _ = Describe("A holder that is stuck", Label("area:faults", "promise:6"), fu
 				}
 			}
 		}()
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("request") }).ShouldNot(BeEmpty())
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("request") }).ShouldNot(BeEmpty())
 		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("evicted"))
 	}, limit)
@@ -147,7 +148,7 @@ var _ = Describe("A holder that is stuck", Label("area:faults", "promise:6"), fu
 var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6"), func() {
 	It("loses the seat by the write time-out, however long a login may take", func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = time.Minute, 300*time.Millisecond })
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
 		go func() {
 			for range 20 {
@@ -167,7 +168,7 @@ var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6")
 			s.Limits.Write = 300 * time.Millisecond
 			s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
 		})
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
 		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
 		alice.Send("nobody reads this")
@@ -193,7 +194,7 @@ var _ = Describe("A batch with a slow request in it", Label("area:session", "pro
 			})
 			s.Handler = mux
 		})
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		alice.Send("ECHO first\r\nSLOW\r\n")
 		Expect(alice.Line()).To(Equal("250 first"))
 		Expect(h.Log.Records("request")).To(HaveLen(1))

@@ -5,14 +5,13 @@
 package specs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
-	"github.com/onsi/gomega/gleak"
 
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
@@ -23,11 +22,10 @@ func TestSpecs(t *testing.T) {
 	RunSpecs(t, "Sallyport")
 }
 
-// limit is how long any spec may take: none waits for anything but events.
-const limit = SpecTimeout(30 * time.Second)
-
-// limitOfNode is the same for what comes before and after a spec.
-const limitOfNode = NodeTimeout(30 * time.Second)
+const (
+	limit       = harness.Limit
+	limitOfNode = harness.LimitOfNode
+)
 
 // The command is built once, by the first of the parallel processes, and
 // removed when the last has ended. A run that leaves its specs out with the
@@ -40,27 +38,35 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	path, err := gexec.Build("github.com/sallyport/sallyport/cmd/sallyport", buildFlags...)
 	Expect(err).NotTo(HaveOccurred())
 	return []byte(path)
-}, func(path []byte) {
-	commandPath = string(path)
-	gleak.IgnoreGinkgoParallelClient()
-})
+}, func(path []byte) { commandPath = string(path) })
 
-// Every spec must leave no goroutine behind, whatever it has done to the
-// server.
-var _ = BeforeEach(func() {
-	before := gleak.Goroutines()
-	DeferCleanup(func() {
-		Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
-	})
-})
+var _ = harness.NoLeaks()
 
-// start runs a server for this spec and shows its log where the spec fails.
-func start(configure func(*server.Server)) *harness.H {
-	h := harness.Start(GinkgoTB(), configure)
-	DeferCleanup(func() {
-		if CurrentSpecReport().Failed() {
-			AddReportEntry("interaction log", h.Log.String())
+// start runs a server for this spec.
+func start(configure func(*server.Server)) *harness.H { return harness.Serve(configure) }
+
+// numbered are the promises and the cases of the login battery.
+var numbered = func() (labels []string) {
+	for i := range 7 {
+		labels = append(labels, fmt.Sprint("promise:", i+1))
+	}
+	for i := range 32 {
+		labels = append(labels, fmt.Sprint("battery:", i+1))
+	}
+	return labels
+}()
+
+var _ = harness.CountLabels(numbered...)
+
+var _ = Describe("The count of labels", Label("control"), func() {
+	It("finds a promise and a case of the battery that no spec guards", func() {
+		all := map[string]int{}
+		for _, label := range numbered {
+			all[label] = 1
 		}
+		Expect(harness.Unguarded(all, numbered)).To(BeEmpty())
+		delete(all, "promise:5")
+		all["battery:32"] = 0
+		Expect(harness.Unguarded(all, numbered)).To(Equal([]string{"promise:5", "battery:32"}))
 	})
-	return h
-}
+})

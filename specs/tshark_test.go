@@ -2,7 +2,6 @@ package specs
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -21,9 +21,9 @@ var _ = Describe("Wireshark, which knows nothing of Sallyport", Label("area:priv
 		said   *conversation
 	)
 	BeforeEach(func(ctx SpecContext) {
-		tshark = tool("tshark")
+		tshark = harness.Tool("tshark")
 		h = start(nil)
-		said = converse(ctx, h.Wire(ctx, true), "alice")
+		said = converse(ctx, h.Connect(ctx), "alice")
 	}, limitOfNode)
 
 	It("sees TLS and no more of a capture", func(ctx SpecContext) {
@@ -40,26 +40,12 @@ var _ = Describe("Wireshark, which knows nothing of Sallyport", Label("area:priv
 	It("reads all of it with the session's keys", Label("control"), func(ctx SpecContext) {
 		shown := dissect(ctx, tshark, capture(h.Eve, h.KeyLog.Bytes()))
 		Expect(protocols(shown)).To(ContainElement("raw:ip:tcp:tls:data"))
-		hidden := slices.DeleteFunc(said.secrets(), func(s string) bool { return s == harness.Password(said.name) }) // SCRAM doesn't send it
+		hidden := slices.DeleteFunc(said.secrets(), func(s string) bool { return s == testserver.Password(said.name) }) // SCRAM doesn't send it
 		for _, secret := range hidden {
 			Expect(shown).To(ContainSubstring(strings.TrimSpace(secret)))
 		}
 	}, limit)
 })
-
-// tool is the path of a program that a spec needs. Where it is missing the spec
-// is skipped, but fails if $SALLYPORT_NEED, a list with commas, names it: so no
-// check is lost unnoticed where all are to run.
-func tool(name string) string {
-	GinkgoHelper()
-	path, err := exec.LookPath(name)
-	if err != nil && slices.Contains(strings.Split(os.Getenv("SALLYPORT_NEED"), ","), name) {
-		Fail(name + " is not installed, and $SALLYPORT_NEED says that it must be")
-	} else if err != nil {
-		Skip(name + " is not installed")
-	}
-	return path
-}
 
 // dissect is all that tshark has to say about a capture: every field and octet
 // of every packet, and what it can decrypt of the first TLS connection. It has

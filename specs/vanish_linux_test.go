@@ -7,13 +7,14 @@ import (
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // vanish has a client's kernel drop whatever comes in, so that it acknowledges
 // nothing: to the server it is as if somebody had pulled the cable.
-func vanish(w *harness.Wire) {
+func vanish(w *harness.Conn) {
 	GinkgoHelper()
 	raw, err := w.TCP.SyscallConn()
 	Expect(err).NotTo(HaveOccurred())
@@ -31,7 +32,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 
 	It("loses the seat when what it is sent is not acknowledged", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
-		vanish(h.Wire(ctx, true).Seated("alice"))
+		vanish(h.Connect(ctx).Seated("alice"))
 		bob := h.LogIn(ctx, "bob") // whom alice is told of
 		Eventually(ctx, bob.Done).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
@@ -40,8 +41,8 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 
 	It("loses it though it is sent nothing", Label("slow"), func(ctx SpecContext) {
 		h := start(within(time.Second))
-		vanish(h.Wire(ctx, true).Seated("alice"))
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
+		vanish(h.Connect(ctx).Seated("alice"))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))
 		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
 	}, limit)
@@ -50,9 +51,9 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		h := start(within(200 * time.Millisecond))
 		alice := h.LoggedIn(ctx, "alice")
 		bob := h.Queued(ctx, "bob")
-		carol := h.Wire(ctx, true).Greeted().Login("carol", "")
+		carol := h.Connect(ctx).Greeted().LogIn("carol", "")
 		Expect(carol.Line()).To(Equal("120 position 2 holder alice"))
-		dave := h.Wire(ctx, true).Greeted().Login("dave", "")
+		dave := h.Connect(ctx).Greeted().LogIn("dave", "")
 		Expect(dave.Line()).To(Equal("120 position 3 holder alice"))
 		vanish(carol)
 		Expect(alice.Quit(ctx)).To(Succeed())
@@ -60,14 +61,14 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(dave.Line()).To(Equal("120 position 2 holder bob"))
 		Expect(dave.Line()).To(Equal("120 position 1 holder bob"))
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("queue.leave") }).Should(ContainElement(
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("queue.leave") }).Should(ContainElement(
 			HaveKeyWithValue("reason", "vanished")))
 	}, limit)
 
 	It("passes on a seat that it is granted", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		alice := h.LoggedIn(ctx, "alice")
-		bob := h.Wire(ctx, true).Greeted().Login("bob", "")
+		bob := h.Connect(ctx).Greeted().LogIn("bob", "")
 		Expect(bob.Line()).To(Equal("120 position 1 holder alice"))
 		vanish(bob)
 		Expect(alice.Quit(ctx)).To(Succeed())
@@ -77,7 +78,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 
 	It("keeps the seat where it only says nothing", Label("control"), func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
-		alice := h.Wire(ctx, true).Seated("alice")
+		alice := h.Connect(ctx).Seated("alice")
 		bob := h.Queued(ctx, "bob")
 		Expect(alice.Line()).To(Equal("121 waiting 1"))
 		Consistently(bob.Done).WithTimeout(400 * time.Millisecond).ShouldNot(BeClosed())

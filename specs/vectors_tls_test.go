@@ -21,6 +21,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -33,9 +34,9 @@ func serverOf(v *fixtures.Vector) *harness.H {
 	Expect(err).NotTo(HaveOccurred())
 	return start(func(srv *server.Server) {
 		mock := scram.NewMock([]byte(fixtures.MockSecret), []scram.Verifier{user})
-		srv.Users = vectorUsers{v.Login, user, mock, harness.NewUsers()}
+		srv.Users = vectorUsers{v.Login, user, mock, testserver.NewUsers()}
 		if !slices.Contains(v.Login.Bindings, scram.TypeServerEndPoint) {
-			srv.TLSConfig.Certificates = []tls.Certificate{harness.Certificate(harness.Ed25519)}
+			srv.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(testserver.Ed25519)}
 		}
 		srv.TLSConfig.MinVersion = tls.VersionTLS12
 	})
@@ -46,7 +47,7 @@ type vectorUsers struct {
 	login fixtures.Login
 	user  scram.Verifier
 	mock  *scram.Mock
-	cast  *harness.Users
+	cast  *testserver.Users
 }
 
 func (u vectorUsers) Lookup(name string) (scram.Verifier, bool) {
@@ -221,7 +222,7 @@ type remoteClient struct {
 
 // acceptClient has a Dialer connect to a server of Mallory's, which it trusts.
 func acceptClient(ctx context.Context, v *fixtures.Vector, dialer *client.Dialer) *remoteClient {
-	pair, roots := harness.Certificate(harness.ECDSA), x509.NewCertPool()
+	pair, roots := testserver.Certificate(testserver.ECDSA), x509.NewCertPool()
 	roots.AddCert(pair.Leaf)
 	dialer.TLSConfig = &tls.Config{RootCAs: roots}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN}}
@@ -259,7 +260,7 @@ func (r *remoteClient) bindings() map[string][]byte {
 	state := r.ConnectionState()
 	exporter, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
 	Expect(err).NotTo(HaveOccurred())
-	endPoint := sha256.Sum256(harness.Certificate(harness.ECDSA).Leaf.Raw)
+	endPoint := sha256.Sum256(testserver.Certificate(testserver.ECDSA).Leaf.Raw)
 	return map[string][]byte{scram.TypeExporter: exporter, scram.TypeServerEndPoint: endPoint[:]}
 }
 

@@ -1,12 +1,13 @@
-// Package harness brings up a Sallyport server in the process, on a free port
-// of 127.0.0.1, with a cast of users, a wiretap on every connection and the
-// interaction log in memory. [Start] is the way in:
+// Package harness is what specs stand on: a server in the process
+// ([testserver.Server]) with a wiretap on the connections of its clients, and a
+// check of its whole interaction log when the test is over ([CheckLog]). [Start]
+// is the way in:
 //
 //	h := harness.Start(GinkgoTB(), nil)
 //	alice := h.LoggedIn(ctx, "alice")
 //
-// It knows no test framework: a *testing.T, a *testing.B and Ginkgo's
-// GinkgoTB() all are a [T].
+// A *testing.T is a [T] as well. What Ginkgo suites share is in this package, too:
+// [NoLeaks], [Serve], [Tool], [CountLabels].
 package harness
 
 import (
@@ -27,19 +28,18 @@ type T interface {
 	Helper()
 	Cleanup(func())
 	Fatalf(format string, args ...any)
-	Logf(format string, args ...any)
 }
 
-// H is a running server and all that stands around it.
+// H is a running server with all that stands around it.
 type H struct {
 	*testserver.Server
 	T T
 	// Eve taps all connections of clients. Nil taps none.
 	Eve *scenarios.Eve
 	// KeyLog has the keys of the clients: with it what Eve has seen can be decrypted.
-	KeyLog *KeyLog
-	// Secrets are what the log of this server must not hold, beside what the cast has. A spec that
-	// makes up a password adds it.
+	KeyLog *scenarios.KeyLog
+	// Secrets are what the log of this server must not hold, beside those of the
+	// test users. A spec that makes up a password adds it.
 	Secrets []string
 }
 
@@ -53,7 +53,7 @@ func Start(t T, configure func(*server.Server)) *H {
 // StartOn is Start with a listener of the caller's around the usual one.
 func StartOn(t T, configure func(*server.Server), around func(net.Listener) net.Listener) *H {
 	t.Helper()
-	h := &H{T: t, Eve: &scenarios.Eve{}, KeyLog: &KeyLog{}}
+	h := &H{T: t, Eve: &scenarios.Eve{}, KeyLog: &scenarios.KeyLog{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err == nil {
 		h.Server, err = testserver.Start(func(s *testserver.Server) {
@@ -80,10 +80,7 @@ func (h *H) stop() {
 	}
 }
 
-// Credentials are those of a member of the cast.
-func Credentials(name string) client.Credentials { return testserver.Credentials(name) }
-
-// Dialer trusts the server and goes through Eve's tap.
+// Dialer returns a dialer that trusts the server and goes through Eve's tap.
 func (h *H) Dialer() *client.Dialer {
 	d := h.Server.Dialer()
 	d.TLSConfig.KeyLogWriter = h.KeyLog
@@ -93,10 +90,10 @@ func (h *H) Dialer() *client.Dialer {
 	return d
 }
 
-// LoggedIn is a client that has the seat.
+// LoggedIn returns a client that has the seat.
 func (h *H) LoggedIn(ctx context.Context, name string) *client.Client {
 	h.T.Helper()
-	c, err := h.Dialer().Dial(ctx, h.Addr, Credentials(name))
+	c, err := h.Dialer().Dial(ctx, h.Addr, testserver.Credentials(name))
 	if err != nil {
 		h.T.Fatalf("%s can't log in: %v", name, err)
 	}
@@ -104,9 +101,10 @@ func (h *H) LoggedIn(ctx context.Context, name string) *client.Client {
 	return c
 }
 
-// Login is a login that goes on in the background.
-type Login struct {
-	Client *client.Client // valid once Done is closed and Err is nil
+// Attempt is a login that goes on in the background.
+type Attempt struct {
+	// Client is valid once Done is closed and Err is nil.
+	Client *client.Client
 	Err    error
 	Done   chan struct{}
 
@@ -114,26 +112,16 @@ type Login struct {
 	notices []client.Notice
 }
 
-// Notices are those that came while the client waited.
-func (l *Login) Notices() []client.Notice {
+// Notices returns the notices that came while the client waited.
+func (l *Attempt) Notices() []client.Notice {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]client.Notice(nil), l.notices...)
 }
 
-// Finished reports whether the login has come to an end, and how.
-func (l *Login) Finished() (bool, error) {
-	select {
-	case <-l.Done:
-		return true, l.Err
-	default:
-		return false, nil
-	}
-}
-
 // LogIn logs in, in the background: it may have to wait for the seat.
-func (h *H) LogIn(ctx context.Context, name string) *Login {
-	l := &Login{Done: make(chan struct{})}
+func (h *H) LogIn(ctx context.Context, name string) *Attempt {
+	l := &Attempt{Done: make(chan struct{})}
 	dialer := h.Dialer()
 	dialer.OnNotice = func(n client.Notice) {
 		l.mu.Lock()
@@ -142,7 +130,7 @@ func (h *H) LogIn(ctx context.Context, name string) *Login {
 	}
 	go func() {
 		defer close(l.Done)
-		l.Client, l.Err = dialer.Dial(ctx, h.Addr, Credentials(name))
+		l.Client, l.Err = dialer.Dial(ctx, h.Addr, testserver.Credentials(name))
 	}()
 	h.T.Cleanup(func() {
 		<-l.Done
@@ -153,8 +141,8 @@ func (h *H) LogIn(ctx context.Context, name string) *Login {
 	return l
 }
 
-// Queued logs in in the background and returns when the client waits.
-func (h *H) Queued(ctx context.Context, name string) *Login {
+// Queued logs in, in the background, and returns when the client waits.
+func (h *H) Queued(ctx context.Context, name string) *Attempt {
 	h.T.Helper()
 	l := h.LogIn(ctx, name)
 	for len(l.Notices()) == 0 {
@@ -169,7 +157,7 @@ func (h *H) Queued(ctx context.Context, name string) *Login {
 	return l
 }
 
-// Ask is a request in one line.
+// Ask is a request without a body.
 func Ask(verb, argument string) protocol.Request {
 	return protocol.Request{Verb: verb, Argument: argument}
 }

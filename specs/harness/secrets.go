@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server/audit"
 )
 
@@ -108,9 +109,9 @@ func CheckText(text string, more ...string) error {
 // 5802 §3), in lower case, each with a name.
 var castSecrets = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
-	users := NewUsers()
-	for _, name := range Cast() {
-		password, v := Password(name), users.Must(name)
+	users := testserver.NewUsers()
+	for _, name := range testserver.Cast() {
+		password, v := testserver.Password(name), users.Must(name)
 		salted, err := pbkdf2.Key(sha256.New, password, v.Salt, v.Iterations, sha256.Size)
 		if err != nil {
 			panic(err)

@@ -42,7 +42,7 @@ var _ = Describe("Our client, with another SCRAM at the other end of TLS", Label
 		return &lineServer{who: alice, stored: toXdg(alice.verifier()), bind: bind}
 	}
 	gsaslLines := func(ctx context.Context, bind derive) *lineServer {
-		need("gsasl")
+		harness.Tool("gsasl")
 		return &lineServer{bind: bind, scram: func(b scram.ChannelBinding) conversation {
 			defer GinkgoRecover()
 			return gsaslProgram.server(ctx, alice, b)

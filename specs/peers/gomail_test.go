@@ -11,6 +11,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -46,7 +47,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Expect(c.Hello("localhost")).To(Succeed())
 		_, offered := c.Extension("AUTH")
 		Expect(offered).To(Equal("SCRAM-SHA-256-PLUS SCRAM-SHA-256"))
-		Expect(c.Auth(smtp.ScramSHA256PlusAuth("alice", harness.Password("alice"), state))).To(Succeed())
+		Expect(c.Auth(smtp.ScramSHA256PlusAuth("alice", testserver.Password("alice"), state))).To(Succeed())
 		Expect(echo(c, "hello")).To(Equal("hello"))
 		Expect(c.Noop()).To(Succeed())
 		Expect(c.Quit()).To(Succeed())
@@ -56,7 +57,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 	DescribeTable("logs in with SCRAM-SHA-256", Label("mech:plain"), func(ctx SpecContext, maxVersion uint16) {
 		h := start(allow12)
 		c, _ := connect(ctx, h, maxVersion)
-		Expect(c.Auth(smtp.ScramSHA256Auth("alice", harness.Password("alice")))).To(Succeed())
+		Expect(c.Auth(smtp.ScramSHA256Auth("alice", testserver.Password("alice")))).To(Succeed())
 		Expect(echo(c, "hello")).To(Equal("hello"))
 		Expect(c.Quit()).To(Succeed())
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256, ""}))
@@ -67,7 +68,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 
 	It("binds of its own accord where it may choose", Label("mech:plus"), func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.RequireBinding = true })
-		c, err := automatic(ctx, h, harness.Password("alice"))
+		c, err := automatic(ctx, h, testserver.Password("alice"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(echo(c, "hello")).To(Equal("hello"))
 		Expect(c.Quit()).To(Succeed())
@@ -89,8 +90,8 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		bob := h.LoggedIn(ctx, "bob")
 		c, state := connect(ctx, h, 0)
 		done := make(chan error, 1)
-		go func() { done <- c.Auth(smtp.ScramSHA256PlusAuth("alice", harness.Password("alice"), state)) }()
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("queue.enter") }).Should(HaveLen(1))
+		go func() { done <- c.Auth(smtp.ScramSHA256PlusAuth("alice", testserver.Password("alice"), state)) }()
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("queue.enter") }).Should(HaveLen(1))
 		Expect(done).NotTo(Receive(), "bob has the seat")
 		Expect(bob.Quit(ctx)).To(Succeed())
 		Eventually(ctx, done).Should(Receive(BeNil()))
@@ -113,7 +114,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		}, "wrong-proof"),
 		// It knows nothing but tls-unique there, which RFC 9266 §5 warns of.
 		Entry("with a binding on TLS 1.2", limit, Label("mech:plus"), uint16(tls.VersionTLS12), func(state *tls.ConnectionState) smtp.Auth {
-			return smtp.ScramSHA256PlusAuth("alice", harness.Password("alice"), state)
+			return smtp.ScramSHA256PlusAuth("alice", testserver.Password("alice"), state)
 		}, "binding-type"),
 	)
 
@@ -121,7 +122,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		h := start(nil)
 		_, elsewhere := connect(ctx, h, 0)
 		c, _ := connect(ctx, h, 0)
-		Expect(c.Auth(smtp.ScramSHA256PlusAuth("alice", harness.Password("alice"), elsewhere))).To(answered(535))
+		Expect(c.Auth(smtp.ScramSHA256PlusAuth("alice", testserver.Password("alice"), elsewhere))).To(answered(535))
 		Expect(refusals(h)).To(Equal([]string{"binding-mismatch"}))
 	}, limit)
 

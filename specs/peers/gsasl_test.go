@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // gsasl is one side of a login by GNU SASL's program in its stdio mode: base64
@@ -35,7 +36,7 @@ const (
 func newGsasl(ctx context.Context, side, mechanism string, arguments ...string) *gsasl {
 	GinkgoHelper()
 	arguments = append([]string{side, "--mechanism", mechanism, "--quiet", "-d"}, arguments...)
-	g := &gsasl{tool: launch(exec.CommandContext(ctx, need("gsasl"), arguments...))}
+	g := &gsasl{tool: launch(exec.CommandContext(ctx, harness.Tool("gsasl"), arguments...))}
 	g.out.Split(linesAndPrompts)
 	Expect(g.out.Scan()).To(BeTrue())
 	Expect(g.out.Text()).To(Equal(mechanism))

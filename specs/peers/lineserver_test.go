@@ -17,7 +17,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // lineServer is the smallest server that speaks the protocol, with SCRAM by xdg
@@ -44,7 +44,7 @@ type lineServer struct {
 // run serves until the spec ends.
 func (s *lineServer) run() *lineServer {
 	GinkgoHelper()
-	pair := harness.Certificate(harness.ECDSA)
+	pair := testserver.Certificate(testserver.ECDSA)
 	s.roots = x509.NewCertPool()
 	s.roots.AddCert(pair.Leaf)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -155,6 +155,6 @@ func (s *lineServer) conversation(state tls.ConnectionState, mechanism string) (
 
 // ownCertificate is tls-server-end-point as its server sees it.
 func ownCertificate(*tls.ConnectionState) (xdg.ChannelBinding, error) {
-	leaf := harness.Certificate(harness.ECDSA).Leaf
+	leaf := testserver.Certificate(testserver.ECDSA).Leaf
 	return xdg.NewTLSServerEndpointBinding(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}})
 }

@@ -9,6 +9,7 @@ import (
 	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -116,7 +117,7 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 			s := newSClient(ctx, h, "-tls1_2")
 			Expect(s.greet()).To(Succeed())
 			Expect(renegotiate(s)).To(ContainSubstring("SSL alert number 10\n"))
-			Eventually(ctx, func() []harness.Record { return h.Log.Records("conn.close") }).Should(HaveLen(1))
+			Eventually(ctx, func() []testserver.Record { return h.Log.Records("conn.close") }).Should(HaveLen(1))
 		}, limit)
 		It("is cut off in its session, and the seat is free", func(ctx SpecContext) {
 			h := start(allow12)

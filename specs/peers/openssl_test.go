@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	xdg "github.com/xdg-go/scram"
 
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -43,8 +44,8 @@ func newSClient(ctx context.Context, h *harness.H, arguments ...string) *sClient
 // may forbid what a spec wants to see refused.
 func newSClientWith(ctx context.Context, h *harness.H, options string, arguments ...string) *sClient {
 	GinkgoHelper()
-	cmd := exec.CommandContext(ctx, need("openssl"), append([]string{
-		"s_client", "-connect", h.Addr, "-CAfile", caFile(harness.ECDSA), "-verify_return_error", "-verify_ip", "127.0.0.1",
+	cmd := exec.CommandContext(ctx, harness.Tool("openssl"), append([]string{
+		"s_client", "-connect", h.Addr, "-CAfile", caFile(testserver.ECDSA), "-verify_return_error", "-verify_ip", "127.0.0.1",
 		"-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32",
 	}, arguments...)...)
 	config := filepath.Join(GinkgoT().TempDir(), "openssl.cnf")
@@ -135,8 +136,8 @@ func seated(ctx context.Context, h *harness.H, arguments ...string) *sClient {
 // needOpenSSL skips where the command is LibreSSL's, or too old.
 func needOpenSSL(ctx context.Context) {
 	GinkgoHelper()
-	if version := output(ctx, "", need("openssl"), "version"); !regexp.MustCompile(`^OpenSSL [3-9]`).MatchString(version) {
-		missing("openssl", "OpenSSL 3 is not installed")
+	if version := output(ctx, "", harness.Tool("openssl"), "version"); !regexp.MustCompile(`^OpenSSL [3-9]`).MatchString(version) {
+		harness.Missing("openssl", "OpenSSL 3 is not installed")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/users"
+	"github.com/sallyport/sallyport/specs/harness"
 )
 
 // postgres is a PostgreSQL server of our own. It listens on a Unix socket in a
@@ -37,7 +38,7 @@ func asOwner(command ...string) *exec.Cmd {
 // newPostgres runs until the container that it is made for is done.
 func newPostgres(ctx SpecContext) *postgres {
 	GinkgoHelper()
-	program, err := filepath.EvalSymlinks(need("postgres"))
+	program, err := filepath.EvalSymlinks(harness.Tool("postgres"))
 	Expect(err).NotTo(HaveOccurred())
 	p := &postgres{bin: filepath.Dir(program)} // where its own psql is
 	p.dir, err = os.MkdirTemp("", "sallyport-postgres-")

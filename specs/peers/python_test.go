@@ -16,6 +16,7 @@ import (
 	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/specs/harness"
@@ -48,10 +49,10 @@ func python(ctx context.Context, password string, arguments ...string) (out, com
 }
 
 // caFile is a certificate as a file.
-func caFile(kind harness.Key) string {
+func caFile(kind testserver.Key) string {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "ca.pem")
-	block := &pem.Block{Type: "CERTIFICATE", Bytes: harness.Certificate(kind).Leaf.Raw}
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: testserver.Certificate(kind).Leaf.Raw}
 	Expect(os.WriteFile(file, pem.EncodeToMemory(block), 0o600)).To(Succeed())
 	return file
 }
@@ -63,12 +64,12 @@ func address(addr, ca, name string) []string {
 }
 
 var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4954", "rfc:5802"), func() {
-	BeforeEach(func() { need("python3") })
+	BeforeEach(func() { harness.Tool("python3") })
 
 	// script runs echo.py against a server with the harness's certificate.
 	script := func(ctx context.Context, addr string, who account, more ...string) (out, complaint string) {
 		GinkgoHelper()
-		arguments := append([]string{"echo.py"}, address(addr, caFile(harness.ECDSA), who.name)...)
+		arguments := append([]string{"echo.py"}, address(addr, caFile(testserver.ECDSA), who.name)...)
 		return python(ctx, who.password, append(append(arguments, "hello"), more...)...)
 	}
 	It("logs in bound to the certificate and gets its text back", Label("mech:plus", "rfc:5929"), func(ctx SpecContext) {
@@ -78,7 +79,7 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 		Expect(out).To(Equal("hello\n"))
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeServerEndPoint}))
 		// The log of a connection may still be written when its client has gone.
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("quit"))
 	}, limit)
 
@@ -125,11 +126,11 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 
 	It("sends nothing to a server that it doesn't trust", Label("control"), func(ctx SpecContext) {
 		h := start(nil)
-		arguments := append([]string{"echo.py"}, address(h.Addr, caFile(harness.RSA), "alice")...)
+		arguments := append([]string{"echo.py"}, address(h.Addr, caFile(testserver.RSA), "alice")...)
 		out, complaint := python(ctx, alice.password, append(arguments, "hello")...)
 		Expect(out).To(BeEmpty())
 		Expect(complaint).To(ContainSubstring("CERTIFICATE_VERIFY_FAILED"))
-		Eventually(ctx, func() []harness.Record { return h.Log.Records("tls.fail") }).Should(HaveLen(1))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("tls.fail") }).Should(HaveLen(1))
 	}, limit)
 
 	DescribeTable("judges a server of another make", func(ctx SpecContext, forge func(*lineServer), out, complaint string) {
@@ -152,7 +153,7 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 	It("sees the close_notify of our server", func(ctx SpecContext) {
 		h := start(nil)
 		out, complaint := python(ctx, alice.password,
-			append([]string{"-c", closing}, address(h.Addr, caFile(harness.ECDSA), "alice")...)...)
+			append([]string{"-c", closing}, address(h.Addr, caFile(testserver.ECDSA), "alice")...)...)
 		Expect(complaint).To(BeEmpty())
 		Expect(out).To(Equal("closed\n"))
 	}, limit)
@@ -160,7 +161,7 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 	It("would miss that of a server that just hangs up", Label("control"), func(ctx SpecContext) {
 		s := (&lineServer{who: alice, stored: alice.xdgCredentials(), bind: ownCertificate, cut: true}).run()
 		out, complaint := python(ctx, alice.password,
-			append([]string{"-c", closing}, address(s.addr, caFile(harness.ECDSA), "alice")...)...)
+			append([]string{"-c", closing}, address(s.addr, caFile(testserver.ECDSA), "alice")...)...)
 		Expect(complaint).To(BeEmpty())
 		Expect(out).To(Equal("cut\n"))
 	}, limit)

@@ -11,6 +11,7 @@ import (
 	xdg "github.com/xdg-go/scram"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -118,13 +119,13 @@ var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label
 			gsaslProgram, tls13, exporter, scram.SHA256Plus, scram.TypeExporter, "-z", "alice"),
 	)
 
-	DescribeTable("hashes its certificate as xdg does", isXdg, Label("mech:plus", "rfc:5929"), func(ctx SpecContext, kind harness.Key) {
-		h := start(func(s *server.Server) { s.TLSConfig.Certificates = []tls.Certificate{harness.Certificate(kind)} })
+	DescribeTable("hashes its certificate as xdg does", isXdg, Label("mech:plus", "rfc:5929"), func(ctx SpecContext, kind testserver.Key) {
+		h := start(func(s *server.Server) { s.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(kind)} })
 		Expect(attempt(ctx, h, xdgScram, alice, 0, endPoint)).To(Succeed())
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeServerEndPoint}))
 	},
-		Entry("ECDSA", limit, harness.ECDSA),
-		Entry("RSA", limit, harness.RSA),
+		Entry("ECDSA", limit, testserver.ECDSA),
+		Entry("RSA", limit, testserver.RSA),
 	)
 
 	for title, who := range accounts {

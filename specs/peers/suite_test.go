@@ -16,13 +16,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gleak"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
 )
@@ -32,35 +31,22 @@ func TestPeers(t *testing.T) {
 	RunSpecs(t, "Sallyport's peers")
 }
 
-// limit is how long any spec may take: none waits for anything but events.
-const limit = SpecTimeout(30 * time.Second)
+const limit = harness.Limit
+
+var (
+	_ = harness.NoLeaks()
+	_ = harness.CountLabels()
+)
 
 var _ = BeforeSuite(func() {
-	gleak.IgnoreGinkgoParallelClient()
-	// A name that nobody knows would make nothing fail.
-	for _, tool := range needed() {
+	// A name that stands for nothing would make nothing fail.
+	for _, tool := range harness.Needed() {
 		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark", "xmllint"), "in SALLYPORT_NEED")
 	}
 })
 
-// Every spec must leave no goroutine behind.
-var _ = BeforeEach(func() {
-	before := gleak.Goroutines()
-	DeferCleanup(func() {
-		Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
-	})
-})
-
-// start runs our server for this spec and shows its log where the spec fails.
-func start(configure func(*server.Server)) *harness.H {
-	h := harness.Start(GinkgoTB(), configure)
-	DeferCleanup(func() {
-		if CurrentSpecReport().Failed() {
-			AddReportEntry("interaction log", h.Log.String())
-		}
-	})
-	return h
-}
+// start runs our server for this spec.
+func start(configure func(*server.Server)) *harness.H { return harness.Serve(configure) }
 
 // account is a user that both sides know.
 type account struct {
@@ -70,7 +56,7 @@ type account struct {
 	iterations     int
 }
 
-var alice = account{"alice", "alice", harness.Password("alice"), "salt of alice", scram.MinIterations}
+var alice = account{"alice", "alice", testserver.Password("alice"), "salt of alice", scram.MinIterations}
 
 // accounts are what SCRAM treats in different ways.
 var accounts = map[string]account{

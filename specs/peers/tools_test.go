@@ -6,43 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
-
-// needed are the tools that must not be missing: SALLYPORT_NEED lists them,
-// separated by commas. CI sets it.
-func needed() []string {
-	return strings.FieldsFunc(os.Getenv("SALLYPORT_NEED"), func(r rune) bool { return r == ',' })
-}
-
-// need returns the path of a tool, or skips the spec where it is not installed.
-func need(tool string) (path string) {
-	GinkgoHelper()
-	path, err := exec.LookPath(tool)
-	// Debian's PostgreSQL stands in a directory for each version.
-	if versions, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + tool); err != nil && len(versions) > 0 {
-		return versions[len(versions)-1]
-	}
-	if err != nil {
-		missing(tool, tool+" is not installed")
-	}
-	return path
-}
-
-func missing(tool, why string) {
-	GinkgoHelper()
-	if slices.Contains(needed(), tool) {
-		Fail(why + ", and SALLYPORT_NEED names it")
-	}
-	Skip(why)
-}
 
 // output is what a program prints, which must succeed.
 func output(ctx context.Context, stdin string, command ...string) string {

@@ -60,7 +60,7 @@ func fromGsasl(made string) string {
 var _ = Describe("A verifier made by gsasl", Label("peer:gsasl", "promise:4", "rfc:5803"), func() {
 	mkpasswd := func(ctx SpecContext, password string, more ...string) string {
 		GinkgoHelper()
-		command := []string{need("gsasl"), "--mkpasswd", "--mechanism", scram.SHA256, "--password", password}
+		command := []string{harness.Tool("gsasl"), "--mkpasswd", "--mechanism", scram.SHA256, "--password", password}
 		return fromGsasl(output(ctx, "", append(command, more...)...))
 	}
 	for _, password := range passwords {

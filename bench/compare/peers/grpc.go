@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/sallyport/sallyport/bench"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // grpcRequest is a unary call of plain bytes, with no protobuf to encode. The server answers on
@@ -17,13 +17,13 @@ import (
 func grpcRequest(t bench.T) *bench.Rig {
 	const window = 1 << 20
 	l := bench.Listen(t)
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(plain(bench.ServerTLS(harness.ECDSA)))), grpc.ForceServerCodecV2(codec{}),
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(plain(bench.ServerTLS(testserver.ECDSA)))), grpc.ForceServerCodecV2(codec{}),
 		grpc.NumStreamWorkers(2), grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))
 	server.RegisterService(&echoService, nil)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
 	c, err := grpc.NewClient("passthrough:///"+l.Addr().String(),
-		grpc.WithTransportCredentials(credentials.NewTLS(plain(bench.ClientTLS(harness.ECDSA)))),
+		grpc.WithTransportCredentials(credentials.NewTLS(plain(bench.ClientTLS(testserver.ECDSA)))),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{})))
 	bench.Check(t, err)

@@ -8,7 +8,7 @@ import (
 	"net/http"
 
 	"github.com/sallyport/sallyport/bench"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // httpRequest is a POST and its answer on a connection that is kept. The server leaves out the headers
@@ -18,11 +18,11 @@ func httpRequest(set func(protocols *http.Protocols, on bool)) func(bench.T) *be
 	return func(t bench.T) *bench.Rig {
 		only := new(http.Protocols)
 		set(only, true)
-		server := &http.Server{Handler: http.HandlerFunc(echoHTTP), TLSConfig: plain(bench.ServerTLS(harness.ECDSA)), Protocols: only}
+		server := &http.Server{Handler: http.HandlerFunc(echoHTTP), TLSConfig: plain(bench.ServerTLS(testserver.ECDSA)), Protocols: only}
 		l := bench.Listen(t)
 		go func() { _ = server.ServeTLS(l, "", "") }()
 		t.Cleanup(func() { _ = server.Close() })
-		transport := &http.Transport{TLSClientConfig: plain(bench.ClientTLS(harness.ECDSA)), DisableCompression: true, Protocols: only}
+		transport := &http.Transport{TLSClientConfig: plain(bench.ClientTLS(testserver.ECDSA)), DisableCompression: true, Protocols: only}
 		t.Cleanup(transport.CloseIdleConnections)
 		request, err := http.NewRequest(http.MethodPost, "https://"+l.Addr().String()+"/echo", nil)
 		bench.Check(t, err)

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sallyport/sallyport/bench"
-	"github.com/sallyport/sallyport/specs/harness"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
 // sshRequest is an echo through an open channel, which is how SSH carries what an application says. A
@@ -77,7 +77,7 @@ func newSSH(t bench.T) sshClient {
 	bench.Check(t, err)
 	host, err := ssh.NewSignerFromKey(key)
 	bench.Check(t, err)
-	password := harness.Password("alice")
+	password := testserver.Password("alice")
 	config := &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
 		if subtle.ConstantTimeCompare(given, []byte(password)) == 0 {
 			return nil, errors.New("ssh: wrong password")
