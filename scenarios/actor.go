@@ -15,11 +15,11 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// keys spare later logins the iterations, in every run.
+// keys caches the PBKDF2 results of all logins of the process.
 var keys scram.KeyCache
 
-// An actor is a client of the cast: the project's own client after a login, or
-// after a connect, nothing but lines on TLS.
+// An actor is a client of the cast. After "login" it is the project's client, after "connect" a connection
+// of nothing but lines.
 type actor struct {
 	name  string
 	stage *stage
@@ -27,22 +27,22 @@ type actor struct {
 	mu      sync.Mutex
 	link    *link
 	client  *client.Client
-	lines   net.Conn // what lines go over after connect: TLS, or what is below it
+	lines   net.Conn // carries lines after connect: TLS, or TCP where there is no TLS
 	tls     *tls.Conn
-	before  *tls.Conn  // tls of the last connection
+	before  *tls.Conn  // that of the last connection
 	login   *lineLogin // line by line
 	greeted bool       // the greeting was heard
 	session session
-	rogue   *rogue               // Mallory as the server of a connection; nil for every client
-	giveUp  []context.CancelFunc // of what goes on
-	heard   []protocol.Reply     // replies that nobody has looked at yet
-	notices []string             // likewise
+	rogue   *rogue               // Mallory as the server of a connection; nil for all others
+	giveUp  []context.CancelFunc // end the logins and requests that run
+	heard   []protocol.Reply     // replies that the script has not yet taken
+	notices []string             // notices that the script has not yet taken
 	ended   error                // why the connection is over, or the login failed
-	logins  int                  // that go on
-	asks    int                  // likewise
+	logins  int                  // logins that run
+	asks    int                  // requests that run
 }
 
-// where says which server to dial, and whom to trust.
+// where returns the address of the server, and the TLS configuration with its roots.
 func (a *actor) where() (addr string, config *tls.Config, err error) {
 	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
 	if a.stage.choice.Get("tls") == "1.2" {
@@ -65,7 +65,7 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 	return h.Addr, config, nil
 }
 
-// password of a member of the cast, here.
+// password returns the password of a member of the cast on this server.
 func (st *stage) password(name string) string {
 	if st.target.Remote != nil {
 		return st.target.Remote.Passwords[name]
@@ -73,7 +73,7 @@ func (st *stage) password(name string) string {
 	return testserver.Password(name)
 }
 
-// user is who a member of the cast logs in as, here.
+// user returns the user as which a member of the cast logs in on this server.
 func (st *stage) user(name string) string {
 	if st.target.Remote != nil && st.target.Remote.Users[name] != "" {
 		return st.target.Remote.Users[name]
@@ -81,7 +81,7 @@ func (st *stage) user(name string) string {
 	return name
 }
 
-// dial connects through the network and past Eve.
+// dial makes a connection that Eve sees and the network can disturb.
 func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -91,13 +91,13 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	a.mu.Lock()
 	a.link = l
 	a.mu.Unlock()
-	if a.stage.over() { // and nobody else will close it
+	if a.stage.over() { // nobody else closes it now
 		return nil, errors.Join(net.ErrClosed, l.Close())
 	}
 	return l, nil
 }
 
-// begin ends the connection that was: what it still brings is for nobody.
+// begin closes the last connection, and forgets what came from it.
 func (a *actor) begin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,7 +114,7 @@ func (a *actor) begin() {
 	a.heard, a.notices, a.ended = nil, nil, nil
 }
 
-// current is the connection, or nil.
+// current returns the connection, or nil.
 func (a *actor) current() *link {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -136,9 +136,9 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	if a.stage.choice.Get("mechanism") == "plain" {
 		d.ChannelBinding = client.BindingNone
 	}
-	said := a.speaks("logs in as " + who.Username)
+	sent := a.speaks("logs in as " + who.Username)
 	c, err := d.Dial(ctx, addr, who)
-	said()
+	sent()
 	l := a.current()
 	if err != nil {
 		a.over(l, err)
@@ -152,7 +152,7 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	return nil
 }
 
-// during counts what goes on until the function that it returns is called.
+// during counts something that runs until over is called.
 func (a *actor) during(count *int) (over func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -165,7 +165,7 @@ func (a *actor) during(count *int) (over func()) {
 	}
 }
 
-// patience returns a context that also ends when the actor gives up.
+// patience returns a context that ends with ctx, or when the actor gives up.
 func (a *actor) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	a.mu.Lock()
@@ -174,12 +174,12 @@ func (a *actor) patience(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, cancel
 }
 
-// listen takes what the server says unasked, until it says no more.
+// listen takes the server's notices until the connection ends.
 func (a *actor) listen(l *link, c *client.Client) {
 	for n := range c.Notices() {
 		a.notice(l, n)
 	}
-	// A reply that came before the end is heard before it.
+	// The end comes after the replies that came before it.
 	_ = a.stage.await(a.stage.ctx, func() (bool, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -188,8 +188,8 @@ func (a *actor) listen(l *link, c *client.Client) {
 	a.over(l, c.Err())
 }
 
-// takes changes what the actor has heard, if that came from its connection and
-// not from the one before.
+// takes changes what the actor has heard, unless that comes from an earlier connection. A text is noted as
+// an exchange.
 func (a *actor) takes(from *link, text string, change func()) {
 	a.mu.Lock()
 	stale := a.link != from
@@ -206,7 +206,7 @@ func (a *actor) takes(from *link, text string, change func()) {
 	a.stage.happened()
 }
 
-// maxNotices bounds the notices that nobody has looked at; others are dropped.
+// maxNotices bounds the notices that the script has not taken. More are dropped.
 const maxNotices = 1000
 
 func (a *actor) notice(from *link, n client.Notice) {
@@ -221,11 +221,10 @@ func (a *actor) notice(from *link, n client.Notice) {
 }
 
 func (a *actor) hear(from *link, r protocol.Reply) {
-	a.takes(from, told(r), func() { a.heard = append(a.heard, r) })
+	a.takes(from, oneLine(r), func() { a.heard = append(a.heard, r) })
 }
 
-// over notes that the connection has ended, or was never made, and what the
-// server said of it.
+// over notes the end of a connection, or that it was never made. A refusal in err is also a reply.
 func (a *actor) over(from *link, err error) {
 	var refused *protocol.ReplyError
 	if errors.As(err, &refused) {
@@ -238,17 +237,16 @@ func (a *actor) over(from *link, err error) {
 	})
 }
 
-// speaks notes what the actor says; the function that it returns is called when
-// it has been said.
-func (a *actor) speaks(text string) (done func()) {
-	seen := a.stage.said(a.name, a.other(), text)
+// speaks notes an exchange from the actor. The caller calls sent when its bytes have crossed the network.
+func (a *actor) speaks(text string) (sent func()) {
+	seen := a.stage.exchange(a.name, a.other(), text)
 	return func() { seen(a.seen(up)) }
 }
 
-// answered notes what the server has said.
-func (a *actor) answered(text string) { a.stage.said(a.other(), a.name, text)(a.seen(down)) }
+// answered notes an exchange to the actor.
+func (a *actor) answered(text string) { a.stage.exchange(a.other(), a.name, text)(a.seen(down)) }
 
-// other is who is at the other end.
+// other returns the name of the other end.
 func (a *actor) other() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -267,7 +265,7 @@ func (a *actor) seen(d direction) []byte {
 	return a.link.seen(d)
 }
 
-// seated returns the client; it awaits the end of a login in the background.
+// seated returns the client. It waits for a login that runs in the background.
 func (a *actor) seated(ctx context.Context) (c *client.Client, err error) {
 	err = a.stage.await(ctx, func() (bool, error) {
 		a.mu.Lock()
@@ -286,7 +284,7 @@ func (a *actor) seated(ctx context.Context) (c *client.Client, err error) {
 	return c, err
 }
 
-// close ends whatever the actor has.
+// close closes the connection.
 func (a *actor) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -295,8 +293,8 @@ func (a *actor) close() {
 	}
 }
 
-// told is a reply on one line.
-func told(r protocol.Reply) string {
+// oneLine returns a reply on one line.
+func oneLine(r protocol.Reply) string {
 	text := fmt.Sprintf("%d %s", r.Code, strings.ReplaceAll(r.Text, "\n", " / "))
 	if r.Body != nil {
 		text += fmt.Sprintf(" %.200q", r.Body)

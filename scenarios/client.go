@@ -18,17 +18,17 @@ func clientMember() *member {
 		summary: "a client of the server",
 		client:  true,
 		verbs: append([]verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. retry: as often as the lobby has no room"},
-			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; the reply is heard with hears"},
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if it is taken; retry: try again while the lobby is full; timeout: of connect, handshake and login"},
+			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; hears takes the reply"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
-			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text matches, or the body of a 251; its text is the output"},
+			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text, or the body of a 251, matches; the output is its text"},
 			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
-			{name: "quit", run: doQuit, summary: "give the seat back, and hear the 221"},
-			{name: "gives-up", run: doGivesUp, summary: "wait no longer for what goes on in the background: a login, or the answer to a request"},
-			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the connection is closed from here"},
-			{name: "vanish", run: doVanish, summary: "be gone without a word: a TCP reset"},
-			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches"},
+			{name: "quit", run: doQuit, summary: "give the seat back, and wait for the 221"},
+			{name: "gives-up", run: doGivesUp, summary: "cancel what runs in the background: a login, or a request"},
+			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the client closes the connection"},
+			{name: "vanish", run: doVanish, summary: "reset the TCP connection"},
+			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches. After connect nothing may have come that the script has not taken"},
 		}, lineVerbs()...),
 	}
 }
@@ -90,7 +90,7 @@ func doAskBody(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().ask(ctx, r)
 }
 
-// ask sends a request. What comes back is for hears to judge, a refusal too.
+// ask sends a request. Its reply, also a refusal, is left to hears.
 func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	c, err := a.seated(ctx)
 	if err != nil {
@@ -104,13 +104,13 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	defer a.during(&a.asks)()
 	ctx, done := a.patience(ctx)
 	defer done()
-	said := a.speaks(text)
+	sent := a.speaks(text)
 	reply, err := c.Do(ctx, r)
-	said()
+	sent()
 	var refused *protocol.ReplyError
 	switch {
 	case errors.As(err, &refused) && refused.Code == protocol.CodeClosing:
-		return nil // listen has heard it, too
+		return nil // listen hears it as well
 	case err != nil && refused == nil:
 		return err
 	}
@@ -131,17 +131,17 @@ func doHears(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("expected %s: %w", strings.Join(c.args, " "), err)
 	}
-	said := reply.Text
+	text := reply.Text
 	if reply.Code == protocol.CodeBody {
-		said = string(reply.Body)
+		text = string(reply.Body)
 	}
-	if reply.Code != protocol.Code(code) || !pattern.MatchString(said) {
-		return "", fmt.Errorf("expected %s\nheard    %s", strings.Join(c.args, " "), told(reply))
+	if reply.Code != protocol.Code(code) || !pattern.MatchString(text) {
+		return "", fmt.Errorf("expected %s\nheard    %s", strings.Join(c.args, " "), oneLine(reply))
 	}
 	return reply.Text + "\n", nil
 }
 
-// nextReply awaits a reply, and gives up as soon as none can come.
+// nextReply waits for the next reply, until none can come.
 func (a *actor) nextReply(ctx context.Context) (reply protocol.Reply, err error) {
 	err = a.stage.await(ctx, func() (bool, error) {
 		a.mu.Lock()
@@ -194,9 +194,9 @@ func doQuit(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	said := a.speaks("QUIT")
+	sent := a.speaks("QUIT")
 	err = seated.Quit(ctx)
-	said()
+	sent()
 	if err != nil {
 		return "", err
 	}
@@ -217,7 +217,7 @@ func doGivesUp(_ context.Context, c *call) (string, error) {
 
 func doStalls(_ context.Context, c *call) (string, error) {
 	return "", c.withLink(func(l *link) error {
-		c.stage.said(c.who, "server", "(reads no more)")
+		c.stage.exchange(c.who, "server", "(reads no more)")
 		l.stall()
 		return nil
 	})
@@ -225,13 +225,13 @@ func doStalls(_ context.Context, c *call) (string, error) {
 
 func doVanish(_ context.Context, c *call) (string, error) {
 	return "", c.withLink(func(l *link) error {
-		c.stage.said(c.who, "server", "(TCP reset)")
+		c.stage.exchange(c.who, "server", "(TCP reset)")
 		return l.reset()
 	})
 }
 
 // withLink does something to the actor's connection.
-func (c *call) withLink(deed func(*link) error) error {
+func (c *call) withLink(do func(*link) error) error {
 	a := c.actor()
 	a.mu.Lock()
 	l := a.link
@@ -239,7 +239,7 @@ func (c *call) withLink(deed func(*link) error) error {
 	if l == nil {
 		return fmt.Errorf("%s %w", a.name, errNotConnected)
 	}
-	return deed(l)
+	return do(l)
 }
 
 func doEnds(ctx context.Context, c *call) (string, error) {
@@ -258,10 +258,10 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 			return false, fmt.Errorf("expected the end %q, came %q", pattern, a.ended)
 		}
 		if a.lines != nil && len(a.heard) > 0 {
-			return false, fmt.Errorf("before the end came %q", told(a.heard[0]))
+			return false, fmt.Errorf("before the end came %q", oneLine(a.heard[0]))
 		}
 		if a.rogue != nil && len(a.rogue.unread) > 0 {
-			return false, fmt.Errorf("before the end %s said %q", a.rogue.client, a.rogue.unread)
+			return false, fmt.Errorf("before the end %s sent %q", a.rogue.client, a.rogue.unread)
 		}
 		return true, nil
 	})
@@ -281,7 +281,7 @@ func doHearsBody(ctx context.Context, c *call) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("expected a body of %d bytes: %w", len(want), err)
 	case reply.Code != protocol.CodeBody:
-		return "", fmt.Errorf("expected a body of %d bytes\nheard    %s", len(want), told(reply))
+		return "", fmt.Errorf("expected a body of %d bytes\nheard    %s", len(want), oneLine(reply))
 	case !bytes.Equal(reply.Body, want):
 		return "", fmt.Errorf("expected a body of %d bytes, heard one of %d; they differ from byte %d on\nexpected %.80q\nheard    %.80q",
 			len(want), len(reply.Body), differ(want, reply.Body), want, reply.Body)

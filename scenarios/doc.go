@@ -32,6 +32,10 @@
 // # The files
 //
 //   - load.go reads files, and check.go finds their faults before a run;
-//   - run.go runs a scenario on a stage (stage.go), suite.go many of them;
-//   - cast.go has the commands of the language, and each member has a file of its own.
+//   - run.go runs a scenario on a stage (stage.go), here or elsewhere; suite.go runs many;
+//   - cast.go has the commands. Each member has its verbs in a file of its own: client.go (with actor.go,
+//     lines.go and login.go for what it does line by line), mallory.go (with rogue.go for Mallory as a
+//     server line by line), sybil.go, eve.go, log.go, network.go, and operator.go with inprocess.go, the
+//     server;
+//   - recording.go makes a scenario of a session.
 package scenarios

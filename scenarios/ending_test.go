@@ -137,8 +137,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	for script, want := range map[string]string{
 		"env a=0123456789abcdef" + strings.Repeat("\nenv a=$a$a", 40):                                 "10: env a=",
 		"alice login\nalice ask ECHO " + strings.Repeat("x", 5000) + "\nalice hears 250 -> a":         "4: alice hears 250 -> a: a variable can't have 5000 bytes",
-		"env a=" + strings.Repeat("x", 4000) + strings.Repeat("\necho "+line, 5):                      "more than 67108864 octets",
-		strings.Repeat("cat big\n", 100) + "-- big --\n" + strings.Repeat("0123456789abcde\n", 1<<17): "more than 67108864 octets",
+		"env a=" + strings.Repeat("x", 4000) + strings.Repeat("\necho "+line, 5):                      "more than 67108864 bytes",
+		strings.Repeat("cat big\n", 100) + "-- big --\n" + strings.Repeat("0123456789abcde\n", 1<<17): "more than 67108864 bytes",
 	} {
 		if r := runOne(t, script, &Target{}); !strings.Contains(errorText(r.Err), want) {
 			t.Errorf("%.40q: got %.200q, want %s", script, errorText(r.Err), want)

@@ -18,28 +18,27 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// lineVerbs are what a client does on a connection that carries lines as the
-// script has them, right or wrong.
+// lineVerbs are the verbs of a client that sends lines exactly as the script has them.
 func lineVerbs() []verb {
 	return []verb{
-		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: on the TLS session of the last connection; retry: as often as the lobby has no room; tls=none: without TLS"},
+		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: on the TLS session of the last connection; retry: try again while the lobby is full; tls=none: without TLS"},
 		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, logsIn: true, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bound to the last connection. After connect"},
 		{name: "authenticates", args: "[LINE...]", most: many, logsIn: true, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
 		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
 		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF, written as for ask-body; after connect"},
-		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send octets as they are; after connect"},
-		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each octet in a record of its own; after connect"},
+		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send bytes as they are; after connect"},
+		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each byte in a record of its own; after connect"},
 		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the other end ends the connection; after connect"},
-		{name: "floods-part", args: "TEXT", least: 1, most: 1, run: doFloods, summary: "likewise, text without CRLF"},
+		{name: "floods-part", args: "TEXT", least: 1, most: 1, run: doFloods, summary: "send text without CRLF again and again; after connect"},
 		{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end this direction of the connection, and read on. closed: close_notify and FIN; cut: FIN without close_notify; reset: a TCP reset. After connect"},
-		{name: "hears-tls", args: "nothing|handshake|alert=N", least: 1, most: 1, check: true, run: doHearsTLS, summary: "below TLS the server answers with nothing until it ends the connection, or with this fatal alert (RFC 8446 §6) and nothing else, or with a handshake record"},
+		{name: "hears-tls", args: "nothing|handshake|alert=N", least: 1, most: 1, check: true, run: doHearsTLS, summary: "below TLS the server answers with nothing until it ends the connection, with this fatal alert (RFC 8446 §6) and nothing else, or with a handshake record"},
 	}
 }
 
 // A connection says how a client connects.
 type connection struct {
-	resume bool // on the last TLS session
-	retry  bool // as often as the lobby has no room
+	resume bool // the last TLS session
+	retry  bool // while the lobby is full
 	raw    bool // without TLS
 	change func(*tls.Config)
 }
@@ -116,25 +115,25 @@ func (a *actor) connectOnce(ctx context.Context, how connection) error {
 	return nil
 }
 
-// carry has lines go over a connection, which is TLS, or below it.
+// carry sets the connection that carries lines. tlsConn is nil where there is no TLS.
 func (a *actor) carry(lines net.Conn, tlsConn *tls.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lines, a.tls = lines, tlsConn
 }
 
-// turnedAway reports whether a connection was ended before TLS had begun.
+// turnedAway reports whether a handshake failed because the server closed the connection.
 func turnedAway(err error) bool {
 	broken, isBroken := errors.AsType[*net.OpError](err)
 	return isBroken && (broken.Op == "read" || broken.Op == "write") ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// drain reads a connection without TLS to its end, for hears-tls.
+// drain reads a connection without TLS to its end. hears-tls judges what came.
 func (a *actor) drain(l *link, why error) {
-	octets := make([]byte, 4<<10)
+	buffer := make([]byte, 4<<10)
 	for {
-		_, err := l.Read(octets)
+		_, err := l.Read(buffer)
 		if err != nil {
 			_ = l.Close()
 			a.over(l, cmp.Or(why, err))
@@ -144,7 +143,7 @@ func (a *actor) drain(l *link, why error) {
 	}
 }
 
-// read takes the server's lines, until there are no more.
+// read reads the server's replies until the connection ends.
 func (a *actor) read(l *link, conn *tls.Conn) {
 	in := protocol.NewReader(conn)
 	for {
@@ -171,15 +170,15 @@ var errCut = errors.New("cut: the connection ended without close_notify, or with
 
 func readBody(in io.Reader, n int64) ([]byte, error) {
 	if n > protocol.DefaultMaxBody {
-		return nil, fmt.Errorf("a body of %d octets is more than %d", n, protocol.DefaultMaxBody)
+		return nil, fmt.Errorf("a body of %d bytes is more than %d", n, protocol.DefaultMaxBody)
 	}
 	body := make([]byte, n)
 	_, err := io.ReadFull(in, body)
 	return body, err
 }
 
-// A session is the last TLS session of a client. It is a tls.ClientSessionCache
-// that gives the session only where it is offered.
+// A session is the last TLS session of a client, as a tls.ClientSessionCache. crypto/tls gets the session
+// only while it is offered.
 type session struct {
 	mu      sync.Mutex
 	last    *tls.ClientSessionState
@@ -240,7 +239,7 @@ func (a *actor) sendText(ctx context.Context, shown, text string) error {
 }
 
 func doDrips(ctx context.Context, c *call) (string, error) {
-	return "", c.actor().write(ctx, c.args[0]+" (octet by octet)", func(lines net.Conn) error {
+	return "", c.actor().write(ctx, c.args[0]+" (byte by byte)", func(lines net.Conn) error {
 		text := c.args[0] + "\r\n"
 		for i := range len(text) {
 			if _, err := io.WriteString(lines, text[i:i+1]); err != nil {
@@ -251,7 +250,7 @@ func doDrips(ctx context.Context, c *call) (string, error) {
 	})
 }
 
-// maxFlood is more octets than any server takes of what it doesn't answer.
+// maxFlood is more bytes than any peer reads without an end.
 const maxFlood = 64 << 20
 
 func doFloods(ctx context.Context, c *call) (string, error) {
@@ -266,12 +265,11 @@ func doFloods(ctx context.Context, c *call) (string, error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the other end has taken %d octets, and ends nothing", maxFlood)
+		return fmt.Errorf("the other end has read %d bytes, and does not end the connection", maxFlood)
 	})
 }
 
-// write does something that may have to wait for the network, until the context
-// ends: then so does the connection.
+// write calls do, which may have to wait for the network. The end of the context closes the connection.
 func (a *actor) write(ctx context.Context, shown string, do func(net.Conn) error) error {
 	lines, l, err := a.connected(ctx)
 	if err != nil {
@@ -333,8 +331,8 @@ func doHearsTLS(ctx context.Context, c *call) (string, error) {
 	return "", nil
 }
 
-// fitsTLS compares what a server has sent below TLS, of whose records the version
-// says nothing (RFC 8446 §5.1).
+// fitsTLS compares what a server has sent below TLS. The version in a record means nothing (RFC 8446
+// §5.1).
 func fitsTLS(heard []byte, want string, alert int) bool {
 	const recordAlert, recordHandshake, fatal = 21, 22, 2
 	switch want {

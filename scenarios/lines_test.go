@@ -19,7 +19,7 @@ func TestLinesFail(t *testing.T) {
 		"alice connect\nalice reaches seat binding=loose":                               `binding can't be "loose"`,
 		"alice connect\nalice reaches seat binding=old":                                 "no earlier TLS connection",
 		"alice connect\nalice reaches command\nalice reaches seat user=bob":             "the login has begun",
-		"alice connect\nalice reaches session\nalice authenticates":                     "has come to the session already",
+		"alice connect\nalice reaches session\nalice authenticates":                     "is at the session already",
 		"server admission=reject\nbob login\nalice connect\nalice reaches session":      "expected 235, heard 421 busy",
 		"alice connect resume":                                                          "was not resumed",
 		"alice connect tls=1.0":                                                         `tls can't be "1.0"`,

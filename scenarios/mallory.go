@@ -59,8 +59,8 @@ func (st *stage) decoyOf(name string) *decoy {
 
 // decoy returns a listener to which a client goes from now on. The end of the run closes it.
 func (st *stage) decoy(name string, roots *x509.CertPool) (net.Listener, error) {
-	if !slices.Contains(clientNames(), name) {
-		return nil, fmt.Errorf("%q is no client; those are: %s", name, strings.Join(clientNames(), " "))
+	if err := checkClient(name); err != nil {
+		return nil, err
 	}
 	l, err := new(net.ListenConfig).Listen(st.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -152,7 +152,7 @@ func (st *stage) receive(name string, serve func(context.Context, *testserver.Co
 			err = serve(st.ctx, conn)
 		}
 		if err != nil {
-			st.said("mallory", name, "(ends: "+err.Error()+")")
+			st.exchange("mallory", name, "(ends: "+err.Error()+")")
 		}
 	}
 	go func() {

@@ -127,7 +127,7 @@ func withHost(do func(context.Context, *call, *host) error) func(context.Context
 }
 
 func doOperatorSays(_ context.Context, c *call, h *host) error {
-	c.stage.said("operator", "server", c.args[0])
+	c.stage.exchange("operator", "server", c.args[0])
 	return h.Say(c.args[0])
 }
 

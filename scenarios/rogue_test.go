@@ -13,7 +13,7 @@ func TestRogueFails(t *testing.T) {
 	for script, want := range map[string]string{
 		seated + "alice ask TIME &\nmallory reads ^TIME\nmallory sends '250 now'\nalice hears 250 ^now": "",
 		seated + "alice ask TIME &\nmallory reads ^DATE":                                                "7: mallory reads ^DATE: expected \"^DATE\"\nread     \"TIME\"",
-		"mallory awaits alice\nalice connect\nalice sends A\nalice hangs-up\nmallory ends":              `before the end alice said ["A"]`,
+		"mallory awaits alice\nalice connect\nalice sends A\nalice hangs-up\nmallory ends":              `before the end alice sent ["A"]`,
 		seated + "alice vanish\nmallory reads TIME":                                                     `mallory reads TIME: expected "TIME": alice's connection is over`,
 		seated + "alice vanish\nmallory ends EOF":                                                       `mallory ends EOF: expected the end "EOF", came "read tcp`,
 		seated + "mallory greets":                                                                       "mallory greets only once",

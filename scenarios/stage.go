@@ -13,29 +13,28 @@ import (
 	"time"
 )
 
-// A stage is what one run stands on: the cast, the server if it is in the
-// process, and the account of what happened.
+// A stage is one run: the cast, the server if it is in the process, and the record of what happened.
 type stage struct {
 	scenario *Scenario
 	choice   Combination
 	target   *Target
 	start    time.Time
 	ctx      context.Context
-	dir      string // for files
+	dir      string // of the scenario's files
 	eve      *Eve
 	keyLog   KeyLog
 
 	mu        sync.Mutex
 	line      int   // of the command that runs
-	words     words // of it
+	words     words // of that command
 	steps     []*Step
 	exchanges []*Exchange
 	actors    map[string]*actor
 	decoys    map[string]*decoy // by the names of the clients
 	host      *host
-	kept      int           // octets of commands and of what they print
+	kept      int           // bytes of the commands and their output
 	left      bool          // the script is over
-	changed   chan struct{} // closed, and replaced, whenever anything happens
+	changed   chan struct{} // closed and replaced by happened
 }
 
 func newStage(s *Scenario, choice Combination, target *Target, start time.Time) *stage {
@@ -54,11 +53,11 @@ func (st *stage) next() (string, error) {
 	}
 	text := st.scenario.Lines[st.line]
 	st.line++
-	st.words, _ = split(text) // which has been checked
+	st.words, _ = split(text) // the line was checked before
 	return text, nil
 }
 
-// happened wakes whoever awaits something.
+// happened makes all calls of await look again.
 func (st *stage) happened() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -66,8 +65,7 @@ func (st *stage) happened() {
 	st.changed = make(chan struct{})
 }
 
-// await returns when done says so, or with its error, or with that of the
-// context.
+// await waits until done returns true or an error, or the context ends.
 func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 	for {
 		st.mu.Lock()
@@ -84,19 +82,19 @@ func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// What a run may keep in memory, in octets: a line can be short and mean much.
+// Limits of the memory of a run, in bytes. They are needed because a short line can stand for much text.
 const (
-	maxVariable = 4 << 10   // in a variable
-	maxKept     = 64 << 20  // in all commands, with what variables stand for, and what they print
-	maxCrossed  = 256 << 20 // on the wire
+	maxVariable = 4 << 10   // of a variable
+	maxKept     = 64 << 20  // of all commands, with their variables replaced, and their output
+	maxCrossed  = 256 << 20 // of everything that crosses the network
 )
 
-// begin notes that a command starts. The error is that it must not.
+// begin notes that a command starts. Its error is that the run has reached a limit.
 func (st *stage) begin(who string, args []string) (*Step, error) {
 	text := strings.Join(args, " ")
 	err := st.keep(len(text))
 	if crossed := st.eve.Octets(); crossed > maxCrossed {
-		err = fmt.Errorf("%d octets have crossed the wire, more than a scenario may have", crossed)
+		err = fmt.Errorf("%d bytes have crossed the network, more than a scenario may send", crossed)
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -108,33 +106,33 @@ func (st *stage) begin(who string, args []string) (*Step, error) {
 	return step, err
 }
 
-// keep counts what will be kept of the run until its end.
-func (st *stage) keep(octets int) error {
+// keep counts bytes that are kept until the end of the run.
+func (st *stage) keep(size int) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.kept += octets
+	st.kept += size
 	if st.kept > maxKept {
-		return fmt.Errorf("the commands and what they print have more than %d octets", maxKept)
+		return fmt.Errorf("the commands and their output have more than %d bytes", maxKept)
 	}
 	return nil
 }
 
-// end notes that it has ended.
+// end notes that a command has ended.
 func (st *stage) end(step *Step, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
-	step.cut = st.left && err != nil             // what succeeded has come to its own end
-	if err != nil && (step.check || !step.cut) { // the end of the script is no fault of a deed
+	step.cut = st.left && err != nil
+	if err != nil && (step.check || !step.cut) { // an action that the end of the script has cut is no fault
 		step.Err = err.Error()
 	}
 }
 
-// excerpt is how many octets are kept of what Eve saw of an exchange.
+// excerpt is how many bytes are kept of an exchange as it crossed the network.
 const excerpt = 64
 
-// settle notes that the engine has asked what a step came to, and reports
-// whether the script was over by then.
+// settle notes that the engine has asked for the result of a step, and reports whether the script was over
+// by then.
 func (st *stage) settle(step *Step) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -142,7 +140,7 @@ func (st *stage) settle(step *Step) bool {
 	return st.left
 }
 
-// unsettled is what went wrong in the background, and nobody waited for.
+// unsettled returns the faults of background commands for which the script has not waited.
 func (st *stage) unsettled() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -155,13 +153,13 @@ func (st *stage) unsettled() error {
 	return errors.Join(all...)
 }
 
-// fault is what is wrong with a step that has ended, if anything is.
+// fault returns the fault of a step that has ended, or "".
 func (s *Step) fault() string {
 	switch {
 	case s.Want == "?", s.cut && s.Err == "":
 		return ""
 	case s.cut:
-		return "the script was over before it came to that: wait for it"
+		return "the script ended before this did: wait for it"
 	case s.Want == "!" && s.Err == "":
 		return errSucceeded.Error()
 	case s.Want == "!":
@@ -170,9 +168,8 @@ func (s *Step) fault() string {
 	return s.Err
 }
 
-// said notes that something is said, and returns what is to be called when it
-// has been, with what Eve saw of it.
-func (st *stage) said(from, to, text string) (seen func(wire []byte)) {
+// exchange notes a message. The caller calls seen with its bytes when they have crossed the network.
+func (st *stage) exchange(from, to, text string) (seen func(wire []byte)) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: text}
@@ -218,7 +215,7 @@ func (st *stage) actor(name string) *actor {
 	return a
 }
 
-// leave ends every connection, now and later: the script is over.
+// leave notes that the script is over, and closes all connections.
 func (st *stage) leave() {
 	st.mu.Lock()
 	st.left = true
@@ -229,14 +226,14 @@ func (st *stage) leave() {
 	}
 }
 
-// over reports whether the script is.
+// over reports whether the script is over.
 func (st *stage) over() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.left
 }
 
-// close ends the server, if it is in the process.
+// close ends the server in the process.
 func (st *stage) close() error {
 	st.mu.Lock()
 	h := st.host
@@ -252,7 +249,7 @@ var errNotConnected = errors.New("is not connected: log in or connect first")
 // errNot is the error of a check with a ! before it that finds nothing.
 var errNot = errors.New("there is none")
 
-// until is await, except that it doesn't wait where the script has a ! before the check.
+// until is await, except that a check with a ! before it doesn't wait.
 func (st *stage) until(ctx context.Context, negated bool, done func() (bool, error)) error {
 	if !negated {
 		return st.await(ctx, done)

@@ -18,57 +18,54 @@ import (
 
 func sybilMember() *member {
 	return &member{
-		summary: "comes in numbers",
+		summary: "an attacker with many connections",
 		verbs: []verb{{
 			args: "NUMBER idle|greeted|wrong-password|garbage", least: 2, most: 2, run: doSybil,
-			summary: "idle: TCP connections that say nothing and stay; greeted: TLS connections that stay; wrong-password: logins; garbage: octets that are no TLS. The output says how many the server took and refused.",
+			summary: "idle: TCP connections that send nothing and stay; greeted: TLS connections that stay; wrong-password: logins; garbage: bytes that are no TLS. The output says how many the server took and refused.",
 		}},
 	}
 }
 
-// maxSybil bounds how many she can be.
-const maxSybil = 5000
+const (
+	// maxSybil bounds Sybil's connections.
+	maxSybil = 5000
+	// atOnce bounds the connections that she makes at the same time.
+	atOnce = 16
+)
 
 func doSybil(ctx context.Context, c *call) (string, error) {
 	n, err := strconv.Atoi(c.args[0])
 	if err != nil || n < 1 || n > maxSybil {
 		return "", fmt.Errorf("%q is no number from 1 to %d", c.args[0], maxSybil)
 	}
-	deeds := map[string]func(context.Context, *actor) (bool, error){
+	attacks := map[string]func(context.Context, *actor) (taken bool, err error){
 		"idle": idle, "greeted": greeted, "wrong-password": wrongPassword, "garbage": garbage,
 	}
-	deed, ok := deeds[c.args[1]]
+	attack, ok := attacks[c.args[1]]
 	if !ok {
 		return "", fmt.Errorf("sybil can't %q but idle, greeted, wrong-password or garbage", c.args[1])
 	}
-	taken, err := c.stage.crowd(ctx, n, deed)
-	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
-}
-
-// crowd does something many times, a few at once.
-func (st *stage) crowd(ctx context.Context, n int, deed func(context.Context, *actor) (bool, error)) (taken int, err error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	tokens := make(chan struct{}, 16)
+	taken, places := 0, make(chan struct{}, atOnce)
 	for i := range n {
 		wg.Go(func() {
-			tokens <- struct{}{}
-			defer func() { <-tokens }()
-			ok, failure := deed(ctx, st.actor("sybil-"+strconv.Itoa(i)))
+			places <- struct{}{}
+			defer func() { <-places }()
+			ok, failure := attack(ctx, c.stage.actor("sybil-"+strconv.Itoa(i)))
 			mu.Lock()
 			defer mu.Unlock()
 			if ok {
 				taken++
 			}
-			if failure != nil && err == nil {
-				err = failure
-			}
+			err = cmp.Or(err, failure)
 		})
 	}
 	wg.Wait()
-	return taken, err
+	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
 }
 
+// raw makes a TCP connection.
 func (a *actor) raw(ctx context.Context) (net.Conn, *tls.Config, error) {
 	addr, config, err := a.where()
 	if err != nil {
@@ -80,13 +77,13 @@ func (a *actor) raw(ctx context.Context) (net.Conn, *tls.Config, error) {
 	return raw, config, err
 }
 
-// idle is taken as far as anybody can tell from outside.
-func idle(ctx context.Context, a *actor) (bool, error) {
-	_, _, err := a.raw(ctx)
+// idle counts every connection as taken: from outside nobody can tell.
+func idle(ctx context.Context, a *actor) (taken bool, err error) {
+	_, _, err = a.raw(ctx)
 	return err == nil, err
 }
 
-func greeted(ctx context.Context, a *actor) (bool, error) {
+func greeted(ctx context.Context, a *actor) (taken bool, err error) {
 	raw, config, err := a.raw(ctx)
 	if err != nil {
 		return false, err
@@ -101,16 +98,16 @@ func greeted(ctx context.Context, a *actor) (bool, error) {
 	return err == nil && strings.HasPrefix(string(line), "220 "), ctx.Err()
 }
 
-// wrongPassword guesses until she is told whether it is right: where she comes
-// too often at once she is turned away at the door, and comes again.
-func wrongPassword(ctx context.Context, a *actor) (bool, error) {
+// wrongPassword guesses a password, again and again until the server judges the guess: while the lobby is
+// full it judges none.
+func wrongPassword(ctx context.Context, a *actor) (taken bool, err error) {
 	for {
 		err := a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
 		a.close()
-		_, told := errors.AsType[*protocol.ReplyError](err)
+		_, refused := errors.AsType[*protocol.ReplyError](err)
 		_, early := errors.AsType[*client.ConnectError](err)
 		switch {
-		case told || errors.Is(err, client.ErrLoginFailed):
+		case refused || errors.Is(err, client.ErrLoginFailed):
 			return false, nil
 		case err == nil || ctx.Err() != nil || !early || !turnedAway(err):
 			return err == nil, err
@@ -118,24 +115,19 @@ func wrongPassword(ctx context.Context, a *actor) (bool, error) {
 	}
 }
 
-func garbage(ctx context.Context, a *actor) (bool, error) {
+func garbage(ctx context.Context, a *actor) (taken bool, err error) {
 	raw, _, err := a.raw(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer a.current().closeAfter(ctx)()
-	said := a.speaks("GET / HTTP/1.1, without TLS")
+	sent := a.speaks("GET / HTTP/1.1, without TLS")
 	_, _ = io.WriteString(raw, "GET / HTTP/1.1\r\n\r\n")
-	said()
+	sent()
 	answer, err := io.ReadAll(io.LimitReader(raw, 1024))
 	a.close()
-	return strings.Contains(string(answer), "HTTP"), cmp.Or(ctx.Err(), unlessReset(err))
-}
-
-// unlessReset drops a reset, which is an answer as good as another here.
-func unlessReset(err error) error {
-	if _, ok := err.(*net.OpError); ok {
-		return nil
+	if _, reset := err.(*net.OpError); reset { // which is a refusal, too
+		err = nil
 	}
-	return err
+	return strings.Contains(string(answer), "HTTP"), cmp.Or(ctx.Err(), err)
 }

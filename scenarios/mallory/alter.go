@@ -1,9 +1,11 @@
-// Package mallory is what the attacker of the scenarios does to the messages of a login: [Login] alters
-// one part of them, as a client, as a server, or in the middle between two honest ends, and signs the
-// rest as one who knows the password.
+// Package mallory alters the messages of a login. [Login] alters one part, as a client, as a server, or
+// between two honest ends, and makes the rest as somebody does who knows the password, so that nothing
+// else is wrong. [Serve] plays the server of such a login, [Relay] passes it on between two ends.
 package mallory
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -11,40 +13,55 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// A Change is what Mallory does to one part of a login's messages; [Parts] lists
-// those, [Changes] how. Zero changes nothing.
+// Role is the part that Mallory plays.
+type Role string
+
+// The roles: a client, a server, or both, to an honest server and an honest client.
+const (
+	Client Role = "client"
+	Server Role = "server"
+	Middle Role = "middle"
+)
+
+// sends reports whether a message is Mallory's to make. In the middle she makes none.
+func (r Role) sends(step int) bool {
+	return r == Client && step%2 == 0 || r == Server && step%2 == 1
+}
+
+// A Change is an alteration of one part of a login's messages. [Parts] has the parts, [Changes] the
+// alterations. The zero Change alters nothing.
 type Change struct{ Part, How string }
 
-// Changes are the ways to change a part: those of fixtures/README.md, and some that
-// stand for others or work on the attribute as a whole.
+// Changes are the alterations: those of fixtures/README.md, and some that are short for others or alter the
+// attribute as a whole.
 const Changes = "truncate extend other none empty missing twice lower cut=N flip=N bytes=N stray is=TEXT"
 
-// maxBytes bounds what a change can make of a part.
+// maxBytes bounds the length of an altered part.
 const maxBytes = 4096
 
-// honestParts are the messages of a login in which nothing is wrong, attribute by
-// attribute.
-var honestParts = [...][]string{
+// honest are the attributes of each message of a login.
+var honest = [...][]string{
 	{"{gs2}n={name}", "r={cnonce}"},
 	{"r={cnonce}{snonce}", "s={salt}", "i={i}"},
 	{"c={cbind}", "r={cnonce}{snonce}", "p={proof}"},
 	{"v={signature}"},
 }
 
-// A part is a symbol in one attribute of one message; form is that attribute, with
-// %s for the symbol.
+// A part is a symbol in one attribute of one message.
 type part struct {
 	step, attribute int
-	form, symbol    string
+	form            string // the attribute, with %s for the symbol
+	symbol          string
 }
 
 var parts = map[string]part{
 	"gs2":          {0, 0, "%sn={name}", "gs2"},
 	"name":         {0, 0, "{gs2}n=%s", "name"},
 	"client-nonce": {0, 1, "r=%s", "cnonce"},
-	"server-nonce": {1, 0, "r=%s{snonce}", "cnonce"}, // which it has to repeat
+	"server-nonce": {1, 0, "r=%s{snonce}", "cnonce"}, // the client's part, which the server repeats
 	"salt":         {1, 1, "s=%s", "salt"},
 	"iterations":   {1, 2, "i=%s", "i"},
 	"binding":      {2, 0, "c=%s", "cbind"},
@@ -53,14 +70,13 @@ var parts = map[string]part{
 	"signature":    {3, 0, "v=%s", "signature"},
 }
 
-// inBase64 are the symbols of which octets can be changed.
+// inBase64 are the symbols whose bytes can be altered.
 var inBase64 = []string{"salt", "cbind", "proof", "signature"}
 
-// Parts are the names of what she can change as a client, as a server, or between
-// the two.
+// Parts returns the names of the parts that Mallory can alter in a role.
 func Parts(role Role) (names []string) {
 	for name, p := range parts {
-		if role.speaks(p.step) || role == Middle {
+		if role.sends(p.step) || role == Middle {
 			names = append(names, name)
 		}
 	}
@@ -68,14 +84,9 @@ func Parts(role Role) (names []string) {
 	return names
 }
 
-// speaks reports whether a message is hers to make; in the middle she makes none.
-func (r Role) speaks(step int) bool {
-	return r == Client && step%2 == 0 || r == Server && step%2 == 1
-}
-
-// Login is a login with nothing wrong in it but the change, for [fixtures.Vector.Play]. As a client or
-// a server Mallory knows the password. What the other end sends she takes as it comes, but for the
-// proof that the server knows the password, too.
+// Login returns a login in which nothing is wrong except the change, for [fixtures.Vector.Play]. As a client
+// or a server Mallory knows the password. She takes the other side's messages as they come, but demands the
+// server's signature.
 func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
 	v := &fixtures.Vector{Login: who}
 	if role == Client {
@@ -94,16 +105,16 @@ func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := slices.Replace(slices.Clone(honestParts[p.step]), p.attribute, p.attribute+1, attribute...)
+	changed := slices.Replace(slices.Clone(honest[p.step]), p.attribute, p.attribute+1, attribute...)
 	mark := fixtures.InTransit
-	if role == Client && p.step == 2 { // the proof is right, whatever else is not
+	if role == Client && p.step == 2 { // the proof is right for the altered message
 		mark = fixtures.Altered
 	}
 	v.Messages[p.step] = fixtures.Message{Mark: mark, Text: strings.Join(changed, ",")}
 	return v, nil
 }
 
-// attribute is what the change makes of the attribute in which the part stands.
+// attribute returns the altered attribute of a part, which may be none or two.
 func (c Change) attribute(p part) (all []string, err error) {
 	as := func(value string) []string { return []string{fmt.Sprintf(p.form, value)} }
 	verb, argument, _ := strings.Cut(c.How, "=")
@@ -122,7 +133,7 @@ func (c Change) attribute(p part) (all []string, err error) {
 		return as("{" + p.symbol + "}A"), nil
 	case c.How == "none" && p.symbol == "cbind": // bound to no connection
 		return as("{base64 {gs2}}"), nil
-	case c.How == "other" && p.symbol == "cbind": // the data of another connection
+	case c.How == "other" && p.symbol == "cbind": // bound to another connection
 		return as("{base64 {gs2}{data other}}"), nil
 	case c.fits(p, verb, argument):
 		return as("{" + p.symbol + " " + c.How + "}"), nil
@@ -130,8 +141,7 @@ func (c Change) attribute(p part) (all []string, err error) {
 	return nil, fmt.Errorf("%s can't be changed by %q; the changes are %s", c.Part, c.How, Changes)
 }
 
-// fits reports whether fixtures knows the change, and can do it to what the symbol
-// stands for.
+// fits reports whether package fixtures can alter the part so.
 func (c Change) fits(p part, verb, argument string) bool {
 	switch verb {
 	case "flip", "bytes", "cut":
@@ -141,4 +151,16 @@ func (c Change) fits(p part, verb, argument string) bool {
 		return c.How == verb && slices.Contains(inBase64, p.symbol)
 	}
 	return c.How == "other" || c.How == "lower"
+}
+
+// Bindings returns the channel bindings of a connection, by their types. The certificate is the server's.
+func Bindings(conn *tls.Conn, certificate *x509.Certificate) map[string][]byte {
+	state, all := conn.ConnectionState(), map[string][]byte{}
+	if b, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil {
+		all[b.Type] = b.Data
+	}
+	if b, err := scram.TLSServerEndPoint(certificate); err == nil {
+		all[b.Type] = b.Data
+	}
+	return all
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// Steps of a login: what the client sends next is a command, client-first, and so on.
+// The steps of a login, named for what the client sends next.
 const (
 	atCommand = iota
 	atClientFirst
@@ -49,8 +49,8 @@ func doReaches(ctx context.Context, c *call) (string, error) {
 	return l.next + "\n", nil
 }
 
-// doAuthenticates logs in as far as the line that asks for the seat; what follows
-// it goes out in the same record.
+// doAuthenticates logs in as far as the empty line, which asks for the seat. The arguments follow it in the
+// same record.
 func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	l, err := a.proceed(ctx, atClientFinal, nil)
@@ -63,7 +63,7 @@ func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	case atEmptyLine:
 		err = a.send(ctx, append([]string{""}, c.args...)...)
 	default:
-		err = fmt.Errorf("the login has come to the %s already", loginSteps[l.step])
+		err = fmt.Errorf("the login is at the %s already", loginSteps[l.step])
 	}
 	if err == nil {
 		l.step, l.next = atSeat, ""
@@ -71,7 +71,7 @@ func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	return "", err
 }
 
-// proceed continues a login to a step; the options are for its beginning.
+// proceed continues a login to a step. The options are for its beginning.
 func (a *actor) proceed(ctx context.Context, step int, o options) (*lineLogin, error) {
 	l, err := a.lineLogin(ctx, o)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *actor) proceed(ctx context.Context, step int, o options) (*lineLogin, e
 	return l, nil
 }
 
-// lineLogin is the login that goes on, or a new one.
+// lineLogin returns the login that runs, or a new one.
 func (a *actor) lineLogin(ctx context.Context, o options) (*lineLogin, error) {
 	a.mu.Lock()
 	l, conn, old, connected := a.login, a.tls, a.before, a.lines != nil
@@ -94,7 +94,7 @@ func (a *actor) lineLogin(ctx context.Context, o options) (*lineLogin, error) {
 	case !connected:
 		return nil, fmt.Errorf("%s %w", a.name, errNotConnected)
 	case l != nil && len(o) > 0:
-		return nil, errors.New("the login has begun: its options come with the first step")
+		return nil, errors.New("the login has begun: give its options with the first step")
 	case l != nil:
 		return l, nil
 	case o["binding"] == "old" && old == nil:
@@ -114,7 +114,7 @@ func (a *actor) lineLogin(ctx context.Context, o options) (*lineLogin, error) {
 	return l, err
 }
 
-// greeting waits for the greeting, unless it was heard before.
+// greeting waits for the greeting, unless the script has heard it.
 func (a *actor) greeting(ctx context.Context) error {
 	a.mu.Lock()
 	greeted := a.greeted
@@ -125,11 +125,11 @@ func (a *actor) greeting(ctx context.Context) error {
 	return a.expect(ctx, protocol.CodeReady)
 }
 
-// expect takes a reply, which must have this code.
+// expect waits for a reply with this code.
 func (a *actor) expect(ctx context.Context, code protocol.Code) error {
 	reply, err := a.nextReply(ctx)
 	if err == nil && reply.Code != code {
-		err = fmt.Errorf("expected %d, heard %s", code, told(reply))
+		err = fmt.Errorf("expected %d, heard %s", code, oneLine(reply))
 	}
 	return err
 }
@@ -158,7 +158,7 @@ func (a *actor) newLineLogin(conn *tls.Conn, o options) (*lineLogin, error) {
 	return &lineLogin{Login: login, next: auth}, err
 }
 
-// advance goes one step further, on the way to another.
+// advance does one step on the way to another.
 func (a *actor) advance(ctx context.Context, l *lineLogin, to int) (err error) {
 	switch l.step {
 	case atCommand, atClientFirst:
@@ -186,8 +186,7 @@ func (a *actor) advance(ctx context.Context, l *lineLogin, to int) (err error) {
 	return err
 }
 
-// proves sends lines that begin with client-final, and checks the server's
-// signature, which answers it.
+// proves sends lines that begin with client-final, and checks the server's signature in the answer.
 func (a *actor) proves(ctx context.Context, l *lineLogin, lines ...string) error {
 	signature, err := a.challenge(ctx, lines...)
 	if err != nil {
@@ -197,7 +196,7 @@ func (a *actor) proves(ctx context.Context, l *lineLogin, lines ...string) error
 	return l.Verify(signature)
 }
 
-// challenge sends lines and returns the 334 that answers the first of them.
+// challenge sends lines, and returns the 334 that answers the first of them.
 func (a *actor) challenge(ctx context.Context, lines ...string) (string, error) {
 	if err := a.send(ctx, lines...); err != nil {
 		return "", err
@@ -211,9 +210,9 @@ func (a *actor) challenge(ctx context.Context, lines ...string) (string, error) 
 
 const challengePrefix = "334 "
 
-// refusal is what was said instead of a challenge.
+// A refusal is a reply that came instead of a challenge.
 type refusal struct{ reply protocol.Reply }
 
-func (r *refusal) Error() string { return "expected a challenge, heard " + told(r.reply) }
+func (r *refusal) Error() string { return "expected a challenge, heard " + oneLine(r.reply) }
 
 func encoded(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
