@@ -48,7 +48,7 @@ func TestBodies(t *testing.T) {
 		for _, into := range [][]byte{nil, buffer} {
 			reply, err := c.DoInto(testContext(t), protocol.Request{Verb: "ECHO", Body: body}, into)
 			if err != nil || reply.Code != 251 || !bytes.Equal(reply.Body, body) {
-				t.Fatalf("%d: %v, %d octets, %v", size, reply.Code, len(reply.Body), err)
+				t.Fatalf("%d: %v, %d bytes, %v", size, reply.Code, len(reply.Body), err)
 			}
 			if into != nil && size > 0 && size <= len(buffer) && &reply.Body[0] != &buffer[0] {
 				t.Errorf("%d: the buffer was not used", size)
@@ -57,8 +57,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// What would be more than one command, or leave the server waiting for a body
-// or in a stream, is not sent.
+// The client refuses what would be more than one command, or leave the server waiting for a body or in a
+// stream.
 func TestRequestsThatAreNotSent(t *testing.T) {
 	t.Parallel()
 	c := seated(t, serveEcho)
@@ -116,7 +116,7 @@ func TestConcurrentDo(t *testing.T) {
 	}
 }
 
-// The second is written before the first is answered.
+// The client writes the second request before the first is answered.
 func TestDoPipelines(t *testing.T) {
 	t.Parallel()
 	c := seated(t, func(s *session) {
@@ -146,23 +146,23 @@ func (c *tap) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// tapped is a client, and what counts its writes.
+// tapped returns a client and the tap that counts its writes.
 func tapped(t *testing.T, script func(*session)) (*Client, *tap) {
 	t.Helper()
-	wire := new(tap)
+	counter := new(tap)
 	d := dialer()
 	d.TLSConfig.DynamicRecordSizingDisabled = true
 	d.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var err error
-		wire.Conn, err = new(net.Dialer).DialContext(ctx, network, addr)
-		return wire, err
+		counter.Conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return counter, err
 	}
-	return seatedBy(t, d, script), wire
+	return seatedBy(t, d, script), counter
 }
 
 func TestWrites(t *testing.T) {
 	t.Parallel()
-	c, wire := tapped(t, serveEcho)
+	c, counter := tapped(t, serveEcho)
 	many := make([]protocol.Request, 500)
 	for i := range many {
 		many[i] = echo("x")
@@ -172,17 +172,17 @@ func TestWrites(t *testing.T) {
 		2: {{Verb: "ECHO", Body: make([]byte, 1000)}, {Verb: "ECHO", Body: make([]byte, recordSize-20)}},
 		5: {{Verb: "ECHO", Body: make([]byte, 64<<10)}},
 	} {
-		before := wire.writes.Load()
+		before := counter.writes.Load()
 		if replies, err := c.Pipeline(testContext(t), requests, nil); err != nil || len(replies) != len(requests) {
 			t.Fatal(len(replies), err)
 		}
-		if got := wire.writes.Load() - before; got != want {
+		if got := counter.writes.Load() - before; got != want {
 			t.Errorf("%d writes, not %d", got, want)
 		}
 	}
 }
 
-// More than any buffer between the two ends holds, in both directions.
+// The requests and replies are more than all buffers between the two ends hold.
 func TestPipeline(t *testing.T) {
 	t.Parallel()
 	c := seated(t, serveEcho)

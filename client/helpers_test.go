@@ -6,10 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hmac"
-	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -25,6 +22,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/scram"
 )
 
 var alice = Credentials{Username: "alice", Password: "open sesame"}
@@ -35,17 +33,6 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// authority is a private CA and what it has signed.
-type authority struct {
-	key  crypto.Signer
-	cert *x509.Certificate
-}
-
-var (
-	trusted = sync.OnceValue(func() *authority { return newAuthority("trusted") })
-	foreign = sync.OnceValue(func() *authority { return newAuthority("foreign") })
-)
-
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -53,55 +40,47 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func template(name string) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+// certify makes a self-signed certificate for 127.0.0.1, after changing it. A nil change changes nothing.
+func certify(key crypto.Signer, change func(*x509.Certificate)) tls.Certificate {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC),
-		KeyUsage: x509.KeyUsageDigitalSignature,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
 	}
-}
-
-func newAuthority(name string) *authority {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	cert := template(name)
-	cert.IsCA, cert.BasicConstraintsValid, cert.KeyUsage = true, true, x509.KeyUsageCertSign
-	der := must(x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key))
-	return &authority{key, must(x509.ParseCertificate(der))}
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
-// issue signs a certificate for 127.0.0.1, after changing it.
-func (a *authority) issue(change func(*x509.Certificate)) tls.Certificate {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	cert := template("server")
-	cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	if change != nil {
-		change(cert)
+		change(template)
 	}
-	der := must(x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), a.key))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: must(x509.ParseCertificate(der))}
 }
 
-var goodCertificate = sync.OnceValue(func() tls.Certificate { return trusted().issue(nil) })
+var (
+	key = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	// goodCertificate is that of serverTLS, which dialer trusts.
+	goodCertificate = sync.OnceValue(func() tls.Certificate { return certify(key(), nil) })
+	// verifier is what the servers know of alice.
+	verifier = sync.OnceValue(func() scram.Verifier { return must(scram.NewVerifier(alice.Password, nil, scram.MinIterations)) })
+)
 
 func serverTLS() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{goodCertificate()}, NextProtos: []string{protocol.ALPN}}
 }
 
-func dialer() *Dialer { return &Dialer{TLSConfig: &tls.Config{RootCAs: trusted().pool()}} }
+func trusting(pair tls.Certificate) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(pair.Leaf)
+	return roots
+}
 
-// session is a scripted server's side of one connection. Its methods end the
-// goroutine that runs the script when the connection ends.
+func dialer() *Dialer { return &Dialer{TLSConfig: &tls.Config{RootCAs: trusting(goodCertificate())}} }
+
+// session is a scripted server's side of one connection. Its methods panic when the connection ends, and
+// run recovers from that.
 type session struct {
-	t      testing.TB
-	conn   *tls.Conn
-	reader *protocol.Reader
+	t           testing.TB
+	conn        *tls.Conn
+	reader      *protocol.Reader
+	certificate *x509.Certificate
 }
 
 var errOver = errors.New("the connection is over")
@@ -127,7 +106,7 @@ func (s *session) send(lines ...string) {
 	}
 }
 
-// atEnd reads until the client closes, and reports what it sent.
+// atEnd reads until the client closes the connection, and returns what it sent.
 func (s *session) atEnd() string {
 	rest, _ := io.ReadAll(s.reader)
 	return string(rest)
@@ -145,12 +124,12 @@ func run(t testing.TB, raw net.Conn, config *tls.Config, script func(*session)) 
 	if conn.Handshake() != nil {
 		return
 	}
-	script(&session{t, conn, protocol.NewReader(conn)})
+	script(&session{t, conn, protocol.NewReader(conn), config.Certificates[0].Leaf})
 	conn.CloseWrite()
 	io.Copy(io.Discard, conn)
 }
 
-// listen calls serve with each connection, and waits for all at the test's end.
+// listen calls serve with each connection. The end of the test waits for all of them.
 func listen(t testing.TB, serve func(net.Conn)) (addr string) {
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
 	var all sync.WaitGroup
@@ -175,60 +154,26 @@ func serve(t testing.TB, config *tls.Config, script func(*session)) (addr string
 	return listen(t, func(raw net.Conn) { run(t, raw, config, script) })
 }
 
-// rogue is a server that does the SCRAM arithmetic right, over the messages as
-// they really went over the wire, whatever it was told to break in them.
+// rogue is the server's side of a login. It knows the password and makes no mistake, unless a test
+// replaces one of its replies.
 type rogue struct {
-	admission  string // of EHLO
-	greeting   string
-	iterations string
-	salt       string
-	nonce      func(client string) string
-	first      func(string) string   // changes server-first
-	challenge  func(string) []string // makes the reply with server-first
-	final      func(string) string   // changes server-final
-	proof      func(string) []string // makes the reply with server-final
-	seat       []string              // what is sent then
-	early      []string              // sent before the AUTH is read
-	seen       func(mechanism, clientFirst, clientFinal string)
+	admission string // what EHLO says
+	greeting  string
+	challenge func(serverFirst string) []string
+	proof     func(serverFinal string) []string
+	seat      []string
+	seen      func(mechanism, clientFirst string)
 }
 
 func honest() *rogue {
 	challenge := func(message string) []string { return []string{"334 " + b64(message)} }
-	same := func(s string) string { return s }
-	return &rogue{
-		greeting: "220 test sallyport/1 ready", iterations: "4096", salt: b64("0123456789abcdef"),
-		nonce: func(client string) string { return client + "server" },
-		first: same, challenge: challenge, final: same, proof: challenge,
-		seat: []string{"235 welcome"},
-	}
+	return &rogue{greeting: "220 test sallyport/1 ready", challenge: challenge, proof: challenge, seat: []string{"235 welcome"}}
 }
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-func mac(key []byte, message string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(message))
-	return h.Sum(nil)
-}
-
-// signature computes v= (RFC 5802 §3) with the password of alice.
-func (r *rogue) signature(bare, serverFirst, clientFinal string) string {
-	iterations, err := strconv.Atoi(r.iterations)
-	if err != nil || iterations < 1 || iterations > 1_000_000 {
-		iterations = 4096
-	}
-	salt, _ := base64.StdEncoding.DecodeString(r.salt)
-	salted := must(pbkdf2.Key(sha256.New, alice.Password, salt, iterations, 32))
-	withoutProof, _, _ := strings.Cut(clientFinal, ",p=")
-	auth := bare + "," + serverFirst + "," + withoutProof
-	return b64(string(mac(mac(salted, "Server Key"), auth)))
-}
-
-// login is the server's side up to the 235.
+// login is the server's side up to the 235. Where the client proves nothing it ends with a 535.
 func (r *rogue) login(s *session) {
-	if r.early != nil {
-		s.send(r.early...)
-	}
 	opening, line := []string{r.greeting}, s.line()
 	if strings.HasPrefix(line, "EHLO ") {
 		opening = append(opening, "250-rogue", "250 ADMISSION "+r.admission)
@@ -238,20 +183,43 @@ func (r *rogue) login(s *session) {
 	if verb != "AUTH" {
 		s.t.Errorf("the client began with %q", verb)
 	}
-	clientFirst := string(must(base64.StdEncoding.DecodeString(encoded)))
-	bare := strings.SplitN(clientFirst, ",", 3)[2]
-	_, clientNonce, _ := strings.Cut(bare, ",r=")
-	serverFirst := r.first("r=" + r.nonce(clientNonce) + ",s=" + r.salt + ",i=" + r.iterations)
-	s.send(append(opening, r.challenge(serverFirst)...)...)
-	clientFinal := string(must(base64.StdEncoding.DecodeString(s.line())))
+	server := scram.NewServer(scram.ServerConfig{
+		Mechanism: mechanism, PlusOffered: true, Bindings: s.bindings(),
+		Lookup: func(string) (scram.Verifier, bool) { return verifier(), true },
+	})
+	clientFirst := must(decode(encoded))
 	if r.seen != nil {
-		r.seen(mechanism, clientFirst, clientFinal)
+		r.seen(mechanism, string(clientFirst))
 	}
+	serverFirst, err := server.First(clientFirst)
+	if err != nil {
+		s.send(append(opening, "535 login-failed no")...)
+		return
+	}
+	s.send(append(opening, r.challenge(string(serverFirst))...)...)
+	clientFinal := must(decode(s.line()))
 	if s.reader.Buffered() != 2 {
 		s.t.Error("the empty line did not come together with client-final")
 	}
 	s.expect("")
-	s.send(append(r.proof(r.final("v="+r.signature(bare, serverFirst, clientFinal))), r.seat...)...)
+	serverFinal, err := server.Final(clientFinal)
+	if err != nil {
+		s.send("535 login-failed no")
+		return
+	}
+	s.send(append(r.proof(string(serverFinal)), r.seat...)...)
+}
+
+// bindings are those that the connection can have.
+func (s *session) bindings() (all []scram.ChannelBinding) {
+	state := s.conn.ConnectionState()
+	if exporter, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil && state.Version >= tls.VersionTLS13 {
+		all = append(all, exporter)
+	}
+	if endPoint, err := scram.TLSServerEndPoint(s.certificate); err == nil {
+		all = append(all, endPoint)
+	}
+	return all
 }
 
 func cut3(line string) (a, b, c string) {
@@ -260,7 +228,7 @@ func cut3(line string) (a, b, c string) {
 	return a, b, c
 }
 
-// seated gives a client whose server logs it in and then runs the script.
+// seated returns a client whose server logs it in and then runs the script.
 func seated(t testing.TB, script func(*session)) *Client {
 	return seatedBy(t, dialer(), script)
 }
@@ -279,8 +247,7 @@ func seatedBy(t testing.TB, d *Dialer, script func(*session)) *Client {
 	return c
 }
 
-// serveEcho answers ECHO, with and without a body, NOOP and QUIT. It writes
-// when it has read all that was sent.
+// serveEcho answers ECHO, with and without a body, and QUIT. It writes when it has read all input.
 func serveEcho(s *session) {
 	var out, body []byte
 	for {

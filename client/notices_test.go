@@ -45,7 +45,7 @@ func TestNoticesAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A flood neither blocks replies nor is kept.
+// A flood of notices doesn't delay the reply, and the client keeps only the last 16.
 func TestNoticeFlood(t *testing.T) {
 	t.Parallel()
 	for _, listening := range []bool{false, true} {

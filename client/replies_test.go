@@ -4,34 +4,26 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/protocol"
 )
 
+// What else a server may reply is in fixtures/rogue-server.
 func TestRogueReplies(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", protocol.MaxLine)
 	for name, test := range map[string]struct {
 		reply string
-		want  error // nil: Do succeeds
+		want  error // nil if Do succeeds
 	}{
 		"good":                  {"250 fine", nil},
 		"a notice, then good":   {"150 hello\r\n250 fine", nil},
 		"a body at the limit":   {"251 8\r\n12345678", nil},
 		"a body over the limit": {"251 9\r\n123456789", ErrProtocol},
-		"a body over all":       {"251 99999999999999999999999", ErrProtocol},
 		"a negative body":       {"251 -1", ErrProtocol},
-		"a body that is cut":    {"251 8\r\n1234", io.ErrUnexpectedEOF},
 		"a stream":              {"252 open", ErrProtocol},
-		"a challenge":           {"334 ", ErrProtocol},
-		"no reply":              {"hello", ErrProtocol},
-		"a line too long":       {"250 " + long, ErrProtocol},
-		"lines without end":     {strings.Repeat("250-x\r\n", 200_000), ErrProtocol},
 		"codes that differ":     {"250-x\r\n251 4", ErrProtocol},
 		"half a line":           {"250-x\r\n250", ErrProtocol},
-		"a control character":   {"250 \x07", ErrProtocol},
 		"nothing":               {"250-x", io.EOF},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +69,7 @@ func TestUnsolicited(t *testing.T) {
 			if listening {
 				notices := c.Notices()
 				for range test.early[:min(1, len(test.early))] {
-					<-notices // so that all of the early ones are read: they came at once
+					<-notices // then all early lines are read, because they came at once
 				}
 			}
 			if reply, err := c.Do(testContext(t), echo("x")); !test.want(err) || err == nil && reply.Text != "x" {
@@ -88,7 +80,7 @@ func TestUnsolicited(t *testing.T) {
 	}
 }
 
-// The reason reaches even who was busy writing.
+// A caller whose write fails learns the reason that the server sent.
 func TestReasonBehindAFailedWrite(t *testing.T) {
 	t.Parallel()
 	c := seated(t, func(s *session) {

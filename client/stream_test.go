@@ -51,7 +51,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Nothing is written behind OPEN before its answer.
+// The client writes nothing behind OPEN before the reply.
 func TestOpenIsRefused(t *testing.T) {
 	t.Parallel()
 	asked, checked := make(chan struct{}), make(chan struct{})
