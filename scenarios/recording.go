@@ -10,11 +10,11 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // maxRecordedBody bounds the bodies that a recording keeps, in bytes.
@@ -37,7 +37,7 @@ type Recording struct {
 // NewRecording begins a recording of a session of a user with the server at addr.
 func NewRecording(w io.Writer, addr string, who client.Credentials, now time.Time) *Recording {
 	t := &Recording{w: w, who: who, member: clientNames()[0]}
-	t.write("# Recorded from a session with %s on %s.", printableLine(addr), now.Format(time.DateOnly))
+	t.write("# Recorded from a session with %s on %s.", show.Printable(addr), now.Format(time.DateOnly))
 	t.write("#\n# What varies is a pattern: look through it, and make it as strict as it can be.")
 	if who.Username != t.member {
 		t.write("# To replay it there, the file of --users needs the line %s=USER:PASSWORD.", t.member)
@@ -180,7 +180,7 @@ func (t *Recording) note(format string, args ...any) {
 	if t.leaks(text, "") {
 		text = "(left out: it has the password in it)"
 	}
-	t.write("# %.1000s", printableLine(text))
+	t.write("# %.1000s", show.Printable(text))
 }
 
 func (t *Recording) write(format string, args ...any) {
@@ -301,7 +301,7 @@ func quoteMeta(text string) string {
 		switch {
 		case r == '\n':
 			out.WriteString(`\n`)
-		case unicode.IsPrint(r):
+		case show.Visible(r):
 			out.WriteRune(r)
 		default:
 			fmt.Fprintf(&out, `\x{%x}`, r)
@@ -316,16 +316,6 @@ func quoteWord(text string) string { return "'" + strings.ReplaceAll(text, "'", 
 // isText reports whether a body is text that a person can read.
 func isText(body []byte) bool {
 	return utf8.Valid(body) && !strings.ContainsFunc(string(body), func(r rune) bool {
-		return !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t'
+		return !show.Visible(r) && r != '\n' && r != '\r'
 	})
-}
-
-// printableLine returns a text as one line of a comment.
-func printableLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.ToValidUTF8(text, "?"))
 }

@@ -125,7 +125,7 @@ func TestRecording(t *testing.T) {
 				t.Exchange(protocol.Request{Verb: "quit"}, protocol.Reply{Code: 221}, nil)
 				_ = t.End(errors.New("bert is gone"))
 			},
-			"# 150 use $alice_password?\n# a request had no reply\n# a request had no reply\nalice quit\n# the session ended: $alice_user is gone\n",
+			"# 150 use $alice_password\\x1b\n# a request had no reply\n# a request had no reply\nalice quit\n# the session ended: $alice_user is gone\n",
 		},
 	} {
 		if diff := cmp.Diff(c.want, taped(t, c.session)); diff != "" {

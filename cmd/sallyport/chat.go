@@ -7,6 +7,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // chat joins the operator's terminal to the seated client. It sends what is typed
@@ -23,7 +24,7 @@ func newChat(s *server.Server) (*chat, error) {
 	if con.isTerminal {
 		con.printf("what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server")
 	}
-	s.OnSay = func(user, text string) { con.printf("%s: %s", printable(user), printable(text)) }
+	s.OnSay = func(user, text string) { con.printf("%s: %s", show.Printable(user), show.Printable(text)) }
 	return &chat{con}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 type connectFlags struct {
@@ -205,7 +206,7 @@ func batchRequest(ctx context.Context, c *session, r protocol.Request) (refused 
 	if !refusal(err) && !unsendable(err) {
 		return false, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", printable(r.Verb), message(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", show.Printable(r.Verb), message(err))
 	return true, nil
 }
 

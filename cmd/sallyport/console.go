@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // console is a terminal with line editing and history. What is printed appears
@@ -122,7 +123,7 @@ func interact(ctx context.Context, c *session, addr string) error {
 				return c.Err()
 			}
 			c.noticed(n)
-			con.printf("* %s", printable(n.Text))
+			con.printf("* %s", show.Printable(n.Text))
 		case line, open := <-con.lines:
 			if !open || con.leave.Err() != nil || strings.EqualFold(strings.TrimSpace(line), protocol.VerbQuit) {
 				return leave(ctx, c)
@@ -174,7 +175,7 @@ func (c *console) show(reply protocol.Reply) {
 		text = string(reply.Body)
 	}
 	for line := range strings.Lines(text + "\n") {
-		c.printf("%s", printable(strings.TrimSuffix(line, "\n")))
+		c.printf("%s", show.Printable(strings.TrimSuffix(line, "\n")))
 	}
 }
 

@@ -11,16 +11,15 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
 )
@@ -62,7 +61,7 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 	who, err = f.credentials()
 	return &client.Dialer{
 		TLSConfig: config, NoWait: f.noWait, MaxBody: int64(f.maxBody),
-		OnNotice: func(n client.Notice) { fmt.Fprintln(os.Stderr, "waiting:", printable(n.Text)) },
+		OnNotice: func(n client.Notice) { fmt.Fprintln(os.Stderr, "waiting:", show.Printable(n.Text)) },
 	}, who, err
 }
 
@@ -106,7 +105,7 @@ func (f *dialFlags) hint(err error) error {
 	}
 	switch {
 	case unknown && f.ca != "":
-		return fmt.Errorf("%w: %s is not the CA of this server", err, printable(f.ca))
+		return fmt.Errorf("%w: %s is not the CA of this server", err, show.Printable(f.ca))
 	case unknown:
 		return fmt.Errorf("%w: give the server's ca.pem with --ca", err)
 	case otherName:
@@ -135,7 +134,7 @@ func withPort(addr string) string {
 // operatorSays prints a message of the operator.
 func operatorSays(n client.Notice) {
 	if n.Code == protocol.CodeMessage {
-		fmt.Fprintln(os.Stderr, "operator:", printable(n.Text))
+		fmt.Fprintln(os.Stderr, "operator:", show.Printable(n.Text))
 	}
 }
 
@@ -189,7 +188,7 @@ func (f *dialFlags) credentials() (who client.Credentials, err error) {
 		defer file.Close()
 		who.Password, err = readPassword(file)
 	default:
-		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", printable(who.Username)))
+		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", show.Printable(who.Username)))
 	}
 	return who, err
 }
@@ -203,17 +202,4 @@ func tlsVersion(s string) (uint16, error) {
 		return tls.VersionTLS12, nil
 	}
 	return 0, usagef("--tls-min is 1.2 or 1.3, not %q", s)
-}
-
-// printable escapes, as Go does, what a terminal would obey or hide.
-func printable(s string) string {
-	var out strings.Builder
-	for _, r := range s {
-		if unicode.IsGraphic(r) || r == '\t' {
-			out.WriteRune(r)
-		} else {
-			out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return out.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // The exit codes, which others script against.
@@ -74,7 +75,7 @@ var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audi
 func message(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		lines[i] = printable(packageNames.ReplaceAllString(line, "$1"))
+		lines[i] = show.Printable(packageNames.ReplaceAllString(line, "$1"))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // maxPassword bounds a password that is read, in bytes.
@@ -24,7 +26,7 @@ func newPassword(name string, stdin bool) (string, error) {
 	if stdin {
 		return readPassword(os.Stdin)
 	}
-	password, err := askPassword(fmt.Sprintf("New password of %s: ", printable(name)))
+	password, err := askPassword(fmt.Sprintf("New password of %s: ", show.Printable(name)))
 	if err != nil {
 		return "", err
 	}

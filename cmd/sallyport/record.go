@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // recording is a file that a session is recorded in. A nil recording records
@@ -63,7 +64,7 @@ func (r *recording) end(reason error) error {
 	if err := errors.Join(r.tape.End(reason), r.file.Close()); err != nil {
 		return fmt.Errorf("the recording is not complete: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "recorded in %s; next: %s replay %s\n", printable(r.file.Name()), quoteArg(os.Args[0]), quoteArg(r.file.Name()))
+	fmt.Fprintf(os.Stderr, "recorded in %s; next: %s replay %s\n", show.Printable(r.file.Name()), quoteArg(os.Args[0]), quoteArg(r.file.Name()))
 	return nil
 }
 

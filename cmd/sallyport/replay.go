@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 type replayFlags struct {
@@ -186,7 +187,7 @@ func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 		return all, nil
 	}
 	for line := range strings.Lines(errors.Join(faults...).Error() + "\n") {
-		fmt.Fprintln(os.Stderr, printable(strings.TrimSuffix(line, "\n")))
+		fmt.Fprintln(os.Stderr, show.Printable(strings.TrimSuffix(line, "\n")))
 	}
 	return nil, errors.New("nothing was run")
 }
@@ -205,7 +206,7 @@ func list(suite *scenarios.Suite) error {
 		if s.Owns != "" {
 			where = "in process"
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", printable(s.Name), where, printable(strings.Join(s.Labels, " ")), printable(s.Title))
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", show.Printable(s.Name), where, show.Printable(strings.Join(s.Labels, " ")), show.Printable(s.Title))
 	}
 	return out.Flush()
 }

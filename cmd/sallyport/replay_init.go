@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // The files that --init writes.
@@ -47,7 +49,7 @@ func initScenarios(dir string) error {
 	); err != nil {
 		return err
 	}
-	fmt.Printf("wrote first.txtar, users and README.md in %s; next: %s replay %s\n", printable(dir), command, quoteArg(dir))
+	fmt.Printf("wrote first.txtar, users and README.md in %s; next: %s replay %s\n", show.Printable(dir), command, quoteArg(dir))
 	return nil
 }
 

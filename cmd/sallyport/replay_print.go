@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // replayPrinter prints the results of runs: on a terminal each failure and, below
@@ -49,19 +50,19 @@ func (p *replayPrinter) done() int {
 // result prints the result of one run.
 func (p *replayPrinter) result(r *scenarios.Result) {
 	p.clear()
-	name := printable(r.Name())
+	name := show.Printable(r.Name())
 	switch r.Status {
 	case scenarios.Skipped:
 		p.skipped[r.Reason]++
-		p.line("skip  %s: %s", name, printable(r.Reason))
+		p.line("skip  %s: %s", name, show.Printable(r.Reason))
 	case scenarios.Failed:
 		p.failed++
 		fmt.Fprintf(p.out, "FAIL  %s (%.2f s)\n", name, r.Duration.Seconds())
 		for line := range strings.Lines(r.Err.Error()) {
-			fmt.Fprintf(p.out, "      %s\n", printable(strings.TrimSuffix(line, "\n")))
+			fmt.Fprintf(p.out, "      %s\n", show.Printable(strings.TrimSuffix(line, "\n")))
 		}
-		fmt.Fprintf(p.out, "      claim: %s\n", printable(r.Scenario.Title))
-		fmt.Fprintf(p.out, "      alone: %s\n", printable(p.alone(r.Name())))
+		fmt.Fprintf(p.out, "      claim: %s\n", show.Printable(r.Scenario.Title))
+		fmt.Fprintf(p.out, "      alone: %s\n", show.Printable(p.alone(r.Name())))
 	default:
 		p.passed++
 		p.line("ok    %s (%.2f s)", name, r.Duration.Seconds())
@@ -104,7 +105,7 @@ func (p *replayPrinter) summary() {
 	reasons := slices.Sorted(maps.Keys(p.skipped))
 	slices.SortStableFunc(reasons, func(a, b string) int { return p.skipped[b] - p.skipped[a] })
 	for _, reason := range reasons {
-		fmt.Fprintf(p.out, "  %d skipped: %s\n", p.skipped[reason], printable(reason))
+		fmt.Fprintf(p.out, "  %d skipped: %s\n", p.skipped[reason], show.Printable(reason))
 	}
 	if missing := p.total - p.done(); missing > 0 {
 		fmt.Fprintf(p.out, "  %d not run\n", missing)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // target returns where the scenarios run.
@@ -45,7 +46,7 @@ func readUsers(remote *scenarios.Remote, name string) error {
 		return err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(os.Stderr, "warning: others can read or change %s (mode %04o): chmod 600 it\n", printable(name), info.Mode().Perm())
+		fmt.Fprintf(os.Stderr, "warning: others can read or change %s (mode %04o): chmod 600 it\n", show.Printable(name), info.Mode().Perm())
 	}
 	if err := remote.ReadUsers(file); err != nil {
 		return fmt.Errorf("%s:%w", name, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/state"
 	"github.com/sallyport/sallyport/server/users"
 )
@@ -94,7 +95,7 @@ func (f *userFlags) add(home state.State, args []string) error {
 		return err
 	}
 	addr, _ := os.ReadFile(addrFile(home.Paths)) // none: the default
-	fmt.Fprintf(os.Stderr, "added %s; next: %s\n", printable(args[0]), commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
+	fmt.Fprintf(os.Stderr, "added %s; next: %s\n", show.Printable(args[0]), commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
 	return nil
 }
 

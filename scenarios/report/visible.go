@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // Limits of one text, in runes.
@@ -40,7 +42,7 @@ func visible(s string, most int) string {
 			b.WriteRune(0x2400 + r)
 		case r == 0x7f:
 			b.WriteRune(0x2421)
-		case !strconv.IsPrint(r), marks > maxMarks:
+		case !strconv.IsPrint(r), !show.Visible(r), marks > maxMarks:
 			fmt.Fprintf(&b, "⟨%U⟩", r)
 		default:
 			b.WriteRune(r)

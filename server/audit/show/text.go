@@ -62,9 +62,7 @@ func appendText(dst, s []byte) []byte {
 // quote is appendText for any s.
 func quote(s string) string {
 	quoted := strconv.Quote(s)
-	if strings.ContainsFunc(s, func(r rune) bool {
-		return r == '\u2800' || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-	}) { // Unicode calls them printable, but they can't be seen
+	if strings.ContainsFunc(quoted, func(r rune) bool { return !Visible(r) || unicode.Is(unicode.Variation_Selector, r) }) {
 		quoted = strconv.QuoteToASCII(s)
 	}
 	if s != "" && quoted == `"`+s+`"` && !strings.ContainsAny(s, " =") {
