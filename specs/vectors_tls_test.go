@@ -1,13 +1,11 @@
 package specs
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -21,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/mallory"
 	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/specs/harness"
@@ -83,79 +82,61 @@ func testServer(ctx SpecContext, v *fixtures.Vector) {
 		Expect(end.ask("QUIT")).To(Equal("221 bye"))
 	}
 	Expect(outcome).To(Equal(want))
-	var names []string
-	for _, record := range h.Log.Records("login.ok") {
-		names = append(names, record.Str("user"))
-	}
-	if v.Found.Stage == fixtures.Done {
-		Expect(names).To(Equal([]string{v.Login.Name}))
+	if in := h.Log.Records("login.ok"); v.Found.Stage == fixtures.Done {
+		Expect(in[0].Str("user")).To(Equal(v.Login.Name))
 	} else {
-		Expect(names).To(BeEmpty())
+		Expect(in).To(BeEmpty())
 	}
-	Expect(end.line()).To(Equal("EOF"))
+	_, err := end.Line()
+	Expect(err).To(MatchError(io.EOF))
 	Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed(), "an honest client's login")
 }
 
 // remoteServer is the server as the peer of a vector.
 type remoteServer struct {
-	*tls.Conn
+	*testserver.Conn
 	h         *harness.H
-	in        *protocol.Reader
 	mechanism string
 	begun     bool
-	failures  int    // on record before
 	long      bool   // a message has not fitted into a line
 	refusal   string // what was said instead of a challenge
 }
 
 // dialServer connects with the version of TLS that offers the vector's bindings.
 func dialServer(ctx context.Context, h *harness.H, v *fixtures.Vector) *remoteServer {
-	config := &tls.Config{RootCAs: h.Roots, NextProtos: []string{protocol.ALPN}, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{RootCAs: h.Roots, NextProtos: []string{protocol.ALPN}}
 	if !slices.Contains(v.Login.Bindings, scram.TypeExporter) {
 		config.MaxVersion = tls.VersionTLS12
 	}
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", h.Addr)
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", h.Addr)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(conn.Close)
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	end := &remoteServer{Conn: conn.(*tls.Conn), h: h, in: protocol.NewReader(conn), mechanism: v.Login.ServerMechanism}
-	end.failures = len(h.Log.Records("login.fail"))
-	Expect(end.line()).To(HavePrefix("220 "))
-	return end
+	DeferCleanup(func() { _ = raw.Close() })
+	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	conn, err := testserver.ClientConn(ctx, raw, config)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(conn.Line()).To(HavePrefix("220 "))
+	return &remoteServer{Conn: conn, h: h, mechanism: v.Login.ServerMechanism}
 }
 
-// bindings are those of the connection, whatever the server makes of them.
-func (r *remoteServer) bindings() map[string][]byte {
-	state := r.ConnectionState()
-	exporter, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
-	Expect(err).NotTo(HaveOccurred())
-	endPoint := sha256.Sum256(state.PeerCertificates[0].Raw)
-	return map[string][]byte{scram.TypeExporter: exporter, scram.TypeServerEndPoint: endPoint[:]}
-}
-
-func (r *remoteServer) line() string {
-	line, err := r.in.ReadLine()
+// ask sends a line and returns the next one, or the error that ends the connection.
+func (r *remoteServer) ask(line string) string {
+	Expect(r.Send(line)).To(Succeed())
+	answer, err := r.Line()
 	if err != nil {
 		return err.Error()
 	}
-	return string(line)
+	return answer
 }
 
-func (r *remoteServer) ask(line string) string {
-	_, err := io.WriteString(r, line+"\r\n")
-	Expect(err).NotTo(HaveOccurred())
-	return r.line()
+func (r *remoteServer) bindings() map[string][]byte {
+	return mallory.Bindings(r.Conn.Conn, r.ConnectionState().PeerCertificates[0])
 }
 
-// Next sends a message and reads the challenge. The reason of a failed login is
-// in the log by then.
-func (r *remoteServer) Next(_ context.Context, heard []byte) ([]byte, error) {
-	line := base64.StdEncoding.EncodeToString(heard)
+// Next sends a message and reads the challenge. The reason of a failed login is in the log by then.
+func (r *remoteServer) Next(_ context.Context, message []byte) ([]byte, error) {
+	line := base64.StdEncoding.EncodeToString(message)
 	if !r.begun {
-		if line == "" {
-			line = "="
-		}
-		line = protocol.VerbAuth + " " + r.mechanism + " " + line
+		line = protocol.VerbAuth + " " + r.mechanism + " " + cmp.Or(line, "=")
 	}
 	r.begun, r.long = true, len(line)+2 > protocol.MaxLine
 	answer := r.ask(line)
@@ -163,9 +144,8 @@ func (r *remoteServer) Next(_ context.Context, heard []byte) ([]byte, error) {
 		return base64.StdEncoding.DecodeString(challenge)
 	}
 	r.refusal = answer
-	if failures := r.h.Log.Records("login.fail"); len(failures) > r.failures {
-		r.failures = len(failures)
-		return nil, fixtures.Reason(failures[r.failures-1].Str("reason"))
+	if failed := r.h.Log.Records("login.fail"); len(failed) > 0 {
+		return nil, fixtures.Reason(failed[0].Str("reason"))
 	}
 	return nil, fixtures.Reason(strings.Fields(answer)[1])
 }
@@ -177,7 +157,7 @@ func testClient(ctx SpecContext, v *fixtures.Vector) {
 	if v.Login.Flag == "y" {
 		Skip("the Dialer never says that it could have bound the login")
 	}
-	end := acceptClient(ctx, v, &client.Dialer{})
+	end := acceptClient(ctx, v)
 	outcome, want := play(ctx, v, end, nil, end.bindings()), v.Found
 	switch {
 	case v.Found.Stage == fixtures.Done:
@@ -190,7 +170,7 @@ func testClient(ctx SpecContext, v *fixtures.Vector) {
 		Expect(end.failure).To(MatchError(scram.Error(v.Found.Reason)))
 	}
 	Expect(outcome).To(Equal(want))
-	Expect(io.ReadAll(end.in)).To(BeEmpty(), "what the client said in the end")
+	Expect(io.ReadAll(end.In)).To(BeEmpty(), "what the client said in the end")
 }
 
 // testBoth plays a vector between a client and a server. Where either finds a fault the client has
@@ -198,7 +178,7 @@ func testClient(ctx SpecContext, v *fixtures.Vector) {
 func testBoth(ctx SpecContext, v *fixtures.Vector) {
 	GinkgoHelper()
 	server := dialServer(ctx, serverOf(v), v)
-	client := acceptClient(ctx, v, &client.Dialer{})
+	client := acceptClient(ctx, v)
 	err := v.Test(ctx, client, server, facilities(server.bindings()))
 	if !client.long && !server.long { // else it does not come as far as SCRAM
 		skipUnless(err)
@@ -211,8 +191,7 @@ func testBoth(ctx SpecContext, v *fixtures.Vector) {
 
 // remoteClient is a Dialer as the peer of a vector.
 type remoteClient struct {
-	*tls.Conn
-	in        *protocol.Reader
+	*testserver.Conn
 	mechanism string
 	steps     int
 	long      bool // a message has not fitted into a line
@@ -221,10 +200,9 @@ type remoteClient struct {
 }
 
 // acceptClient has a Dialer connect to a server of Mallory's, which it trusts.
-func acceptClient(ctx context.Context, v *fixtures.Vector, dialer *client.Dialer) *remoteClient {
-	pair, roots := testserver.Certificate(testserver.ECDSA), x509.NewCertPool()
-	roots.AddCert(pair.Leaf)
-	dialer.TLSConfig = &tls.Config{RootCAs: roots}
+func acceptClient(ctx context.Context, v *fixtures.Vector) *remoteClient {
+	pair := testserver.Certificate(testserver.ECDSA)
+	dialer := &client.Dialer{TLSConfig: &tls.Config{RootCAs: testserver.Pool(pair)}}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN}}
 	if v.Login.Mechanism == scram.SHA256 {
 		dialer.ChannelBinding = client.BindingNone
@@ -235,40 +213,34 @@ func acceptClient(ctx context.Context, v *fixtures.Vector, dialer *client.Dialer
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
 	defer l.Close()
-	end := &remoteClient{mechanism: v.Login.Mechanism, dialled: make(chan error, 1)}
+	r := &remoteClient{mechanism: v.Login.Mechanism, dialled: make(chan error, 1)}
 	go func() {
-		defer GinkgoRecover()
-		defer close(end.dialled)
-		who := client.Credentials{Username: v.Login.User, Password: v.Login.Password, Authzid: v.Login.Authzid}
-		c, err := dialer.Dial(ctx, l.Addr().String(), who)
+		c, err := dialer.Dial(ctx, l.Addr().String(), client.Credentials{
+			Username: v.Login.User, Password: v.Login.Password, Authzid: v.Login.Authzid,
+		})
 		if err == nil {
 			err = c.Close()
 		}
-		end.dialled <- err
+		r.dialled <- err
 	}()
 	raw, err := l.Accept()
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { _ = raw.Close() }) // the second time it says so
+	DeferCleanup(func() { _ = raw.Close() })
 	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
-	end.Conn = tls.Server(raw, config)
-	end.in = protocol.NewReader(end.Conn)
-	Expect(end.HandshakeContext(ctx)).To(Succeed())
-	return end
+	r.Conn, err = testserver.ServerConn(ctx, raw, config)
+	Expect(err).NotTo(HaveOccurred())
+	return r
 }
 
 func (r *remoteClient) bindings() map[string][]byte {
-	state := r.ConnectionState()
-	exporter, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
-	Expect(err).NotTo(HaveOccurred())
-	endPoint := sha256.Sum256(testserver.Certificate(testserver.ECDSA).Leaf.Raw)
-	return map[string][]byte{scram.TypeExporter: exporter, scram.TypeServerEndPoint: endPoint[:]}
+	return mallory.Bindings(r.Conn.Conn, testserver.Certificate(testserver.ECDSA).Leaf)
 }
 
-// Next sends a challenge, after the last one the 235 as well, and reads the line
-// that answers it. Where there is none, Dial has failed.
-func (r *remoteClient) Next(_ context.Context, heard []byte) ([]byte, error) {
+// Next sends a challenge, after the last one the 235 as well, and reads the line that answers it. Where
+// there is none, Dial has failed.
+func (r *remoteClient) Next(_ context.Context, message []byte) ([]byte, error) {
 	r.steps++
-	reply := "334 " + base64.StdEncoding.EncodeToString(heard)
+	reply := "334 " + base64.StdEncoding.EncodeToString(message)
 	r.long = len(reply)+2 > protocol.MaxLine
 	switch r.steps {
 	case 1:
@@ -277,29 +249,22 @@ func (r *remoteClient) Next(_ context.Context, heard []byte) ([]byte, error) {
 		reply += "\r\n235 welcome"
 	}
 	_, _ = io.WriteString(r, reply+"\r\n") // a client that hangs up is no fault
-	if r.steps == 3 {
-		return nil, r.fail()
+	line, err := "", io.EOF
+	if r.steps < 3 {
+		line, err = r.Line()
 	}
-	line, err := r.in.ReadLine()
 	if err != nil {
-		return nil, r.fail()
+		r.failure = <-r.dialled
+		if token, ok := errors.AsType[scram.Error](r.failure); ok {
+			return nil, fixtures.Reason(token)
+		}
+		return nil, r.failure
 	}
-	message := string(line)
-	if r.steps == 1 {
-		var ok bool
-		message, ok = strings.CutPrefix(message, "AUTH "+r.mechanism+" ")
-		Expect(ok).To(BeTrue(), "the client began with %q", line)
-	} else if empty, err := r.in.ReadLine(); err != nil || len(empty) > 0 {
-		return nil, fmt.Errorf("client-final is followed by %q, %w", empty, err)
+	if first, ok := strings.CutPrefix(line, "AUTH "+r.mechanism+" "); ok == (r.steps == 1) {
+		line = cmp.Or(first, line)
 	}
-	return base64.StdEncoding.DecodeString(message)
-}
-
-// fail waits for the end of Dial, and gives its reason.
-func (r *remoteClient) fail() error {
-	r.failure = <-r.dialled
-	if token, ok := errors.AsType[scram.Error](r.failure); ok {
-		return fixtures.Reason(token)
+	if r.steps == 2 { // the empty line goes out with client-final
+		Expect(r.Line()).To(BeEmpty())
 	}
-	return r.failure
+	return base64.StdEncoding.DecodeString(line)
 }

@@ -75,46 +75,31 @@ func TestClientCancel(t *testing.T) {
 func TestClientServerError(t *testing.T) {
 	t.Parallel()
 	p := plain(t)
-	p.final(t)
+	p.messages(t, 3)
 	err := p.client.Verify([]byte("e=\"" + strings.Repeat("x", 5000)))
 	if want := `server-error: "\"` + strings.Repeat("x", 63) + `"`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
 
-func TestClientSequence(t *testing.T) {
+// The steps of a login by their letters: c and s are First of client and server, C and S are Final, and
+// v is Verify. Where one comes out of order that end has failed, so that none is possible any more.
+func TestSequence(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	fresh := func() *pair { return plain(t) }
-	steps := map[string]func() error{
-		"Final first":  func() error { _, err := fresh().client.Final(ctx, []byte(rfcServerFirst)); return err },
-		"Verify first": func() error { return fresh().client.Verify([]byte(rfcServerFinal)) },
-		"First twice":  func() error { p := fresh(); p.first(t); _, err := p.client.First(); return err },
-		"Verify after First": func() error {
-			p := fresh()
-			p.first(t)
-			return p.client.Verify([]byte("v=" + encode(nil)))
-		},
-		"Final twice": func() error {
-			p := fresh()
-			m := p.first(t)
-			if _, err := p.client.Final(ctx, m); err != nil {
-				t.Error(err)
+	for _, steps := range []string{"C", "v", "cc", "cv", "csv", "csCC", "csCSvv", "S", "css", "csCSS"} {
+		do := plain(t).steps(t.Context())
+		var last []byte
+		var err error
+		for i, letter := range steps {
+			if last, err = do[strings.IndexRune("csCSv", letter)](last); errors.Is(err, ErrSequence) != (i == len(steps)-1) {
+				t.Errorf("%s: step %d: %v", steps, i, err)
 			}
-			_, err := p.client.Final(ctx, m)
-			return err
-		},
-		"Verify twice": func() error {
-			p := fresh()
-			if client, server := p.run(); client != nil || server != nil {
-				t.Error(client, server)
+		}
+		end := strings.IndexByte("csCSv", steps[len(steps)-1]) % 2
+		for i := end; i < len(do); i += 2 {
+			if last, err = do[i](last); !errors.Is(err, ErrSequence) || last != nil {
+				t.Errorf("%s, then step %d: %q, %v", steps, i, last, err)
 			}
-			return p.client.Verify([]byte("v=" + encode(p.client.signature)))
-		},
-	}
-	for name, step := range steps {
-		if err := step(); !errors.Is(err, ErrSequence) {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -71,57 +71,42 @@ func plain(tb testing.TB) *pair {
 	return newPair(tb, ClientConfig{Mechanism: SHA256, Rand: zeros{}}, ServerConfig{Mechanism: SHA256, Rand: zeros{}})
 }
 
-// first runs the exchange as far as server-first.
-func (p *pair) first(tb testing.TB) []byte {
-	tb.Helper()
-	clientFirst, err := p.client.First()
-	if err != nil {
-		tb.Fatal(err)
+// step takes a message and returns the next one.
+type step func(message []byte) ([]byte, error)
+
+// steps returns the steps of a login in their order, those of the client and of the server in turns.
+func (p *pair) steps(ctx context.Context) []step {
+	return []step{
+		func([]byte) ([]byte, error) { return p.client.First() }, p.server.First,
+		func(m []byte) ([]byte, error) { return p.client.Final(ctx, m) }, p.server.Final,
+		func(m []byte) ([]byte, error) { return nil, p.client.Verify(m) },
 	}
-	serverFirst, err := p.server.First(clientFirst)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return serverFirst
 }
 
-// final runs it as far as client-final.
-func (p *pair) final(tb testing.TB) []byte {
+// messages runs the exchange as far as n messages.
+func (p *pair) messages(tb testing.TB, n int) (all [4][]byte) {
 	tb.Helper()
-	clientFinal, err := p.client.Final(context.Background(), p.first(tb))
-	if err != nil {
-		tb.Fatal(err)
+	var last []byte
+	for i, do := range p.steps(context.Background())[:n] {
+		var err error
+		if last, err = do(last); err != nil {
+			tb.Fatal(err)
+		}
+		all[i] = last
 	}
-	return clientFinal
+	return all
 }
 
 // run runs it to its end, and returns the first error of each end.
 func (p *pair) run() (client, server error) {
-	clientFirst, err := p.client.First()
-	if err != nil {
-		return err, nil
+	var last []byte
+	for i, do := range p.steps(context.Background()) {
+		var err error
+		if last, err = do(last); err != nil && i%2 == 0 {
+			return err, nil
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	serverFirst, err := p.server.First(clientFirst)
-	if err != nil {
-		return nil, err
-	}
-	clientFinal, err := p.client.Final(context.Background(), serverFirst)
-	if err != nil {
-		return err, nil
-	}
-	serverFinal, err := p.server.Final(clientFinal)
-	if err != nil {
-		return nil, err
-	}
-	return p.client.Verify(serverFinal), nil
-}
-
-// messages gives what a client sends in a login that succeeds.
-func (p *pair) messages(tb testing.TB) (clientFirst, clientFinal []byte) {
-	tb.Helper()
-	clientFinal = p.final(tb)
-	if _, err := p.server.Final(clientFinal); err != nil {
-		tb.Fatal(err)
-	}
-	return []byte(p.client.gs2 + p.client.bare), clientFinal
+	return nil, nil
 }

@@ -66,7 +66,7 @@ func TestKeyCacheUnverified(t *testing.T) {
 	for final, want := range map[string]bool{"wrong": false, "error": false, "none": false, "right": true} {
 		keys := new(KeyCache)
 		p := newPair(t, ClientConfig{Mechanism: SHA256, Keys: keys, Rand: zeros{}}, ServerConfig{Mechanism: SHA256})
-		p.final(t)
+		p.messages(t, 3)
 		switch final {
 		case "wrong":
 			if err := p.client.Verify([]byte("v=" + encode(make([]byte, 32)))); err != ErrServerUnverified {

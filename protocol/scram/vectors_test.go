@@ -1,9 +1,9 @@
 package scram
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -21,34 +21,21 @@ var have = fixtures.Facilities{
 // vectorKeys spare the iterations, which are tested elsewhere.
 var vectorKeys KeyCache
 
-// vectorClient is the client of a vector.
-func vectorClient(tb testing.TB, v *fixtures.Vector, random io.Reader) fixtures.Peer {
-	tb.Helper()
+// vectorPeers are the client and the server of a vector.
+func vectorPeers(t *testing.T, v *fixtures.Vector) (client, server fixtures.Peer) {
+	t.Helper()
 	l := v.Login
-	c, err := NewClient(ClientConfig{
-		Username: l.User, Password: l.Password, Authzid: l.Authzid, Mechanism: l.Mechanism, Keys: &vectorKeys, Rand: random,
+	c, errClient := NewClient(ClientConfig{
+		Username: l.User, Password: l.Password, Authzid: l.Authzid, Mechanism: l.Mechanism, Keys: &vectorKeys,
 		ServerLacksPlus: l.Flag == "y", Binding: ChannelBinding{l.Binding, have.Bindings[l.Binding]},
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return clientPeer(c)
-}
-
-// vectorServer is the server of a vector.
-func vectorServer(tb testing.TB, v *fixtures.Vector, random io.Reader) fixtures.Peer {
-	tb.Helper()
-	l := v.Login
-	stored, err := v.Verifier()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	user, err := ParseVerifier(stored)
-	if err != nil {
-		tb.Fatal(err)
+	stored, errStored := v.Verifier()
+	user, errUser := ParseVerifier(stored)
+	if err := cmp.Or(errClient, errStored, errUser); err != nil {
+		t.Fatal(err)
 	}
 	mock := NewMock([]byte(fixtures.MockSecret), []Verifier{user})
-	cfg := ServerConfig{Mechanism: l.ServerMechanism, PlusOffered: len(l.Bindings) > 0, Rand: random, Lookup: func(name string) (Verifier, bool) {
+	cfg := ServerConfig{Mechanism: l.ServerMechanism, PlusOffered: len(l.Bindings) > 0, Lookup: func(name string) (Verifier, bool) {
 		if l.Known && name == l.Name {
 			return user, true
 		}
@@ -57,39 +44,29 @@ func vectorServer(tb testing.TB, v *fixtures.Vector, random io.Reader) fixtures.
 	for _, binding := range l.Bindings {
 		cfg.Bindings = append(cfg.Bindings, ChannelBinding{binding, have.Bindings[binding]})
 	}
-	return serverPeer(NewServer(cfg))
+	// A client that believes in too many iterations must not compute for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	do := (&pair{c, NewServer(cfg)}).steps(ctx)
+	return peerOf(do[0], do[2], do[4]), peerOf(do[1], do[3])
 }
 
-func clientPeer(c *Client) fixtures.Peer {
-	first := func(context.Context, []byte) ([]byte, error) { return c.First() }
-	return peerOf(first, c.Final, func(_ context.Context, message []byte) ([]byte, error) { return nil, c.Verify(message) })
-}
-
-func serverPeer(s *Server) fixtures.Peer {
-	step := func(f func([]byte) ([]byte, error)) fixtures.PeerFunc {
-		return func(_ context.Context, message []byte) ([]byte, error) { return f(message) }
-	}
-	return peerOf(step(s.First), step(s.Final))
-}
-
-// peerOf takes the steps of a conversation one after another. After an error none may be possible.
-func peerOf(steps ...fixtures.PeerFunc) fixtures.Peer {
+// peerOf takes the steps of one end. After an error none may be possible.
+func peerOf(steps ...step) fixtures.Peer {
 	next := 0
-	return fixtures.PeerFunc(func(ctx context.Context, message []byte) ([]byte, error) {
+	return fixtures.PeerFunc(func(_ context.Context, message []byte) ([]byte, error) {
 		next++
-		reply, err := steps[next-1](ctx, message)
+		reply, err := steps[next-1](message)
 		if err == nil {
 			return reply, nil
 		}
 		for _, again := range steps {
-			if more, err := again(ctx, message); more != nil || !errors.Is(err, ErrSequence) {
+			if more, err := again(message); reply != nil || more != nil || !errors.Is(err, ErrSequence) {
 				return nil, fixtures.Reason("goes on after an error")
 			}
 		}
-		if token, ok := errors.AsType[Error](err); ok && reply == nil {
-			return nil, fixtures.Reason(token)
-		}
-		return nil, fixtures.Reason(err.Error())
+		token, _ := errors.AsType[Error](err)
+		return nil, fixtures.Reason(cmp.Or(string(token), err.Error()))
 	})
 }
 
@@ -103,20 +80,20 @@ func TestVectors(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			test := func(name string, client, server fixtures.Peer) {
-				if err := v.Test(ctx, client, server, have); err != nil {
-					t.Errorf("%s: %v", name, err)
+			if client, _ := vectorPeers(t, &v); v.Judges("client") {
+				if err := v.Test(t.Context(), client, nil, have); err != nil {
+					t.Error("client alone:", err)
 				}
 			}
-			if v.Judges("client") {
-				test("client alone", vectorClient(t, &v, nil), nil)
+			if _, server := vectorPeers(t, &v); v.Judges("server") {
+				if err := v.Test(t.Context(), nil, server, have); err != nil {
+					t.Error("server alone:", err)
+				}
 			}
-			if v.Judges("server") {
-				test("server alone", nil, vectorServer(t, &v, nil))
+			client, server := vectorPeers(t, &v)
+			if err := v.Test(t.Context(), client, server, have); err != nil {
+				t.Error("both:", err)
 			}
-			test("both", vectorClient(t, &v, nil), vectorServer(t, &v, nil))
 		})
 	}
 }
@@ -150,9 +127,10 @@ func TestVectorsFind(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, v := range vectors[2:] {
-			err := v.Test(t.Context(), vectorClient(t, &v, nil), vectorServer(t, &v, nil), have)
-			if v.Judges("server") {
-				err = errors.Join(err, v.Test(t.Context(), nil, vectorServer(t, &v, nil), have))
+			client, server := vectorPeers(t, &v)
+			err := v.Test(t.Context(), client, server, have)
+			if _, server = vectorPeers(t, &v); v.Judges("server") {
+				err = errors.Join(err, v.Test(t.Context(), nil, server, have))
 			}
 			if (err == nil) != (name == "control") {
 				t.Errorf("%s, %s: %v", name, v.Name, err)
