@@ -12,9 +12,9 @@ import (
 	"sync"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	"github.com/onsi/gomega/gleak"
 
 	"github.com/sallyport/sallyport/server"
@@ -23,30 +23,30 @@ import (
 // Limit bounds a spec, and LimitOfNode what comes before and after it. Specs wait
 // for events alone, so that only a broken one takes so long.
 const (
-	Limit       = SpecTimeout(30 * time.Second)
-	LimitOfNode = NodeTimeout(30 * time.Second)
+	Limit       = ginkgo.SpecTimeout(30 * time.Second)
+	LimitOfNode = ginkgo.NodeTimeout(30 * time.Second)
 )
 
 // NoLeaks has each spec of a suite prove that it leaves no goroutine behind,
 // whatever it has done to the server. Call it at the top level.
 func NoLeaks() bool {
 	ignore := sync.OnceFunc(gleak.IgnoreGinkgoParallelClient)
-	return BeforeEach(func() {
+	return ginkgo.BeforeEach(func() {
 		ignore()
 		before := gleak.Goroutines()
-		DeferCleanup(func() {
-			Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
+		ginkgo.DeferCleanup(func() {
+			gomega.Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
 		})
 	})
 }
 
 // Serve is [Start] for a Ginkgo spec. Where the spec fails, its report has the log.
 func Serve(configure func(*server.Server)) *H {
-	GinkgoHelper()
-	h := Start(GinkgoTB(), configure)
-	DeferCleanup(func() {
-		if CurrentSpecReport().Failed() {
-			AddReportEntry("interaction log", h.Log.String())
+	ginkgo.GinkgoHelper()
+	h := Start(ginkgo.GinkgoTB(), configure)
+	ginkgo.DeferCleanup(func() {
+		if ginkgo.CurrentSpecReport().Failed() {
+			ginkgo.AddReportEntry("interaction log", h.Log.String())
 		}
 	})
 	return h
@@ -61,7 +61,7 @@ func Needed() []string {
 // Tool returns the path of a program. Where it is not installed the spec is
 // skipped, and fails if the program is [Needed].
 func Tool(name string) (path string) {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	path, err := exec.LookPath(name)
 	// Debian's PostgreSQL stands in a directory for each version.
 	if versions, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); err != nil && len(versions) > 0 {
@@ -75,11 +75,11 @@ func Tool(name string) (path string) {
 
 // Missing skips the spec, and fails it if the program is [Needed].
 func Missing(name, why string) {
-	GinkgoHelper()
+	ginkgo.GinkgoHelper()
 	if slices.Contains(Needed(), name) {
-		Fail(why + ", and $SALLYPORT_NEED names it")
+		ginkgo.Fail(why + ", and $SALLYPORT_NEED names it")
 	}
-	Skip(why)
+	ginkgo.Skip(why)
 }
 
 // CountLabels has a suite print, at the end of each run, how many of the specs
@@ -87,7 +87,7 @@ func Missing(name, why string) {
 // all specs ran and passed, each label in wanted must be among them. Call it at
 // the top level.
 func CountLabels(wanted ...string) bool {
-	return ReportAfterSuite("labels", func(report Report) {
+	return ginkgo.ReportAfterSuite("labels", func(report ginkgo.Report) {
 		count := countLabels(report.SpecReports)
 		for _, label := range slices.SortedFunc(maps.Keys(count), byNumber) {
 			fmt.Printf("%s: %d specs\n", label, count[label])
@@ -95,7 +95,7 @@ func CountLabels(wanted ...string) bool {
 		c := report.SuiteConfig
 		filters := slices.Concat(c.FocusStrings, c.FocusFiles, c.SkipStrings, c.SkipFiles)
 		if report.SuiteSucceeded && c.LabelFilter == "" && len(filters) == 0 && !c.DryRun {
-			Expect(Unguarded(count, wanted)).To(BeEmpty())
+			gomega.Expect(Unguarded(count, wanted)).To(gomega.BeEmpty())
 		}
 	})
 }
