@@ -23,7 +23,7 @@ import (
 // one vanishes and one quits before it knows whether it has the seat.
 const racers = 200
 
-// race has all of them come to a server, whose handler counts itself.
+// race counts the clients of a server, and the runs of its handler.
 type race struct {
 	h               *harness.H
 	running, worked atomic.Int32
@@ -44,11 +44,11 @@ func (r *race) ServeRequest(context.Context, *server.Request) (protocol.Reply, e
 func (r *race) dial(ctx context.Context, i int, password string) (*client.Client, error) {
 	d := r.h.Dialer()
 	d.LoginTimeout = time.Minute
-	name := testserver.Cast()[i%len(testserver.Cast())]
+	name := testserver.Names()[i%len(testserver.Names())]
 	return d.Dial(ctx, r.h.Addr, client.Credentials{Username: name, Password: testserver.Password(name) + password})
 }
 
-// run is the life of one client.
+// run is what client i does, from its login to its end.
 func (r *race) run(ctx context.Context, i int) error {
 	switch i % 8 {
 	case 0:
@@ -57,9 +57,9 @@ func (r *race) run(ctx context.Context, i int) error {
 		}
 		return nil
 	case 1, 2:
-		w := r.h.Connect(ctx).Greeted().LogIn(testserver.Cast()[i%len(testserver.Cast())], "")
+		w := r.h.Connect(ctx).Greeted().LogIn(testserver.Names()[i%len(testserver.Names())], "")
 		if i%8 == 2 {
-			// The server may have sent it away, and closed, before it comes to that.
+			// Under reject the server may have closed the connection before.
 			_, _ = w.Write([]byte("QUIT\r\n"))
 			w.Line()
 			_ = w.Close()
@@ -104,7 +104,7 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 				s.Admission, s.Handler = admission, r
 				s.Limits.Login, s.Limits.LobbyPerSource = -1, racers
 			})
-			r.h.Eve = nil // she would keep every octet
+			r.h.Eve = nil // she would keep every byte
 			var clients sync.WaitGroup
 			failures := make(chan error, racers)
 			for i := range racers {

@@ -36,7 +36,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// late has the end of a client's TLS handshake go out with what the client sends next.
+// late holds back the end of a client's TLS handshake, and sends it with what the client writes next.
 type late struct {
 	net.Conn
 	writes int

@@ -19,7 +19,7 @@ import (
 )
 
 var _ = Describe("A capture", Label("area:privacy"), func() {
-	DescribeTable("holds what crossed the wire, octet for octet, in packets that are sound",
+	DescribeTable("holds what crossed the wire, byte for byte, in packets that are sound",
 		func(ctx SpecContext, address string) {
 			if l, err := net.Listen("tcp", address); err != nil {
 				Skip("no such address here: " + err.Error())
@@ -92,7 +92,7 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 	}, limit)
 })
 
-// capture is the capture file of what Eve has seen, with the keys, if any.
+// capture returns what Eve has seen as a capture file, with the keys, if any.
 func capture(eve *scenarios.Eve, keys []byte) []byte {
 	GinkgoHelper()
 	var file bytes.Buffer
@@ -141,15 +141,14 @@ func flags(packets []gopacket.Packet) (all []string) {
 	return all
 }
 
-// stream is one direction of a connection, put together from its segments by
-// an implementation that is not ours.
-type stream struct{ octets bytes.Buffer }
+// stream is one direction of a connection, assembled from its segments by gopacket.
+type stream struct{ bytes bytes.Buffer }
 
 func (s *stream) Reassembled(parts []tcpassembly.Reassembly) {
 	defer GinkgoRecover()
 	for _, part := range parts {
-		Expect(part.Skip).To(BeZero(), "the capture misses octets")
-		s.octets.Write(part.Bytes)
+		Expect(part.Skip).To(BeZero(), "the capture misses bytes")
+		s.bytes.Write(part.Bytes)
 	}
 }
 
@@ -162,8 +161,8 @@ func (all *streams) New(_, _ gopacket.Flow) tcpassembly.Stream {
 	return (*all)[len(*all)-1]
 }
 
-// reassembled is what each direction of each connection holds, but for those
-// that are empty.
+// reassembled returns the bytes of each direction of each connection, without the
+// empty ones.
 func reassembled(packets []gopacket.Packet) (all []string) {
 	GinkgoHelper()
 	var made streams
@@ -173,14 +172,14 @@ func reassembled(packets []gopacket.Packet) (all []string) {
 	}
 	assembler.FlushAll()
 	for _, s := range made {
-		if s.octets.Len() > 0 {
-			all = append(all, s.octets.String())
+		if s.bytes.Len() > 0 {
+			all = append(all, s.bytes.String())
 		}
 	}
 	return all
 }
 
-// inCapture searches the streams of a capture file.
+// inCapture returns a search of the streams of a capture file.
 func inCapture(file []byte) func(string) bool {
 	GinkgoHelper()
 	all := reassembled(read(file))

@@ -12,14 +12,15 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// slowDrain has the server's first connection take its time to drain, and tells
-// how far it is with closing it.
+// slowDrain is a listener whose first connection drains once goOn is closed. It
+// notes how far the server is with closing that connection.
 type slowDrain struct {
 	net.Listener
 	accepted atomic.Bool
-	halved   chan struct{} // closed when the server has ended its direction
-	goOn     chan struct{} // close it to let the server drain
-	closed   atomic.Bool
+	// halved is closed when the server has ended its direction.
+	halved chan struct{}
+	goOn   chan struct{}
+	closed atomic.Bool
 }
 
 func (l *slowDrain) Accept() (net.Conn, error) {
@@ -91,7 +92,7 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 })
 
 var _ = Describe("The longest line", Label("area:protocol"), func() {
-	It("has 8,192 octets with its CRLF, and not one more", func(ctx SpecContext) {
+	It("has 8,192 bytes with its CRLF, and not one more", func(ctx SpecContext) {
 		h := start(nil)
 		w := h.Connect(ctx).Seated("alice")
 		text := strings.Repeat("x", protocol.MaxLine-len("ECHO \r\n"))

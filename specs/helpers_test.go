@@ -36,7 +36,7 @@ func dial(ctx context.Context, h *harness.H) net.Conn {
 	return c
 }
 
-// auth is AUTH with a client-first message.
+// auth returns AUTH with a client-first message.
 func auth(mechanism, first string) string {
 	return "AUTH " + mechanism + " " + base64.StdEncoding.EncodeToString([]byte(first))
 }

@@ -28,9 +28,9 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// That each line of every log is well formed, and the events of each connection
-// in their order, harness.CheckLog checks wherever a server ends. What brings an
-// event about stands in the scenarios under fixtures/log; here is what they can't do.
+// harness.CheckLog checks, wherever a server ends, that each line of its log is well
+// formed, and that the events of each connection are in order. The scenarios under
+// fixtures/log bring the events about. Here is what they can't do.
 var _ = Describe("The interaction log's events", Label("area:log", "promise:5"), func() {
 	// elsewhere are the events that no scenario can bring about.
 	elsewhere := []string{

@@ -15,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// forgery is what would end a record and begin another, were it not escaped.
+// forgery would end a record and begin another if it were not escaped.
 const forgery = `","chain":"` + "0000000000000000000000000000000000000000000000000000000000000000" + `"}`
 
 var _ = Describe("Injection into the interaction log", Label("area:log", "promise:5"), func() {
@@ -24,8 +24,8 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		h = start(func(s *server.Server) { s.LogPayload, s.LogNames = true, true })
 	})
 
-	// intact checks what holds whatever was sent: a line is an event, the chain
-	// is whole (as of every log), and what is shown shows all and does no harm.
+	// intact checks what holds for every input: the log is sound, and what is shown
+	// of it has a line for each event and no harmful character.
 	intact := func() {
 		GinkgoHelper()
 		log, shown := h.Log.String(), strings.Builder{} // which may grow meanwhile
@@ -63,9 +63,9 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 	})
 
 	DescribeTable("through what a line can't hold never gets as far",
-		func(ctx SpecContext, octets string) {
+		func(ctx SpecContext, input string) {
 			w := h.Connect(ctx).Seated("alice")
-			Expect(w.Ask("ECHO x" + octets + "y")).To(HavePrefix("500 syntax "))
+			Expect(w.Ask("ECHO x" + input + "y")).To(HavePrefix("500 syntax "))
 			Expect(w.Line()).To(Equal("EOF"))
 			Expect(h.Log.Records("request")).To(BeEmpty())
 			intact()
@@ -122,8 +122,8 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 	}, limit)
 })
 
-// harmful are the characters in a shown log that a terminal would obey, or not
-// show, or take for a line's end.
+// harmful returns the characters of a shown log that a terminal would obey, hide, or
+// take for the end of a line.
 func harmful(shown string) (all []rune) {
 	for _, r := range shown {
 		if r != '\n' && !unicode.IsPrint(r) || unicode.In(r, unicode.Bidi_Control, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {

@@ -62,8 +62,8 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		_, proof, _ := strings.Cut(string(final), ",p=")
 		verifier := h.Users.Must("alice")
 		values := []string{proof, string(final), verifier.String()}
-		for _, octets := range [][]byte{binding.Data, verifier.StoredKey, verifier.ServerKey} {
-			values = append(values, hex.EncodeToString(octets), strings.ToUpper(hex.EncodeToString(octets)), base64.StdEncoding.EncodeToString(octets))
+		for _, secret := range [][]byte{binding.Data, verifier.StoredKey, verifier.ServerKey} {
+			values = append(values, hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)), base64.StdEncoding.EncodeToString(secret))
 		}
 		for line := range strings.Lines(string(h.KeyLog.Bytes())) {
 			values = append(values, strings.Fields(line)[2])
@@ -130,8 +130,8 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	}, limit)
 })
 
-// rechained returns a log with the chain computed anew, so that nothing else is
-// wrong with a log that was changed.
+// rechained returns a log with its chain computed again, so that a change is the only
+// thing that is wrong with it.
 func rechained(log string) string {
 	var all strings.Builder
 	head := strings.Repeat("0", 64)

@@ -13,12 +13,12 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// random is what differs from one login to the next: the server's nonce, and the
-// salt from one name to the next.
+// random matches what is random: the server's nonce of each login, and the salt of
+// each user.
 var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
 
-// guess logs in with a wrong password and returns what the server says, with as
-// many x for what is random.
+// guess logs in with a wrong password and returns the server's messages, in which x
+// stands for each random character.
 func guess(ctx context.Context, h *harness.H, name string) (said []string) {
 	GinkgoHelper()
 	w := h.Connect(ctx).Greeted()
@@ -33,8 +33,8 @@ func guess(ctx context.Context, h *harness.H, name string) (said []string) {
 	return append(said, w.Line())
 }
 
-var _ = Describe("A wrong password and a name that nobody has", Label("area:login", "promise:4", "battery:2", "battery:1"), func() {
-	It("are answered octet for octet alike, but for what is random", func(ctx SpecContext) {
+var _ = Describe("A wrong password and the name of no user", Label("area:login", "promise:4", "battery:2", "battery:1"), func() {
+	It("are answered with the same bytes, except for the random ones", func(ctx SpecContext) {
 		h := start(nil)
 		known, unknown := guess(ctx, h, "dave"), guess(ctx, h, "smith")
 		Expect(unknown).To(Equal(known))

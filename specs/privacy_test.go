@@ -26,9 +26,9 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 	It("shows a sniffer no name, password, request or reply", func(ctx SpecContext) {
 		h := start(nil)
 		said := converse(ctx, h.Connect(ctx), "alice")
-		Expect(said.found(h.Eve.Saw)).To(BeEmpty(), "in the clear on the wire")
+		Expect(said.found(h.Eve.Saw)).To(BeEmpty(), "in the clear")
 		Expect(said.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
-		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(said.secrets(), ""))), "control: the sniffer sat on the wire")
+		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(said.secrets(), ""))), "control: the sniffer saw the connection")
 	}, limit)
 
 	It("would be found wanting by the same search without TLS", Label("control"), func(ctx SpecContext) {
@@ -54,19 +54,19 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 			Expect(h.Log.Records("tls.handshake")).To(ConsistOf(And(
 				HaveKeyWithValue("version", "TLS 1.3"), HaveKeyWithValue("curve", agreed.String()))))
 		},
-		Entry("without being told to", nil, tls.X25519MLKEM768, limit),
+		Entry("by default", nil, tls.X25519MLKEM768, limit),
 		Entry("control: not where the client has X25519 alone", Label("control"), []tls.CurveID{tls.X25519}, tls.X25519, limit),
 	)
 })
 
-// conversation is what two ends have said above TLS: the greeting, and then
-// what the client sent and the server answered, in turn.
+// conversation holds what was sent above TLS: the greeting, and then what the
+// client sent and the server answered, in turn.
 type conversation struct {
 	name           string
 	client, server []string
 }
 
-// converse has a user log in, ask something, send a body, and leave.
+// converse logs a user in, asks something, sends a body, and leaves.
 func converse(ctx context.Context, w *harness.Conn, name string) *conversation {
 	GinkgoHelper()
 	c := &conversation{name: name, server: []string{w.Line() + "\r\n"}}
@@ -98,8 +98,8 @@ func (c *conversation) ask(w *harness.Conn, line string, lines int) (answer stri
 	return strings.TrimSuffix(answer, "\r\n")
 }
 
-// secrets is what must not cross the wire in the clear: who logs in, and all
-// that is said, the SCRAM messages in their base64 included.
+// secrets returns what must not be sent in the clear: the user's name, and all
+// lines and replies, with the SCRAM messages in their base64.
 func (c *conversation) secrets() []string {
 	all := []string{c.name, testserver.Password(c.name), question}
 	for _, said := range append(append([]string(nil), c.client...), c.server...) {
@@ -110,7 +110,7 @@ func (c *conversation) secrets() []string {
 	return all
 }
 
-// found returns those of the secrets that search finds.
+// found returns the secrets that search finds.
 func (c *conversation) found(search func(string) bool) (all []string) {
 	for _, secret := range c.secrets() {
 		if search(secret) {
@@ -120,8 +120,8 @@ func (c *conversation) found(search func(string) bool) (all []string) {
 	return all
 }
 
-// inTheClear has the same said over TCP, with the password in front, as people
-// send it today, and each line in two pieces. It returns who listened.
+// inTheClear sends the same over TCP, behind the password and each line in two
+// pieces. It returns the sniffer.
 func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
 	GinkgoHelper()
 	client := append([]string{"PASS " + testserver.Password(c.name) + "\r\n"}, c.client...)
@@ -144,7 +144,7 @@ func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
 	return eve
 }
 
-// hear reads n octets.
+// hear reads n bytes.
 func hear(r io.Reader, n int) string {
 	GinkgoHelper()
 	p := make([]byte, n)

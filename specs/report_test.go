@@ -79,7 +79,7 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 			ContainSubstring(`<testsuite name="." `), ContainSubstring(`tests="4" failures="2" errors="0"`),
 			ContainSubstring(`<testcase name="b [tls=1.3]"`), ContainSubstring(`<skipped message="&lt;no&gt; reason">`),
 			ContainSubstring(`<failure message="mine/b.txtar:5: `)))
-		// The same check refuses what is none.
+		// The control: the same check refuses what is no JUnit XML.
 		for _, change := range [][2]string{
 			{"<skipped ", "<failure></failure><skipped "},
 			{` tests="4"`, ` tests="some"`},

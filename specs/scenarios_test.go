@@ -34,7 +34,7 @@ var _ = Describe("Scenario", func() {
 	}
 })
 
-// control matches a line by which somebody succeeds: the exchange without the fault.
+// control matches a line with which a client succeeds: the exchange without the fault.
 var control = regexp.MustCompile(`(?m)^(\[[^]]*\] *)*(alice|bob|carol|dave|mallory) +(login|reaches (session|\$step)|authenticates|hears 235|unaltered)`)
 
 var _ = Describe("A scenario of the login battery", func() {
@@ -53,7 +53,7 @@ var _ = Describe("A scenario of the login battery", func() {
 	})
 })
 
-// checkLogOf checks the log of a scenario's server, as that of every other.
+// checkLogOf checks the log of a scenario's server, like every other log.
 func checkLogOf(r *scenarios.Result) {
 	GinkgoHelper()
 	var log strings.Builder
@@ -65,7 +65,7 @@ func checkLogOf(r *scenarios.Result) {
 	Expect(harness.CheckLog(log.String(), asked)).To(Succeed(), "%s", &log)
 }
 
-// labelled are those of a scenario's labels that the suite counts.
+// labelled returns those of a scenario's labels that the suite counts.
 func labelled(all []string) (labels []string) {
 	for _, label := range all {
 		if strings.HasPrefix(label, "promise:") || strings.HasPrefix(label, "battery:") {

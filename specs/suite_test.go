@@ -1,7 +1,7 @@
-// Package specs holds what Sallyport promises, as a Ginkgo suite: each spec
-// runs a server of its own in the process and talks to it over real sockets.
-// Labels say what a spec is about (area:admission) and which promise it guards
-// (promise:1).
+// Package specs is the Ginkgo suite that checks what Sallyport promises. Each spec
+// runs its own server in the process and talks to it over real sockets. Labels
+// name the area of a spec (area:admission), the promise that it guards (promise:1)
+// and the case of the login battery (battery:3).
 package specs
 
 import (
@@ -28,8 +28,8 @@ const (
 )
 
 // The command is built once, by the first of the parallel processes, and
-// removed when the last has ended. A run that leaves its specs out with the
-// filter !area:command does without.
+// removed when the last one has ended. A run with the filter !area:command does not
+// need it.
 var _ = SynchronizedBeforeSuite(func() []byte {
 	if strings.Contains(GinkgoLabelFilter(), "!area:command") {
 		return nil

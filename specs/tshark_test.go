@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-var _ = Describe("Wireshark, which knows nothing of Sallyport", Label("area:privacy", "promise:3", "peer:tshark"), func() {
+var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"), func() {
 	var (
 		tshark string
 		h      *harness.H
@@ -47,9 +47,9 @@ var _ = Describe("Wireshark, which knows nothing of Sallyport", Label("area:priv
 	}, limit)
 })
 
-// dissect is all that tshark has to say about a capture: every field and octet
-// of every packet, and what it can decrypt of the first TLS connection. It has
-// no preferences but these.
+// dissect returns all that tshark prints of a capture: every field and byte of every
+// packet, and what it can decrypt of the first TLS connection. It has only these
+// preferences.
 func dissect(ctx context.Context, tshark string, capture []byte) string {
 	GinkgoHelper()
 	c := newCLI()
@@ -61,7 +61,7 @@ func dissect(ctx context.Context, tshark string, capture []byte) string {
 	return string(shown)
 }
 
-// protocols are the stacks that the packets are made of.
+// protocols returns the protocol stacks of the packets.
 func protocols(shown string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?m)^ *\[Protocols in frame: (.*)\]$`).FindAllStringSubmatch(shown, -1) {
 		all = append(all, m[1])

@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// vanish has a client's kernel drop whatever comes in, so that it acknowledges
-// nothing: to the server it is as if somebody had pulled the cable.
+// vanish has a client's kernel drop all that comes in, so that it acknowledges
+// nothing. To the server it looks as if the cable was pulled.
 func vanish(w *harness.Conn) {
 	GinkgoHelper()
 	raw, err := w.TCP.SyscallConn()
@@ -33,7 +33,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 	It("loses the seat when what it is sent is not acknowledged", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		vanish(h.Connect(ctx).Seated("alice"))
-		bob := h.LogIn(ctx, "bob") // whom alice is told of
+		bob := h.LogIn(ctx, "bob") // the server tells alice of him
 		Eventually(ctx, bob.Done).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))

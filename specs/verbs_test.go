@@ -9,7 +9,7 @@ import (
 )
 
 var _ = Describe("The stock verbs", Label("area:session"), func() {
-	It("list themselves with HELP, a line each, and refuse SAY where nobody listens", func(ctx SpecContext) {
+	It("list themselves with HELP, a line each, and refuse SAY where no operator listens", func(ctx SpecContext) {
 		alice := start(nil).LoggedIn(ctx, "alice")
 		reply, err := alice.Do(ctx, harness.Ask("HELP", ""))
 		Expect(err).NotTo(HaveOccurred())
@@ -24,7 +24,7 @@ var _ = Describe("The stock verbs", Label("area:session"), func() {
 			alice := h.LoggedIn(ctx, "alice")
 			Expect(h.Server.Evict()).To(BeTrue())
 			Expect(alice.Quit(ctx)).To(refusedWith(421, protocol.KeywordEvicted))
-			Eventually(ctx, h.Server.Evict).Should(BeFalse(), "control: nobody is left")
+			Eventually(ctx, h.Server.Evict).Should(BeFalse(), "control: no client is left")
 		}
 		Expect(h.Log.Records("request")).To(BeEmpty())
 	}, limit)

@@ -19,7 +19,7 @@ type Login struct {
 }
 
 // NewLogin begins a login on a connection. In config only Username is needed: the mechanism is
-// SCRAM-SHA-256-PLUS with the binding of the connection, the password that of [Cast].
+// SCRAM-SHA-256-PLUS with the binding of the connection, the password that of [Names].
 func NewLogin(conn *tls.Conn, config scram.ClientConfig) (*Login, error) {
 	config.Mechanism = cmp.Or(config.Mechanism, scram.SHA256Plus)
 	config.Password = cmp.Or(config.Password, Password(config.Username))

@@ -6,7 +6,7 @@
 //	defer s.Stop()
 //	c, err := s.Dialer().Dial(ctx, s.Addr, testserver.Credentials("alice"))
 //
-// The server listens on a free port of 127.0.0.1, has the users of [Cast], and keeps its interaction
+// The server listens on a free port of 127.0.0.1, has the users of [Names], and keeps its interaction
 // log in memory: [Log.Records] says what has happened.
 //
 // For what no well-behaved client sends there is [Conn], a TLS connection with nothing but lines on
@@ -98,7 +98,7 @@ func (s *Server) Dialer() *client.Dialer {
 	return &client.Dialer{TLSConfig: &tls.Config{RootCAs: s.Roots}, Keys: keys}
 }
 
-// Credentials are those of a user of [Cast].
+// Credentials are those of a user of [Names].
 func Credentials(name string) client.Credentials {
 	return client.Credentials{Username: name, Password: Password(name)}
 }

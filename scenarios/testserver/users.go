@@ -16,17 +16,17 @@ type Users struct {
 	mock      *scram.Mock
 }
 
-// Cast returns the names of the users that [NewUsers] makes.
-func Cast() []string {
+// Names returns the names of the users that [NewUsers] makes.
+func Names() []string {
 	return []string{"alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mike"}
 }
 
-// Password returns the password of a user of [Cast].
+// Password returns the password of a user of [Names].
 func Password(name string) string { return name + "'s own secret" }
 
 var stored = sync.OnceValue(func() map[string]scram.Verifier {
 	all := map[string]scram.Verifier{}
-	for _, name := range Cast() {
+	for _, name := range Names() {
 		all[name] = verifier(name, Password(name))
 	}
 	return all
@@ -40,7 +40,7 @@ func verifier(name, password string) scram.Verifier {
 	return v
 }
 
-// NewUsers returns users of the names in [Cast], each with its [Password].
+// NewUsers returns users of the names in [Names], each with its [Password].
 func NewUsers() *Users {
 	u := &Users{verifiers: map[string]scram.Verifier{}}
 	var all []scram.Verifier

@@ -1,4 +1,4 @@
-// Package harness is what specs stand on: a server in the process
+// Package harness starts what specs need: a server in the process
 // ([testserver.Server]) with a wiretap on the connections of its clients, and a
 // check of its whole interaction log when the test is over ([CheckLog]). [Start]
 // is the way in:

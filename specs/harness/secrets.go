@@ -29,7 +29,7 @@ type Payload struct {
 	Names bool
 }
 
-// exempts says whether a field of a line is what the operator asked for.
+// exempts reports whether the operator wants a field of a line in the log.
 func (p Payload) exempts(l line, field string) bool {
 	switch field {
 	case "argument", "body", "data":
@@ -45,7 +45,7 @@ var hashedName = regexp.MustCompile(`^#[0-9a-f]{12}$`)
 
 // CheckLog checks a whole log: that each line is an event as [Events] has it,
 // that the events of each connection come in their order, that the chain holds,
-// and that no secret is in it (ErrSecret): none of the cast's, none of more, no
+// and that no secret is in it (ErrSecret): none of a test user, none of more, no
 // name of an unknown user, and nothing that looks like a key, a proof or a hash.
 func CheckLog(text string, asked Payload, more ...string) error {
 	var faults []error
@@ -88,11 +88,11 @@ func CheckLog(text string, asked Payload, more ...string) error {
 // and exporter value of any connection.
 var keyLike = regexp.MustCompile(`[A-Za-z0-9+/]{43,}`)
 
-// CheckText checks that neither a secret of the cast nor one of more is in a
+// CheckText checks that neither a secret of a test user nor one of more is in a
 // text, in upper or lower case (ErrSecret).
 func CheckText(text string, more ...string) error {
 	text = strings.ToLower(text)
-	for secret, what := range castSecrets() {
+	for secret, what := range userSecrets() {
 		if strings.Contains(text, secret) {
 			return fmt.Errorf("%w: %s", ErrSecret, what)
 		}
@@ -105,12 +105,12 @@ func CheckText(text string, more ...string) error {
 	return nil
 }
 
-// castSecrets are the cast's passwords and all that is computed from them (RFC
-// 5802 §3), in lower case, each with a name.
-var castSecrets = sync.OnceValue(func() map[string]string {
+// userSecrets are the passwords of the test users and all that is computed from
+// them (RFC 5802 §3), in lower case, each with a description.
+var userSecrets = sync.OnceValue(func() map[string]string {
 	all := map[string]string{}
 	users := testserver.NewUsers()
-	for _, name := range testserver.Cast() {
+	for _, name := range testserver.Names() {
 		password, v := testserver.Password(name), users.Must(name)
 		salted, err := pbkdf2.Key(sha256.New, password, v.Salt, v.Iterations, sha256.Size)
 		if err != nil {
@@ -130,10 +130,10 @@ var castSecrets = sync.OnceValue(func() map[string]string {
 })
 
 // forms are the encodings of secret bytes.
-func forms(octets []byte, what string) map[string]string {
+func forms(secret []byte, what string) map[string]string {
 	return map[string]string{
-		strings.ToLower(base64.RawStdEncoding.EncodeToString(octets)): what + " in base64",
-		strings.ToLower(base64.RawURLEncoding.EncodeToString(octets)): what + " in base64",
-		hex.EncodeToString(octets):                                    what + " in hex",
+		strings.ToLower(base64.RawStdEncoding.EncodeToString(secret)): what + " in base64",
+		strings.ToLower(base64.RawURLEncoding.EncodeToString(secret)): what + " in base64",
+		hex.EncodeToString(secret):                                    what + " in hex",
 	}
 }

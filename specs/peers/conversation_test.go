@@ -33,7 +33,7 @@ const (
 	verified    = "verified"
 )
 
-// refusal is what a server of xdg's tells its client.
+// refusal is the e= of xdg's server.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -157,8 +157,8 @@ type peer struct {
 	bindings []scram.ChannelBinding // that it can be given
 	client   func(ctx context.Context, who account, b scram.ChannelBinding, more ...string) conversation
 	server   func(ctx context.Context, who account, b scram.ChannelBinding) conversation
-	// refuses is what its server says of a wrong password, and doubts what its
-	// client says of a server that doesn't know the password.
+	// refuses matches the error of its server for a wrong password, and doubts that of
+	// its client for a server that doesn't know the password.
 	refuses, doubts types.GomegaMatcher
 }
 

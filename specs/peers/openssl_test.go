@@ -85,7 +85,7 @@ func (s *sClient) greet() error {
 	return err
 }
 
-// command is what s_client takes for itself.
+// command sends a letter that s_client obeys.
 func (s *sClient) command(letter string) {
 	GinkgoHelper()
 	_, err := s.in.Write([]byte(letter + "\n"))
@@ -141,7 +141,8 @@ func needOpenSSL(ctx context.Context) {
 	}
 }
 
-// alert is what our server answers in a handshake that it refuses, or later.
+// alert returns what s_client prints when our server ends the handshake, or the
+// connection, with an alert.
 func (s *sClient) alert() string {
 	GinkgoHelper()
 	Expect(s.text.ReadResponse(220)).Error().To(MatchError(os.ErrClosed))

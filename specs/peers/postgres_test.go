@@ -20,7 +20,7 @@ import (
 )
 
 // postgres is a PostgreSQL server of our own. It listens on a Unix socket in a
-// directory of its own: no port, and nobody else.
+// directory of its own, and on no port.
 type postgres struct{ dir, bin string }
 
 // Its administrator, whom the socket's directory protects, needs no password;

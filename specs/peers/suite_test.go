@@ -83,7 +83,7 @@ func dial(ctx context.Context, addr string, roots *x509.CertPool, maxVersion uin
 // allow12 has a server accept TLS 1.2.
 func allow12(s *server.Server) { s.TLSConfig.MinVersion = tls.VersionTLS12 }
 
-// loggedIn is what the log says of the only login: who, how, bound to what.
+// loggedIn returns user, mechanism and binding of the only login in the log.
 func loggedIn(h *harness.H) []string {
 	GinkgoHelper()
 	records := h.Log.Records("login.ok")
@@ -91,7 +91,7 @@ func loggedIn(h *harness.H) []string {
 	return []string{records[0].Str("user"), records[0].Str("mechanism"), records[0].Str("binding")}
 }
 
-// refusals are the reasons of the log why nobody was let in.
+// refusals returns the reasons of all failed logins in the log, which has no other.
 func refusals(h *harness.H) (reasons []string) {
 	GinkgoHelper()
 	Expect(h.Log.Records("login.ok")).To(BeEmpty())

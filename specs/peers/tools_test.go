@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// output is what a program prints, which must succeed.
+// output runs a program, which must succeed, and returns what it prints.
 func output(ctx context.Context, stdin string, command ...string) string {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -50,7 +50,7 @@ func launch(cmd *exec.Cmd) *tool {
 	return t
 }
 
-// ended is what became of a program that has said all that it had to say.
+// ended waits for the end of a program, and returns its error.
 func (t *tool) ended() error {
 	if err := t.Wait(); err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(t.Path), err, t.complaint.String())
