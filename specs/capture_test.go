@@ -73,14 +73,14 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 		Expect(bytes.Contains(capture(h.Eve, nil), keys[:16])).To(BeFalse())
 	}, limit)
 
-	It("can't be made of a connection that has no address", func() {
+	It("can't be made of a connection that has no address", func(SpecContext) {
 		eve := &scenarios.Eve{}
 		client, server := net.Pipe()
 		defer client.Close()
 		defer server.Close()
 		eve.Tap(client)
 		Expect(eve.WritePcap(io.Discard, nil)).To(MatchError(scenarios.ErrNoAddress))
-	})
+	}, limit)
 
 	It("says so where it can't be written", func(ctx SpecContext) {
 		h := start(nil)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -72,7 +73,7 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 		w.Send("BODY 100000 ECHO\r\n" + strings.Repeat("x", 100000))
 		Expect(w.Line()).To(HavePrefix("530 login-required "))
 		Expect(w.Line()).To(Equal("EOF"))
-		Eventually(ctx, l.halved).WithTimeout(5e9).Should(BeClosed())
+		Eventually(ctx, l.halved).WithTimeout(5 * time.Second).Should(BeClosed())
 		Expect(l.closed.Load()).To(BeFalse())
 		close(l.goOn)
 		Expect(w.TCP.Close()).To(Succeed())
@@ -82,9 +83,9 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 	It("does not keep the seat from the next client while it takes", Label("promise:6"), func(ctx SpecContext) {
 		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
-		Eventually(ctx, l.halved).WithTimeout(5e9).Should(BeClosed())
+		Eventually(ctx, l.halved).WithTimeout(5 * time.Second).Should(BeClosed())
 		bob := h.LogIn(ctx, "bob")
-		Eventually(ctx, bob.Done).WithTimeout(5e9).Should(BeClosed())
+		Eventually(ctx, bob.Done).WithTimeout(5 * time.Second).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(l.closed.Load()).To(BeFalse(), "control: it still drains")
 		close(l.goOn)

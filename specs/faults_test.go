@@ -159,7 +159,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		Eventually(ctx, gate.reached).Should(BeClosed())
 		stopped := make(chan error, 1)
 		go func() { stopped <- h.Server.Shutdown(ctx) }()
-		Consistently(stopped).WithTimeout(50 * time.Millisecond).ShouldNot(Receive())
+		Consistently(ctx, stopped).WithTimeout(50 * time.Millisecond).ShouldNot(Receive())
 		close(gate.open)
 		Eventually(ctx, stopped).WithTimeout(5 * time.Second).Should(Receive(BeNil()))
 	}, limit)
@@ -194,7 +194,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		}
 	}, limit)
 
-	It("refuses what it can't serve with", func() {
+	It("refuses what it can't serve with", func(SpecContext) {
 		for _, s := range []*server.Server{
 			{Users: testserver.NewUsers()},
 			{TLSConfig: &tls.Config{Certificates: []tls.Certificate{{}}}, Users: testserver.NewUsers()},
@@ -207,7 +207,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 			Expect(err).To(HaveOccurred())
 			Expect(errors.Is(err, server.ErrServerClosed)).To(BeFalse())
 		}
-	})
+	}, limit)
 })
 
 // gatedLog blocks the record of the first connection until it is opened.

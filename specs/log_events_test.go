@@ -39,13 +39,13 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		"log.repair", "log.drop", // server/audit/file_test.go and failure_test.go
 	}
 
-	It("are those of the documentation", func() {
+	It("are those of the documentation", func(SpecContext) {
 		readme, err := os.ReadFile("../server/audit/README.md")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(documented(string(readme))).To(Equal(harness.Events))
-	})
+	}, limit)
 
-	It("each occur in a scenario or a spec", func() {
+	It("each occur in a scenario or a spec", func(SpecContext) {
 		suite, err := scenarios.Load(fixtures.Scenarios())
 		Expect(err).NotTo(HaveOccurred())
 		var lines strings.Builder
@@ -56,7 +56,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 			shown := regexp.MustCompile(`(?m)log .*\b` + regexp.QuoteMeta(event) + `\b`).MatchString(lines.String())
 			Expect(shown || slices.Contains(elsewhere, event)).To(BeTrue(), event)
 		}
-	})
+	}, limit)
 
 	DescribeTable("say how TLS was agreed, and that it was resumed", func(ctx SpecContext, config *tls.Config, want string) {
 		h := start(func(s *server.Server) { s.TLSConfig.MinVersion = tls.VersionTLS12 })

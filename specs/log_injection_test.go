@@ -55,12 +55,12 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		Entry("of combining marks", "a"+strings.Repeat("\u0301", 50), limit),
 	)
 
-	It("would be harmful if it were printed as it is", Label("control"), func() {
+	It("would be harmful if it were printed as it is", Label("control"), func(SpecContext) {
 		for _, raw := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u2066", "\u2028", "\u200b", "\x00", "\r", "\U000e0041"} {
 			Expect(harmful("user=" + raw + "\n")).NotTo(BeEmpty())
 		}
 		Expect(harmful("user=\"Zoë 世界\" n=1\n")).To(BeEmpty())
-	})
+	}, limit)
 
 	DescribeTable("through what a line can't hold never gets as far",
 		func(ctx SpecContext, input string) {

@@ -39,7 +39,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		return planted("login.fail", "user", user, "mechanism", scram.SHA256, "reason", "wrong-proof")
 	}
 
-	It("finds a password, in any case and form", func() {
+	It("finds a password, in any case and form", func(SpecContext) {
 		password := testserver.Password("alice")
 		for _, value := range []string{
 			password, "x" + strings.ToUpper(password) + "x", hex.EncodeToString([]byte(password)), base64.StdEncoding.EncodeToString([]byte(password)),
@@ -48,7 +48,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		}
 		Expect(harness.CheckLog(wrongProof("alice"), harness.Payload{})).To(Succeed())
 		Expect(harness.CheckLog(wrongProof("hunter2"), harness.Payload{}, "hunter2")).To(MatchError(harness.ErrSecret))
-	})
+	}, limit)
 
 	It("finds what logs in: keys, proofs and exporter values", func(ctx SpecContext) {
 		h := start(nil)
@@ -74,23 +74,23 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		}
 	}, limit)
 
-	It("lets pass what the operator asked for, and there alone", func() {
+	It("lets pass what the operator asked for, and there alone", func(SpecContext) {
 		password := testserver.Password("alice")
 		asked := harness.Payload{Sent: true, Names: true}
 		Expect(harness.CheckLog(wrongProof(password), asked)).To(Succeed())
 		Expect(harness.CheckLog(planted("login.ok", "user", password, "mechanism", scram.SHA256, "binding", ""), asked)).To(MatchError(harness.ErrSecret))
 		Expect(harness.CheckLog(planted("stream.data", "direction", "in", "data", base64.StdEncoding.EncodeToString([]byte(password))), asked)).To(Succeed())
 		Expect(harness.CheckLog(planted("stream.data", "direction", password, "data", ""), asked)).To(MatchError(harness.ErrSecret))
-	})
+	}, limit)
 
-	It("finds the name of an unknown user", func() {
+	It("finds the name of an unknown user", func(SpecContext) {
 		unknown := func(name string) string {
 			return planted("login.fail", "user", name, "mechanism", scram.SHA256, "reason", "unknown-user")
 		}
 		Expect(harness.CheckLog(unknown("#0123456789ab"), harness.Payload{})).To(Succeed())
 		Expect(harness.CheckLog(unknown("smith"), harness.Payload{Names: true})).To(Succeed())
 		Expect(harness.CheckLog(unknown("smith"), harness.Payload{})).To(MatchError(harness.ErrSecret))
-	})
+	}, limit)
 
 	DescribeTable("finds one thing that is wrong with a log",
 		func(ctx SpecContext, pattern, replacement string) {

@@ -38,7 +38,7 @@ var _ = Describe("Scenario", func() {
 var control = regexp.MustCompile(`(?m)^(\[[^]]*\] *)*(alice|bob|carol|dave|mallory) +(login|reaches (session|\$step)|authenticates|hears 235|unaltered)`)
 
 var _ = Describe("A scenario of the login battery", func() {
-	It("has its control in it", func() {
+	It("has its control in it", func(SpecContext) {
 		suite, err := scenarios.Load(fixtures.Scenarios())
 		Expect(err).NotTo(HaveOccurred())
 		for _, s := range suite {
@@ -46,11 +46,11 @@ var _ = Describe("A scenario of the login battery", func() {
 				Expect(strings.Join(s.Lines, "\n")).To(MatchRegexp(control.String()), s.Name)
 			}
 		}
-	})
+	}, limit)
 
-	It("would be found without one", Label("control"), func() {
+	It("would be found without one", Label("control"), func(SpecContext) {
 		Expect(control.MatchString("# battery:1\n! alice login password=guess\nalice hears 535")).To(BeFalse())
-	})
+	}, limit)
 })
 
 // checkLogOf checks the log of a scenario's server, like every other log.

@@ -59,7 +59,7 @@ var numbered = func() (labels []string) {
 var _ = harness.CountLabels(numbered...)
 
 var _ = Describe("The count of labels", Label("control"), func() {
-	It("finds a promise and a case of the battery that no spec guards", func() {
+	It("finds a promise and a case of the battery that no spec guards", func(SpecContext) {
 		all := map[string]int{}
 		for _, label := range numbered {
 			all[label] = 1
@@ -68,5 +68,5 @@ var _ = Describe("The count of labels", Label("control"), func() {
 		delete(all, "promise:5")
 		all["battery:32"] = 0
 		Expect(harness.Unguarded(all, numbered)).To(Equal([]string{"promise:5", "battery:32"}))
-	})
+	}, limit)
 })

@@ -81,7 +81,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		alice := h.Connect(ctx).Seated("alice")
 		bob := h.Queued(ctx, "bob")
 		Expect(alice.Line()).To(Equal("121 waiting 1"))
-		Consistently(bob.Done).WithTimeout(400 * time.Millisecond).ShouldNot(BeClosed())
+		Consistently(ctx, bob.Done).WithTimeout(400 * time.Millisecond).ShouldNot(BeClosed())
 		Expect(alice.Ask("ECHO still here")).To(Equal("250 still here"))
 	}, limit)
 })
