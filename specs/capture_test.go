@@ -54,11 +54,11 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 
 	It("tells the connections apart", func(ctx SpecContext) {
 		eve := &scenarios.Eve{}
-		for _, said := range []string{"one", "two"} {
+		for _, sent := range []string{"one", "two"} {
 			c, err := eve.DialContext(ctx, "tcp", listener("tcp", "127.0.0.1:0", func(c net.Conn) { hear(c, 3) }))
 			Expect(err).NotTo(HaveOccurred())
 			defer c.Close()
-			say(c, said)
+			say(c, sent)
 		}
 		Expect(reassembled(read(capture(eve, nil)))).To(ConsistOf("one", "two"))
 		Expect(eve.Saw("onetwo")).To(BeFalse())

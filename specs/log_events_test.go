@@ -87,11 +87,11 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 
 	It("count what a session came to, in bytes above TLS", func(ctx SpecContext) {
 		h := start(nil)
-		said := converse(ctx, h.Connect(ctx), "alice")
+		sent := converse(ctx, h.Connect(ctx), "alice")
 		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveExactElements(And(
 			HaveKeyWithValue("requests", 4.0),
-			HaveKeyWithValue("bytes_in", float64(len(strings.Join(said.client, "")))),
-			HaveKeyWithValue("bytes_out", float64(len(strings.Join(said.server, "")))))))
+			HaveKeyWithValue("bytes_in", float64(len(strings.Join(sent.client, "")))),
+			HaveKeyWithValue("bytes_out", float64(len(strings.Join(sent.server, "")))))))
 	}, limit)
 
 	DescribeTable("have the beginning and the end of a stream, its data where the operator asks for them",

@@ -19,18 +19,18 @@ var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
 
 // guess logs in with a wrong password and returns the server's messages, in which x
 // stands for each random character.
-func guess(ctx context.Context, h *harness.H, name string) (said []string) {
+func guess(ctx context.Context, h *harness.H, name string) (answers []string) {
 	GinkgoHelper()
 	w := h.Connect(ctx).Greeted()
 	first := base64.StdEncoding.EncodeToString([]byte("n,,n=" + name + ",r=nonce"))
 	challenge := w.Ask("AUTH SCRAM-SHA-256 " + first)
 	message, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(challenge, "334 "))
 	Expect(err).NotTo(HaveOccurred())
-	said = append(said, random.ReplaceAllStringFunc(string(message), func(s string) string {
+	answers = append(answers, random.ReplaceAllStringFunc(string(message), func(s string) string {
 		return s[:2] + strings.Repeat("x", len(s)-2)
 	}))
-	said = append(said, w.Ask(w.WrongProof(challenge)))
-	return append(said, w.Line())
+	answers = append(answers, w.Ask(w.WrongProof(challenge)))
+	return append(answers, w.Line())
 }
 
 var _ = Describe("A wrong password and the name of no user", Label("area:login", "promise:4", "battery:2", "battery:1"), func() {

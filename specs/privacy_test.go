@@ -25,17 +25,17 @@ const (
 var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 	It("shows a sniffer no name, password, request or reply", func(ctx SpecContext) {
 		h := start(nil)
-		said := converse(ctx, h.Connect(ctx), "alice")
-		Expect(said.found(h.Eve.Saw)).To(BeEmpty(), "in the clear")
-		Expect(said.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
-		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(said.secrets(), ""))), "control: the sniffer saw the connection")
+		sent := converse(ctx, h.Connect(ctx), "alice")
+		Expect(sent.found(h.Eve.Saw)).To(BeEmpty(), "in the clear")
+		Expect(sent.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
+		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(sent.secrets(), ""))), "control: the sniffer saw the connection")
 	}, limit)
 
 	It("would be found wanting by the same search without TLS", Label("control"), func(ctx SpecContext) {
-		said := converse(ctx, start(nil).Connect(ctx), "alice")
-		eve := said.inTheClear(ctx)
-		Expect(said.found(eve.Saw)).To(Equal(said.secrets()))
-		Expect(said.found(inCapture(capture(eve, nil)))).To(Equal(said.secrets()))
+		sent := converse(ctx, start(nil).Connect(ctx), "alice")
+		eve := sent.inTheClear(ctx)
+		Expect(sent.found(eve.Saw)).To(Equal(sent.secrets()))
+		Expect(sent.found(inCapture(capture(eve, nil)))).To(Equal(sent.secrets()))
 	}, limit)
 
 	DescribeTable("lasts as long as the hybrid post-quantum key exchange does, which both ends choose by themselves",
@@ -102,9 +102,9 @@ func (c *conversation) ask(w *harness.Conn, line string, lines int) (answer stri
 // lines and replies, with the SCRAM messages in their base64.
 func (c *conversation) secrets() []string {
 	all := []string{c.name, testserver.Password(c.name), question}
-	for _, said := range append(append([]string(nil), c.client...), c.server...) {
-		if said != "\r\n" {
-			all = append(all, said)
+	for _, sent := range append(append([]string(nil), c.client...), c.server...) {
+		if sent != "\r\n" {
+			all = append(all, sent)
 		}
 	}
 	return all

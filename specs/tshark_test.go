@@ -18,12 +18,12 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 	var (
 		tshark string
 		h      *harness.H
-		said   *conversation
+		sent   *conversation
 	)
 	BeforeEach(func(ctx SpecContext) {
 		tshark = harness.Tool("tshark")
 		h = start(nil)
-		said = converse(ctx, h.Connect(ctx), "alice")
+		sent = converse(ctx, h.Connect(ctx), "alice")
 	}, limitOfNode)
 
 	It("sees TLS and no more of a capture", func(ctx SpecContext) {
@@ -31,7 +31,7 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 		Expect(protocols(shown)).To(HaveEach(MatchRegexp("^raw:ip:tcp(:tls)*$")))
 		Expect(shown).To(MatchRegexp(`Handshake Protocol: Client Hello`), "control: it understands what is in the clear")
 		Expect(shown).To(MatchRegexp(`Application Data Protocol`))
-		Expect(said.found(func(secret string) bool { return strings.Contains(shown, strings.TrimSpace(secret)) })).To(BeEmpty())
+		Expect(sent.found(func(secret string) bool { return strings.Contains(shown, strings.TrimSpace(secret)) })).To(BeEmpty())
 		for _, trouble := range []string{"Malformed", "Expert Info (Warning", "Expert Info (Error", "incorrect, should be"} {
 			Expect(shown).NotTo(ContainSubstring(trouble), "the capture is sound")
 		}
@@ -40,7 +40,7 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 	It("reads all of it with the session's keys", Label("control"), func(ctx SpecContext) {
 		shown := dissect(ctx, tshark, capture(h.Eve, h.KeyLog.Bytes()))
 		Expect(protocols(shown)).To(ContainElement("raw:ip:tcp:tls:data"))
-		hidden := slices.DeleteFunc(said.secrets(), func(s string) bool { return s == testserver.Password(said.name) }) // SCRAM doesn't send it
+		hidden := slices.DeleteFunc(sent.secrets(), func(s string) bool { return s == testserver.Password(sent.name) }) // SCRAM doesn't send it
 		for _, secret := range hidden {
 			Expect(shown).To(ContainSubstring(strings.TrimSpace(secret)))
 		}

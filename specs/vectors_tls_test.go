@@ -41,16 +41,16 @@ func serverOf(v *fixtures.Vector) *harness.H {
 	})
 }
 
-// vectorUsers are the user of a vector and, under other names, the cast.
+// vectorUsers are the user of a vector and, under other names, the users of testserver.
 type vectorUsers struct {
-	login fixtures.Login
-	user  scram.Verifier
-	mock  *scram.Mock
-	cast  *testserver.Users
+	login  fixtures.Login
+	user   scram.Verifier
+	mock   *scram.Mock
+	others *testserver.Users
 }
 
 func (u vectorUsers) Lookup(name string) (scram.Verifier, bool) {
-	v, known := u.cast.Lookup(name)
+	v, known := u.others.Lookup(name)
 	switch {
 	case name == u.login.Name && u.login.Known:
 		return u.user, true
@@ -99,7 +99,7 @@ type remoteServer struct {
 	mechanism string
 	begun     bool
 	long      bool   // a message has not fitted into a line
-	refusal   string // what was said instead of a challenge
+	refusal   string // the reply instead of a challenge
 }
 
 // dialServer connects with the version of TLS that offers the vector's bindings.
@@ -170,7 +170,7 @@ func testClient(ctx SpecContext, v *fixtures.Vector) {
 		Expect(end.failure).To(MatchError(scram.Error(v.Found.Reason)))
 	}
 	Expect(outcome).To(Equal(want))
-	Expect(io.ReadAll(end.In)).To(BeEmpty(), "what the client said in the end")
+	Expect(io.ReadAll(end.In)).To(BeEmpty(), "what the client sent in the end")
 }
 
 // testBoth plays a vector between a client and a server. Where either finds a fault the client has

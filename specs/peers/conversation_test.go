@@ -46,7 +46,7 @@ type conversation interface {
 	Valid() bool
 }
 
-// theirsToOurs runs a login and says how far it came.
+// theirsToOurs runs a login and returns the stage of its end.
 func theirsToOurs(client conversation, server *scram.Server) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.Step("")

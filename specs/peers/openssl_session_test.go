@@ -63,12 +63,12 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 			h = start(nil)
 			ticket := filepath.Join(GinkgoT().TempDir(), "session.pem")
 			first := seated(ctx, h, "-sess_out", ticket)
-			Expect(first.said.String()).To(ContainSubstring("\nNew, TLSv1.3"))
+			Expect(first.printed.String()).To(ContainSubstring("\nNew, TLSv1.3"))
 			Expect(ask(first.text, 221, "quit")).To(Equal("bye"))
 
 			s = newSClient(ctx, h, "-sess_in", ticket)
 			Expect(s.greet()).To(Succeed())
-			Expect(s.said.String()).To(ContainSubstring("\nReused, TLSv1.3"))
+			Expect(s.printed.String()).To(ContainSubstring("\nReused, TLSv1.3"))
 			Expect(h.Log.Records("tls.handshake")[1]).To(HaveKeyWithValue("resumed", true))
 			return h, s, first.binding()
 		}
@@ -92,11 +92,11 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 			for range 3 {
 				s.command(letter)
 				for _, update := range updates {
-					Expect(s.says(update)).To(BeTrue(), update)
+					Expect(s.prints(update)).To(BeTrue(), update)
 				}
 				Expect(ask(s.text, 250, "ECHO hello")).To(Equal("hello"))
 			}
-			Expect(strings.Count(s.said.String(), "KeyUpdate")).To(Equal(3 * len(updates)))
+			Expect(strings.Count(s.printed.String(), "KeyUpdate")).To(Equal(3 * len(updates)))
 			Expect(ask(s.text, 221, "quit")).To(Equal("bye"))
 		},
 			Entry("and asks our server to do so, too", limit, "K", ">>> TLS 1.3, Handshake [length 0005], KeyUpdate",

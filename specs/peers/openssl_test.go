@@ -20,12 +20,12 @@ import (
 
 // sClient is openssl s_client, whose standard input and output are a connection
 // to our server over a TLS that is not Go's. What is read from it are replies;
-// what the program says of itself in between is kept apart. It doesn't send a
+// what the program prints of its own in between is kept apart. It doesn't send a
 // write that begins with Q, R or K, but takes it for a command.
 type sClient struct {
 	*tool
 	text    *textproto.Conn
-	said    bytes.Buffer // by the program; before the greeting all of the handshake
+	printed bytes.Buffer // by the program; before the greeting all of the handshake
 	pending []byte
 }
 
@@ -66,7 +66,7 @@ func (s *sClient) Read(p []byte) (int, error) {
 		if line := s.out.Bytes(); isReply.Match(line) {
 			s.pending = append(bytes.Clone(line), '\n')
 		} else {
-			s.said.Write(append(bytes.Clone(line), '\n'))
+			s.printed.Write(append(bytes.Clone(line), '\n'))
 		}
 	}
 	n := copy(p, s.pending)
@@ -92,10 +92,10 @@ func (s *sClient) command(letter string) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// says waits for a line of the program's own.
-func (s *sClient) says(line string) bool {
+// prints waits for a line of the program's own.
+func (s *sClient) prints(line string) bool {
 	for s.out.Scan() {
-		s.said.WriteString(s.out.Text() + "\n")
+		s.printed.WriteString(s.out.Text() + "\n")
 		if s.out.Text() == line {
 			return true
 		}
@@ -106,8 +106,8 @@ func (s *sClient) says(line string) bool {
 // binding is tls-exporter as OpenSSL derived it. The greeting must be read.
 func (s *sClient) binding() xdg.ChannelBinding {
 	GinkgoHelper()
-	match := keying.FindSubmatch(s.said.Bytes())
-	Expect(match).NotTo(BeNil(), s.said.String())
+	match := keying.FindSubmatch(s.printed.Bytes())
+	Expect(match).NotTo(BeNil(), s.printed.String())
 	data, err := hex.DecodeString(string(match[1]))
 	Expect(err).NotTo(HaveOccurred())
 	return xdg.ChannelBinding{Type: xdg.ChannelBindingTLSExporter, Data: data}
@@ -194,7 +194,7 @@ var _ = Describe("Our server, with openssl s_client at the other end", Label("pe
 		It("greets it with extended master secret", func(ctx SpecContext) {
 			s := newSClientWith(ctx, start(allow12), "Options = ExtendedMasterSecret", "-tls1_2")
 			Expect(s.greet()).To(Succeed())
-			Expect(s.said.String()).To(ContainSubstring("Extended master secret: yes\n"))
+			Expect(s.printed.String()).To(ContainSubstring("Extended master secret: yes\n"))
 		}, limit)
 		It("refuses it without", Label("control"), func(ctx SpecContext) {
 			h := start(allow12)
