@@ -99,9 +99,9 @@ var faults = map[string]func(*x509.Certificate){
 	"wrong-usage":   func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} },
 }
 
-// FaultyCertificate makes a new certificate with a fault (expired, not-yet-valid, wrong-name,
-// wrong-usage, unknown-ca), or with none if that is empty, and the roots of a client that must notice:
-// they trust it, except for unknown-ca.
+// FaultyCertificate makes a new certificate with a fault that a client must notice: expired,
+// not-yet-valid, wrong-name, wrong-usage or unknown-ca. An empty fault means none. The roots are the
+// client's: they trust the certificate, except for unknown-ca.
 func FaultyCertificate(fault string) (pair tls.Certificate, roots *x509.CertPool, err error) {
 	change, ok := faults[fault]
 	if !ok {

@@ -12,8 +12,9 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Checked returns raw with an end of it reported as [io.ErrUnexpectedEOF]. crypto/tls takes an end
-// between two records for a close_notify; above a checked connection only a close_notify is [io.EOF].
+// Checked returns a connection that reads raw and reports its end as [io.ErrUnexpectedEOF]. crypto/tls
+// takes an end between two records for a close_notify: with TLS on a checked connection, only a
+// close_notify is [io.EOF].
 func Checked(raw net.Conn) net.Conn { return checked{raw} }
 
 type checked struct{ net.Conn }
@@ -35,8 +36,8 @@ func (c checked) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// Conn is a TLS connection with nothing but lines on it: for what no well-behaved client, or server,
-// sends.
+// Conn is a TLS connection that sends and reads single lines. It can send what no correct client or
+// server sends.
 type Conn struct {
 	*tls.Conn
 	// In reads the connection.
@@ -52,8 +53,8 @@ func (s *Server) Connect(ctx context.Context) (*Conn, error) {
 	return ClientConn(ctx, raw, &tls.Config{RootCAs: s.Roots, NextProtos: []string{protocol.ALPN}})
 }
 
-// ClientConn is the client's end of raw, after the handshake. An empty ServerName in config means
-// localhost. An error closes raw.
+// ClientConn makes a TLS handshake on raw, as the client. An empty ServerName in config means localhost.
+// An error closes raw.
 func ClientConn(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
 	if config.ServerName == "" {
 		config = config.Clone()
@@ -62,7 +63,7 @@ func ClientConn(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, e
 	return newConn(ctx, tls.Client(Checked(raw), config))
 }
 
-// ServerConn is the server's end of raw, after the handshake. An error closes raw.
+// ServerConn makes a TLS handshake on raw, as the server. An error closes raw.
 func ServerConn(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
 	return newConn(ctx, tls.Server(Checked(raw), config))
 }

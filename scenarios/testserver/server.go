@@ -9,8 +9,8 @@
 // The server listens on a free port of 127.0.0.1, has the users of [Names], and keeps its interaction
 // log in memory: [Log.Records] says what has happened.
 //
-// For what no well-behaved client sends there is [Conn], a TLS connection with nothing but lines on
-// it, and [Login], a SCRAM login line by line.
+// A test that sends what no correct client sends uses [Conn], a TLS connection for single lines, and
+// [Login], a SCRAM login line by line.
 package testserver
 
 import (
@@ -98,7 +98,7 @@ func (s *Server) Dialer() *client.Dialer {
 	return &client.Dialer{TLSConfig: &tls.Config{RootCAs: s.Roots}, Keys: keys}
 }
 
-// Credentials are those of a user of [Names].
+// Credentials returns the credentials of a user of [Names].
 func Credentials(name string) client.Credentials {
 	return client.Credentials{Username: name, Password: Password(name)}
 }
