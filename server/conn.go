@@ -27,14 +27,14 @@ const (
 )
 
 const (
-	// recordSize is the greatest TLS record, and where a batch of replies is written though more
-	// input is there.
+	// recordSize is the largest TLS record. A batch of replies of that size is written even if more
+	// input is buffered.
 	recordSize = 16 << 10
-	// A closing connection drains at most this of what the peer still sends, so that a TCP reset
-	// doesn't destroy the last reply in flight.
+	// maxDrain and maxDrainTime bound what a closing connection still reads. Without reading it, a TCP
+	// reset would destroy the last reply in flight.
 	maxDrain     = 1 << 20
 	maxDrainTime = time.Second
-	// lastWrite is the time to take the last reply, where there is a deadline for the rest.
+	// lastWrite is the time to take the last reply after a deadline.
 	lastWrite = time.Second
 )
 
@@ -47,7 +47,7 @@ var (
 	past = time.Unix(1, 0)
 )
 
-// pause is an error after which a read can be taken up again: crypto/tls keeps every other one than a
+// pause is an error after which a read can be retried: crypto/tls makes every error permanent except a
 // temporary net.Error.
 type pause string
 
@@ -55,8 +55,7 @@ func (p pause) Error() string { return string(p) }
 func (pause) Timeout() bool   { return true }
 func (pause) Temporary() bool { return true }
 
-// conn is one connection, from accept to close. Its goroutine owns all fields but those that say
-// otherwise.
+// conn is one connection, from accept to close. Its goroutine owns all fields except where noted.
 type conn struct {
 	srv      *Server
 	id       string
@@ -66,21 +65,21 @@ type conn struct {
 	endPoint scram.ChannelBinding
 	rd       *protocol.Reader
 	out      []byte
-	loginBy  time.Time // zero: no limit
-	native   bool      // speaks the protocol, 1yz lines included
-	user     string    // prepared, once the login is done
+	loginBy  time.Time // deadline of the login, zero for none
+	native   bool      // negotiated the ALPN id, so it gets notices
+	user     string    // prepared, after the login
 	inLobby  bool
 
-	asked    time.Time // when the seat was asked for
-	in, sent int64     // octets above TLS
+	asked    time.Time // when the connection asked for the seat
+	in, sent int64     // bytes above TLS
 
 	flags  atomic.Uint32 // set by any goroutine
 	ctx    context.Context
 	cancel context.CancelCauseFunc // called by any goroutine
 
 	mu       sync.Mutex
-	messages []string // what the operator said, until it is sent
-	deaf     bool     // no more messages: a raw stream is open
+	messages []string // of the operator, not sent yet
+	streams  bool     // a raw stream is open, so it takes no messages
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {
@@ -94,10 +93,10 @@ func newConn(s *Server, raw net.Conn, from source) *conn {
 	return c
 }
 
-// run is the life of a connection.
+// run serves the connection from handshake to close.
 func (c *conn) run() {
 	defer c.srv.forget(c)
-	defer c.raw.Close() // whatever a handler does to its goroutine
+	defer c.raw.Close() // also if a handler ends this goroutine
 	defer c.leaveLobby()
 	why := "tls"
 	err := c.handshake()
@@ -110,17 +109,17 @@ func (c *conn) run() {
 			newSession(c).run()
 			return
 		}
-		c.sayLast(err)
+		c.sendLast(err)
 		why = reason(err)
 	} else if closing, ok := errors.AsType[*protocol.ReplyError](err); ok {
-		why = string(closing.Keyword) // and there is no TLS to say it through
+		why = string(closing.Keyword) // without TLS the reply can't be sent
 	}
 	c.srv.Audit.Info("conn.close", c.id).Str("reason", why).Send()
 	_ = c.srv.logged(c.srv.Audit.Flush())
 	c.hangUp()
 }
 
-// leaveLobby gives the connection's place in the lobby back, once.
+// leaveLobby frees the connection's place in the lobby, once.
 func (c *conn) leaveLobby() {
 	if c.inLobby {
 		c.inLobby = false
@@ -128,7 +127,7 @@ func (c *conn) leaveLobby() {
 	}
 }
 
-// wake makes the connection's goroutine look at its flags.
+// wake sets a flag and ends a read of the connection's goroutine, which then handles its flags.
 func (c *conn) wake(flag uint32) {
 	c.flags.Or(flag)
 	_ = c.raw.SetReadDeadline(past)
@@ -137,8 +136,8 @@ func (c *conn) wake(flag uint32) {
 // has reports whether any of the flags is set.
 func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 
-// evict makes the connection leave the seat or the queue: its handler is cancelled, and a write that
-// is stuck ends soon. The flag comes first, so that no other request begins.
+// evict makes the connection leave the seat or the queue. It cancels the handler and ends a blocked
+// write soon. It sets the flag first, so that no other request begins.
 func (c *conn) evict() {
 	c.wake(flagEvicted)
 	c.cancel(errEvicted)
@@ -152,33 +151,32 @@ func (c *conn) line(by time.Time) ([]byte, error) {
 	return c.rd.ReadLine()
 }
 
-// read reads bytes as they are, with the errors of line.
+// read reads bytes of a body. Its errors are those of line.
 func (c *conn) read(p []byte, by time.Time) (int, error) {
 	c.raw.wait = wait{by: by, flags: anyFlag, flush: true}
 	return c.rd.Read(p)
 }
 
-// peek reads into the line buffer what has left the kernel already: a record that crypto/tls still
-// holds. An error shows at the next read as well.
+// peek reads into the line buffer what crypto/tls has buffered, without waiting. An error occurs again at
+// the next read.
 func (c *conn) peek() {
 	c.raw.wait = wait{by: past}
 	_ = c.rd.Fill()
 }
 
-// input is what the line buffer reads from: the bytes above TLS, counted.
+// input is the source of the line buffer: the bytes above TLS, counted.
 type input struct{ *conn }
 
 func (i input) Read(p []byte) (int, error) {
 	n, err := i.tls.Read(p)
 	i.in += int64(n)
 	if err != nil && i.raw.eof {
-		err = errCut // crypto/tls takes an end between two records for a close_notify
+		err = errCut // crypto/tls reports an end between two records like a close_notify
 	}
 	return n, err
 }
 
-// reply appends a reply to what is to be written. One that can't be sent as a line becomes a
-// failure, which is returned.
+// reply appends a reply to out and returns it. A reply that is no valid line becomes a failure.
 func (c *conn) reply(r protocol.Reply) protocol.Reply {
 	out, err := r.Append(c.out)
 	if err != nil {
@@ -189,8 +187,8 @@ func (c *conn) reply(r protocol.Reply) protocol.Reply {
 	return r
 }
 
-// flush writes the log and then the replies, in one write to the socket where they fit into one
-// record. What can't be logged is not answered.
+// flush writes the log and then the replies, in one write if they fit a TLS record. If the log can't be
+// written, it drops the replies.
 func (c *conn) flush() error {
 	out := c.out
 	c.out = c.out[:0]
@@ -212,9 +210,8 @@ func (c *conn) write(p []byte) error {
 	return nil
 }
 
-// sayLast writes what is still to be said: replies that wait, and the one that err asks for, if it
-// asks for one.
-func (c *conn) sayLast(err error) {
+// sendLast writes the replies in out and the reply that err carries, if any.
+func (c *conn) sendLast(err error) {
 	if _, ended := errors.AsType[streamEnd](err); ended || errors.Is(err, errWrite) {
 		_ = c.srv.logged(c.srv.Audit.Flush())
 		return
@@ -228,12 +225,12 @@ func (c *conn) sayLast(err error) {
 	}
 }
 
-// hangUp ends TLS and TCP one after the other, so that the last reply arrives: close_notify, FIN,
-// then what the peer still sends is drained undeciphered.
+// hangUp closes the connection so that the last reply arrives: it sends close_notify and FIN, then reads
+// what the peer still sends, without decrypting it.
 func (c *conn) hangUp() {
 	defer c.raw.Close()
 	if c.tls.CloseWrite() != nil {
-		return // there was no TLS, or there is none any more
+		return // there is no TLS
 	}
 	halfClose(c.raw.Conn)
 	if c.raw.eof {

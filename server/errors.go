@@ -8,20 +8,20 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// This file has every 4yz and 5yz that the server itself can say. They travel as errors, and
-// conn.sayLast and session.answer put them on the wire.
+// This file has every 4yz and 5yz reply of the server itself. They are errors until conn.sendLast or
+// session.answer sends them.
 
 func refusal(code protocol.Code, keyword protocol.Keyword, text string) *protocol.ReplyError {
 	return &protocol.ReplyError{Code: code, Keyword: keyword, Text: text}
 }
 
-// Refuse returns an error with which a handler says no: the client is answered "550 refused" and
-// the text, which must not hold a line end.
+// Refuse returns an error for a handler that refuses a request. The reply is "550 refused" and the text,
+// which must not contain a line end.
 func Refuse(text string) error {
 	return refusal(protocol.CodeRefused, protocol.KeywordRefused, text)
 }
 
-// These end the connection.
+// Replies that end the connection.
 var (
 	errBusy          = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
 	errWaitTimeout   = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
@@ -42,7 +42,7 @@ var (
 	errLoginFailed = refusal(protocol.CodeLoginFailed, protocol.KeywordLoginFailed, "authentication failed")
 )
 
-// These answer one command and leave the connection open.
+// Replies to one command, after which the connection stays open.
 var (
 	errUnknown       = refusal(protocol.CodeSyntax, protocol.KeywordUnknownCommand, "see HELP")
 	errSequence      = refusal(protocol.CodeSequence, protocol.KeywordSequence, "you are logged in already")
@@ -58,19 +58,19 @@ var (
 	errUnsendable    = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the result can't be sent as a line")
 )
 
-// These end the connection without a word.
+// Ends of the connection without a reply.
 var (
-	errQuit = errors.New("quit") // it was answered 221
-	// errCut: the peer ended the connection without close_notify, so what it sent may have been cut
-	// short.
+	errQuit = errors.New("quit") // the reply was 221
+	// errCut means that the peer ended the connection without close_notify, so its input may be
+	// incomplete.
 	errCut     = errors.New("connection cut")
 	errWrite   = errors.New("write failed")
 	errBackend = errors.New("backend failed")
-	// errHandlerExit: a handler has ended the goroutine that it ran in.
+	// errHandlerExit means that a handler has ended its goroutine.
 	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
 
-// lineError turns an error of reading a line into what the client is told.
+// lineError returns the reply for an error of reading a line, or the error itself.
 func lineError(err error) error {
 	switch {
 	case errors.Is(err, protocol.ErrSyntax):
@@ -81,12 +81,12 @@ func lineError(err error) error {
 	return err
 }
 
-// reason is the word that the log has for the end of a connection.
+// reason returns the log's word for the end of a connection.
 func reason(err error) string {
 	switch end := err.(type) {
 	case streamEnd:
 		return reason(end.cause)
-	case said:
+	case answered:
 		return string(end.Keyword)
 	}
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {

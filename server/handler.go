@@ -11,31 +11,35 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Request is what a seated client asks for. It is valid until the handler returns; Argument may be
-// kept, Body may not.
+// Request is a request of the seated client. It is valid until the handler returns. A handler may keep
+// Argument, but not Body.
 type Request struct {
-	User     string // prepared (RFC 4013)
-	Conn     string // the connection's id in the log
-	Verb     string // in upper case
+	// User is the prepared name (RFC 4013) of the user.
+	User string
+	// Conn is the connection's id in the log.
+	Conn string
+	// Verb is in upper case.
+	Verb     string
 	Argument string
-	Body     []byte // nil: none was sent
+	// Body is nil if the client sent none.
+	Body []byte
 }
 
 // Handler serves requests, one at a time in the whole server.
 //
-// A reply needs no Code: with a Body it is sent as 251, else as 250; a Text of several lines is
-// sent as a multi-line reply. An error that is a *protocol.ReplyError with a 5yz code ([Refuse]
-// makes one) is told to the client (codes 500, 501, 550 and 554); any other is logged to the server's ErrorLog and answered "554
-// failed". A panic is answered so, too.
+// A reply needs no Code: the server sends 251 if it has a Body, otherwise 250. A Text of several lines
+// becomes a multi-line reply. If the error is a *protocol.ReplyError with code 500, 501, 550 or 554
+// ([Refuse] makes one), the client gets that. For any other error, and for a panic, the client gets "554
+// failed" and ErrorLog the cause.
 //
-// The context is cancelled when the client leaves, is evicted, or the request runs past its time
-// limit. The seat stays taken until the handler has returned, so one that ignores its context keeps
-// everybody waiting.
+// The context is cancelled when the client leaves or is evicted, and when the request exceeds its time
+// limit. The seat stays taken until the handler returns, so a handler that ignores its context keeps
+// all clients waiting.
 type Handler interface {
 	ServeRequest(ctx context.Context, r *Request) (protocol.Reply, error)
 }
 
-// HandlerFunc is a function as a Handler.
+// HandlerFunc makes a Handler of a function.
 type HandlerFunc func(ctx context.Context, r *Request) (protocol.Reply, error)
 
 // ServeRequest calls f.
@@ -43,16 +47,16 @@ func (f HandlerFunc) ServeRequest(ctx context.Context, r *Request) (protocol.Rep
 	return f(ctx, r)
 }
 
-// ErrUnknownVerb is what a Handler returns for a verb that it doesn't know.
+// ErrUnknownVerb is the error of a Handler for a verb that it doesn't know.
 var ErrUnknownVerb error = errUnknown
 
-// Mux is a Handler that chooses another by verb. Set it up before the server starts.
+// Mux is a Handler that chooses another Handler by verb. Register handlers before the server starts.
 type Mux struct {
 	handlers map[string]Handler
 }
 
-// Handle registers a handler for a verb. It panics, as a mistake of the programmer, where the verb
-// is not one (protocol.ValidVerb) or is taken.
+// Handle registers a handler for a verb. It panics if the verb is invalid (protocol.ValidVerb) or has a
+// handler.
 func (m *Mux) Handle(verb string, h Handler) {
 	if !protocol.ValidVerb(verb) {
 		panic(fmt.Sprintf("server: %q is not a verb", verb))
@@ -81,11 +85,11 @@ func (m *Mux) ServeRequest(ctx context.Context, r *Request) (protocol.Reply, err
 	return h.ServeRequest(ctx, r)
 }
 
-// verbLister is what a Handler has that can list what it knows, as Mux does: HELP shows it, and
-// verbs outside it don't reach the handler or the log.
+// verbLister is a Handler that lists its verbs, as Mux does. HELP shows them. Other verbs don't reach the
+// handler or the log.
 type verbLister interface{ Verbs() []string }
 
-// check turns what a handler returned into what is sent.
+// check completes the reply of a handler with its code.
 func check(r protocol.Reply) (protocol.Reply, error) {
 	code := protocol.CodeDone
 	if r.Body != nil {
@@ -98,16 +102,16 @@ func check(r protocol.Reply) (protocol.Reply, error) {
 	return r, nil
 }
 
-// publicError is what the client is told of a handler's error, and whether that is all there is to
-// know. Codes that say something about the connection are not a handler's to give.
-func publicError(err error) (told *protocol.ReplyError, whole bool) {
-	told, ok := errors.AsType[*protocol.ReplyError](err)
-	if !ok || told.Keyword == "" || strings.Contains(told.Text, "\n") {
+// publicError returns the reply for a handler's error, and whether the reply has all of it. A handler must
+// not use codes that concern the connection.
+func publicError(err error) (public *protocol.ReplyError, whole bool) {
+	public, ok := errors.AsType[*protocol.ReplyError](err)
+	if !ok || public.Keyword == "" || strings.Contains(public.Text, "\n") {
 		return errFailed, false
 	}
-	switch told.Code {
+	switch public.Code {
 	case protocol.CodeSyntax, protocol.CodeArgument, protocol.CodeRefused, protocol.CodeFailed:
-		return told, true
+		return public, true
 	}
 	return errFailed, false
 }

@@ -8,34 +8,31 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Limits bound what a client can take. Zero is the default that is named with each; a negative
-// duration is no limit.
+// Limits bound what clients can use. Zero means the default. A negative duration means no limit.
 type Limits struct {
-	// Login is the time from the accept to the client's last line of the login. Zero is 10 s.
+	// Login is the time from the accept to the last line of the login. Zero means 10 s.
 	Login time.Duration
-	// Idle is the time that a seated client has for its next request to arrive as a whole, and an
-	// open stream between two octets. NOOP does not count as a request here. Zero is 15 minutes.
+	// Idle is the time until the next whole request of the seated client, NOOP excluded, and in a
+	// raw stream between two bytes. Zero means 15 minutes.
 	Idle time.Duration
-	// Session is the time that a client may have the seat. Zero is no limit.
+	// Session is the time for which a client may have the seat. Zero means no limit.
 	Session time.Duration
-	// Request is the time that a handler may run before its context is cancelled. Zero is 5
-	// minutes.
+	// Request is the time after which a handler's context is cancelled. Zero means 5 minutes.
 	Request time.Duration
-	// Write is the time that the peer has to take each TLS record that is sent to it; it may have an
-	// eighth more. Zero is 10 s, and there is always a limit.
+	// Write is the time that the peer has to take each TLS record, and up to an eighth more. Zero and less
+	// mean 10 s.
 	Write time.Duration
-	// Vanish is the time after which a peer that no longer answers at all, not even its kernel, is
-	// taken for dead. Zero is 30 s.
+	// Vanish is the time after which a peer whose kernel no longer answers counts as dead. Zero
+	// means 30 s.
 	Vanish time.Duration
-	// Body is the greatest body of a request in octets. Zero is 1 MiB, and there is always a limit.
+	// Body is the maximum body of a request in bytes. Zero and less mean 1 MiB.
 	Body int64
-	// Lobby is the greatest number of connections that have not logged in. Zero is 256.
+	// Lobby is the maximum number of connections that have not logged in. Zero means 256.
 	Lobby int
-	// LobbyPerSource is the same for one source: an IPv4 address or the first 64 bits of an IPv6
-	// address. Zero is 16.
+	// LobbyPerSource is the same for one source: an IPv4 address or an IPv6 /64. Zero means 16.
 	LobbyPerSource int
-	// FailedLogins is how many wrong passwords one source can try at once; it wins back one a
-	// second. Zero is 600.
+	// FailedLogins is the number of wrong passwords that one source can try at once. It regains one
+	// per second. Zero means 600.
 	FailedLogins int
 }
 
@@ -53,8 +50,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// after returns the time that lies d after t, and the zero time, which is no deadline, where d is
-// negative.
+// after returns t + d, or the zero time, which means no deadline, if d is negative.
 func after(t time.Time, d time.Duration) time.Time {
 	if d < 0 {
 		return time.Time{}
@@ -62,7 +58,7 @@ func after(t time.Time, d time.Duration) time.Time {
 	return t.Add(d)
 }
 
-// earlier returns the earlier of two deadlines, of which zero is none.
+// earlier returns the earlier of two deadlines. Zero means no deadline.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

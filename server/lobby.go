@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// Why a connection is not let into the lobby; the texts are the log's reasons.
+// Reasons in the log why a connection is not admitted to the lobby.
 var (
 	errLobbyFull  = errors.New("lobby-full")
 	errSourceFull = errors.New("source-full")
 )
 
-// maxSources bounds how many sources with failed logins are remembered.
+// maxSources bounds the number of sources with failed logins that the lobby remembers.
 const maxSources = 4096
 
-// source is where connections come from as far as limits are concerned: one IPv4 address, or the
-// /64 that one IPv6 customer has. The zero value, which
-// has no limit on connections, stands for whatever has no IP address.
+// source is the unit of limits per source: an IPv4 address or an IPv6 /64. The zero value stands for peers
+// without an IP address, and has no limit.
 type source = netip.Prefix
 
 func sourceOf(addr net.Addr) source {
@@ -35,7 +34,7 @@ func sourceOf(addr net.Addr) source {
 	return prefix
 }
 
-// lobby counts the connections that have not proved anything, and the failed logins of each source.
+// lobby counts the connections that have not logged in, and the failed logins of each source.
 type lobby struct {
 	limits Limits
 
@@ -45,7 +44,7 @@ type lobby struct {
 	failed  map[source]bucket
 }
 
-// bucket is a leaky bucket: it loses one failure a second.
+// bucket is a leaky bucket, which loses one failure per second.
 type bucket struct {
 	level float64
 	at    time.Time
@@ -76,15 +75,15 @@ func (l *lobby) leave(from source) {
 	}
 }
 
-// throttled reports whether the source has failed too often of late.
+// throttled reports whether the source has too many recent failures.
 func (l *lobby) throttled(from source) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed[from].now(time.Now()) > float64(l.limits.FailedLogins-1)
 }
 
-// fail counts a wrong password. When too many sources are remembered, one that has recovered is
-// forgotten, or else any one.
+// fail counts a wrong password. If there are too many sources, it forgets the one with the fewest
+// failures.
 func (l *lobby) fail(from source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,18 +15,18 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// maxErrors is how many commands may fail before the login.
+// maxErrors is the number of failed commands before the login that ends the connection.
 const maxErrors = 3
 
 var (
 	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
-	// strict refuses what is not canonical (RFC 4648 §3.5). It would skip CR and LF, which a line
-	// does not hold.
+	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line
+	// can't contain.
 	strict = base64.StdEncoding.Strict()
 )
 
-// login serves the lobby's commands until a client has proved itself. It returns nil then, and
-// otherwise why the connection ends.
+// login serves the commands of the lobby. It returns nil after a successful login, otherwise why the
+// connection ends.
 func (c *conn) login() error {
 	c.reply(protocol.Reply{Code: protocol.CodeReady, Text: c.srv.Name + " sallyport/1 ready"})
 	for failed := 0; ; {
@@ -52,7 +52,7 @@ func (c *conn) login() error {
 	}
 }
 
-// loginLine reads a line of the lobby, all of which are under one deadline.
+// loginLine reads a line of the lobby. One deadline bounds all of them.
 func (c *conn) loginLine() ([]byte, error) {
 	for {
 		line, err := c.line(c.loginBy)
@@ -67,8 +67,8 @@ func (c *conn) loginLine() ([]byte, error) {
 	}
 }
 
-// lobbyCommand serves one command. It is done when the login has succeeded or the connection must
-// end; otherwise err is what the client is told.
+// lobbyCommand serves one command. done means that the login has succeeded or the connection must end;
+// otherwise err is the reply.
 func (c *conn) lobbyCommand() (done bool, err error) {
 	line, err := c.loginLine()
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *conn) lobbyCommand() (done bool, err error) {
 	return false, nil
 }
 
-// capabilities is the reply to EHLO.
+// capabilities returns the reply to EHLO.
 func (c *conn) capabilities() protocol.Reply {
 	bindings := c.bindings()
 	lines := []string{c.srv.Name}
@@ -115,7 +115,7 @@ func (c *conn) capabilities() protocol.Reply {
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
 }
 
-// mechanisms are those that are offered on this connection.
+// mechanisms returns the mechanisms that this connection offers.
 func (c *conn) mechanisms(bindings []scram.ChannelBinding) (names []string) {
 	if len(bindings) > 0 {
 		names = append(names, scram.SHA256Plus)
@@ -126,8 +126,8 @@ func (c *conn) mechanisms(bindings []scram.ChannelBinding) (names []string) {
 	return names
 }
 
-// auth is AUTH (RFC 4954 §4). Until the first 334 a failure leaves the connection open; after it
-// there is no second attempt.
+// auth serves AUTH (RFC 4954 §4). A failure before the first 334 leaves the connection open. After it there
+// is no second attempt.
 func (c *conn) auth(argument string) (done bool, err error) {
 	name, initial, given := strings.Cut(argument, " ")
 	if name == "" {
@@ -163,8 +163,8 @@ type exchange struct {
 	*conn
 	mechanism string
 	scram     *scram.Server
-	known     bool           // the name is one of a user
-	verifier  scram.Verifier // that the user had when the exchange began
+	known     bool           // the user exists
+	verifier  scram.Verifier // of the user when the exchange began
 }
 
 func (x *exchange) lookup(name string) (scram.Verifier, bool) {
@@ -172,8 +172,8 @@ func (x *exchange) lookup(name string) (scram.Verifier, bool) {
 	return x.verifier, x.known
 }
 
-// run is the exchange from the first message on. It returns nil when the client has proved itself
-// and knows that the server has, too.
+// run runs the exchange from client-first on. It returns nil if client and server have proved
+// themselves.
 func (x *exchange) run(message []byte) error {
 	challenge, err := x.scram.First(message)
 	if err != nil {
@@ -201,8 +201,8 @@ func (x *exchange) run(message []byte) error {
 	return nil
 }
 
-// current reports whether the user still has the verifier that the exchange began with: who is
-// removed, or gets a new password, meanwhile stays out.
+// current reports whether the user still has the verifier with which the exchange began. A user who was
+// removed or got a new password meanwhile is refused.
 func (x *exchange) current() bool {
 	v, known := x.srv.Users.Lookup(x.scram.Username())
 	return known && v.Equal(x.verifier)
@@ -227,7 +227,7 @@ func (x *exchange) ask(challenge []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// reject logs why, and tells the client nothing but that it failed.
+// reject logs why the login failed. The reply doesn't say it.
 func (x *exchange) reject(why error) error {
 	token, ok := errors.AsType[scram.Error](why)
 	if !ok {
@@ -239,20 +239,20 @@ func (x *exchange) reject(why error) error {
 	return x.fail(token.Error(), errLoginFailed)
 }
 
-func (x *exchange) fail(why string, told error) error {
+func (x *exchange) fail(why string, reply error) error {
 	x.srv.Audit.Warn("login.fail", x.id).Str("user", x.loggedName()).Str("mechanism", x.mechanism).
 		Str("reason", why).Send()
-	return told
+	return reply
 }
 
-// loggedName is the name for the log: as it is where it is a user's, a keyed hash where it may be a
-// password in the wrong place, empty before it is known.
+// loggedName returns the name for the log: the name of a user, but a keyed hash of any other, which may be
+// a password in the wrong place. It is empty before the client has sent a name.
 func (x *exchange) loggedName() string {
 	if x.scram == nil || x.scram.Username() == "" {
 		return ""
 	}
-	// All of this is always done, so that time doesn't tell who exists. A gs2 header that fails comes
-	// before the exchange has looked.
+	// The work is the same for each name, so that its time doesn't reveal which users exist. After a
+	// malformed gs2 header the exchange has not called lookup.
 	name, mac := x.scram.Username(), hmac.New(sha256.New, x.srv.NameKey)
 	mac.Write([]byte(name))
 	hash := "#" + hex.EncodeToString(mac.Sum(nil)[:6])

@@ -8,27 +8,29 @@ import (
 	"time"
 )
 
-// Admission says what becomes of a client that has proved itself while the seat is taken: [Queue],
-// [Reject] or [Takeover].
+// Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or
+// [Takeover].
 type Admission interface{ policy() policy }
 
 // Queue lets clients wait, first come first served.
 type Queue struct {
-	Depth int           // how many may wait at once; zero is 16
-	Wait  time.Duration // for how long at the most; zero is 60 s
+	// Depth is the maximum number of waiting clients. Zero means 16.
+	Depth int
+	// Wait is the maximum time that a client waits. Zero means 60 s.
+	Wait time.Duration
 }
 
-// Reject sends clients away: "421 busy".
+// Reject refuses clients: "421 busy".
 type Reject struct{}
 
-// Takeover gives the seat to the newcomer. The one that had it is told "421 evicted", after its
-// running handler was cancelled and has returned; Wait is how long the newcomer waits for that, zero
-// being 60 s.
+// Takeover evicts the holder ("421 evicted") and gives the seat to the newcomer, after the holder's running
+// handler was cancelled and has returned. Wait is the maximum time that the newcomer waits for it. Zero
+// means 60 s.
 type Takeover struct{ Wait time.Duration }
 
-// policy is what an Admission comes to.
+// policy is the common form of all Admissions.
 type policy struct {
-	name  string // on the wire and in the log
+	name  string // in EHLO and in the log
 	depth int
 	wait  time.Duration
 	evict bool
@@ -46,14 +48,14 @@ type seat struct {
 
 	mu     sync.Mutex
 	holder *conn
-	since  time.Time // when the holder got it
+	since  time.Time // when the holder got the seat
 	queue  []*conn
-	served int // how many have had it
+	served int // number of grants so far
 	closed bool
 }
 
-// ask asks for the seat. Position 0 is that c has it; otherwise c waits, 1 being next, and is woken
-// with flagGranted.
+// ask asks for the seat. Position 0 means that c has it. Otherwise c waits, 1 is next, and flagGranted wakes
+// c.
 func (s *seat) ask(c *conn) (position int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +74,7 @@ func (s *seat) ask(c *conn) (position int, err error) {
 		return 0, errBusy
 	}
 	s.queue = append(s.queue, c)
-	s.tellAll()
+	s.notify()
 	return len(s.queue), nil
 }
 
@@ -81,18 +83,18 @@ func (s *seat) grant(c *conn) {
 	s.served++
 }
 
-// leave ends c's wait. It returns true where c has been granted the seat all the same.
+// leave ends c's wait. It reports whether c has the seat, which it may have got just before.
 func (s *seat) leave(c *conn) (granted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := slices.Index(s.queue, c); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
-		s.tellAll()
+		s.notify()
 	}
 	return s.holder == c
 }
 
-// release passes the seat on to whoever waits longest.
+// release passes the seat on to the client that has waited longest.
 func (s *seat) release(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,12 +108,12 @@ func (s *seat) release(c *conn) {
 		s.grant(next)
 		next.flags.Or(flagGranted)
 	}
-	s.tellAll()
+	s.notify()
 }
 
-// tellAll wakes those whom a change of the queue concerns. Whoever has the seat comes last, because
-// who is woken last has its turn first.
-func (s *seat) tellAll() {
+// notify wakes the waiting clients and the holder after a change of the queue. The holder comes last,
+// because the goroutine that is woken last runs first.
+func (s *seat) notify() {
 	for _, c := range s.queue {
 		c.wake(flagNotice)
 	}
@@ -120,15 +122,15 @@ func (s *seat) tellAll() {
 	}
 }
 
-// close ends the granting of the seat.
+// close makes the seat grant no more.
 func (s *seat) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 }
 
-// position is what a waiting client is told: its place, 1 being next, and who has the seat. It is
-// empty where c no longer waits or nobody has the seat.
+// position returns the text of a waiting client's 120: its place, 1 is next, and the holder. It is empty if c
+// no longer waits or the seat is free.
 func (s *seat) position(c *conn) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +141,8 @@ func (s *seat) position(c *conn) string {
 	return "position " + strconv.Itoa(i+1) + " holder " + s.holder.user
 }
 
-// current returns the holder, nil for none, since when, and how many wait and have been served.
+// current returns the holder (nil if the seat is free), when it got the seat, and how many clients wait and
+// had the seat so far.
 func (s *seat) current() (holder *conn, since time.Time, waiting, served int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,55 +20,61 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// ErrServerClosed is what Serve returns after Shutdown or Close.
+// ErrServerClosed is the error of Serve after Shutdown or Close.
 var ErrServerClosed = errors.New("server: closed")
 
-// Users finds what is stored of a user. It is called by many goroutines at once.
+// Users looks up verifiers. It must be safe for concurrent use.
 type Users interface {
-	// Lookup returns the verifier of a user by its prepared name (RFC 4013). For an unknown one it
-	// returns a mock verifier and false, at the same cost (see scram.Mock), so that nobody learns
-	// which names exist.
+	// Lookup returns the verifier of a user by its prepared name (RFC 4013). For an unknown name it
+	// returns a mock verifier (see scram.Mock) and false, after the same work, so that a client can't
+	// learn which names exist.
 	Lookup(preparedName string) (v scram.Verifier, known bool)
 }
 
-// Server serves one authenticated session at a time. Set the fields before the first Serve and
-// leave them alone afterwards. TLSConfig and Users are needed; all else works, and is safe, as zero.
+// Server serves one authenticated session at a time. Set the fields before the first Serve, and don't
+// change them afterwards. TLSConfig and Users are required. Zero is safe for all other fields.
 type Server struct {
-	// TLSConfig holds the certificate. Serve takes a copy and sets in it what the protocol demands:
-	// the ALPN id, TLS 1.3 as the minimum where MinVersion is zero, and extended master secret with
-	// TLS 1.2 (RFC 7627).
+	// TLSConfig has the certificate. Serve sets in a copy what the protocol demands: the ALPN id, TLS 1.3
+	// as the minimum if MinVersion is zero, and extended master secret with TLS 1.2 (RFC 7627).
 	TLSConfig *tls.Config
-	Users     Users   // those who may log in
-	Handler   Handler // serves what the protocol doesn't define; nil: Stock
-	// Admission says what becomes of a client while the seat is taken. Nil is Queue{}.
+	// Users are the users who may log in.
+	Users Users
+	// Handler serves the verbs that the protocol doesn't define. Nil means Stock.
+	Handler Handler
+	// Admission is the policy while the seat is taken. Nil means Queue{}.
 	Admission Admission
-	Limits    Limits // of every stage; see there for what zero means
-	// Audit is the interaction log. Nil keeps none.
+	// Limits bound what clients can use.
+	Limits Limits
+	// Audit is the interaction log. Nil means none.
 	Audit *audit.Log
-	// ServeUnlogged goes on serving where the log can't be written, and says so to ErrorLog. False
-	// is to answer "421 log-failed" and serve nobody.
+	// ServeUnlogged serves, and warns in ErrorLog, while the log can't be written. Without it clients get
+	// "421 log-failed" then.
 	ServeUnlogged bool
-	LogPayload    bool // adds arguments, bodies and streams to the log
-	// LogNames logs the name of an unknown user as it was sent. False logs a short hash of it, keyed
-	// with NameKey: what is typed there is often a password.
+	// LogPayload adds arguments, bodies and streams to the log.
+	LogPayload bool
+	// LogNames logs the names of unknown users. Without it the log has a short hash, keyed with NameKey,
+	// because such a name is often a password.
 	LogNames bool
-	NameKey  []byte // nil: a random one for each process
-	// RequireBinding offers SCRAM-SHA-256-PLUS alone.
+	// NameKey is nil for a random key for each process.
+	NameKey []byte
+	// RequireBinding offers only SCRAM-SHA-256-PLUS.
 	RequireBinding bool
-	// Backend opens what OPEN joins a client to. Nil: there is no OPEN.
+	// Backend connects to what OPEN joins a client to. Nil means no OPEN.
 	Backend func(ctx context.Context) (net.Conn, error)
-	// OnSay is handed each line of a client's SAY. Nil refuses SAY.
-	OnSay    func(user, text string)
-	Name     string       // in the greeting; empty: "sallyport"
-	ErrorLog *slog.Logger // is told what the operator should see at once; nil discards it
+	// OnSay gets each line of a client's SAY. Nil refuses SAY.
+	OnSay func(user, text string)
+	// Name is in the greeting. Empty means "sallyport".
+	Name string
+	// ErrorLog gets what the operator should see at once. Nil discards it.
+	ErrorLog *slog.Logger
 
 	once    sync.Once
 	setup   error
 	started time.Time
-	boot    string // the first part of every connection's id
+	boot    string // prefix of every connection's id
 	nextID  atomic.Uint64
 	limits  Limits
-	verbs   map[string]string // interned
+	verbs   map[string]string // interned verbs
 	help    string
 	tls     atomic.Pointer[tlsState]
 	lobby   lobby
@@ -81,10 +87,10 @@ type Server struct {
 	conns     map[*conn]struct{}
 	closing   bool
 	served    bool          // server.start was logged
-	gone      chan struct{} // closed when closing and no connection is left
+	gone      chan struct{} // closed after the last connection of a closing server
 }
 
-// init checks the fields and fills in what zero means, once.
+// init checks the fields and sets defaults, once.
 func (s *Server) init() error {
 	s.once.Do(func() {
 		s.started, s.boot = time.Now(), rand.Text()[:6]
@@ -115,19 +121,19 @@ func (s *Server) init() error {
 func (s *Server) check() error {
 	greeting := protocol.Reply{Code: protocol.CodeReady, Text: s.Name}
 	if _, err := greeting.Append(nil); err != nil || strings.ContainsAny(s.Name, " \n") {
-		return errors.New("server: Name is no word")
+		return errors.New("server: Name is not one word")
 	}
 	if s.Users == nil {
 		return errors.New("server: no Users")
 	}
-	if err := s.tabulate(); err != nil || s.tls.Load() != nil {
+	if err := s.listVerbs(); err != nil || s.tls.Load() != nil {
 		return err
 	}
 	return s.SetTLSConfig(s.TLSConfig)
 }
 
-// Serve accepts connections from l until Shutdown or Close, and closes l. The error is never nil:
-// ErrServerClosed, or why it could not go on.
+// Serve accepts connections from l until Shutdown or Close, and closes l. Its error is never nil: it is
+// ErrServerClosed, or why Serve could not go on.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.init(); err != nil {
@@ -152,14 +158,14 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.accept(l)
 }
 
-// accept hands each connection to a goroutine of its own. A failure that may pass, as too many open
-// files, is tried again after a while, as net/http does.
+// accept starts a goroutine for each connection. It retries after a passing failure, such as too many open
+// files, as net/http does.
 func (s *Server) accept(l net.Listener) error {
 	for delay := time.Duration(0); ; {
 		raw, err := l.Accept()
 		if err == nil {
 			delay = 0
-			s.welcome(raw)
+			s.admit(raw)
 			continue
 		}
 		s.mu.Lock()
@@ -180,8 +186,8 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// welcome lets a connection into the lobby, or closes it where there is no room.
-func (s *Server) welcome(raw net.Conn) {
+// admit lets a connection into the lobby, or closes it if there is no room.
+func (s *Server) admit(raw net.Conn) {
 	from := sourceOf(raw.RemoteAddr())
 	if err := s.lobby.enter(from); err != nil {
 		s.Audit.Warn("conn.refuse", s.newID()).Str("remote", raw.RemoteAddr().String()).Str("reason", err.Error()).Send()
@@ -202,31 +208,31 @@ func (s *Server) welcome(raw net.Conn) {
 	go c.run()
 }
 
-// forget takes a connection that has ended off the books.
+// forget removes a connection that has ended.
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	s.lookWhoIsLeft()
+	s.checkGone()
 }
 
-// lookWhoIsLeft notes that there are no connections any more, and won't be. mu is held.
-func (s *Server) lookWhoIsLeft() {
+// checkGone closes gone after the last connection of a closing server. The caller holds mu.
+func (s *Server) checkGone() {
 	if s.closing && len(s.conns) == 0 {
 		close(s.gone)
 	}
 }
 
-// Shutdown ends the server gently: it stops listening and seats nobody any more, tells those in the
-// lobby and in the queue "421 shutdown", lets the running request end, and returns when the last
-// connection has gone. When ctx ends first it returns its error, and Close ends the rest.
+// Shutdown ends the server gracefully. It stops listening, grants the seat no more, sends "421 shutdown" to
+// clients in the lobby and in the queue, lets the running request end, and returns when the last
+// connection has ended. If ctx ends first, it returns ctx's error: call Close then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.close(func(c *conn) { c.wake(flagShutdown) })
 	select {
 	case <-s.gone:
 	case <-ctx.Done():
 		select {
-		case <-s.gone: // both, then
+		case <-s.gone: // both have happened
 		default:
 			return ctx.Err()
 		}
@@ -234,11 +240,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.stop()
 }
 
-// Close ends the server at once: handlers are cancelled and connections closed. It waits up to a
-// second for handlers to return, so that what they did is on record.
+// Close ends the server at once: it cancels handlers and closes connections. It waits up to a second for
+// handlers to return, so that their requests are on record.
 func (s *Server) Close() error {
 	_ = s.init()
-	s.cancel(ErrServerClosed) // first, for it is why what follows fails
+	s.cancel(ErrServerClosed) // first, because it is the cause of all failures that follow
 	s.close(func(c *conn) { _ = c.raw.Close() })
 	select {
 	case <-s.gone:
@@ -247,9 +253,9 @@ func (s *Server) Close() error {
 	return s.stop()
 }
 
-// close stops listening and calls tell for each connection.
-func (s *Server) close(tell func(*conn)) {
-	_ = s.init() // there may have been no Serve
+// close stops listening and calls end for each connection.
+func (s *Server) close(end func(*conn)) {
+	_ = s.init() // Serve may not have been called
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.listeners {
@@ -257,15 +263,15 @@ func (s *Server) close(tell func(*conn)) {
 	}
 	s.seat.close()
 	for c := range s.conns {
-		tell(c)
+		end(c)
 	}
 	if !s.closing {
 		s.closing = true
-		s.lookWhoIsLeft()
+		s.checkGone()
 	}
 }
 
-// stop logs the end, once.
+// stop logs the end of the server, once.
 func (s *Server) stop() error {
 	s.cancel(ErrServerClosed)
 	s.mu.Lock()
@@ -282,8 +288,7 @@ func (s *Server) newID() string {
 	return s.boot + "-" + strconv.FormatUint(s.nextID.Add(1), 10)
 }
 
-// logged takes the outcome of writing the log. An error that it returns says that nothing may be
-// answered.
+// logged handles the error of writing the log. It returns an error if the server must not send replies.
 func (s *Server) logged(err error) error {
 	if err == nil {
 		return nil

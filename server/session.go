@@ -13,29 +13,29 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// session is what a seated client does until it leaves. All of it belongs to the connection's
-// goroutine, but for what watch.go says.
+// session is a connection that has the seat. The connection's goroutine owns all of it, except where watch.go
+// says otherwise.
 type session struct {
 	*conn
 	opened  time.Time
-	endBy   time.Time // zero: no limit
-	active  time.Time // when the last request but NOOP was answered
-	served  time.Time // when the last request was
-	n       int       // requests
-	told    int       // how many wait, as the client knows it
+	endBy   time.Time // deadline of the session, zero for none
+	active  time.Time // when the last request except NOOP was answered
+	served  time.Time // when the last request was answered
+	n       int       // number of requests
+	waiting int       // number of waiting clients in the last 121
 	request Request
-	handed  Request // the copy that handlers get: the log needs the original
+	handed  Request // the copy for handlers, because the log needs the original
 	body    []byte  // reused
 	why     error   // why the session ends
 
 	ctx    context.Context // of the running request
 	cancel context.CancelCauseFunc
 	began  time.Time // when the running request began
-	gone   error     // how the client has left meanwhile
+	gone   error     // how the client left during a request
 
-	lookout  lookout
-	returned chan struct{} // tells the watch that the handler has returned
-	watched  chan error    // hands over gone at the end of a watch
+	watchTimer watchTimer
+	returned   chan struct{} // gets a value when the handler has returned
+	watched    chan error    // gets a value for gone at the end of a watch
 }
 
 func newSession(c *conn) *session {
@@ -46,12 +46,12 @@ func newSession(c *conn) *session {
 		returned: make(chan struct{}), watched: make(chan error),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.lookout.start = s.supervise
-	c.rd.Grow(recordSize) // so that what came in one record is answered in one
+	s.watchTimer.start = s.supervise
+	c.rd.Grow(recordSize) // so that requests in one record are answered in one
 	return s
 }
 
-// run serves the session and passes the seat on.
+// run serves the session and then passes the seat on.
 func (s *session) run() {
 	defer s.hangUp()
 	defer s.end()
@@ -60,11 +60,11 @@ func (s *session) run() {
 	s.why = s.serve()
 }
 
-// end says the last words, logs them, and frees the seat: before the connection is drained, and also
-// where a handler has ended the goroutine.
+// end sends the last reply, logs the end, and frees the seat. It runs before the connection is drained, and
+// also if a handler has ended the goroutine.
 func (s *session) end() {
-	s.sayLast(s.why)
-	// What others did to the connection explains whatever failed because of it.
+	s.sendLast(s.why)
+	// If another goroutine ended the session, its cause explains later failures.
 	if cause := context.Cause(s.conn.ctx); cause != nil {
 		s.why = cause
 	}
@@ -76,9 +76,9 @@ func (s *session) end() {
 	s.srv.seat.release(s.conn)
 }
 
-// serve answers requests until the session ends, and says why it does.
+// serve answers requests until the session ends, and returns why.
 func (s *session) serve() error {
-	s.tellWaiting()
+	s.sendWaiting()
 	for {
 		if err := s.attend(); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (s *session) deadline() time.Time {
 	return earlier(after(s.active, s.srv.limits.Idle), s.endBy)
 }
 
-// inputError says what a failure to read means for the session.
+// inputError returns why the session ends after a failed read.
 func (s *session) inputError(err error) error {
 	switch {
 	case !errors.Is(err, errDeadline):
@@ -112,7 +112,7 @@ func (s *session) inputError(err error) error {
 
 func (s *session) isOver() bool { return !s.endBy.IsZero() && !time.Now().Before(s.endBy) }
 
-// attend does what the connection was woken for, and looks whether the session must end.
+// attend handles the flags, and returns an error if the session must end.
 func (s *session) attend() error {
 	flags := s.flags.Load()
 	switch {
@@ -128,20 +128,20 @@ func (s *session) attend() error {
 		return nil
 	}
 	s.flags.And(^(flagNotice | flagMessage))
-	s.tellWaiting()
-	s.tellMessages()
+	s.sendWaiting()
+	s.sendMessages()
 	return nil
 }
 
-// tellWaiting sends "121 waiting N" where N is news.
-func (s *session) tellWaiting() {
-	if _, _, n, _ := s.srv.seat.current(); s.native && n != s.told {
-		s.told = n
+// sendWaiting sends "121 waiting N" if N has changed.
+func (s *session) sendWaiting() {
+	if _, _, n, _ := s.srv.seat.current(); s.native && n != s.waiting {
+		s.waiting = n
 		s.reply(protocol.Reply{Code: protocol.CodeWaiting, Text: "waiting " + strconv.Itoa(n)})
 	}
 }
 
-func (s *session) tellMessages() {
+func (s *session) sendMessages() {
 	s.mu.Lock()
 	messages := s.messages
 	s.messages = nil
@@ -178,9 +178,9 @@ func (s *session) serveLine(line []byte) error {
 	return err
 }
 
-// now is when what is done now became possible: when the last read returned, or the last request was
-// served. It spares a batch of requests most looks at the clock, each of which takes as long as
-// parsing a command.
+// now returns the start of the current request: when its input arrived or the previous reply was done,
+// whichever is later. This saves most calls of time.Now in a batch, each of which takes as long as parsing
+// a command.
 func (s *session) now() time.Time {
 	if s.served.After(s.raw.filled) {
 		return s.served
@@ -188,8 +188,8 @@ func (s *session) now() time.Time {
 	return s.raw.filled
 }
 
-// intern returns the verb as the server knows it. Of one that it doesn't know it keeps nothing, so
-// that it does not end up in the log: it may be a password that was typed too late.
+// intern returns the interned verb. It returns "" for an unknown verb, which must not get into the log,
+// because it may be a password that was typed too late.
 func (s *session) intern(verb []byte) (name string, known bool) {
 	var upper [protocol.MaxVerb + 1]byte
 	name, known = s.srv.verbs[string(protocol.AppendUpper(upper[:0], verb))]
@@ -225,12 +225,12 @@ func (s *session) readBody(size int) error {
 	return nil
 }
 
-// dispatch has a request served and answers it.
+// dispatch serves a request and answers it.
 func (s *session) dispatch(known bool, began time.Time) error {
 	done := protocol.Reply{Code: protocol.CodeDone}
 	switch verb := s.request.Verb; {
 	case s.has(flagEvicted):
-		return errEvicted // though input came before the wake-up was seen
+		return errEvicted // also if the request arrived first
 	case !known, verb == protocol.VerbBody:
 		return s.answerError(errUnknown, began)
 	case verb == protocol.VerbNoop:
@@ -260,25 +260,25 @@ func (s *session) dispatch(known bool, began time.Time) error {
 
 // answerError answers a request that failed.
 func (s *session) answerError(err error, began time.Time) error {
-	told, whole := publicError(err)
+	public, whole := publicError(err)
 	if !whole {
 		s.srv.ErrorLog.Error("a request failed", "conn", s.id, "user", s.user, "verb", s.request.Verb, "error", err)
 	}
-	return s.answer(told.Reply(), began)
+	return s.answer(public.Reply(), began)
 }
 
-// said is an error that the client has been told of already.
-type said struct{ *protocol.ReplyError }
+// answered is an error whose reply was sent already.
+type answered struct{ *protocol.ReplyError }
 
 // answerLast answers a command after which the connection must end.
-func (s *session) answerLast(told *protocol.ReplyError, began time.Time) error {
-	if err := s.answer(told.Reply(), began); err != nil {
+func (s *session) answerLast(last *protocol.ReplyError, began time.Time) error {
+	if err := s.answer(last.Reply(), began); err != nil {
 		return err
 	}
-	return said{told}
+	return answered{last}
 }
 
-// answer records a request and appends its reply to what is to be written.
+// answer logs a request and appends its reply to out.
 func (s *session) answer(r protocol.Reply, began time.Time) error {
 	before := len(s.out)
 	r = s.reply(r)
@@ -299,8 +299,8 @@ func (s *session) answer(r protocol.Reply, began time.Time) error {
 	return s.appendBody(r.Body)
 }
 
-// appendBody appends the octets of a 251. A body that does not fit fills the record and goes out
-// without being copied.
+// appendBody appends the body of a 251. If it doesn't fit the record, the rest of it is written without a
+// copy.
 func (s *session) appendBody(body []byte) error {
 	fits := min(len(body), max(0, recordSize-len(s.out)))
 	s.out = append(s.out, body[:fits]...)
@@ -311,14 +311,14 @@ func (s *session) appendBody(body []byte) error {
 		return err
 	}
 	err := s.write(body[fits:])
-	s.served = time.Now() // a client may take its time to read
+	s.served = time.Now() // the client may have read slowly
 	return err
 }
 
-// call runs a handler. It returns when the handler has, whatever happens meanwhile.
+// call runs a handler. It returns only after the handler.
 func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err error) {
 	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
-		// The last request was cancelled, and not the session.
+		// The last request was cancelled, but not the session.
 		s.ctx, s.cancel = context.WithCancelCause(s.conn.ctx)
 	}
 	s.handed = s.request

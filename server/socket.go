@@ -11,34 +11,33 @@ import (
 	"time"
 )
 
-// transport is the connection below TLS: all waiting for the peer is in its Read and its Write, those
-// that crypto/tls calls by itself included.
+// transport is the connection below TLS. All waiting for the peer is in its Read and Write, also when
+// crypto/tls calls them by itself.
 //
-// A deadline that is set already stays where it will do, because setting one takes as long as parsing
-// a command and may wake an idle processor.
+// It leaves a deadline alone that is set already and comes sooner, because setting one takes as long as
+// parsing a command and may wake an idle processor. A read that ends too early is retried.
 type transport struct {
 	net.Conn
 	owner  *conn
 	wait   wait
 	eof    bool      // the peer has ended the connection
-	filled time.Time // when a read last returned
+	filled time.Time // when the last read returned
 
-	readBy  time.Time // the read deadline that is set, unless wake has set another
-	writeBy time.Time // the write deadline that is set
-	lastBy  time.Time // the same for what an evicted client is still sent
-	broken  error     // of the write that failed: all later ones fail, too
+	readBy  time.Time // current read deadline, unless wake has set another
+	writeBy time.Time // current write deadline
+	lastBy  time.Time // write deadline of an evicted client
+	broken  error     // of the first failed write, after which all writes fail
 }
 
 // wait says how a read waits.
 type wait struct {
-	by    time.Time // zero: no deadline
-	flags uint32    // end it
-	flush bool      // write first what is owed
+	by    time.Time // zero for no deadline
+	flags uint32    // any of these ends the read
+	flush bool      // write replies first
 }
 
-// Read reads what the peer has sent. It returns errWoken when one of the flags is set, errDeadline
-// when the deadline has passed. crypto/tls calls it when it has no whole record left, so this is the
-// moment to write what is owed.
+// Read reads from the peer. It returns errWoken if one of the flags is set, errDeadline after the deadline.
+// crypto/tls calls it when it has no complete record left, which is the moment to write replies.
 func (t *transport) Read(p []byte) (int, error) {
 	w := t.wait
 	if w.by.Equal(past) {
@@ -67,7 +66,7 @@ func (t *transport) Read(p []byte) (int, error) {
 	}
 }
 
-// setReadDeadline sees to it that a read ends by then. It may end before, for nothing.
+// setReadDeadline makes a read end at that time or earlier.
 func (t *transport) setReadDeadline(by time.Time) {
 	if t.readBy.Equal(past) || earlier(t.readBy, by) != t.readBy {
 		t.readBy = by
@@ -83,9 +82,9 @@ func (t *transport) Write(p []byte) (n int, err error) {
 	return n, t.broken
 }
 
-// setWriteDeadline gives the peer Limits.Write for the record that follows, or an eighth more so that
-// the deadline need not be set at each record. In the lobby the login's deadline bounds all writes, and
-// what an evicted client is still sent is bounded by a short one.
+// setWriteDeadline gives the peer Limits.Write for the next record, and up to an eighth more, so that the
+// deadline is not set for each record. In the lobby the deadline of the login bounds all writes. After an
+// eviction a short deadline does.
 func (t *transport) setWriteDeadline() {
 	c := t.owner
 	by, slack := time.Now().Add(c.srv.limits.Write), c.srv.limits.Write/8
@@ -102,10 +101,10 @@ func (t *transport) setWriteDeadline() {
 	}
 }
 
-// SetWriteDeadline does nothing: crypto/tls gives its close_notify 5 s, and Write knows better.
+// SetWriteDeadline does nothing: crypto/tls would give its close_notify 5 s, but Write sets the deadline.
 func (t *transport) SetWriteDeadline(time.Time) error { return nil }
 
-// setSocket makes the kernel find out within about limit that a peer no longer answers.
+// setSocket makes the kernel notice within about limit that a peer no longer answers.
 func setSocket(c net.Conn, limit time.Duration) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok || limit < 0 {
@@ -124,14 +123,14 @@ func temporary(err error) bool {
 	return ok && slices.Contains([]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ECONNABORTED}, number)
 }
 
-// halfClose ends one direction of a connection that can do that.
+// halfClose ends the write direction of a connection that supports it.
 func halfClose(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 }
 
-// networkErrors are the ways in which a connection breaks, and the log's words for them.
+// networkErrors are the reasons in the log for a broken connection.
 var networkErrors = []struct {
 	number syscall.Errno
 	reason string

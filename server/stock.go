@@ -17,30 +17,30 @@ var (
 	ErrNoMessages   = errors.New("server: the seated client takes no messages, or has too many unread")
 )
 
-// maxMessages bounds what waits for a client that doesn't read.
+// maxMessages bounds the messages for a client that doesn't read.
 const maxMessages = 64
 
-// Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY, to which others can be added.
+// Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY. Callers may add others.
 func (s *Server) Stock() *Mux {
 	m := &Mux{}
 	m.HandleFunc("ECHO", echo)
-	m.HandleFunc("TIME", tellTime)
+	m.HandleFunc("TIME", currentTime)
 	m.HandleFunc("STAT", s.stat)
 	m.HandleFunc("SAY", s.say)
 	return m
 }
 
-// echo gives back the body, or else the argument.
+// echo returns the body, or the argument if there is no body.
 func echo(_ context.Context, r *Request) (protocol.Reply, error) {
 	return protocol.Reply{Text: r.Argument, Body: r.Body}, nil
 }
 
-// tellTime gives the time in RFC 3339.
-func tellTime(context.Context, *Request) (protocol.Reply, error) {
+// currentTime returns the time in RFC 3339.
+func currentTime(context.Context, *Request) (protocol.Reply, error) {
 	return protocol.Reply{Text: time.Now().Format(time.RFC3339)}, nil
 }
 
-// stat tells who has the seat and how busy it is.
+// stat returns the holder and figures of the seat.
 func (s *Server) stat(context.Context, *Request) (protocol.Reply, error) {
 	holder, since, waiting, served := s.seat.current()
 	name := ""
@@ -51,7 +51,7 @@ func (s *Server) stat(context.Context, *Request) (protocol.Reply, error) {
 		name, since.Format(time.RFC3339), waiting, served, int(time.Since(s.started).Seconds()))}, nil
 }
 
-// say hands a line to the operator.
+// say passes a line to the operator.
 func (s *Server) say(_ context.Context, r *Request) (protocol.Reply, error) {
 	if r.Argument == "" {
 		return protocol.Reply{}, errNoArgument
@@ -64,9 +64,9 @@ func (s *Server) say(_ context.Context, r *Request) (protocol.Reply, error) {
 	return protocol.Reply{Text: "delivered"}, nil
 }
 
-// Say sends a line to the seated client, as a 150 between its replies. It returns as soon as the
-// line is on its way. Errors are ErrNobodySeated, ErrNoMessages, and protocol.ErrSyntax or
-// protocol.ErrLineTooLong for a text that is no line.
+// Say sends a line to the seated client, as a 150 between its replies. It returns before the line is
+// written. Errors are ErrNobodySeated, ErrNoMessages, and protocol.ErrSyntax or protocol.ErrLineTooLong
+// for a text that is no line.
 func (s *Server) Say(text string) error {
 	reply := protocol.Reply{Code: protocol.CodeMessage, Text: text}
 	if _, err := reply.Append(nil); err != nil {
@@ -86,8 +86,7 @@ func (s *Server) Say(text string) error {
 	return nil
 }
 
-// Evict ends the session of the seated client with "421 evicted". It returns false where there is
-// none.
+// Evict ends the session of the seated client with "421 evicted". It returns false if the seat is free.
 func (s *Server) Evict() bool {
 	holder, _, _, _ := s.seat.current()
 	if holder == nil {
@@ -97,20 +96,20 @@ func (s *Server) Evict() bool {
 	return true
 }
 
-// post keeps a message until the connection's goroutine sends it.
+// post queues a message for the connection's goroutine.
 func (c *conn) post(text string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.native || c.deaf || len(c.messages) >= maxMessages {
+	if !c.native || c.streams || len(c.messages) >= maxMessages {
 		return false
 	}
 	c.messages = append(c.messages, text)
 	return true
 }
 
-// tabulate interns every verb that is known, so that a request costs no allocation for its verb,
-// and makes the text of HELP. No handler may hide a verb of the protocol.
-func (s *Server) tabulate() error {
+// listVerbs interns every known verb, so that a request needs no allocation for its verb, and makes the
+// text of HELP. A handler must not have a verb of the protocol.
+func (s *Server) listVerbs() error {
 	if s.Handler == nil {
 		s.Handler = s.Stock()
 	}

@@ -14,23 +14,23 @@ import (
 
 const streamBuffer = 32 << 10
 
-// stream joins a client to a backend. The connection's goroutine copies to the backend, another one
-// from it.
+// stream joins a client to a backend. The connection's goroutine copies to the backend, another goroutine
+// copies from it.
 type stream struct {
 	*session
 	backend net.Conn
-	last    atomic.Int64 // when an octet went either way, as a time.Duration since opened
-	in, out int64        // octets to and from the backend
+	last    atomic.Int64 // time of the last byte in either direction, as time.Duration since opened
+	in, out int64        // bytes to and from the backend
 }
 
-// streamEnd is why a stream ended. It hides the cause from sayLast: what is written now would be
-// taken for the backend's words.
+// streamEnd is why a stream ended. It hides the cause from sendLast, because the client would take a reply
+// for data of the backend.
 type streamEnd struct{ cause error }
 
 func (streamEnd) Error() string { return "stream ended" }
 
-// open is OPEN: it reaches the backend, answers, and joins the two until both directions have ended.
-// The session ends with it.
+// open serves OPEN: it connects to the backend, answers, and copies until both directions have ended. The
+// session ends with the stream.
 func (s *session) open(began time.Time) error {
 	x := &stream{session: s}
 	_, err := s.call(HandlerFunc(func(ctx context.Context, _ *Request) (r protocol.Reply, err error) {
@@ -46,9 +46,9 @@ func (s *session) open(began time.Time) error {
 		return s.answerError(err, began)
 	}
 	s.mu.Lock()
-	s.deaf = true
+	s.streams = true
 	s.mu.Unlock()
-	s.tellMessages() // the last that can be told
+	s.sendMessages() // the last ones
 	if err := s.answer(protocol.Reply{Code: protocol.CodeStream, Text: "open"}, began); err != nil {
 		return err
 	}
@@ -57,14 +57,14 @@ func (s *session) open(began time.Time) error {
 		return err
 	}
 	if err = x.join(); !errors.Is(err, io.EOF) {
-		_ = s.raw.Close() // without a close_notify: a stream that was cut must not look whole
+		_ = s.raw.Close() // without close_notify, because the stream is incomplete
 	}
 	s.srv.Audit.Info("stream.close", s.id).Int64("bytes_in", x.in).Int64("bytes_out", x.out).Send()
 	return streamEnd{err}
 }
 
-// join copies both ways until both directions have ended (io.EOF) or something has ended the stream,
-// which is why x.ctx is cancelled.
+// join copies both ways until both directions have ended (io.EOF) or x.ctx is cancelled. It returns the
+// cause.
 func (x *stream) join() error {
 	x.touch()
 	tail, down := make(chan struct{}), make(chan struct{})
@@ -81,17 +81,17 @@ func (x *stream) join() error {
 		err = x.linger(tail, down)
 	}
 	if errors.Is(err, errWoken) && x.has(flagEvicted) {
-		err = errEvicted // evict sets the flag before the cause
+		err = errEvicted // evict sets the flag before it cancels
 	}
 	x.cancel(err)
 	<-down
-	return context.Cause(x.ctx) // what came first
+	return context.Cause(x.ctx) // the first cause
 }
 
-// guard ends both copies when x.ctx is cancelled, and cancels it when the stream has been idle for too
-// long or the time of the session is over. Its timer isn't set anew for each byte: it looks again where
-// it comes too early. A client that has ended its TCP direction (tail) may have gone, and a silent
-// backend has only Limits.Vanish then.
+// guard ends both copies when x.ctx is cancelled. It cancels x.ctx when the stream has been idle for too long
+// or the session's time is over. Its timer is not set for each byte, but again when it fires too early.
+// After the client has ended its TCP direction (tail) it may have left, so the idle limit is
+// Limits.Vanish then.
 func (x *stream) guard(tail <-chan struct{}) {
 	limit := x.srv.limits.Idle
 	for {
@@ -116,8 +116,8 @@ func (x *stream) guard(tail <-chan struct{}) {
 	}
 }
 
-// linger waits for the backend's last words (down) after the client has ended its direction. TLS can
-// end one direction alone; tail is closed when the client has ended TCP as well.
+// linger waits for the end of the backend's direction (down) after the client has ended its TLS direction. It
+// closes tail when the client has ended its TCP direction too.
 func (x *stream) linger(tail, down chan struct{}) error {
 	ended := make(chan error, 1)
 	go func() { ended <- x.untilEnd(flagDone | flagEvicted) }()
@@ -135,8 +135,8 @@ func (x *stream) linger(tail, down chan struct{}) error {
 	return io.EOF
 }
 
-// toBackend copies what the client sends. io.EOF is the client's half-close, errWoken that the stream
-// is ended. A shutdown waits for a stream as for any running request.
+// toBackend copies from the client to the backend. io.EOF is the client's half-close, errWoken the end of the
+// stream. A shutdown doesn't end a stream, like any running request.
 func (x *stream) toBackend() error {
 	x.raw.wait = wait{flags: flagEvicted | flagDone}
 	for buf := make([]byte, streamBuffer); ; {
@@ -156,8 +156,8 @@ func (x *stream) toBackend() error {
 	}
 }
 
-// fromBackend copies what the backend sends. Nil is the backend's half-close, or its end, which the
-// client is told by a close_notify.
+// fromBackend copies from the backend to the client. At the backend's end it sends close_notify and returns
+// nil.
 func (x *stream) fromBackend() error {
 	for buf := make([]byte, streamBuffer); ; {
 		n, err := x.backend.Read(buf)
@@ -180,7 +180,7 @@ func (x *stream) fromBackend() error {
 	}
 }
 
-// pass notes that bytes go by, and logs them where the operator asks for that.
+// pass notes that bytes pass, and logs them with LogPayload.
 func (x *stream) pass(direction string, p []byte) error {
 	x.touch()
 	if !x.srv.LogPayload {

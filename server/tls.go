@@ -23,16 +23,15 @@ var (
 	errNoMasterSecret = errors.New("TLS 1.2 without extended master secret")
 )
 
-// tlsState is a configuration and what follows from its certificate. A new certificate makes a new
-// state with ticket keys of its own, so a resumed connection never stands for another certificate
-// than it says.
+// tlsState is a configuration with the channel binding of its certificate. Each certificate has its own
+// state and ticket keys, so a resumed connection always has the certificate that it was made with.
 type tlsState struct {
 	config   *tls.Config
-	endPoint scram.ChannelBinding // zero where RFC 5929 defines none
+	endPoint scram.ChannelBinding // zero if RFC 5929 defines none
 }
 
-// SetTLSConfig replaces the certificate of a running server: connections that are accepted from now
-// on use it. Sessions go on under the old one, and tickets of the old one resume nothing.
+// SetTLSConfig replaces the certificate of a running server for new connections. Running sessions go on,
+// and tickets of the old certificate become invalid.
 func (s *Server) SetTLSConfig(config *tls.Config) error {
 	if config == nil || len(config.Certificates) == 0 && config.GetCertificate == nil {
 		return errNoCertificate
@@ -41,10 +40,10 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	config.NextProtos = []string{protocol.ALPN}
 	config.GetConfigForClient = refuseWeak
 	config.MinVersion = max(cmp.Or(config.MinVersion, tls.VersionTLS13), tls.VersionTLS12)
-	config.MaxVersion = 0                     // refuseWeak counts on 1.3 wherever the client has it
+	config.MaxVersion = 0                     // refuseWeak relies on 1.3 with each client that supports it
 	config.DynamicRecordSizingDisabled = true // a batch of replies is one record, and one write
 	state := &tlsState{config: config}
-	// With several certificates nobody here knows which one a client saw.
+	// With several certificates it is unknown which one a client gets.
 	if len(config.Certificates) == 1 && config.GetCertificate == nil {
 		leaf, err := leafOf(config.Certificates[0])
 		if err != nil {
@@ -56,7 +55,7 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	return nil
 }
 
-// cipherNames has the names of all cipher suites. tls.CipherSuiteName makes a list of them each time.
+// cipherNames has the names of all cipher suites, because tls.CipherSuiteName makes a list at each call.
 var cipherNames = sync.OnceValue(func() map[uint16]string {
 	names := map[uint16]string{}
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -65,8 +64,8 @@ var cipherNames = sync.OnceValue(func() map[uint16]string {
 	return names
 })
 
-// refuseWeak ends a handshake that could only lead to TLS 1.2 without extended master secret, where
-// what is derived from the session binds to nothing.
+// refuseWeak refuses TLS 1.2 without extended master secret, where values derived from the session bind to
+// nothing (RFC 7627 §1).
 func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if slices.Contains(hello.SupportedVersions, tls.VersionTLS13) ||
 		slices.Contains(hello.Extensions, extensionMasterSecret) {
@@ -85,12 +84,12 @@ func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
 	return x509.ParseCertificate(certificate.Certificate[0])
 }
 
-// handshake is the TLS handshake, under the login deadline. An error that is a reply says why the
-// server ended it.
+// handshake does the TLS handshake under the deadline of the login. If the server ended it, the error is a
+// reply.
 func (c *conn) handshake() error {
-	_ = c.srv.logged(c.srv.Audit.Flush()) // a failure is told once there is TLS to tell it through
+	_ = c.srv.logged(c.srv.Audit.Flush()) // the next flush reports a failure, when TLS can carry the reply
 	c.raw.wait = wait{by: c.loginBy, flags: anyFlag}
-	// A context that can be cancelled would cost a goroutine; the deadline and wake do the same.
+	// A context that can be cancelled would cost a goroutine. The deadline and wake do the same.
 	if err := c.tls.HandshakeContext(context.Background()); err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
@@ -112,12 +111,12 @@ func (c *conn) handshake() error {
 	return nil
 }
 
-// bindings are the channel bindings that this connection can do.
+// bindings returns the channel bindings of this connection.
 func (c *conn) bindings() []scram.ChannelBinding {
 	var all []scram.ChannelBinding
 	state := c.tls.ConnectionState()
-	// On TLS 1.2 Go tells an absent context from an empty one, and RFC 9266 wants the former with
-	// one label and clients do the latter.
+	// On TLS 1.2 an absent context differs from an empty one. RFC 9266 demands the absent one, clients
+	// use the empty one.
 	if state.Version >= tls.VersionTLS13 {
 		if binding, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil {
 			all = append(all, binding)

@@ -9,11 +9,11 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// takeSeat asks for the seat and returns nil when the connection has it, with queue.leave logged
-// and nothing written yet. The error says why not.
+// takeSeat asks for the seat and waits for it. When it returns nil, queue.leave is logged and nothing is
+// written so far.
 func (c *conn) takeSeat() error {
 	if err := c.checkEarly(); err != nil {
-		return err // before anybody is evicted for it
+		return err // before it evicts anybody
 	}
 	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
 	c.asked = time.Now()
@@ -23,7 +23,7 @@ func (c *conn) takeSeat() error {
 	}
 	if err != nil {
 		c.cancel(err)
-		c.srv.seat.release(c) // a grant to one that leaves passes on
+		c.srv.seat.release(c) // a seat that c was granted meanwhile passes on
 	}
 	return err
 }
@@ -33,7 +33,7 @@ func (c *conn) queue(position int) error {
 	c.srv.Audit.Info("queue.enter", c.id).Int("position", position).Send()
 	err := c.await()
 	if granted := c.srv.seat.leave(c); granted && errors.Is(err, errWaitTimeout) {
-		err = nil // it was granted at the very moment
+		err = nil // the seat was granted at the same moment, and wins
 	}
 	if err == nil {
 		err = c.checkEarly()
@@ -47,9 +47,9 @@ func (c *conn) queue(position int) error {
 	return err
 }
 
-// await keeps a waiting client informed until it is granted the seat or has to leave.
+// await sends a waiting client its position until it gets the seat or has to leave.
 func (c *conn) await() error {
-	by, told := after(c.asked, c.srv.seat.policy.wait), ""
+	by, sent := after(c.asked, c.srv.seat.policy.wait), ""
 	for {
 		switch {
 		case c.has(flagEvicted):
@@ -60,8 +60,8 @@ func (c *conn) await() error {
 			return nil
 		}
 		c.flags.And(^flagNotice)
-		if position := c.srv.seat.position(c); c.native && position != "" && position != told {
-			told = position
+		if position := c.srv.seat.position(c); c.native && position != "" && position != sent {
+			sent = position
 			c.reply(protocol.Reply{Code: protocol.CodePosition, Text: position})
 		}
 		line, err := c.line(by)
@@ -76,7 +76,7 @@ func (c *conn) await() error {
 	}
 }
 
-// checkEarly looks whether the client has sent more than it may before the 235, as far as peek sees.
+// checkEarly refuses input that the client has sent before the 235, as far as peek sees it.
 func (c *conn) checkEarly() error {
 	if c.rd.Buffered() == 0 {
 		c.peek()
@@ -93,7 +93,7 @@ func (c *conn) checkEarly() error {
 	return nil
 }
 
-// early answers what a client sends before the 235, which can only be QUIT.
+// early handles a line before the 235. Only QUIT is allowed.
 func (c *conn) early(line []byte) error {
 	if !strings.EqualFold(string(line), protocol.VerbQuit) {
 		return errEarly

@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	// watchAfter is how long a client's input is worked on before somebody looks whether the client
-	// is still there: most requests are done by then, and cost nothing.
+	// watchAfter is the age of a request at which the watch over its client begins. Most requests are
+	// done before, and cost nothing.
 	watchAfter = 100 * time.Millisecond
-	// stuckAfter is how long a handler may go on after it was cancelled before the log says who
-	// keeps the seat.
+	// stuckAfter is the time after its cancellation at which a running handler is logged as stuck.
 	stuckAfter = 5 * time.Second
 )
 
 var errClientGone = errors.New("the client has gone")
 
-// overdue is when the request that began then is cancelled, and what for.
+// overdue returns when a request that began then must be cancelled, and why.
 func (s *session) overdue(began time.Time) (by time.Time, why error) {
 	by = after(began, s.srv.limits.Request)
 	if earlier(by, s.endBy) == s.endBy && !s.endBy.IsZero() {
@@ -28,20 +27,19 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 	return by, errOverdue
 }
 
-// lookout starts the watch over a handler that takes its time. Its timer is left running from one
-// request to the next, and looks again where it comes too early: setting it for each request would take
-// as long as parsing one.
-type lookout struct {
+// watchTimer starts the watch over a slow handler. Its timer keeps running from one request to the next, and
+// is set again if it fires too early: setting it for each request would take as long as parsing one.
+type watchTimer struct {
 	start func()
 
 	mu      sync.Mutex
-	due     time.Time // when the watch over the running handler begins; zero: no handler runs
+	due     time.Time // when the watch begins, zero if no handler runs
 	pending bool      // the timer runs
 	started bool      // the watch over the running handler has begun
 }
 
-// set has the watch begin then, unless end is called before. No later call's time may be earlier.
-func (l *lookout) set(due time.Time) {
+// set begins the watch at due, unless end is called before. Later calls must not have an earlier due.
+func (l *watchTimer) set(due time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.due = due
@@ -51,8 +49,8 @@ func (l *lookout) set(due time.Time) {
 	}
 }
 
-// look is called when the timer fires.
-func (l *lookout) look() {
+// look runs when the timer fires.
+func (l *watchTimer) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending = false
@@ -67,8 +65,8 @@ func (l *lookout) look() {
 	}
 }
 
-// end is for a handler that has returned. It reports whether the watch has begun.
-func (l *lookout) end() (started bool) {
+// end reports, after the handler has returned, whether the watch has begun.
+func (l *watchTimer) end() (started bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	started = l.started
@@ -80,22 +78,21 @@ func (l *lookout) end() (started bool) {
 func (s *session) watchOver(began time.Time) {
 	s.began = began
 	by, _ := s.overdue(began)
-	s.lookout.set(earlier(s.raw.filled.Add(watchAfter), by))
+	s.watchTimer.set(earlier(s.raw.filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
 func (s *session) unwatch() {
-	if s.lookout.end() {
+	if s.watchTimer.end() {
 		s.returned <- struct{}{}
 		s.gone = <-s.watched
 	}
 }
 
-// supervise watches over a handler that takes its time, in a goroutine of its own until unwatch: it
-// cancels the request when its time is over, when that of the session is, or when the client has
-// gone. It hands over how the client has gone.
+// supervise watches a slow handler, in a goroutine of its own, until unwatch. It cancels the request when its
+// time or the session's is over, or when the client has left. It sends to watched how the client left.
 func (s *session) supervise() {
-	flushed := s.flush() // nobody else writes now: what was answered already need not wait
+	flushed := s.flush() // replies to earlier requests need not wait; no other goroutine writes now
 	if flushed != nil {
 		s.cancel(errClientGone)
 	}
@@ -131,7 +128,7 @@ func (s *session) supervise() {
 	}
 }
 
-// timerAt returns a timer that fires then, and never for the zero time.
+// timerAt returns a timer that fires at that time, or never for the zero time.
 func timerAt(by time.Time) *time.Timer {
 	if by.IsZero() {
 		return time.NewTimer(1<<63 - 1)
@@ -139,14 +136,14 @@ func timerAt(by time.Time) *time.Timer {
 	return time.NewTimer(time.Until(by))
 }
 
-// listen reads ahead, as far as the line buffer reaches, to learn that the client has gone; it
-// returns how, or nil when the handler has returned first. The connection's goroutine doesn't touch
-// the buffer meanwhile: it is in the handler.
+// listen reads ahead into the line buffer to notice that the client has left. It returns how, or nil if the
+// handler has returned first. The connection's goroutine is in the handler, so it doesn't use the
+// buffer.
 func (s *session) listen() error {
 	for !s.rd.Full() {
 		s.raw.wait = wait{flags: flagDone}
 		err := s.rd.Fill()
-		if err == io.EOF { // a half-close: the client may still wait for its reply
+		if err == io.EOF { // a half-close: the client may still want its reply
 			err = s.untilEnd(flagDone)
 		}
 		if errors.Is(err, errWoken) {
@@ -159,8 +156,8 @@ func (s *session) listen() error {
 	return nil
 }
 
-// untilEnd discards what comes below TLS until the peer ends the connection (io.EOF) or it breaks,
-// or until one of the flags is set (errWoken).
+// untilEnd discards input below TLS until the peer ends the connection (io.EOF), the connection breaks, or
+// one of the flags is set (errWoken).
 func (c *conn) untilEnd(flags uint32) error {
 	c.raw.wait = wait{flags: flags}
 	_, err := io.Copy(io.Discard, c.raw)
