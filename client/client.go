@@ -62,19 +62,17 @@ func newClient(conn *tls.Conn, maxBody int64) *Client {
 	return c
 }
 
-// Do sends one request and returns its reply. For a 4yz or 5yz reply the error is a
-// *protocol.ReplyError, and the Client stays usable unless the code is 421. It stays usable too after
-// protocol.ErrLineTooLong and protocol.ErrSyntax (also for the verbs BODY and OPEN), because nothing
-// was sent. Any other error means that the connection has ended, and that the server may or may not
-// have done the request. If ctx ends first, Do closes the connection, because the next request would
-// get this one's reply. The body must not change during the call. Concurrent calls don't wait for each
-// other's replies.
+// Do sends one request and returns its reply. For a 4yz or 5yz reply the error is a *protocol.ReplyError, and
+// the Client stays usable unless the code is 421. It stays usable too after protocol.ErrLineTooLong and
+// protocol.ErrSyntax (also for the verbs BODY and OPEN), because nothing was sent. Any other error means that
+// the connection has ended, and that the server may or may not have done the request. If ctx ends first, Do
+// closes the connection, because the next request would get this one's reply. The body must not change during
+// the call. Concurrent calls don't wait for each other's replies.
 func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Reply, error) {
 	return c.DoInto(ctx, request, nil)
 }
 
-// DoInto is Do with memory for the reply's body, which saves an allocation where buffer's capacity
-// suffices.
+// DoInto is Do with memory for the reply's body, which saves an allocation where buffer's capacity suffices.
 func (c *Client) DoInto(ctx context.Context, request protocol.Request, buffer []byte) (protocol.Reply, error) {
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)

@@ -1,6 +1,5 @@
-// Package protocol defines the language of a Sallyport connection: lines, commands, replies, their
-// codes and keywords, and the limit of each. README.md beside this file describes the same with its
-// ABNF.
+// Package protocol defines the language of a Sallyport connection: lines, commands, replies, their codes and
+// keywords, and the limit of each. README.md beside this file describes the same with its ABNF.
 //
 // A server reads commands with [Reader.Next] and [ParseCommand] and writes replies with
 // [Reply.Append]. A client writes requests with [Request.Append] and reads replies with

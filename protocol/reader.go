@@ -45,9 +45,8 @@ func (r *Reader) Buffered() int { return r.w - r.r }
 // in. A line stays bounded by MaxLine.
 func (r *Reader) Grow(size int) { r.limit = max(size, MaxLine) }
 
-// Next returns the next line from the buffer, without its CRLF. It returns nil, nil if the buffer
-// holds no complete line: call Fill. The line is valid until the next call of any method. An error is
-// final.
+// Next returns the next line from the buffer, without its CRLF. It returns nil, nil if the buffer holds no
+// complete line: call Fill. The line is valid until the next call of any method. An error is final.
 func (r *Reader) Next() ([]byte, error) {
 	for i := r.scanned; i < r.w; i++ {
 		if i += plain(r.buf[i:r.w]); i == r.w {
@@ -146,8 +145,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// validText reports whether a line can contain s: valid UTF-8 without C0 or C1 control characters
-// except HTAB.
+// validText reports whether a line can contain s: valid UTF-8 without C0 or C1 control characters except HTAB.
 func validText(s []byte) bool {
 	i := plain(s)
 	return i == len(s) || s[i] >= utf8.RuneSelf && validTail(s[i:])

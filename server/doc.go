@@ -2,8 +2,7 @@
 //
 // Use [Server] like an http.Server: set its fields, call [Server.Serve] with a listener, end it with
 // [Server.Shutdown]. A [Handler] serves the requests of the seated client; [Mux] chooses one by verb, and
-// [Server.Stock] returns a Mux with the stock verbs. To test a handler, see package
-// scenarios/testserver.
+// [Server.Stock] returns a Mux with the stock verbs. To test a handler, see package scenarios/testserver.
 //
 // # The path of a connection
 //
@@ -19,11 +18,10 @@
 //
 // # Waking
 //
-// One goroutine at a time writes to a connection: its own, or the one that watches its handler, or in a
-// raw stream the one that reads from the backend. Another goroutine that has news for it (the seat is
-// granted, the position changed, an eviction, a shutdown) sets a flag, and then a read deadline in the
-// past. The connection's goroutine sets its deadline, then looks at the flags, then reads. So no news is
-// lost.
+// One goroutine at a time writes to a connection: its own, or the one that watches its handler, or in a raw
+// stream the one that reads from the backend. Another goroutine that has news for it (the seat is granted, the
+// position changed, an eviction, a shutdown) sets a flag, and then a read deadline in the past. The
+// connection's goroutine sets its deadline, then looks at the flags, then reads. So no news is lost.
 //
 // # The log
 //

@@ -61,8 +61,7 @@ var (
 // Ends of the connection without a reply.
 var (
 	errQuit = errors.New("quit") // the reply was 221
-	// errCut means that the peer ended the connection without close_notify, so its input may be
-	// incomplete.
+	// errCut means that the peer ended the connection without close_notify, so its input may be incomplete.
 	errCut     = errors.New("connection cut")
 	errWrite   = errors.New("write failed")
 	errBackend = errors.New("backend failed")

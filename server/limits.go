@@ -22,8 +22,7 @@ type Limits struct {
 	// Write is the time that the peer has to take each TLS record, and up to an eighth more. Zero and less
 	// mean 10 s.
 	Write time.Duration
-	// Vanish is the time after which a peer whose kernel no longer answers counts as dead. Zero
-	// means 30 s.
+	// Vanish is the time after which a peer whose kernel no longer answers counts as dead. Zero means 30 s.
 	Vanish time.Duration
 	// Body is the maximum body of a request in bytes. Zero and less mean 1 MiB.
 	Body int64

@@ -138,7 +138,7 @@ func (c *conn) auth(argument string) (done bool, err error) {
 	if !slices.Contains(c.mechanisms(bindings), x.mechanism) {
 		return false, errMechanism
 	}
-	if c.srv.lobby.throttled(c.from) {
+	if c.srv.throttle.Refuses(c.from) {
 		return true, x.fail("throttled", errThrottled)
 	}
 	x.scram = scram.NewServer(scram.ServerConfig{
@@ -172,8 +172,7 @@ func (x *exchange) lookup(name string) (scram.Verifier, bool) {
 	return x.verifier, x.known
 }
 
-// run runs the exchange from client-first on. It returns nil if client and server have proved
-// themselves.
+// run runs the exchange from client-first on. It returns nil if client and server have proved themselves.
 func (x *exchange) run(message []byte) error {
 	challenge, err := x.scram.First(message)
 	if err != nil {
@@ -234,7 +233,7 @@ func (x *exchange) reject(why error) error {
 		token = scram.ErrMalformed
 	}
 	if token == scram.ErrUnknownUser || token == scram.ErrWrongProof {
-		x.srv.lobby.fail(x.from)
+		x.srv.throttle.Fail(x.from)
 	}
 	return x.fail(token.Error(), errLoginFailed)
 }

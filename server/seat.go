@@ -54,8 +54,7 @@ type seat struct {
 	closed bool
 }
 
-// ask asks for the seat. Position 0 means that c has it. Otherwise c waits, 1 is next, and flagGranted wakes
-// c.
+// ask asks for the seat. Position 0 means that c has it. Otherwise c waits, 1 is next, and flagGranted wakes c.
 func (s *seat) ask(c *conn) (position int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/penalty"
 )
 
 // ErrServerClosed is the error of Serve after Shutdown or Close.
@@ -68,19 +69,20 @@ type Server struct {
 	// ErrorLog gets what the operator should see at once. Nil discards it.
 	ErrorLog *slog.Logger
 
-	once    sync.Once
-	setup   error
-	started time.Time
-	boot    string // prefix of every connection's id
-	nextID  atomic.Uint64
-	limits  Limits
-	verbs   map[string]string // interned verbs
-	help    string
-	tls     atomic.Pointer[tlsState]
-	lobby   lobby
-	seat    seat
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	once     sync.Once
+	setup    error
+	started  time.Time
+	boot     string // prefix of every connection's id
+	nextID   atomic.Uint64
+	limits   Limits
+	verbs    map[string]string // interned verbs
+	help     string
+	tls      atomic.Pointer[tlsState]
+	lobby    lobby
+	throttle penalty.Throttle
+	seat     seat
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -98,7 +100,8 @@ func (s *Server) init() error {
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
 		s.limits = s.Limits.withDefaults()
-		s.lobby = lobby{limits: s.limits, sources: map[source]int{}, failed: map[source]bucket{}}
+		s.lobby = lobby{limits: s.limits, sources: map[source]int{}}
+		s.throttle.Burst = s.limits.FailedLogins
 		s.Name = cmp.Or(s.Name, "sallyport")
 		if s.Admission == nil {
 			s.Admission = Queue{}

@@ -299,8 +299,7 @@ func (s *session) answer(r protocol.Reply, began time.Time) error {
 	return s.appendBody(r.Body)
 }
 
-// appendBody appends the body of a 251. If it doesn't fit the record, the rest of it is written without a
-// copy.
+// appendBody appends the body of a 251. If it doesn't fit the record, the rest of it is written without a copy.
 func (s *session) appendBody(body []byte) error {
 	fits := min(len(body), max(0, recordSize-len(s.out)))
 	s.out = append(s.out, body[:fits]...)

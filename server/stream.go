@@ -63,8 +63,7 @@ func (s *session) open(began time.Time) error {
 	return streamEnd{err}
 }
 
-// join copies both ways until both directions have ended (io.EOF) or x.ctx is cancelled. It returns the
-// cause.
+// join copies both ways until both directions have ended (io.EOF) or x.ctx is cancelled. It returns the cause.
 func (x *stream) join() error {
 	x.touch()
 	tail, down := make(chan struct{}), make(chan struct{})
@@ -89,9 +88,8 @@ func (x *stream) join() error {
 }
 
 // guard ends both copies when x.ctx is cancelled. It cancels x.ctx when the stream has been idle for too long
-// or the session's time is over. Its timer is not set for each byte, but again when it fires too early.
-// After the client has ended its TCP direction (tail) it may have left, so the idle limit is
-// Limits.Vanish then.
+// or the session's time is over. Its timer is not set for each byte, but again when it fires too early. After
+// the client has ended its TCP direction (tail) it may have left, so the idle limit is Limits.Vanish then.
 func (x *stream) guard(tail <-chan struct{}) {
 	limit := x.srv.limits.Idle
 	for {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -55,15 +54,6 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 	return nil
 }
 
-// cipherNames has the names of all cipher suites, because tls.CipherSuiteName makes a list at each call.
-var cipherNames = sync.OnceValue(func() map[uint16]string {
-	names := map[uint16]string{}
-	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		names[suite.ID] = suite.Name
-	}
-	return names
-})
-
 // refuseWeak refuses TLS 1.2 without extended master secret, where values derived from the session bind to
 // nothing (RFC 7627 §1).
 func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -104,7 +94,7 @@ func (c *conn) handshake() error {
 	c.native = state.NegotiatedProtocol == protocol.ALPN
 	c.srv.Audit.Info("tls.handshake", c.id).
 		Str("version", tls.VersionName(state.Version)).
-		Str("cipher", cipherNames()[state.CipherSuite]).
+		Str("cipher", tls.CipherSuiteName(state.CipherSuite)).
 		Str("curve", state.CurveID.String()).
 		Bool("resumed", state.DidResume).
 		Str("alpn", state.NegotiatedProtocol).Send()

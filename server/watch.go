@@ -137,8 +137,7 @@ func timerAt(by time.Time) *time.Timer {
 }
 
 // listen reads ahead into the line buffer to notice that the client has left. It returns how, or nil if the
-// handler has returned first. The connection's goroutine is in the handler, so it doesn't use the
-// buffer.
+// handler has returned first. The connection's goroutine is in the handler, so it doesn't use the buffer.
 func (s *session) listen() error {
 	for !s.rd.Full() {
 		s.raw.wait = wait{flags: flagDone}

@@ -12,10 +12,9 @@
 // [TLSExporter] and [TLSServerEndPoint] derive the channel binding, which ties a login to its TLS
 // connection, so that a man in the middle can't relay it.
 //
-// A conversation serves one login in one goroutine, and any error ends it. The [Error] is for the log:
-// a server must not tell it to its client. Messages have at most 8,192 bytes, canonical base64, no
-// control character and no attribute twice. The package ignores optional extensions and refuses
-// mandatory ones.
+// A conversation serves one login in one goroutine, and any error ends it. The [Error] is for the log: a server
+// must not tell it to its client. Messages have at most 8,192 bytes, canonical base64, no control character and
+// no attribute twice. The package ignores optional extensions and refuses mandatory ones.
 package scram
 
 import (
@@ -104,8 +103,7 @@ func newNonce(r io.Reader) (string, error) {
 	return encode(b), err
 }
 
-// ChannelBinding ties a login to a TLS connection or to its server's certificate. The zero value means
-// none.
+// ChannelBinding ties a login to a TLS connection or to its server's certificate. The zero value means none.
 type ChannelBinding struct {
 	// Type is TypeExporter or TypeServerEndPoint.
 	Type string

@@ -95,10 +95,9 @@ func (s *Server) challenge(nonce string) ([]byte, error) {
 	return []byte(first), nil
 }
 
-// Final judges client-final and returns server-final, which proves the server. Only a nil error proves
-// the client. It fails with the first that applies of [ErrSequence], [ErrMalformed] (also for a proof
-// that has not 32 bytes, or an empty c=), [ErrNonce], [ErrBindingMismatch], [ErrUnknownUser] and
-// [ErrWrongProof].
+// Final judges client-final and returns server-final, which proves the server. Only a nil error proves the
+// client. It fails with the first that applies of [ErrSequence], [ErrMalformed] (also for a proof that has not
+// 32 bytes, or an empty c=), [ErrNonce], [ErrBindingMismatch], [ErrUnknownUser] and [ErrWrongProof].
 func (s *Server) Final(clientFinal []byte) (serverFinal []byte, err error) {
 	if err := s.state.leave(stateFirst); err != nil {
 		return nil, err
