@@ -139,9 +139,6 @@ func (c *Client) Verify(serverFinal []byte) error {
 	return nil
 }
 
-// Verified reports whether Verify has proved the server.
-func (c *Client) Verified() bool { return c.state == stateDone }
-
 // KeyCache caches PBKDF2 results for later logins (RFC 5802 §5.1). It holds the keys of at most 64
 // combinations of name, password, salt and iterations, and keeps keys only after the server has proved
 // that it has them too. A thief who reads them in memory can log in. The zero KeyCache is ready to use.

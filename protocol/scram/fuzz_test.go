@@ -128,9 +128,6 @@ func FuzzServerFinal(f *testing.F) {
 		if err == nil && (!signed || rest != "" && rest[0] != ',') || err != nil && (!hopeless(err) || signed && rest == "") {
 			t.Errorf("%q: %v", message, err)
 		}
-		if c.Verified() != (err == nil) {
-			t.Errorf("%q: verified is %t", message, c.Verified())
-		}
 	})
 }
 
