@@ -224,11 +224,11 @@ func doSendsPart(ctx context.Context, c *call) (string, error) {
 }
 
 func doSendsOctets(ctx context.Context, c *call) (string, error) {
-	octets, err := hex.DecodeString(c.args[0])
+	text, err := hex.DecodeString(c.args[0])
 	if err != nil {
 		return "", fmt.Errorf("%.40q is not hex: %w", c.args[0], err)
 	}
-	return "", c.actor().sendText(ctx, c.args[0], string(octets))
+	return "", c.actor().sendText(ctx, c.args[0], string(text))
 }
 
 func (a *actor) sendText(ctx context.Context, shown, text string) error {

@@ -26,12 +26,12 @@ func malloryMember() *member {
 	for _, part := range mallory.Parts(mallory.Client) {
 		verbs = append(verbs, verb{
 			name: part, args: "CHANGE [password=P]", least: 1, most: 2, needs: "alice", run: doAlters,
-			summary: "log in as alice with nothing wrong but the " + part + ", which is changed: " + mallory.Changes,
+			summary: "log in as alice with nothing wrong except the " + part,
 		})
 	}
 	verbs = append(verbs,
-		verb{name: "serves", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doServes, summary: "take the client's connections from now on as its server, which knows the client's password, or P; she can change: " + strings.Join(mallory.Parts(mallory.Server), " ")},
-		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "take the client's connections from now on, with a certificate that it trusts, and pass everything on between it and the server except for what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
+		verb{name: "serves", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doServes, summary: "from now on be the client's server, which knows its password, or P; she can change: " + strings.Join(mallory.Parts(mallory.Server), " ")},
+		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on be between the client and the server, with a certificate that the client trusts, and pass everything on except what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
 		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "let the client's connections go to the server again"},
 	)
 	verbs = append(verbs, rogueVerbs()...)
@@ -41,7 +41,7 @@ func malloryMember() *member {
 			verbs = append(verbs, v)
 		}
 	}
-	return &member{summary: "the attacker: a client, a server, or between the two", verbs: verbs}
+	return &member{summary: "an attacker, as a client, as a server, or between the two; CHANGE is one of: " + mallory.Changes, verbs: verbs}
 }
 
 // A decoy is a server of Mallory's to which a client goes instead of to the real one.

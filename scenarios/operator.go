@@ -97,11 +97,11 @@ func (o options) limits(l *server.Limits) error {
 
 func operatorMember() *member {
 	return &member{
-		summary: "whoever runs the server",
+		summary: "the person who runs the server",
 		owns:    true,
 		verbs: []verb{
 			{name: "says", args: "TEXT", least: 1, most: 1, run: withHost(doOperatorSays), summary: "send a line to the seated client"},
-			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: withHost(doOperatorHears), summary: "a line that a client said to the operator matches"},
+			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: withHost(doOperatorHears), summary: "a line that a client sent to the operator matches"},
 			{name: "sees", args: "VERB", least: 1, most: 1, check: true, run: withHost(doSees), summary: "a handler of BLOCK or STUBBORN runs"},
 			{name: "evicts", run: withHost(doEvicts), summary: "end the session of the seated client"},
 			{name: "releases", run: withHost(doReleases), summary: "let the handlers of BLOCK and STUBBORN return"},

@@ -42,14 +42,14 @@ type rogue struct {
 
 // rogueVerbs are what Mallory does as a server, line by line.
 func rogueVerbs() []verb {
-	const behind = ", with these lines behind it in the same record; after awaits"
+	const behind = ", and these lines in the same record; after awaits"
 	return []verb{
-		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "take the client's next connection as its server; the one after it finds nobody. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand so many; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, sends-octets, drips, floods, floods-part, hangs-up and vanish go to the client"},
+		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "be the server of the client's next connection; later ones are refused. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand this number; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, sends-octets, drips, floods, floods-part, hangs-up and vanish go to the client"},
 		{name: "reads", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doReads, summary: "the client's next line matches; after awaits"},
 		{name: "greets", args: "[LINE...]", most: many, run: doStep, summary: "send the greeting, as an honest server does" + behind},
-		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "do so, and answer AUTH with the challenge of an honest server" + behind},
-		{name: "signs", args: "[LINE...]", most: many, run: doStep, summary: "do so, check the proof, and answer it with the right signature" + behind},
-		{name: "seats", args: "[LINE...]", most: many, run: doStep, summary: "do so, and give the client the seat (235)" + behind},
+		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "greet, and answer AUTH with the challenge of an honest server" + behind},
+		{name: "signs", args: "[LINE...]", most: many, run: doStep, summary: "challenge, check the proof, and answer it with the right signature" + behind},
+		{name: "seats", args: "[LINE...]", most: many, run: doStep, summary: "sign, and give the client the seat (235)" + behind},
 	}
 }
 
@@ -229,7 +229,7 @@ func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 	return line, err
 }
 
-var errNoRogue = errors.New("mallory awaits nobody")
+var errNoRogue = errors.New("mallory awaits no client")
 
 // rogueSteps are the lines of an honest server in a login, in order, by the verbs that send them.
 var rogueSteps = []struct {

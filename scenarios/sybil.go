@@ -77,7 +77,7 @@ func (a *actor) raw(ctx context.Context) (net.Conn, *tls.Config, error) {
 	return raw, config, err
 }
 
-// idle counts every connection as taken: from outside nobody can tell.
+// idle counts every connection as taken: a client can't know more.
 func idle(ctx context.Context, a *actor) (taken bool, err error) {
 	_, _, err = a.raw(ctx)
 	return err == nil, err
