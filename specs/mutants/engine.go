@@ -51,7 +51,7 @@ func (e *engine) test(ctx context.Context, f fault) (failed string, err error) {
 	}
 	defer os.RemoveAll(folder)
 	var overlay map[string]string
-	if f.diff != "" {
+	if f.text != "" {
 		if overlay, err = f.apply(e.root, folder); err != nil {
 			return "", err
 		}
@@ -63,40 +63,49 @@ func (e *engine) test(ctx context.Context, f fault) (failed string, err error) {
 	}
 	// The environment is for the specs as well, which build the command.
 	env := append(os.Environ(), "TMPDIR="+folder, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+list))
-	pkg, args, ran, fails := command(f.guard)
+	pkg, args := f.command()
 	if out, err := run(ctx, e.root, env, "go", "test", "-c", "-ldflags=-s -w", "-o", binary, pkg); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)
 	}
-	out, err := run(ctx, filepath.Join(e.root, pkg), env, binary, args...)
-	switch m := fails.FindStringSubmatch(out); {
-	case m != nil:
-		return m[1], nil
-	case err != nil:
-		return "", fmt.Errorf("ended without a failed test: %w\n%s", err, out[max(0, len(out)-2000):])
-	case !ran.MatchString(out):
-		return "", fmt.Errorf("no test ran for %s", f.guard)
-	}
-	return "", nil
+	return f.judge(run(ctx, filepath.Join(e.root, pkg), env, binary, args...))
 }
 
-var (
-	specRan    = regexp.MustCompile(`(?m)^Ran [1-9]\d* of `)
-	specFailed = regexp.MustCompile(`(?s)\nSummarizing .*?\n *(\[(?:FAIL|PANICKED!|TIMEDOUT)\] [^[\n][^\n]*)`) // no suite node, as [BeforeSuite]
-	testRan    = regexp.MustCompile(`(?m)^--- PASS: `)
-	testFailed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
-)
-
-// command returns the package of a guard's tests, the arguments that select
-// them, and what they print when one has run, and when one has failed.
-func command(guard string) (pkg string, args []string, ran, failed *regexp.Regexp) {
-	if filter, ok := strings.CutPrefix(guard, "label: "); ok {
+// command returns the package of the tests that guard the fault, and the
+// arguments that select them.
+func (f fault) command() (pkg string, args []string) {
+	if filter, ok := strings.CutPrefix(f.guard, "label: "); ok {
 		if !strings.Contains(filter, "area:command") {
 			filter = "(" + filter + ") && !area:command" // its specs need the command built, which takes long
 		}
-		return "./specs", []string{"-ginkgo.label-filter=" + filter, "-ginkgo.fail-fast", "-ginkgo.no-color"}, specRan, specFailed
+		return "./specs", []string{"-ginkgo.label-filter=" + filter, "-ginkgo.seed=1", "-ginkgo.fail-fast", "-ginkgo.no-color"}
 	}
-	pkg, tests, _ := strings.Cut(strings.TrimPrefix(guard, "tests: "), " ")
-	return pkg, []string{"-test.v", "-test.failfast", "-test.run=" + tests}, testRan, testFailed
+	pkg, tests, _ := strings.Cut(strings.TrimPrefix(f.guard, "tests: "), " ")
+	return pkg, []string{"-test.v", "-test.failfast", "-test.run=" + tests}
+}
+
+var (
+	specFailed = regexp.MustCompile(`(?s)\nSummarizing .*?\n *(\[(?:FAIL|PANICKED!|TIMEDOUT)\] [^[\n][^\n]*)`) // no suite node, as [BeforeSuite]
+	testFailed = regexp.MustCompile(`(?m)^--- (FAIL: \S+)`)
+	someRan    = regexp.MustCompile(`(?m)^(Ran [1-9]\d* of |--- PASS: )`)
+)
+
+// judge returns the first test that failed in a run, by what the run printed.
+func (f fault) judge(out string, runErr error) (failed string, err error) {
+	failure := testFailed
+	if strings.HasPrefix(f.guard, "label: ") {
+		failure = specFailed
+	}
+	switch m := failure.FindStringSubmatch(out); {
+	case m != nil && strings.HasPrefix(m[1], "[TIMEDOUT]") && !strings.Contains(f.text, "may hang"):
+		return "", fmt.Errorf("%s: a time-out counts only if the header says \"may hang\"", m[1])
+	case m != nil:
+		return m[1], nil
+	case runErr != nil:
+		return "", fmt.Errorf("ended without a failed test: %w\n%s", runErr, out[max(0, len(out)-2000):])
+	case !someRan.MatchString(out):
+		return "", fmt.Errorf("no test ran for %s", f.guard)
+	}
+	return "", nil
 }
 
 // run runs a program and returns what it prints. At the limit it is asked to

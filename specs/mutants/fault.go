@@ -15,7 +15,7 @@ import (
 type fault struct {
 	name  string // of the file, without .patch
 	guard string // "label: FILTER" or "tests: ./PACKAGE REGEXP", which selects what must fail
-	diff  string // the whole file
+	text  string // of the file: a header and the diff
 }
 
 var (
@@ -51,7 +51,7 @@ func readFaults(folder, pattern string) (faults []fault, err error) {
 func (f fault) apply(root, folder string) (overlay map[string]string, err error) {
 	overlay = map[string]string{}
 	var source []byte
-	for _, m := range fileLine.FindAllStringSubmatch(f.diff, -1) {
+	for _, m := range fileLine.FindAllStringSubmatch(f.text, -1) {
 		from, to := filepath.Join(root, m[1]), filepath.Join(folder, m[1])
 		text, readErr := os.ReadFile(from)
 		err = errors.Join(err, readErr, os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, text, 0o600))
@@ -61,7 +61,7 @@ func (f fault) apply(root, folder string) (overlay map[string]string, err error)
 	if f.unique(source) {
 		cmd.Args = append(cmd.Args, "-C0") // edits nearby do no harm
 	}
-	cmd.Dir, cmd.Stdin = folder, strings.NewReader(f.diff)
+	cmd.Dir, cmd.Stdin = folder, strings.NewReader(f.text)
 	cmd.Env = append(os.Environ(), "GIT_DIR=none") // in a repository, git apply ignores files outside of it
 	if out, applyErr := cmd.CombinedOutput(); applyErr != nil {
 		return nil, errors.Join(err, fmt.Errorf("the patch does not apply: %w: %s", applyErr, out))
@@ -72,7 +72,7 @@ func (f fault) apply(root, folder string) (overlay map[string]string, err error)
 // unique reports whether each hunk removes lines that occur only once in the
 // source, so that they show its place without their context.
 func (f fault) unique(source []byte) bool {
-	for _, hunk := range strings.Split(f.diff, "\n@@ ")[1:] {
+	for _, hunk := range strings.Split(f.text, "\n@@ ")[1:] {
 		lines := strings.ReplaceAll(removed.FindString(hunk), "\n-", "\n") + "\n"
 		if bytes.Count(source, []byte(lines)) != 1 {
 			return false

@@ -24,7 +24,8 @@ what is broken and why that matters, and ends with the tests that must notice:
 
 They must pass without the patch, and one of them must fail with it. If none does, the
 fault SURVIVED: write the missing test. A patch that does not apply or compile is an
-error, and so is a run that crashes or hangs. To write a fault, break the product and
+error, and so is a run that crashes or takes 10 minutes. A spec that reaches its time-out
+counts only if the header says "may hang". To write a fault, break the product and
 
     (printf 'What is broken. Why that matters.\nlabel: promise:1\n\n'; git diff -U1) \
         >specs/mutants/faults/NAME.patch

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,12 +67,12 @@ func TestTry(t *testing.T) {
 	e := engine{root: root}
 	const before, broken = "func Two() int { return 2 }", "func Two() int { return 3 }"
 	for _, tt := range []struct{ name, test, before, after, by, failure string }{
-		{"the comment above it has changed", "TestTwo", before, broken, "TestTwo", ""},
+		{"the comment above it has changed", "TestTwo", before, broken, "FAIL: TestTwo", ""},
 		{"only a comment", "TestTwo", before, before + " // two", "", "SURVIVED"},
 		{"no such line", "TestTwo", "func Three()", broken, "", "does not apply"},
 		{"no Go", "TestTwo", before, "two", "", "does not compile"},
 		{"a crash", "TestCrash", before, broken, "", "ended without a failed test: exit status 2"},
-		{"a test that always fails", "TestFails", before, broken, "", `without any fault: "TestFails" fails`},
+		{"a test that always fails", "TestFails", before, broken, "", `without any fault: "FAIL: TestFails" fails`},
 		{"a test that is skipped", "TestSkips", before, broken, "", "without any fault: no test ran"},
 	} {
 		diff := "--- a/a.go\n+++ b/a.go\n@@ -3,3 +3,3 @@\n // Two is 2.\n-" + tt.before + "\n+" + tt.after + "\n \n"
@@ -82,22 +83,27 @@ func TestTry(t *testing.T) {
 	}
 }
 
-func TestSpecOutput(t *testing.T) {
+func TestJudgeSpecs(t *testing.T) {
 	t.Parallel()
-	_, _, ran, failed := command("label: promise:1")
-	if ran.MatchString("Ran 0 of 9 Specs in 0.0 seconds\n") || !ran.MatchString("\nRan 2 of 9 Specs in 1.0 seconds\n") {
-		t.Error("whether a spec ran is not recognized")
-	}
-	for line, want := range map[string]bool{
-		"[FAIL] Login [It] works [a:b]":          true,
-		"[PANICKED!] Login [It] works":           true,
-		"[TIMEDOUT] Login [BeforeEach] works":    true,
-		"[INTERRUPTED] Login [It] works":         false,
-		"[FAIL] [SynchronizedBeforeSuite] \n  a": false,
+	const failure = "  [TIMEDOUT] A spec timeout occurred\n\nSummarizing 1 Failure:\n  "
+	ended := errors.New("exit status 1")
+	for _, tt := range []struct {
+		out, header  string
+		runErr       error
+		failed, want string
+	}{
+		{"\nRan 2 of 9 Specs in 1.0 seconds\n", "", nil, "", ""},
+		{"\nRan 0 of 9 Specs in 0.0 seconds\n", "", nil, "", "no test ran"},
+		{failure + "[FAIL] Login [It] works [a:b]\n", "", ended, "[FAIL] Login [It] works [a:b]", ""},
+		{failure + "[PANICKED!] Login [It] works\n", "", ended, "[PANICKED!] Login [It] works", ""},
+		{failure + "[TIMEDOUT] Login [It] works\n", "Specs may hang.", ended, "[TIMEDOUT] Login [It] works", ""},
+		{failure + "[TIMEDOUT] Login [It] works\n", "", ended, "", "may hang"},
+		{failure + "[INTERRUPTED] Login [It] works\n", "", ended, "", "without a failed test"},
+		{failure + "[FAIL] [SynchronizedBeforeSuite] \n", "", ended, "", "without a failed test"},
 	} {
-		m := failed.FindStringSubmatch("  [TIMEDOUT] A spec timeout occurred\nSummarizing 1 Failure:\n  " + line + "\n")
-		if (m != nil) != want || want && m[1] != line {
-			t.Errorf("%q: %q", line, m)
+		failed, err := fault{"f", "label: a:b", tt.header}.judge(tt.out, tt.runErr)
+		if failed != tt.failed || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %q, %v", tt.out, failed, err)
 		}
 	}
 }
