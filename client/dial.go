@@ -34,13 +34,10 @@ import (
 // BindingMode says whether a login is bound to its TLS connection.
 type BindingMode int
 
+// The zero value binds the login.
 const (
-	// BindingRequired logs in with SCRAM-SHA-256-PLUS, bound by tls-exporter or, on TLS 1.2, by
-	// tls-server-end-point.
-	BindingRequired BindingMode = iota
-	// BindingNone logs in with SCRAM-SHA-256. Anybody with a certificate that the client trusts can then
-	// relay the login.
-	BindingNone
+	BindingRequired BindingMode = iota // SCRAM-SHA-256-PLUS, with tls-exporter or on TLS 1.2 tls-server-end-point
+	BindingNone                        // SCRAM-SHA-256, which an attacker with a trusted certificate can relay
 )
 
 // Dialer connects and logs in. The zero Dialer is ready to use. It is safe for concurrent use.
@@ -79,11 +76,10 @@ type Credentials struct {
 	Authzid  string
 }
 
-// String omits the password.
-func (c Credentials) String() string { return fmt.Sprintf("client.Credentials{%q}", c.Username) }
-
-// Format writes String for every verb.
-func (c Credentials) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+// Format omits the password, for every verb.
+func (c Credentials) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "client.Credentials{%q}", c.Username)
+}
 
 // Dial connects to addr ("host:port"), logs in and waits for the seat. The package comment lists its
 // errors. After an error the connection is closed.
@@ -304,19 +300,12 @@ func (d *Dialer) refusal(reply protocol.Reply) error {
 
 // Errors of Dial and Client. If a reply caused the error, it is a *protocol.ReplyError as well.
 var (
-	// ErrBusy means that the seat is taken, and that the server has no place in its queue or
-	// Dialer.NoWait is set.
-	ErrBusy = errors.New("client: the seat is taken")
-	// ErrLoginFailed means that the server refused the login, or that the credentials are unusable.
-	ErrLoginFailed = errors.New("client: login failed")
-	// ErrServerUnverified means that the server did not prove itself: it may be an impostor.
-	ErrServerUnverified = errors.New("client: the server did not prove that it knows the password")
-	// ErrBindingUnavailable means that the login can't be bound to the TLS connection.
+	ErrBusy               = errors.New("client: the seat is taken") // and the queue has no place, or NoWait is set
+	ErrLoginFailed        = errors.New("client: login failed")      // refused, or the credentials are unusable
+	ErrServerUnverified   = errors.New("client: the server did not prove that it knows the password")
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
-	// ErrProtocol means that the server broke the protocol or exceeded Dialer.MaxBody.
-	ErrProtocol = errors.New("client: the server broke the protocol")
-	// ErrStream means that the connection is a raw stream, after Client.Open.
-	ErrStream = errors.New("client: the connection is a raw stream")
+	ErrProtocol           = errors.New("client: the server broke the protocol")  // or exceeded Dialer.MaxBody
+	ErrStream             = errors.New("client: the connection is a raw stream") // after Client.Open
 )
 
 // ConnectError means that there is no connection, or no TLS that the Dialer accepts. The client has not

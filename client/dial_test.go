@@ -203,7 +203,6 @@ func TestCredentialsDoNotPrint(t *testing.T) {
 		fmt.Fprintf(&out, verb+" ", &alice)
 		fmt.Fprintf(&out, verb+" ", struct{ C Credentials }{alice})
 	}
-	out.WriteString(alice.String())
 	out.Write(must(json.Marshal(alice)))
 	if s := out.String(); strings.Contains(s, "sesame") || strings.Contains(s, fmt.Sprintf("%x", "sesame")) || !strings.Contains(s, "alice") {
 		t.Error(s)

@@ -63,23 +63,18 @@ func (r *Reader) Next() ([]byte, error) {
 		if c != '\r' || r.buf[i+1] != '\n' {
 			return nil, ErrSyntax
 		}
-		return r.take(i)
+		line := r.buf[r.r:i]
+		switch {
+		case len(line)+2 > MaxLine:
+			return nil, ErrLineTooLong
+		case !validText(line):
+			return nil, ErrSyntax
+		}
+		r.r, r.scanned = i+2, i+2
+		return line, nil
 	}
 	r.scanned = r.w
 	return nil, r.checkLength()
-}
-
-// take removes the line whose CRLF begins at index end from the buffer.
-func (r *Reader) take(end int) ([]byte, error) {
-	line := r.buf[r.r:end]
-	if len(line)+2 > MaxLine {
-		return nil, ErrLineTooLong
-	}
-	if !validText(line) {
-		return nil, ErrSyntax
-	}
-	r.r, r.scanned = end+2, end+2
-	return line, nil
 }
 
 func (r *Reader) checkLength() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 
 	"github.com/sallyport/sallyport/protocol"
 )
@@ -100,15 +101,13 @@ func reason(err error) string {
 		return "cut"
 	case errors.Is(err, errBackend):
 		return "backend"
-	case errors.Is(err, ErrServerClosed), errors.Is(err, net.ErrClosed): // nobody else closes it
+	case errors.Is(err, ErrServerClosed), errors.Is(err, net.ErrClosed): // only the server itself closes it
 		return string(protocol.KeywordShutdown)
-	}
-	for _, broken := range networkErrors {
-		if errors.Is(err, broken.number) {
-			return broken.reason
-		}
-	}
-	if errors.Is(err, errWrite) {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "vanished"
+	case errors.Is(err, errWrite):
 		return "write"
 	}
 	return "error"

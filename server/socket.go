@@ -129,15 +129,3 @@ func halfClose(c net.Conn) {
 		_ = half.CloseWrite()
 	}
 }
-
-// networkErrors are the reasons in the log for a broken connection.
-var networkErrors = []struct {
-	number syscall.Errno
-	reason string
-}{
-	{syscall.ECONNRESET, "reset"},
-	{syscall.EPIPE, "reset"},
-	{syscall.ETIMEDOUT, "vanished"},
-	{syscall.EHOSTUNREACH, "vanished"},
-	{syscall.ENETUNREACH, "vanished"},
-}

@@ -23,21 +23,15 @@ const maxMessages = 64
 // Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY. Callers may add others.
 func (s *Server) Stock() *Mux {
 	m := &Mux{}
-	m.HandleFunc("ECHO", echo)
-	m.HandleFunc("TIME", currentTime)
+	m.HandleFunc("ECHO", func(_ context.Context, r *Request) (protocol.Reply, error) {
+		return protocol.Reply{Text: r.Argument, Body: r.Body}, nil
+	})
+	m.HandleFunc("TIME", func(context.Context, *Request) (protocol.Reply, error) {
+		return protocol.Reply{Text: time.Now().Format(time.RFC3339)}, nil
+	})
 	m.HandleFunc("STAT", s.stat)
 	m.HandleFunc("SAY", s.say)
 	return m
-}
-
-// echo returns the body, or the argument if there is no body.
-func echo(_ context.Context, r *Request) (protocol.Reply, error) {
-	return protocol.Reply{Text: r.Argument, Body: r.Body}, nil
-}
-
-// currentTime returns the time in RFC 3339.
-func currentTime(context.Context, *Request) (protocol.Reply, error) {
-	return protocol.Reply{Text: time.Now().Format(time.RFC3339)}, nil
 }
 
 // stat returns the holder and figures of the seat.

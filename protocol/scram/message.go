@@ -9,11 +9,9 @@ import (
 	"github.com/xdg-go/stringprep"
 )
 
-// MaxName is the maximum length of a prepared username in bytes.
-const MaxName = 255
-
 // Limits in bytes.
 const (
+	MaxName    = 255 // of a prepared username
 	maxMessage = 8192
 	maxNonce   = 256 // of the client's part
 	maxSalt    = 1024
