@@ -31,10 +31,9 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// BindingMode says whether a login is bound to its TLS connection.
+// BindingMode says whether a login is bound to its TLS connection. Zero means that it is.
 type BindingMode int
 
-// The zero value binds the login.
 const (
 	BindingRequired BindingMode = iota // SCRAM-SHA-256-PLUS, with tls-exporter or on TLS 1.2 tls-server-end-point
 	BindingNone                        // SCRAM-SHA-256, which an attacker with a trusted certificate can relay
