@@ -2,10 +2,9 @@
 // same bytes, with the same certificates, socket options and buffers. One thing that is measured is a
 // [Subject]. A [Group] holds subjects that are compared with each other; [Groups] lists all groups.
 //
-// "go test -bench . ./bench" runs each subject by itself, for profiles. [Interleave] runs the subjects
-// of a group in turns, in an order that is shuffled for every round, so that a machine whose speed
-// drifts slows all of them down. The command in bench/compare does that, with the peers, and reports the
-// ratios.
+// "go test -bench . ./bench" runs each subject by itself, for profiles. [Interleave] runs the subjects of a
+// group in turns, in an order that is shuffled for every round, so that a machine whose speed drifts slows all
+// of them down. The command in bench/compare does that, with the peers, and reports the ratios.
 package bench
 
 import (

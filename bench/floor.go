@@ -51,8 +51,7 @@ func (f floor) start(t T) string {
 
 func (f floor) serve(raw *net.TCPConn) {
 	defer raw.Close()
-	// As the product does. It also sets TCP_USER_TIMEOUT, a system call more that counts against it
-	// here.
+	// As the product does. It also sets TCP_USER_TIMEOUT, a system call more that counts against it here.
 	_ = raw.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
 	if f.tls == nil {
 		_ = f.converse(raw)

@@ -168,8 +168,7 @@ func openFloor(t T, talk []Exchange) func() (func() error, error) {
 const sessionsPerStep = 64
 
 // sessions are whole ones, from the dialing to the answer to QUIT, by several clients that wait for each
-// other's end. ns/op is the time of the step for each session. The floor is a handshake, one byte, and
-// the end.
+// other's end. ns/op is the time of the step for each session. The floor is a handshake, one byte, and the end.
 func sessions() Group {
 	g := Group{Name: "Sessions", Rounds: 30, Block: 150 * time.Millisecond}
 	for _, clients := range []int{1, 2, 8} {

@@ -48,9 +48,7 @@ func TestDoAllocatesNothing(t *testing.T) {
 func rawEcho(t testing.TB) *tls.Conn {
 	addr := serve(t, serverTLS(), serveEcho)
 	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: trusting(goodCertificate()), NextProtos: []string{protocol.ALPN}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }

@@ -60,9 +60,7 @@ func TestCredentials(t *testing.T) {
 	d.Keys = new(scram.KeyCache)
 	for range 2 { // the second with the cached keys
 		c, err := d.Dial(testContext(t), addr, alice)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		c.Close()
 	}
 	for _, wrong := range []Credentials{{Username: "alice", Password: "x"}, {Username: "alice", Password: alice.Password, Authzid: "bob"}} {

@@ -240,9 +240,7 @@ func seatedBy(t testing.TB, d *Dialer, script func(*session)) *Client {
 		script(s)
 	})
 	c, err := d.Dial(testContext(t), addr, alice)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
 }

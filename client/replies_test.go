@@ -63,9 +63,7 @@ func TestUnsolicited(t *testing.T) {
 				serveEcho(s)
 			})
 			c, err := dialer().Dial(testContext(t), addr, alice)
-			if err != nil {
-				t.Fatal(err)
-			}
+			check(t, err)
 			if listening {
 				notices := c.Notices()
 				for range test.early[:min(1, len(test.early))] {

@@ -29,9 +29,7 @@ func TestOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		stream, err := c.Open(testContext(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if _, err := c.Do(testContext(t), echo("x")); !errors.Is(err, ErrStream) {
 			t.Error(err)
 		}
@@ -95,10 +93,15 @@ func TestStreamIsCut(t *testing.T) {
 		s.conn.NetConn().(*net.TCPConn).CloseWrite()
 	})
 	stream, err := c.Open(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if _, err := stream.Read(make([]byte, 1)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
+	}
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

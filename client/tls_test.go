@@ -97,9 +97,7 @@ func TestNoExporter(t *testing.T) {
 		conn, err := tls.Dial("tcp", addr, &tls.Config{
 			RootCAs: trusting(goodCertificate()), MinVersion: tls.VersionTLS12, NextProtos: []string{protocol.ALPN}, Renegotiation: mode,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if err := acceptable(conn.ConnectionState()); (err == nil) != good {
 			t.Error(mode, err)
 		}
@@ -110,9 +108,7 @@ func TestNoExporter(t *testing.T) {
 func TestEd25519HasNoEndPoint(t *testing.T) {
 	t.Parallel()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	pair := certify(private, nil)
 	for _, test := range []struct {
 		version uint16

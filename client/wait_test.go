@@ -26,9 +26,7 @@ func TestWaitingForTheSeat(t *testing.T) {
 	var heard []Notice
 	d := dialer()
 	d.OnNotice = func(n Notice) { heard = append(heard, n) }
-	if err := dialOnce(t, d, serverTLS(), script); err != nil {
-		t.Fatal(err)
-	}
+	check(t, dialOnce(t, d, serverTLS(), script))
 	if diff := cmp.Diff([]Notice{{120, "position 2 holder bob"}, {120, "position 1 holder bob"}}, heard); diff != "" {
 		t.Error(diff)
 	}
@@ -174,9 +172,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(seed)
 	}
 	messages, err := fixtures.Seeds('S', fixtures.Symbols{"cnonce": "abc", "snonce": "def", "salt": "QQ==", "i": "4096"})
-	if err != nil {
-		f.Fatal(err)
-	}
+	check(f, err)
 	for _, message := range messages {
 		f.Add(b64(message))
 	}

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// What is expected, and doesn't come, must not pass for the way in which it is
-// written.
+// What is expected, and doesn't come, must not pass for the way in which it is written.
 func TestExpectationsCanFail(t *testing.T) {
 	t.Parallel()
 	const body = "alice login\nalice ask-body 'a line' ECHO\n"
@@ -33,17 +32,14 @@ func TestExpectationsCanFail(t *testing.T) {
 	}
 }
 
-// A step that must fail, and does what it says at the very end of the script, has
-// not been cut off by that end.
+// A step that must fail, and does what it says at the very end of the script, has not been cut off by that end.
 func TestSuccessAtTheEndIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	for want, fault := range map[string]string{"!": "it succeeded, and had to fail", "?": "", "": ""} {
 		st := newStage(suiteOf(t, "alice login").Scenarios[0], nil, &Target{}, time.Now())
 		st.words = words{background: true, want: want}
 		step, err := st.begin("alice", []string{"ask", "TIME"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		st.leave()
 		st.end(step, nil)
 		if got := errorText(st.unsettled()); (got == "") != (fault == "") || !strings.Contains(got, fault) {

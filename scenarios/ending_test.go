@@ -31,9 +31,7 @@ func runOne(t *testing.T, script string, target *Target) Result {
 func silent(t *testing.T) *Remote {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -116,9 +114,7 @@ func TestKeepsFilesInTheirFolder(t *testing.T) {
 		above := t.TempDir()
 		keep := filepath.Join(above, "keep")
 		s, err := parse(name, name+extension, []byte("# Keeps.\nstop\n-- file --\nx\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if r := Run(t.Context(), s, nil, &Target{Keep: keep}); (r.Err == nil) != kept {
 			t.Errorf("%q: %v", name, r.Err)
 		}

@@ -331,8 +331,7 @@ func doHearsTLS(ctx context.Context, c *call) (string, error) {
 	return "", nil
 }
 
-// fitsTLS compares what a server has sent below TLS. The version in a record means nothing (RFC 8446
-// §5.1).
+// fitsTLS compares what a server has sent below TLS. The version in a record means nothing (RFC 8446 §5.1).
 func fitsTLS(heard []byte, want string, alert int) bool {
 	const recordAlert, recordHandshake, fatal = 21, 22, 2
 	switch want {

@@ -74,9 +74,7 @@ func TestLoad(t *testing.T) {
 		"a.txtar":     {Data: []byte(heading + "[own] log verify\n")},
 		"c.txt":       {Data: []byte("no scenario\n")},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	type seen struct {
 		Name, File, Title, Owns string
 		Labels, Cast            []string
@@ -110,9 +108,7 @@ func TestLoadPath(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "mine", "good.txtar"), filepath.Join(dir, "bad", "bad.txtar")
 	for file, text := range map[string]string{good: heading, bad: heading + "nonsense\n", filepath.Join(dir, "none", "x"): ""} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)))
 	}
 	for _, c := range []struct{ path, name, file, err string }{
 		{filepath.Join(dir, "mine"), "good", good, ""},
@@ -132,8 +128,7 @@ func TestLoadPath(t *testing.T) {
 	}
 }
 
-// What can't be known before a run fails in it, with file, line and what was
-// awaited.
+// What can't be known before a run fails in it, with file, line and what was awaited.
 func TestRunTellsWhere(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
@@ -148,9 +143,7 @@ func TestRunTellsWhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, err := parse("x", "x.txtar", []byte(c.text))
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			target := &Target{}
 			if strings.HasPrefix(name, "endless") {
 				target.Timeout = 50 * time.Millisecond
@@ -160,5 +153,12 @@ func TestRunTellsWhere(t *testing.T) {
 				t.Errorf("%s: %v\nwant %s", r.Status, r.Err, c.want)
 			}
 		})
+	}
+}
+
+func noError(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

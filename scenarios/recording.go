@@ -159,8 +159,7 @@ func anchored(pattern string) string {
 	return pattern + "'$'"
 }
 
-// Notice records a notice as a comment: others caused it, and they are not there when the session is
-// replayed.
+// Notice records a notice as a comment: others caused it, and they are not there when the session is replayed.
 func (t *Recording) Notice(n client.Notice) { t.note("%d %s", n.Code, n.Text) }
 
 // Quit records that the client gave the seat back.
@@ -199,8 +198,7 @@ func (t *Recording) leaks(text, replaced string) bool {
 	return strings.Contains(strings.ToLower(text), strings.ToLower(t.who.Password))
 }
 
-// words returns a text with variables in place of the user and the password, and with show applied to the
-// rest.
+// words returns a text with variables in place of the user and the password, and with show applied to the rest.
 func (t *Recording) words(text string, show func(string) string) string {
 	var out strings.Builder
 	rest := 0

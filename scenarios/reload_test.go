@@ -19,17 +19,13 @@ func TestOperatorReloads(t *testing.T) {
 	}
 	st := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now())
 	h, err := st.own()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	defer func() { _ = h.stop() }()
 	trusting := &Remote{Addr: h.Addr, Roots: h.trusted()}
 	if err := trusting.Reach(t.Context()); err != nil {
 		t.Errorf("control: %v", err)
 	}
-	if err := h.reload(); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, h.reload())
 	if trusting.Reach(t.Context()) == nil {
 		t.Error("the server has its old certificate still")
 	}

@@ -19,9 +19,7 @@ func TestReadUsers(t *testing.T) {
 	t.Parallel()
 	var got Remote
 	err := got.ReadUsers(strings.NewReader("# mine\n\nalice:one: two \r\nbob=bert:three=3\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	want := Remote{
 		Passwords: map[string]string{"alice": "one: two ", "bob": "three=3"},
 		Users:     map[string]string{"bob": "bert"},
@@ -53,9 +51,7 @@ func elsewhere(t *testing.T) *Remote {
 	t.Helper()
 	st := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now())
 	h, err := st.own()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { _ = h.stop() })
 	return &Remote{
 		Addr: h.Addr, Roots: h.roots,
@@ -81,8 +77,7 @@ func TestRunElsewhere(t *testing.T) {
 	}
 }
 
-// The control is the same run against a server of its own, whose passwords are
-// no secret.
+// The control is the same run against a server of its own, whose passwords are no secret.
 func TestResultHasNoPassword(t *testing.T) {
 	t.Parallel()
 	s := suiteOf(t, "alice login\nalice ask ECHO $alice_password\nalice hears 250 -> it\nalice ask ECHO 'x '$alice_password\nalice hears 250 ^$bob_password\n").Scenarios[0]
@@ -142,9 +137,7 @@ func TestReach(t *testing.T) {
 		t.Errorf("got %v of a good server", err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -70,8 +70,7 @@ func (s *Suite) Run(ctx context.Context) iter.Seq[Result] {
 	}
 }
 
-// ahead bounds how many results per place may wait for the slowest run, so that they don't fill the
-// memory.
+// ahead bounds how many results per place may wait for the slowest run, so that they don't fill the memory.
 const ahead = 4
 
 // start runs the cases in the background. The channel has a channel for each result, in order, and is

@@ -22,9 +22,7 @@ func suiteOf(t *testing.T, scripts ...string) *Suite {
 		fsys[fmt.Sprintf("%d.txtar", i)] = &fstest.MapFile{Data: []byte("# Numbered.\n" + script + "\n")}
 	}
 	all, err := Load(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return &Suite{Scenarios: all}
 }
 

@@ -11,8 +11,7 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// slowToWake is a connection that the first one who wakes its reader, once it is
-// armed, must wait for.
+// slowToWake is a connection that the first one who wakes its reader, once it is armed, must wait for.
 type slowToWake struct {
 	net.Conn
 	armed atomic.Bool

@@ -337,9 +337,8 @@ func TestThrottling(t *testing.T) {
 	})
 }
 
-// A peer has the whole of its time for each record, also where it has just taken
-// another one.
-// The close_notify is a record as any other, though crypto/tls would give it 5 s.
+// A peer has the whole of its time for each record, also where it has just taken another one. The close_notify
+// is a record as any other, though crypto/tls would give it 5 s.
 func TestCloseNotifyHasTheWholeWriteTime(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {

@@ -11,8 +11,7 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// However long its body took to arrive: a request is cancelled within a second of
-// its client's end.
+// However long its body took to arrive: a request is cancelled within a second of its client's end.
 func TestClientGoneAfterASlowBody(t *testing.T) {
 	t.Parallel()
 	var ended time.Time

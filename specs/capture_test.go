@@ -161,8 +161,7 @@ func (all *streams) New(_, _ gopacket.Flow) tcpassembly.Stream {
 	return (*all)[len(*all)-1]
 }
 
-// reassembled returns the bytes of each direction of each connection, without the
-// empty ones.
+// reassembled returns the bytes of each direction of each connection, without the empty ones.
 func reassembled(packets []gopacket.Packet) (all []string) {
 	GinkgoHelper()
 	var made streams

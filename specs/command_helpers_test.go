@@ -28,8 +28,7 @@ var (
 	buildFlags  []string // that it was built with
 )
 
-// cli runs the built command in a home directory of its own, with nothing else in
-// the environment.
+// cli runs the built command in a home directory of its own, with nothing else in the environment.
 type cli struct {
 	home  string
 	env   []string
@@ -258,8 +257,7 @@ func (s *service) Seated(ctx context.Context, user string) (*gexec.Session, *os.
 	return session, in
 }
 
-// Waiting starts a client with these arguments, and returns when it waits for the
-// seat.
+// Waiting starts a client with these arguments, and returns when it waits for the seat.
 func (s *service) Waiting(ctx context.Context, user, holder string, args ...string) *gexec.Session {
 	GinkgoHelper()
 	session := s.cli.Start(s.As("connect", user, args...)...)
@@ -312,9 +310,8 @@ func did(code int, out, err any) types.GomegaMatcher {
 	return SatisfyAll(gexec.Exit(code), WithTransform(stdout, that(out)), WithTransform(stderr, that(err)))
 }
 
-// failed matches a command that ended with this exit code and printed only why, in
-// one line that matches the pattern and names no package. After wrong usage
-// another line names the help.
+// failed matches a command that ended with this exit code and printed only why, in one line that matches the
+// pattern and names no package. After wrong usage another line names the help.
 func failed(code int, pattern string) types.GomegaMatcher {
 	more := ""
 	if code == 2 {

@@ -13,8 +13,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// random matches what is random: the server's nonce of each login, and the salt of
-// each user.
+// random matches what is random: the server's nonce of each login, and the salt of each user.
 var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
 
 // guess logs in with a wrong password and returns the server's messages, in which x

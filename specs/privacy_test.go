@@ -120,8 +120,7 @@ func (c *conversation) found(search func(string) bool) (all []string) {
 	return all
 }
 
-// inTheClear sends the same over TCP, behind the password and each line in two
-// pieces. It returns the sniffer.
+// inTheClear sends the same over TCP, behind the password and each line in two pieces. It returns the sniffer.
 func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
 	GinkgoHelper()
 	client := append([]string{"PASS " + testserver.Password(c.name) + "\r\n"}, c.client...)

@@ -16,8 +16,7 @@ import (
 )
 
 var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
-	// opened starts a server with a backend behind a TCP connection, the device, and
-	// has alice open the stream.
+	// opened starts a server with a backend behind a TCP connection, the device, and has alice open the stream.
 	opened := func(ctx SpecContext, configure func(*server.Server)) (h *harness.H, alice *harness.Conn, device *net.TCPConn) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())

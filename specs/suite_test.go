@@ -1,7 +1,6 @@
-// Package specs is the Ginkgo suite that checks what Sallyport promises. Each spec
-// runs its own server in the process and talks to it over real sockets. Labels
-// name the area of a spec (area:admission), the promise that it guards (promise:1)
-// and the case of the login battery (battery:3).
+// Package specs is the Ginkgo suite that checks what Sallyport promises. Each spec runs its own server in the
+// process and talks to it over real sockets. Labels name the area of a spec (area:admission), the promise that
+// it guards (promise:1) and the case of the login battery (battery:3).
 package specs
 
 import (
@@ -27,9 +26,8 @@ const (
 	limitOfNode = harness.LimitOfNode
 )
 
-// The command is built once, by the first of the parallel processes, and
-// removed when the last one has ended. A run with the filter !area:command does not
-// need it.
+// The command is built once, by the first of the parallel processes, and removed when the last one has ended. A
+// run with the filter !area:command does not need it.
 var _ = SynchronizedBeforeSuite(func() []byte {
 	if strings.Contains(GinkgoLabelFilter(), "!area:command") {
 		return nil

@@ -47,9 +47,8 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 	}, limit)
 })
 
-// dissect returns all that tshark prints of a capture: every field and byte of every
-// packet, and what it can decrypt of the first TLS connection. It has only these
-// preferences.
+// dissect returns all that tshark prints of a capture: every field and byte of every packet, and what it can
+// decrypt of the first TLS connection. It has only these preferences.
 func dissect(ctx context.Context, tshark string, capture []byte) string {
 	GinkgoHelper()
 	c := newCLI()

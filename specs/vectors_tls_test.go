@@ -150,8 +150,7 @@ func (r *remoteServer) Next(_ context.Context, message []byte) ([]byte, error) {
 	return nil, fixtures.Reason(strings.Fields(answer)[1])
 }
 
-// testClient plays a vector against a client. One that finds a fault says nothing more, and never a
-// request.
+// testClient plays a vector against a client. One that finds a fault says nothing more, and never a request.
 func testClient(ctx SpecContext, v *fixtures.Vector) {
 	GinkgoHelper()
 	if v.Login.Flag == "y" {

@@ -137,8 +137,7 @@ func once(ctx context.Context, c *session, r protocol.Request) error {
 	return c.Quit(ctx)
 }
 
-// request sends one request and writes its result: a text with a newline, a body
-// as it is.
+// request sends one request and writes its result: a text with a newline, a body as it is.
 func request(ctx context.Context, c *session, r protocol.Request, out io.Writer) error {
 	reply, err := c.Do(ctx, r)
 	switch {
@@ -216,8 +215,7 @@ func refusal(err error) bool {
 	return ok && reply.Code != protocol.CodeClosing
 }
 
-// unsendable reports whether nothing was sent, because it would not have been one
-// request.
+// unsendable reports whether nothing was sent, because it would not have been one request.
 func unsendable(err error) bool {
 	_, usage := errors.AsType[usageError](err)
 	return usage || !errors.Is(err, client.ErrProtocol) &&

@@ -28,8 +28,7 @@ type console struct {
 	lines chan string
 	// ctrlC says that Ctrl-C ended the input. It is set before lines is closed.
 	ctrlC *bool
-	// leave ends after the input, at Ctrl-C at once. Then a running request is
-	// given up.
+	// leave ends after the input, at Ctrl-C at once. Then a running request is given up.
 	leave context.Context
 	left  context.CancelFunc
 }
@@ -82,8 +81,7 @@ func (k keys) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read sends lines until there are no more. It may outlive the console: nothing
-// wakes a read of a terminal.
+// read sends lines until there are no more. It may outlive the console: nothing wakes a read of a terminal.
 func (c *console) read(next func() (string, error)) {
 	defer close(c.lines)
 	for {

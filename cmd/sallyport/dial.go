@@ -65,8 +65,7 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 	}, who, err
 }
 
-// withSeat logs in, waits for the seat, and calls use with it. A signal ends the
-// context of use.
+// withSeat logs in, waits for the seat, and calls use with it. A signal ends the context of use.
 func (f *dialFlags) withSeat(dialer *client.Dialer, who client.Credentials, use func(context.Context, *client.Client) error) error {
 	ctx, cancel := notifyContext()
 	defer cancel()

@@ -31,8 +31,7 @@ func stateDir(given string) (string, error) {
 	return state.Default()
 }
 
-// commandLine returns a command of this program for a person to type, as this
-// process was started.
+// commandLine returns a command of this program for a person to type, as this process was started.
 func commandLine(command, stateFlag, addr string) string {
 	line := quoteArg(os.Args[0]) + " " + command
 	if stateFlag != "" {

@@ -11,9 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// ownGroup gives a command a process group of its own, so that a signal reaches
-// all that it starts. On a terminal the command stays in the foreground group:
-// only that may read there, and Ctrl-C reaches all of it.
+// ownGroup gives a command a process group of its own, so that a signal reaches all that it starts. On a
+// terminal the command stays in the foreground group: only that may read there, and Ctrl-C reaches all of it.
 func ownGroup(cmd *exec.Cmd) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// keepAlive is how often hold sends a request, so that the server does not
-	// take it for idle.
+	// keepAlive is how often hold sends a request, so that the server does not take it for idle.
 	keepAlive = 20 * time.Second
 	// killAfter is the time that a command has to end after its seat was lost.
 	killAfter = 5 * time.Second

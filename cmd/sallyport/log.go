@@ -60,9 +60,8 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 	return with(os.Stdout, f.options, files...)
 }
 
-// openLogs opens the files of a log. Without names it opens the log of the state
-// directory. It leaves closing to the end of the process. An interrupt ends the
-// last file, if it is followed.
+// openLogs opens the files of a log. Without names it opens the log of the state directory. It leaves closing
+// to the end of the process. An interrupt ends the last file, if it is followed.
 func openLogs(stateFlag string, names []string, follow bool) (files []audit.File, err error) {
 	if len(names) == 0 {
 		dir, err := stateDir(stateFlag)

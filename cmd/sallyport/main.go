@@ -76,8 +76,7 @@ was refused or failed.`,
 	return root
 }
 
-// version returns the versions of this program and of Go, and the commit, as far
-// as the build recorded them.
+// version returns the versions of this program and of Go, and the commit, as far as the build recorded them.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -109,8 +108,7 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// fromEnvironment sets each flag that is not on the command line from its
-// environment variable.
+// fromEnvironment sets each flag that is not on the command line from its environment variable.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "SALLYPORT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

@@ -69,8 +69,7 @@ type bytewise struct{ io.Reader }
 
 func (b bytewise) Read(p []byte) (int, error) { return b.Reader.Read(p[:min(1, len(p))]) }
 
-// readPassword reads the first line, and no byte more: requests may follow on
-// standard input.
+// readPassword reads the first line, and no byte more: requests may follow on standard input.
 func readPassword(r io.Reader) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); ; {

@@ -21,9 +21,8 @@ func endSignals() (all []os.Signal) {
 	return all
 }
 
-// makeRaw makes a terminal raw until restore is called. A signal still ends the
-// process, after the terminal is restored. If signals are caught, the caller does
-// that.
+// makeRaw makes a terminal raw until restore is called. A signal still ends the process, after the terminal is
+// restored. If signals are caught, the caller does that.
 func makeRaw(fd int, caught bool) (restore func(), err error) {
 	ends := make(chan os.Signal, 1)
 	if all := endSignals(); !caught && len(all) > 0 {

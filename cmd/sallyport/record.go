@@ -14,16 +14,14 @@ import (
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
-// recording is a file that a session is recorded in. A nil recording records
-// nothing.
+// recording is a file that a session is recorded in. A nil recording records nothing.
 type recording struct {
 	file  *os.File
 	tape  *scenarios.Recording
 	begun bool // there was a session
 }
 
-// newRecording makes a recording for --record, in a new file. Without --record it
-// returns nil.
+// newRecording makes a recording for --record, in a new file. Without --record it returns nil.
 func (f *connectFlags) newRecording(d *client.Dialer, who client.Credentials) (*recording, error) {
 	if f.record == "" {
 		return nil, nil
@@ -49,8 +47,7 @@ func (r *recording) begin() {
 	}
 }
 
-// end records why the session ended, if not by a QUIT. Without a session it
-// removes the file.
+// end records why the session ended, if not by a QUIT. Without a session it removes the file.
 func (r *recording) end(reason error) error {
 	switch {
 	case r == nil:

@@ -41,8 +41,7 @@ type openReport struct {
 	file *os.File
 }
 
-// openReports opens the files before anything runs, so that it fails at once if
-// one can't be written.
+// openReports opens the files before anything runs, so that it fails at once if one can't be written.
 func openReports(flags []*reportFlag) (all []openReport, err error) {
 	for _, f := range flags {
 		if f.file == "" {

@@ -188,8 +188,7 @@ func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths 
 	}
 }
 
-// shutdown lets the running request end, within --shutdown-grace and until a
-// second signal.
+// shutdown lets the running request end, within --shutdown-grace and until a second signal.
 func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), f.grace)
 	defer cancel()
@@ -207,8 +206,7 @@ func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
 	return nil
 }
 
-// reload takes the certificate, the users and the log file anew. What can't be
-// reloaded stays as it was.
+// reload takes the certificate, the users and the log file anew. What can't be reloaded stays as it was.
 func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Paths) {
 	config, err := f.tlsConfig(paths)
 	if err == nil {
@@ -270,8 +268,7 @@ func (f *serveFlags) checkAddress() error {
 	return nil
 }
 
-// checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses
-// it for the others.
+// checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses it for the others.
 func (f *serveFlags) checkLimits(l *server.Limits) error {
 	if min(l.Idle, l.Session, l.Request, f.grace) < 0 {
 		return usagef("--idle-timeout, --session-limit, --request-timeout and --shutdown-grace are not negative")

@@ -48,8 +48,7 @@ Keep it secret all the same: it allows offline guessing.`,
 	return cmd
 }
 
-// command makes a subcommand that prepares the state directory and then does
-// its work there.
+// command makes a subcommand that prepares the state directory and then does its work there.
 func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work func(home state.State, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,

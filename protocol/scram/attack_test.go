@@ -174,9 +174,7 @@ func TestFuzzLoginFinds(t *testing.T) {
 	const most = 2000
 	v := newVictims(t, true)
 	pencil, err := derive(t.Context(), "pencil", testSalt, testCount)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	for name, breakIt := range map[string]func(steps []step, s *Server){
 		"none": func([]step, *Server) {},
 		"a server that reads an attribute twice": func(steps []step, s *Server) {

@@ -59,13 +59,9 @@ func BenchmarkClient(b *testing.B) {
 	cfg.Username, cfg.Password = "user", "pencil"
 	serverFirst := p.messages(b, 2)[1]
 	clientFinal, err := p.client.Final(context.Background(), serverFirst)
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 	serverFinal, err := p.server.Final(clientFinal)
-	if err != nil {
-		b.Fatal(err)
-	}
+	noError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
 		c, err := NewClient(cfg)
@@ -78,9 +74,7 @@ func BenchmarkClient(b *testing.B) {
 		if err == nil {
 			err = c.Verify(serverFinal)
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		noError(b, err)
 	}
 }
 

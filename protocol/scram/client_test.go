@@ -178,9 +178,7 @@ func TestSaltedPassword(t *testing.T) {
 		for _, password := range []string{"x", "pencil", strings.Repeat("long ", 40)} {
 			for _, salt := range []string{"s", "sixteen octets..", strings.Repeat("salt", 256)} {
 				want, err := pbkdf2.Key(sha256.New, password, []byte(salt), iterations, sha256.Size)
-				if err != nil {
-					t.Fatal(err)
-				}
+				noError(t, err)
 				got, err := saltedPassword(context.Background(), password, []byte(salt), iterations)
 				if diff := cmp.Diff(want, got); err != nil || diff != "" {
 					t.Errorf("%d iterations: %v %s", iterations, err, diff)

@@ -23,9 +23,7 @@ var (
 func verifier(tb testing.TB, password string) Verifier {
 	tb.Helper()
 	v, err := NewVerifier(password, testSalt, testCount)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	noError(tb, err)
 	return v
 }
 
@@ -60,9 +58,7 @@ func newPair(tb testing.TB, c ClientConfig, s ServerConfig) *pair {
 		s.Lookup = lookup("user", verifier(tb, "pencil"))
 	}
 	client, err := NewClient(c)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	noError(tb, err)
 	return &pair{client, NewServer(s)}
 }
 

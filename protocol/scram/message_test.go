@@ -69,9 +69,7 @@ func TestTLSExporter(t *testing.T) {
 		got = call{label, context, length}
 		return exporter.Data, nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	// The context is of zero length, not absent.
 	if diff := cmp.Diff(call{"EXPORTER-Channel-Binding", []byte{}, 32}, got); diff != "" {
 		t.Error(diff)

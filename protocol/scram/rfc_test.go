@@ -19,13 +19,9 @@ const (
 func TestRFC7677Client(t *testing.T) {
 	t.Parallel()
 	random, err := base64.StdEncoding.DecodeString("rOprNGfwEbeRWgbNEkqO")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	c, err := NewClient(ClientConfig{Username: "user", Password: "pencil", Mechanism: SHA256, Rand: bytes.NewReader(random)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	first, err := c.First()
 	if err != nil || string(first) != rfcClientFirst {
 		t.Fatalf("First: %q, %v", first, err)
@@ -43,13 +39,9 @@ func TestRFC7677Server(t *testing.T) {
 	t.Parallel()
 	salt, _ := base64.StdEncoding.DecodeString("W22ZaJ0SNY7soEsUEjb6gQ==")
 	v, err := NewVerifier("pencil", salt, 4096)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	s := NewServer(ServerConfig{Mechanism: SHA256, Lookup: lookup("user", v)})
-	if err := s.bind(s.parseFirst([]byte(rfcClientFirst))); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, s.bind(s.parseFirst([]byte(rfcClientFirst))))
 	first, err := s.challenge(rfcServerNonce)
 	if err != nil || string(first) != rfcServerFirst {
 		t.Fatalf("server-first: %q, %v", first, err)
@@ -60,5 +52,12 @@ func TestRFC7677Server(t *testing.T) {
 	}
 	if s.Username() != "user" || s.Binding() != "" {
 		t.Errorf("username %q, binding %q", s.Username(), s.Binding())
+	}
+}
+
+func noError(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

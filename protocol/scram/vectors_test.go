@@ -31,9 +31,7 @@ func vectorPeers(t *testing.T, v *fixtures.Vector) (client, server fixtures.Peer
 	})
 	stored, errStored := v.Verifier()
 	user, errUser := ParseVerifier(stored)
-	if err := cmp.Or(errClient, errStored, errUser); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, cmp.Or(errClient, errStored, errUser))
 	mock := NewMock([]byte(fixtures.MockSecret), []Verifier{user})
 	cfg := ServerConfig{Mechanism: l.ServerMechanism, PlusOffered: len(l.Bindings) > 0, Lookup: func(name string) (Verifier, bool) {
 		if l.Known && name == l.Name {
@@ -74,9 +72,7 @@ func peerOf(steps ...step) fixtures.Peer {
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	vectors, err := fixtures.Vectors()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	for _, v := range vectors {
 		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()

@@ -17,13 +17,9 @@ import (
 func TestNewVerifier(t *testing.T) {
 	t.Parallel()
 	got, err := NewVerifier("pen\u00adcil", testSalt, 5000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	salted, err := pbkdf2.Key(sha256.New, "pencil", testSalt, 5000, sha256.Size)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	mac := func(label string) []byte {
 		h := hmac.New(sha256.New, salted)
 		h.Write([]byte(label))
@@ -74,9 +70,7 @@ func TestNewVerifierCopies(t *testing.T) {
 	t.Parallel()
 	salt := bytes.Clone(testSalt)
 	v, err := NewVerifier("pencil", salt, MinIterations)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	salt[0]++
 	if diff := cmp.Diff(testSalt, v.Salt); diff != "" {
 		t.Error(diff)

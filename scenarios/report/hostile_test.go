@@ -106,8 +106,7 @@ func TestSelfContained(t *testing.T) {
 	}
 }
 
-// A page is as well-formed as it looks: what the parser would mend shows as
-// tokens that don't pair up.
+// A page is as well-formed as it looks: what the parser would mend shows as tokens that don't pair up.
 func TestWellFormed(t *testing.T) {
 	void := map[string]bool{"meta": true, "link": true}
 	var open []string

@@ -19,8 +19,7 @@ import (
 // began is when every scenario here begins.
 var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// told is one result with something in all of its fields; change makes it the
-// case at hand.
+// told is one result with something in all of its fields; change makes it the case at hand.
 func told(change func(*scenarios.Result)) scenarios.Result {
 	r := scenarios.Result{
 		Scenario: &scenarios.Scenario{Name: "a/b", File: "a/b.txtar", Title: "What it shows.", Labels: []string{"promise:1"}},
@@ -55,8 +54,7 @@ func source(t *testing.T, all ...scenarios.Result) string {
 	return b.String()
 }
 
-// find returns the text of each element of this name and class; an empty class
-// is any.
+// find returns the text of each element of this name and class; an empty class is any.
 func find(root *html.Node, name, class string) (all []string) {
 	for n := range root.Descendants() {
 		if n.Type == html.ElementNode && n.Data == name && (class == "" || attribute(n, "class") == class) {

@@ -75,8 +75,7 @@ func fieldsOf(raw json.RawMessage) (fields []field, err error) {
 	return fields, err
 }
 
-// plain returns a value for people: a string without its quotes, unless it needs them to show where it
-// ends.
+// plain returns a value for people: a string without its quotes, unless it needs them to show where it ends.
 func plain(value json.RawMessage) string {
 	var s string
 	if json.Unmarshal(value, &s) != nil || s == "" || strings.ContainsAny(s, " =\"") {

@@ -2,8 +2,7 @@ package report
 
 import "strings"
 
-// cells returns the greatest width of a text in characters of a monospace font. No character is wider than
-// two.
+// cells returns the greatest width of a text in characters of a monospace font. No character is wider than two.
 func cells(s string) (n int) {
 	for _, r := range s {
 		n += wide(r)

@@ -18,9 +18,8 @@ const (
 )
 
 // visible returns s in visible characters on one line. A control character becomes its picture (␊). Another
-// character without a shape, or one that changes the shape of others, such as a bidirectional control,
-// becomes its code point (⟨U+202E⟩), and a byte that is no UTF-8 becomes hex (⟨FF⟩). The text is cut to most
-// runes.
+// character without a shape, or one that changes the shape of others, such as a bidirectional control, becomes
+// its code point (⟨U+202E⟩), and a byte that is no UTF-8 becomes hex (⟨FF⟩). The text is cut to most runes.
 func visible(s string, most int) string {
 	var b strings.Builder
 	marks := 0

@@ -10,8 +10,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// Log is an interaction log in memory. The zero Log is empty and ready to use. It is safe for
-// concurrent use.
+// Log is an interaction log in memory. The zero Log is empty and ready to use. It is safe for concurrent use.
 type Log struct {
 	// OnWrite is called after each write, without a lock. Nil calls nothing. Set it before the first.
 	OnWrite func()
@@ -78,8 +77,7 @@ func (l *Log) Records(events ...string) (all []Record) {
 	return all
 }
 
-// Events returns the events of the records so far, in order: those of one connection, or all if conn is
-// empty.
+// Events returns the events of the records so far, in order: those of one connection, or all if conn is empty.
 func (l *Log) Events(conn string) (events []string) {
 	for _, r := range l.Records() {
 		if conn == "" || r.Str("conn") == conn {

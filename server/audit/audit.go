@@ -1,17 +1,14 @@
-// Package audit is the interaction log: JSON Lines, append-only, each line
-// chained to the one before. A server calls [Open], records with [Log.Info],
-// Warn and Error, and calls [Log.Flush] before it answers. [Verify] finds the
-// first line that was changed, [Lines] and [Follow] read a log, and package show
-// prints it for people.
+// Package audit is the interaction log: JSON Lines, append-only, each line chained to the one before. A server
+// calls [Open], records with [Log.Info], Warn and Error, and calls [Log.Flush] before it answers. [Verify]
+// finds the first line that was changed, [Lines] and [Follow] read a log, and package show prints it for
+// people.
 //
 //	{"time":"…","level":"info","event":"request","conn":"7",…,"chain":"HEX"}
 //
-// chain is the lower-case hex SHA-256 over the previous line's 64 hex digits (64
-// zeros before the very first) and this line's octets before `,"chain"`. Where a
-// file continues another one, after a rotation, its first line has
-// `"head":"HEX"` before the chain: what it continues from. The log's own events:
-// log.repair (octets, data) replaces a torn last line and carries it in base64;
-// log.drop (records) counts records that were lost.
+// chain is the lower-case hex SHA-256 over the previous line's 64 hex digits (64 zeros before the very first)
+// and this line's octets before `,"chain"`. Where a file continues another one, after a rotation, its first
+// line has `"head":"HEX"` before the chain: what it continues from. The log's own events: log.repair (octets,
+// data) replaces a torn last line and carries it in base64; log.drop (records) counts records that were lost.
 //
 // The chain shows any change before the last line that did not recompute it and,
 // against a head noted elsewhere, any change up to that head, a cut tail
@@ -98,10 +95,9 @@ func New(w io.Writer, o Options) *Log {
 	return l
 }
 
-// Info, Warn and Error begin a record: time, level, event, conn (the connection's
-// id, left out if empty). The caller adds the event's fields, but none of these
-// nor head or chain, and calls Send. Durations are seconds, as in
-// Float64("duration", d.Seconds()), sizes octets.
+// Info, Warn and Error begin a record: time, level, event, conn (the connection's id, left out if empty). The
+// caller adds the event's fields, but none of these nor head or chain, and calls Send. Durations are seconds,
+// as in Float64("duration", d.Seconds()), sizes octets.
 func (l *Log) Info(event, conn string) *zerolog.Event  { return l.start("info", event, conn) }
 func (l *Log) Warn(event, conn string) *zerolog.Event  { return l.start("warn", event, conn) }
 func (l *Log) Error(event, conn string) *zerolog.Event { return l.start("error", event, conn) }
@@ -178,11 +174,10 @@ func (l *Log) note(event, fields string) {
 	l.add(fmt.Appendf(nil, `{"time":"%s","level":"warn","event":"%s",%s}`+"\n", now, event, fields))
 }
 
-// Flush writes all records sent so far in one system call; with SyncRecord they
-// are then on the disk. When it fails they are kept, up to 1 MiB, and the next
-// Flush takes back what was written in part and tries again. ErrDropped comes
-// from the first Flush that can write, and log, that records were lost: too many
-// to keep, or no line of at most MaxLine.
+// Flush writes all records sent so far in one system call; with SyncRecord they are then on the disk. When it
+// fails they are kept, up to 1 MiB, and the next Flush takes back what was written in part and tries again.
+// ErrDropped comes from the first Flush that can write, and log, that records were lost: too many to keep, or
+// no line of at most MaxLine.
 func (l *Log) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

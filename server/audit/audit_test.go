@@ -22,8 +22,7 @@ func clock() time.Time {
 	return time.Date(2026, 3, 1, 1, 2, 3, 456789123, time.FixedZone("", 2*60*60))
 }
 
-// links recomputes the chain of a log, independently of the product, and
-// returns the lines' values.
+// links recomputes the chain of a log, independently of the product, and returns the lines' values.
 func links(t *testing.T, log, from string) (heads []string) {
 	t.Helper()
 	for n, line := range strings.Split(strings.TrimSuffix(log, "\n"), "\n") {

@@ -15,8 +15,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// faulty writes the first part octets of a write, then fails, while it has an
-// error.
+// faulty writes the first part octets of a write, then fails, while it has an error.
 type faulty struct {
 	io.Writer
 	err  error

@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 )
 
-// Open continues the log at path, or begins one with mode 0600. What a crash in
-// mid-write left behind the last newline is replaced by a log.repair record. A
-// last line that has no well-formed chain value is ErrNoChain.
+// Open continues the log at path, or begins one with mode 0600. What a crash in mid-write left behind the last
+// newline is replaced by a log.repair record. A last line that has no well-formed chain value is ErrNoChain.
 func Open(path string, o Options) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {

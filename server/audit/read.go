@@ -17,10 +17,9 @@ type File struct {
 	io.Reader
 }
 
-// Lines returns each line of a log with its newline, valid until the next. A line
-// that has no newline (ErrTorn), is over MaxLine or can't be read is the last.
-// Lines unpacks gzip. If no line at the start begins as a record does, the only
-// error is ErrNotLog.
+// Lines returns each line of a log with its newline, valid until the next. A line that has no newline
+// (ErrTorn), is over MaxLine or can't be read is the last. Lines unpacks gzip. If no line at the start begins
+// as a record does, the only error is ErrNotLog.
 func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		in, err := begin(r)
@@ -72,9 +71,8 @@ func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// Follow reads the log at path, then what is appended to it, also after a
-// rotation, looking four times a second, until ctx is done: then Read gives
-// io.EOF. For one goroutine.
+// Follow reads the log at path, then what is appended to it, also after a rotation, looking four times a
+// second, until ctx is done: then Read gives io.EOF. For one goroutine.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {

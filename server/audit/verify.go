@@ -14,8 +14,7 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// What Flush (ErrDropped), Open (ErrNoChain), Lines (ErrTorn, ErrTooLong, ErrNotLog) and Verify find
-// wrong.
+// What Flush (ErrDropped), Open (ErrNoChain), Lines (ErrTorn, ErrTooLong, ErrNotLog) and Verify find wrong.
 const (
 	ErrDropped  Error = "records were lost"
 	ErrNoChain  Error = "no chain value at the end"
@@ -40,17 +39,15 @@ func Verify(r io.Reader, name, wantHead string) (Report, error) {
 	return VerifyFiles(wantHead, File{name, r})
 }
 
-// VerifyFiles recomputes the chain of a log. The files are those of a rotated log,
-// the oldest first, and each must continue the one before (ErrGap). It does not
-// find that files are missing before the first, but returns in Report.From the
-// head that the first continues.
+// VerifyFiles recomputes the chain of a log. The files are those of a rotated log, the oldest first, and each
+// must continue the one before (ErrGap). It does not find that files are missing before the first, but returns
+// in Report.From the head that the first continues.
 //
 // The error is FILE:LINE: reason for the first fault, and wraps one of those above.
 //
-// A wantHead, if not empty, must be the head at the end or, if the log has grown
-// since it was noted, that of a line within: up to there the log is proven, behind
-// it only as far as the chain goes. Otherwise the fault is ErrNoHead at the last
-// line. Memory is bounded by MaxLine.
+// A wantHead, if not empty, must be the head at the end or, if the log has grown since it was noted, that of a
+// line within: up to there the log is proven, behind it only as far as the chain goes. Otherwise the fault is
+// ErrNoHead at the last line. Memory is bounded by MaxLine.
 func VerifyFiles(wantHead string, files ...File) (Report, error) {
 	c := chain{head: genesis()}
 	rep := Report{Head: string(c.head[:])}

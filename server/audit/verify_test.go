@@ -173,8 +173,7 @@ func TestVerifyFiles(t *testing.T) {
 	}
 }
 
-// FuzzVerify: what is accepted has a chain that an independent computation
-// confirms.
+// FuzzVerify: what is accepted has a chain that an independent computation confirms.
 func FuzzVerify(f *testing.F) {
 	lines, heads := sample(f)
 	f.Add(strings.Join(lines, "")+"\n", heads[4])

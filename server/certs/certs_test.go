@@ -72,9 +72,7 @@ func verify(t *testing.T, dir, host string, now time.Time) error {
 func remove(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Remove(filepath.Join(dir, name)))
 	}
 }
 
@@ -82,9 +80,7 @@ func TestEnsureMakesWhatAClientTrusts(t *testing.T) {
 	t.Parallel()
 	dir := ensured(t)
 	name, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, host := range []string{"localhost", "127.0.0.1", "::1", name} {
 		if err := verify(t, dir, host, start); err != nil {
 			t.Errorf("as %s: %v", host, err)
@@ -98,9 +94,7 @@ func TestEnsureMakesWhatAClientTrusts(t *testing.T) {
 	}
 	for _, name := range files {
 		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		if runtime.GOOS != "windows" && info.Mode() != 0o600 {
 			t.Errorf("%s: mode %v", name, info.Mode())
 		}
@@ -111,13 +105,9 @@ func TestHandshake(t *testing.T) {
 	t.Parallel()
 	dir := ensured(t)
 	pair, err := certs.Load(filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile), start)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	pool, err := certs.Pool(filepath.Join(dir, certs.CAFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	clock := func() time.Time { return start }
 	near, far := net.Pipe()
 	defer near.Close()
@@ -164,14 +154,10 @@ func TestEnsureKeepsToRFC5280(t *testing.T) {
 func readCert(t *testing.T, dir, name string) *x509.Certificate {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	block, _ := pem.Decode(data)
 	c, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return c
 }
 
@@ -227,9 +213,7 @@ func TestEnsureWithoutTheCAKey(t *testing.T) {
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Error(diff)
 	}
-	if err := os.WriteFile(filepath.Join(dir, certs.CAKeyFile), []byte(key), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(filepath.Join(dir, certs.CAKeyFile), []byte(key), 0o600))
 	mustEnsure(t, dir, soon)
 	if err := verify(t, dir, "localhost", soon.Add(300*day)); err != nil {
 		t.Errorf("with the key back: %v", err)
@@ -243,9 +227,7 @@ func TestEnsureCompletesWhatIsThere(t *testing.T) {
 	for missing := range 1 << len(files) {
 		dir := ensured(t)
 		pool, err := certs.Pool(filepath.Join(dir, certs.CAFile))
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		var gone []string
 		for i, name := range files {
 			if missing&(1<<i) != 0 {
@@ -253,9 +235,7 @@ func TestEnsureCompletesWhatIsThere(t *testing.T) {
 			}
 		}
 		remove(t, dir, gone...)
-		if err := os.WriteFile(filepath.Join(dir, "."+certs.KeyFile+".tmp-1"), []byte("half a k"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(filepath.Join(dir, "."+certs.KeyFile+".tmp-1"), []byte("half a k"), 0o600))
 		has := func(i int) bool { return missing&(1<<i) == 0 }
 		warning, err := certs.Ensure(dir, nil, start)
 		switch {
@@ -280,5 +260,12 @@ func TestEnsureCompletesWhatIsThere(t *testing.T) {
 		if (has(0) || has(1)) != (err == nil) {
 			t.Errorf("without %v, with the first CA: %v", gone, err)
 		}
+	}
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

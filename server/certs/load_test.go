@@ -25,9 +25,7 @@ import (
 func TestNew(t *testing.T) {
 	t.Parallel()
 	dir := ensured(t)
-	if err := certs.New(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start); err != nil {
-		t.Fatal(err)
-	}
+	check(t, certs.New(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start))
 	for _, host := range []string{"rig.example", "2001:db8::7", "under_score.example"} {
 		if err := verify(t, dir, host, start); err != nil {
 			t.Errorf("as %s: %v", host, err)
@@ -47,16 +45,12 @@ func TestNew(t *testing.T) {
 		t.Errorf("a refused host changed something: %s", diff)
 	}
 	remove(t, dir, certs.KeyFile)
-	if err := certs.New(dir, nil, start); err != nil {
-		t.Fatal(err)
-	}
+	check(t, certs.New(dir, nil, start))
 	if contents(t, dir)[certs.KeyFile] == before[certs.KeyFile] {
 		t.Error("the old key came back")
 	}
 	fresh := t.TempDir()
-	if err := certs.New(fresh, []string{"rig.example"}, start); err != nil {
-		t.Fatal(err)
-	}
+	check(t, certs.New(fresh, []string{"rig.example"}, start))
 	if err := verify(t, fresh, "rig.example", start); err != nil {
 		t.Errorf("in a new directory: %v", err)
 	}
@@ -71,9 +65,7 @@ func TestLoadNamesTheFault(t *testing.T) {
 		t.Fatalf("the control: %v, %v", pair.Leaf, err)
 	}
 	junk := filepath.Join(dir, "junk")
-	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(junk, []byte("junk"), 0o600))
 	for _, c := range []struct {
 		fault, cert, key string
 		now              time.Time
@@ -110,9 +102,7 @@ func TestLoadRefusesAnExposedKey(t *testing.T) {
 	dir := ensured(t)
 	cert, key := filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile)
 	for mode, good := range map[fs.FileMode]bool{0o400: true, 0o600: true, 0o640: true, 0o644: false, 0o660: false, 0o604: false, 0o602: false} {
-		if err := os.Chmod(key, mode); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Chmod(key, mode))
 		if _, err := certs.Load(cert, key, start); errors.Is(err, certs.ErrExposedKey) == good || good != (err == nil) {
 			t.Errorf("mode %v: %v", mode, err)
 		}
@@ -122,28 +112,18 @@ func TestLoadRefusesAnExposedKey(t *testing.T) {
 func TestLoadTakesEveryKindOfKey(t *testing.T) {
 	t.Parallel()
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, key := range []crypto.Signer{edKey, rsaKey} {
 		template := &x509.Certificate{Subject: pkix.Name{CommonName: "x"}, NotBefore: start, NotAfter: start.Add(day)}
 		cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		file := filepath.Join(t.TempDir(), "both.pem") // the key first, in one file
 		data := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...)
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(file, data, 0o600))
 		if pair, err := certs.Load(file, file, start); err != nil || pair.Leaf == nil {
 			t.Errorf("%T: %v", key, err)
 		}

@@ -18,9 +18,7 @@ func TestEnsureLeavesAForeignCertificate(t *testing.T) {
 	t.Parallel()
 	dir, other := ensured(t), ensured(t, "other.example")
 	for _, name := range []string{certs.CertFile, certs.KeyFile} {
-		if err := os.Rename(filepath.Join(other, name), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Rename(filepath.Join(other, name), filepath.Join(dir, name)))
 	}
 	before := contents(t, dir)
 	if warning, err := certs.Ensure(dir, nil, start.Add(360*day)); err != nil || !errors.Is(warning, certs.ErrForeign) {
@@ -58,9 +56,7 @@ func TestEnsureRefusesWhatDoesNotFit(t *testing.T) {
 	for _, name := range files {
 		for fault, data := range map[string]string{"is another's": contents(t, other)[name], "is junk": "junk", "is empty": ""} {
 			dir := ensured(t)
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600))
 			if name == certs.CertFile && fault == "is another's" {
 				remove(t, dir, certs.CAKeyFile) // not the pair's fault alone
 			}
@@ -72,9 +68,7 @@ func TestEnsureRefusesWhatDoesNotFit(t *testing.T) {
 	}
 	dir := ensured(t)
 	remove(t, dir, certs.CertFile)
-	if err := os.WriteFile(filepath.Join(dir, certs.KeyFile), []byte("junk"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(filepath.Join(dir, certs.KeyFile), []byte("junk"), 0o600))
 	if _, err := certs.Ensure(dir, nil, start); err == nil || !strings.Contains(err.Error(), certs.KeyFile) {
 		t.Errorf("a key that is junk, with no certificate: %v", err)
 	}

@@ -75,9 +75,7 @@ func TestPrepareMakesWhatIsNeeded(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	for _, entry := range entries {
 		if info, err := entry.Info(); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%s: mode %v, %v", entry.Name(), info.Mode(), err)
@@ -89,9 +87,7 @@ func TestPrepareKeepsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := prepared(t, dir)
-	if err := os.WriteFile(first.Users(), []byte("# mine\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(first.Users(), []byte("# mine\n"), 0o600))
 	if diff := cmp.Diff(first, prepared(t, dir)); diff != "" {
 		t.Error(diff)
 	}
@@ -129,18 +125,14 @@ func TestPrepareRefusesABadSecret(t *testing.T) {
 	for _, secret := range []string{"", "\n", "abcd", strings.Repeat("0", 63), strings.Repeat("0", 66), strings.Repeat("g", 64), strings.Repeat("0", 2000)} {
 		dir := t.TempDir()
 		s := prepared(t, dir)
-		if err := os.WriteFile(s.Secret(), []byte(secret), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(s.Secret(), []byte(secret), 0o600))
 		_, err := state.Prepare(dir, nil, now)
 		if err == nil || !strings.Contains(err.Error(), s.Secret()) || (len(secret) < 1024 && !errors.Is(err, state.ErrSecret)) {
 			t.Errorf("%q: %v", secret, err)
 		} else if len(secret) > 1 && strings.Contains(err.Error(), secret) {
 			t.Errorf("the error quotes the secret: %v", err)
 		}
-		if err := os.WriteFile(s.Secret(), []byte(strings.Repeat("0", 64)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.WriteFile(s.Secret(), []byte(strings.Repeat("0", 64)), 0o600))
 		prepared(t, dir)
 	}
 }
@@ -149,18 +141,14 @@ func TestPrepareRefusesADirectory(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
 	file := filepath.Join(base, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(file, nil, 0o600))
 	dirs := []string{file, filepath.Join(file, "below")}
 	if runtime.GOOS == "linux" {
 		dirs = append(dirs, "/proc/self/none")
 	}
 	if os.Geteuid() == 0 {
 		owned := filepath.Join(base, "owned")
-		if err := errors.Join(os.Mkdir(owned, 0o700), os.Chown(owned, 12345, -1)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, errors.Join(os.Mkdir(owned, 0o700), os.Chown(owned, 12345, -1)))
 		dirs = append(dirs, owned)
 	}
 	for _, dir := range dirs {
@@ -177,9 +165,7 @@ func TestPrepareRefusesADirectoryThatOthersCanWrite(t *testing.T) {
 	}
 	for mode, good := range map[os.FileMode]bool{0o700: true, 0o755: true, 0o770: false, 0o775: false, 0o702: false, 0o777 | os.ModeSticky: false} {
 		dir := filepath.Join(t.TempDir(), "state")
-		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)))
 		_, err := state.Prepare(dir, nil, now)
 		if good != (err == nil) || (!good && !errors.Is(err, state.ErrDir)) {
 			t.Errorf("mode %v: %v", mode, err)
@@ -194,9 +180,7 @@ func TestPrepareWithoutCertificates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := prepared(t, dir)
-	if err := errors.Join(os.Remove(filepath.Join(dir, certs.CAKeyFile)), os.Remove(s.Cert())); err != nil {
-		t.Fatal(err)
-	}
+	check(t, errors.Join(os.Remove(filepath.Join(dir, certs.CAKeyFile)), os.Remove(s.Cert())))
 	again, err := state.Prepare(dir, nil, now)
 	if !errors.Is(err, state.ErrCertificates) || !errors.Is(err, certs.ErrNoCAKey) {
 		t.Errorf("error %v", err)
@@ -210,9 +194,7 @@ func TestPrepareWarns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	prepared(t, dir)
-	if err := os.Remove(filepath.Join(dir, certs.CAKeyFile)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Remove(filepath.Join(dir, certs.CAKeyFile)))
 	if s, err := state.Prepare(dir, nil, now.Add(350*24*time.Hour)); err != nil || !errors.Is(s.Warning, certs.ErrEndsSoon) {
 		t.Errorf("warning %v, error %v", s.Warning, err)
 	}
@@ -229,9 +211,7 @@ func TestPrepareWarnsOfFilesThatOthersCanRead(t *testing.T) {
 		t.Fatal(err, s.Warning)
 	}
 	for _, file := range []string{s.Users(), s.Secret()} {
-		if err := os.Chmod(file, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		check(t, os.Chmod(file, 0o644))
 		s, err = state.Prepare(dir, nil, now)
 		if err != nil || s.Warning == nil || !strings.Contains(s.Warning.Error(), file+": ") {
 			t.Errorf("%s: %v, %v", file, err, s.Warning)
@@ -246,15 +226,11 @@ func TestLockKeepsASecondServerOff(t *testing.T) {
 	child.Env = append(os.Environ(), holdDir+"="+paths.Dir)
 	child.Stdout = nil
 	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	if _, err := child.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, child.Start())
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
 		t.Fatalf("the other process says %q", line)
 	}
@@ -262,9 +238,7 @@ func TestLockKeepsASecondServerOff(t *testing.T) {
 	if !errors.Is(err, state.ErrInUse) || !strings.Contains(err.Error(), paths.Dir) || !strings.Contains(err.Error(), strconv.Itoa(child.Process.Pid)) {
 		t.Errorf("while it runs: %v", err)
 	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, child.Process.Kill())
 	_ = child.Wait()
 	release, err := paths.Lock()
 	if err != nil {
@@ -287,9 +261,7 @@ func TestLockLeavesTheUserCommandsAlone(t *testing.T) {
 	t.Parallel()
 	s := prepared(t, t.TempDir())
 	release, err := s.Lock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	defer release()
 	prepared(t, s.Dir)
 }
@@ -313,5 +285,12 @@ func TestDefault(t *testing.T) {
 	t.Setenv("HOME", "")
 	if dir, err := state.Default(); err == nil {
 		t.Errorf("without a home: %q", dir)
+	}
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

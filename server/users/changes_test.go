@@ -32,14 +32,10 @@ func TestChangesAreSeen(t *testing.T) {
 		},
 	} {
 		path := newFile(t, one)
-		if err := os.Chtimes(path, when, when); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, os.Chtimes(path, when, when))
 		s, _ := open(t, path)
 		knows(t, s, "alice", first)
-		if err := change(path); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, change(path))
 		if v, _ := s.Lookup("alice"); !v.Equal(second) {
 			t.Errorf("%s: not seen", how)
 		}
@@ -54,9 +50,7 @@ func TestQuickChangesAreSeen(t *testing.T) {
 	when := time.Now()
 	rewrite := func(v scram.Verifier, when time.Time) {
 		t.Helper()
-		if err := errors.Join(os.WriteFile(path, []byte("alice:"+v.String()+"\n"), 0o600), os.Chtimes(path, when, when)); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, errors.Join(os.WriteFile(path, []byte("alice:"+v.String()+"\n"), 0o600), os.Chtimes(path, when, when)))
 	}
 	rewrite(first, when)
 	s, _ := open(t, path)
@@ -70,9 +64,7 @@ func TestQuickChangesAreSeen(t *testing.T) {
 	knows(t, s, "alice", second)
 	rewrite(first, old)
 	knows(t, s, "alice", second)
-	if err := s.Reload(); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, s.Reload())
 	knows(t, s, "alice", first)
 }
 

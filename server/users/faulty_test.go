@@ -73,9 +73,7 @@ func TestFaultyLines(t *testing.T) {
 	if diff := cmp.Diff([]users.Entry{{"alice", 4096}, {"zoe", 4096}}, entries); diff != "" {
 		t.Error(diff)
 	}
-	if err := users.SetPassword(path, "twice", "pencil", scram.MinIterations); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, users.SetPassword(path, "twice", "pencil", scram.MinIterations))
 	if _, known := s.Lookup("twice"); !known {
 		t.Error("a new password doesn't mend a name with several lines")
 	}
@@ -103,9 +101,7 @@ func TestReportsComeOncePerChange(t *testing.T) {
 	if err := s.Reload(); err != nil || len(r.take()) != 1 {
 		t.Errorf("not reported again by Reload: %v", err)
 	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Remove(path))
 	for range 3 {
 		ignores(t, s, "alice")
 	}
@@ -121,9 +117,7 @@ func TestAFileThatCannotBeReadLetsNobodyIn(t *testing.T) {
 	age(t, path)
 	s, r := open(t, path)
 	knows(t, s, "alice", v)
-	if err := os.Rename(path, path+"-away"); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Rename(path, path+"-away"))
 	mock, known := s.Lookup("alice")
 	if known || mock.Equal(v) || len(mock.Salt) == 0 {
 		t.Errorf("known %v", known)
@@ -131,20 +125,14 @@ func TestAFileThatCannotBeReadLetsNobodyIn(t *testing.T) {
 	if err := s.Reload(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Reload: %v", err)
 	}
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Mkdir(path, 0o700))
 	ignores(t, s, "alice")
-	if err := errors.Join(os.Remove(path), os.Rename(path+"-away", path)); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(os.Remove(path), os.Rename(path+"-away", path)))
 	knows(t, s, "alice", v)
 	if all := r.take(); len(all) != 2 {
 		t.Errorf("reported: %v", all)
 	}
-	if err := os.Truncate(path, 64<<20+1); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Truncate(path, 64<<20+1))
 	ignores(t, s, "alice")
 	if _, err := users.Open(path, secret, nil); !errors.Is(err, durable.ErrTooLarge) {
 		t.Errorf("a huge file: %v", err)

@@ -71,10 +71,9 @@ func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	return s, nil
 }
 
-// Lookup returns a user's verifier, not to be changed, by the name as [scram.Prepare] returns it. An
-// unknown name gets a made-up one, and known is false. The time depends neither on that nor on the
-// number of users, unless the file has changed and is read first. While it can't be read nobody is
-// known.
+// Lookup returns a user's verifier, not to be changed, by the name as [scram.Prepare] returns it. An unknown
+// name gets a made-up one, and known is false. The time depends neither on that nor on the number of users,
+// unless the file has changed and is read first. While it can't be read nobody is known.
 func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
 	s.mu.Lock()
 	if s.stale() {

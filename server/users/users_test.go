@@ -25,27 +25,21 @@ var secret = bytes.Repeat([]byte{7}, 32)
 func verifier(t testing.TB, n int) scram.Verifier {
 	t.Helper()
 	v, err := scram.NewVerifier("pencil", fmt.Appendf(nil, "salt %08d", n), scram.MinIterations)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return v
 }
 
 func newFile(t testing.TB, contents string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(path, []byte(contents), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.WriteFile(path, []byte(contents), 0o600))
 	return path
 }
 
 // age makes a file look as if it had not been changed lately.
 func age(t testing.TB, path string) {
 	t.Helper()
-	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)))
 }
 
 // reports collects what a Store reports.
@@ -73,9 +67,7 @@ func open(t testing.TB, path string) (*users.Store, *reports) {
 	t.Helper()
 	r := new(reports)
 	s, err := users.Open(path, secret, r.add)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return s, r
 }
 
@@ -112,9 +104,7 @@ func TestOddNamesComeBack(t *testing.T) {
 		}
 	}
 	entries, err := users.List(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	got := map[string]int{}
 	for _, e := range entries {
 		got[e.Name] = e.Iterations
@@ -140,9 +130,7 @@ func TestEscapes(t *testing.T) {
 	t.Parallel()
 	path := newFile(t, "")
 	for _, name := range []string{"#a:b%#", "b"} {
-		if err := users.Add(path, name, "pencil", scram.MinIterations); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, users.Add(path, name, "pencil", scram.MinIterations))
 	}
 	data, err := os.ReadFile(path)
 	if err != nil || !strings.HasPrefix(string(data), "%23a%3Ab%25#:SCRAM-SHA-256$4096:") || !strings.Contains(string(data), "\nb:SCRAM-SHA-256$4096:") {
@@ -162,14 +150,10 @@ func TestAddedUserHasThePassword(t *testing.T) {
 			t.Errorf("known %v, %d iterations, salt of %d octets, %v", known, v.Iterations, len(v.Salt), err)
 		}
 	}
-	if err := users.Add(path, "alice", "pencil", 0); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, users.Add(path, "alice", "pencil", 0))
 	check("pencil", 15000)
 	first, _ := s.Lookup("alice")
-	if err := users.SetPassword(path, "alice", "rubber", 5000); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, users.SetPassword(path, "alice", "rubber", 5000))
 	check("rubber", 5000)
 	if second, _ := s.Lookup("alice"); bytes.Equal(first.Salt, second.Salt) {
 		t.Error("the salt was used twice")
@@ -222,23 +206,24 @@ func TestEditingKeepsOtherLines(t *testing.T) {
 	t.Parallel()
 	keep := "# the night shift\n\n  \ncorrupt line\n%zz:x\nbob:" + verifier(t, 2).String() + "\n#x:y"
 	path := newFile(t, keep)
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), ".users.tmp-123"), []byte("half a li"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".users.tmp-123"), []byte("half a li"), 0o600))
 	for _, err := range []error{
 		users.Add(path, "alice", "pencil", scram.MinIterations),
 		users.SetPassword(path, "alice", "rubber", scram.MinIterations),
 		users.Remove(path, "alice"),
 	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 	}
 	after, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if diff := cmp.Diff(keep+"\n", string(after)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func noError(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// Conn is a [testserver.Conn] to the server whose methods fail the test where
-// they can't do what they say.
+// Conn is a [testserver.Conn] to the server whose methods fail the test where they can't do what they say.
 type Conn struct {
 	*testserver.Conn
 	// TCP is the connection below TLS. Nil means that it is no TCP connection.
@@ -66,8 +65,7 @@ func (c *Conn) Send(text string) {
 	c.h.must(err, "send")
 }
 
-// Line reads one line. At the end of the connection it is "EOF" after a
-// close_notify, and the error otherwise.
+// Line reads one line. At the end of the connection it is "EOF" after a close_notify, and the error otherwise.
 func (c *Conn) Line() string {
 	line, err := c.Conn.Line()
 	if err != nil {
@@ -122,8 +120,7 @@ func (c *Conn) WrongProof(challenge string) (final string) {
 	return encoding.EncodeToString([]byte("c=biws," + nonce + ",p=" + encoding.EncodeToString(make([]byte, 32))))
 }
 
-// LogIn sends a login, and what follows it in the same record, and stops before
-// the line that answers it.
+// LogIn sends a login, and what follows it in the same record, and stops before the line that answers it.
 func (c *Conn) LogIn(name, follows string) *Conn {
 	c.h.T.Helper()
 	login, final := c.Challenged(name)

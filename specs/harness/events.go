@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// Events are all events of the interaction log, each with its own fields in
-// their order: they stand behind time, level, event and, about a connection,
-// conn, and before chain.
+// Events are all events of the interaction log, each with its own fields in their order: they stand behind
+// time, level, event and, about a connection, conn, and before chain.
 var Events = map[string]string{
 	"server.start":  "listen admission",
 	"server.stop":   "uptime",
@@ -53,8 +52,7 @@ var levels = map[string]string{
 // inSession are the events of an open session.
 const inSession = "request chat stream.open stream.data stream.close handler.panic handler.stuck session.close"
 
-// next are the events that may follow one of the same connection. The key ""
-// stands for the beginning.
+// next are the events that may follow one of the same connection. The key "" stands for the beginning.
 var next = map[string]string{
 	"":              "conn.accept conn.refuse",
 	"conn.refuse":   "",
@@ -77,8 +75,7 @@ var next = map[string]string{
 	"session.close": "",
 }
 
-// field is one field of a line. Its value is a string, an int64, a float64 or a
-// bool.
+// field is one field of a line. Its value is a string, an int64, a float64 or a bool.
 type field struct {
 	name  string
 	value any
@@ -87,8 +84,7 @@ type field struct {
 // line is a line of the log, with its fields in their order.
 type line []field
 
-// parseLine reads a line: a flat JSON object in which no name stands twice, with
-// nothing behind it.
+// parseLine reads a line: a flat JSON object in which no name stands twice, with nothing behind it.
 func parseLine(text string) (l line, err error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()

@@ -43,7 +43,5 @@ func ExampleCheckLog() {
 	}
 	fmt.Println(harness.CheckLog(s.Log.String(), harness.Payload{}))
 	fmt.Println(errors.Is(harness.CheckLog(s.Log.String(), harness.Payload{}, "queue"), harness.ErrSecret))
-	// Output:
-	// <nil>
-	// true
+	// Output: <nil> true
 }

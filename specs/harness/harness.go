@@ -1,7 +1,6 @@
-// Package harness starts what specs need: a server in the process
-// ([testserver.Server]) with a wiretap on the connections of its clients, and a
-// check of its whole interaction log when the test is over ([CheckLog]). [Start]
-// is the way in:
+// Package harness starts what specs need: a server in the process ([testserver.Server]) with a wiretap on the
+// connections of its clients, and a check of its whole interaction log when the test is over ([CheckLog]).
+// [Start] is the way in:
 //
 //	h := harness.Start(GinkgoTB(), nil)
 //	alice := h.LoggedIn(ctx, "alice")

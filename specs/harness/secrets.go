@@ -20,8 +20,7 @@ import (
 // ErrSecret means that a log holds what it must not.
 var ErrSecret = errors.New("a secret is in the log")
 
-// Payload says what the operator wants in the log as it came. There a secret is
-// no leak.
+// Payload says what the operator wants in the log as it came. There a secret is no leak.
 type Payload struct {
 	// Sent is --log-payload: arguments, bodies and streams.
 	Sent bool
@@ -43,10 +42,9 @@ func (p Payload) exempts(l line, field string) bool {
 // hashedName is how the name of an unknown user stands in the log.
 var hashedName = regexp.MustCompile(`^#[0-9a-f]{12}$`)
 
-// CheckLog checks a whole log: that each line is an event as [Events] has it,
-// that the events of each connection come in their order, that the chain holds,
-// and that no secret is in it (ErrSecret): none of a test user, none of more, no
-// name of an unknown user, and nothing that looks like a key, a proof or a hash.
+// CheckLog checks a whole log: that each line is an event as [Events] has it, that the events of each
+// connection come in their order, that the chain holds, and that no secret is in it (ErrSecret): none of a test
+// user, none of more, no name of an unknown user, and nothing that looks like a key, a proof or a hash.
 func CheckLog(text string, asked Payload, more ...string) error {
 	var faults []error
 	var values strings.Builder

@@ -82,10 +82,9 @@ func Missing(name, why string) {
 	ginkgo.Skip(why)
 }
 
-// CountLabels has a suite print, at the end of each run, how many of the specs
-// that ran guard each promise and act out each case of the login battery. Where
-// all specs ran and passed, each label in wanted must be among them. Call it at
-// the top level.
+// CountLabels has a suite print, at the end of each run, how many of the specs that ran guard each promise and
+// act out each case of the login battery. Where all specs ran and passed, each label in wanted must be among
+// them. Call it at the top level.
 func CountLabels(wanted ...string) bool {
 	return ginkgo.ReportAfterSuite("labels", func(report ginkgo.Report) {
 		count := countLabels(report.SpecReports)

@@ -70,8 +70,7 @@ func (e *engine) test(ctx context.Context, f fault) (failed string, err error) {
 	return f.judge(run(ctx, filepath.Join(e.root, pkg), env, binary, args...))
 }
 
-// command returns the package of the tests that guard the fault, and the
-// arguments that select them.
+// command returns the package of the tests that guard the fault, and the arguments that select them.
 func (f fault) command() (pkg string, args []string) {
 	if filter, ok := strings.CutPrefix(f.guard, "label: "); ok {
 		if !strings.Contains(filter, "area:command") {

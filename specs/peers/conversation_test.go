@@ -38,8 +38,7 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// conversation is one side of a login with another implementation: it takes a
-// message and gives its own.
+// conversation is one side of a login with another implementation: it takes a message and gives its own.
 type conversation interface {
 	Step(message string) (string, error)
 	Done() bool

@@ -18,10 +18,9 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// sClient is openssl s_client, whose standard input and output are a connection
-// to our server over a TLS that is not Go's. What is read from it are replies;
-// what the program prints of its own in between is kept apart. It doesn't send a
-// write that begins with Q, R or K, but takes it for a command.
+// sClient is openssl s_client, whose standard input and output are a connection to our server over a TLS that
+// is not Go's. What is read from it are replies; what the program prints of its own in between is kept apart.
+// It doesn't send a write that begins with Q, R or K, but takes it for a command.
 type sClient struct {
 	*tool
 	text    *textproto.Conn
@@ -141,8 +140,7 @@ func needOpenSSL(ctx context.Context) {
 	}
 }
 
-// alert returns what s_client prints when our server ends the handshake, or the
-// connection, with an alert.
+// alert returns what s_client prints when our server ends the handshake, or the connection, with an alert.
 func (s *sClient) alert() string {
 	GinkgoHelper()
 	Expect(s.text.ReadResponse(220)).Error().To(MatchError(os.ErrClosed))

@@ -23,8 +23,7 @@ import (
 // directory of its own, and on no port.
 type postgres struct{ dir, bin string }
 
-// Its administrator, whom the socket's directory protects, needs no password;
-// everybody else does.
+// Its administrator, whom the socket's directory protects, needs no password; everybody else does.
 const hba = "local all postgres trust\nlocal all all scram-sha-256\n"
 
 // asOwner is a command that PostgreSQL refuses to root.
@@ -91,8 +90,7 @@ func readAll(file string) string {
 	return fmt.Sprint(string(text), err)
 }
 
-// psql runs a statement, in which :'name' stands for a variable, as a user who
-// logs in with a password.
+// psql runs a statement, in which :'name' stands for a variable, as a user who logs in with a password.
 func (p *postgres) psql(ctx context.Context, name, password, statement string, variables ...string) (string, error) {
 	arguments := []string{"-h", p.dir, "-U", name, "-d", "postgres", "-XAtqw", "-v", "ON_ERROR_STOP=1"}
 	for _, variable := range variables {

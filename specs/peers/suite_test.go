@@ -1,11 +1,8 @@
-// Package peers sets Sallyport against implementations that are not its own:
-// xdg-go/scram and gsasl on the other side of both mechanisms in both
-// directions, go-mail and Python's smtplib as clients, openssl s_client as the
-// other end of TLS, PostgreSQL and gsasl as makers and takers of verifiers. It
-// is a module of its own, so that none of them enters the product's dependency
-// graph. Labels name the peer (peer:xdg), the mechanism (mech:plus), the RFC
-// (rfc:9266), and the promise and the case of the login battery as in the main
-// suite.
+// Package peers sets Sallyport against implementations that are not its own: xdg-go/scram and gsasl on the
+// other side of both mechanisms in both directions, go-mail and Python's smtplib as clients, openssl s_client
+// as the other end of TLS, PostgreSQL and gsasl as makers and takers of verifiers. It is a module of its own,
+// so that none of them enters the product's dependency graph. Labels name the peer (peer:xdg), the mechanism
+// (mech:plus), the RFC (rfc:9266), and the promise and the case of the login battery as in the main suite.
 //
 // A spec whose tool is not installed is skipped, unless SALLYPORT_NEED names
 // it: SALLYPORT_NEED=gsasl,openssl,postgres,python3 as in CI.

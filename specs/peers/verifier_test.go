@@ -47,8 +47,7 @@ func letsIn(ctx SpecContext, verifier, password string) {
 	Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeExporter}))
 }
 
-// fromGsasl puts {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey into the
-// form of RFC 5803, which is ours.
+// fromGsasl puts {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey into the form of RFC 5803, which is ours.
 func fromGsasl(made string) string {
 	GinkgoHelper()
 	mechanism, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(made), "{"), "}")

@@ -11,9 +11,8 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// grpcRequest is a unary call of plain bytes, with no protobuf to encode. The server answers on
-// goroutines that it keeps, and windows of a fixed size spare both ends the pings that would find a
-// better one.
+// grpcRequest is a unary call of plain bytes, with no protobuf to encode. The server answers on goroutines that
+// it keeps, and windows of a fixed size spare both ends the pings that would find a better one.
 func grpcRequest(t bench.T) *bench.Rig {
 	const window = 1 << 20
 	l := bench.Listen(t)

@@ -31,8 +31,7 @@ type field struct {
 	text  []byte // the value, decoded where it is a string
 }
 
-// records returns the lines of all files, each valid until the next. It flushes out
-// before it waits for more.
+// records returns the lines of all files, each valid until the next. It flushes out before it waits for more.
 func records(files []audit.File, out flusher) iter.Seq2[*record, error] {
 	return func(yield func(*record, error) bool) {
 		var r record

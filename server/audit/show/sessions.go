@@ -14,10 +14,9 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// Sessions prints a line for each session of a log: when it began, its connection,
-// the user, the address, how long it lasted, how many requests it made, and how it
-// ended. Sessions that are still open come last. The files are those of a rotated
-// log, the oldest first. Of the options it uses User, Since (a session that ended
+// Sessions prints a line for each session of a log: when it began, its connection, the user, the address, how
+// long it lasted, how many requests it made, and how it ended. Sessions that are still open come last. The
+// files are those of a rotated log, the oldest first. Of the options it uses User, Since (a session that ended
 // earlier is left out) and Zone.
 //
 // The error is [audit.ErrNotLog] if a file is something else.

@@ -1,6 +1,5 @@
-// Package show prints an interaction log for people: [Records] a line for each
-// record, [Sessions] a line for each session. It escapes everything in a log that
-// a terminal would obey or not show.
+// Package show prints an interaction log for people: [Records] a line for each record, [Sessions] a line for
+// each session. It escapes everything in a log that a terminal would obey or not show.
 package show
 
 import (
@@ -15,8 +14,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// Options choose what is shown. The zero Options show everything, in UTC and
-// without colours.
+// Options choose what is shown. The zero Options show everything, in UTC and without colours.
 type Options struct {
 	// User chooses the records of this user, and of connections that are known to
 	// be the user's. Empty means all users.
@@ -33,11 +31,10 @@ type Options struct {
 	Colour bool
 }
 
-// Records prints a line for each record of a log: time, connection, event, then
-// key=value for the other fields in their order, without the chain and without
-// fields that are empty or zero. It prints a line that is not a record too, behind
-// a "!". The files are those of a rotated log, the oldest first. Before Records
-// waits for more of a file, it prints what it has read.
+// Records prints a line for each record of a log: time, connection, event, then key=value for the other fields
+// in their order, without the chain and without fields that are empty or zero. It prints a line that is not a
+// record too, behind a "!". The files are those of a rotated log, the oldest first. Before Records waits for
+// more of a file, it prints what it has read.
 //
 // The error is [audit.ErrNotLog] if a file is something else.
 func Records(w io.Writer, o Options, files ...audit.File) error {
@@ -69,8 +66,7 @@ type printer struct {
 	text []byte
 }
 
-// line formats a record. It is empty if the options do not choose the record, and
-// valid until the next call.
+// line formats a record. It is empty if the options do not choose the record, and valid until the next call.
 func (p *printer) line(r *record) []byte {
 	p.text = p.text[:0]
 	switch {
@@ -94,8 +90,7 @@ func (p *printer) wanted(r *record) bool {
 		(len(p.Events) == 0 || slices.Contains(p.Events, string(r.event)))
 }
 
-// ofUser reports whether a record is the user's, and keeps track of the user's
-// connections.
+// ofUser reports whether a record is the user's, and keeps track of the user's connections.
 func (p *printer) ofUser(r *record) bool {
 	if p.User == "" {
 		return true

@@ -34,8 +34,7 @@ func duration(s float64) string {
 
 func threeDigits(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
 
-// twoUnits formats n small units as large and small ones. A large one has size
-// small ones.
+// twoUnits formats n small units as large and small ones. A large one has size small ones.
 func twoUnits(n, size float64, large, small string) string {
 	n = math.Round(n)
 	text := strconv.FormatFloat(math.Trunc(n/size), 'f', 0, 64) + large

@@ -19,12 +19,8 @@ import (
 func TestWriteReplacesTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(file, []byte("something longer"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := durable.Write(file, []byte("new")); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(file, []byte("something longer"), 0o644))
+	check(t, durable.Write(file, []byte("new")))
 	data, info, err := durable.Read(file, 3)
 	if err != nil || string(data) != "new" {
 		t.Fatalf("read %q, %v", data, err)
@@ -38,9 +34,7 @@ func TestWriteThatFailsLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	target := filepath.Join(dir, "d")
-	if err := os.MkdirAll(filepath.Join(target, "full"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.MkdirAll(filepath.Join(target, "full"), 0o700))
 	if err := durable.Write(target, []byte("x")); err == nil {
 		t.Error("a directory was replaced")
 	}
@@ -56,9 +50,7 @@ func TestReadIsBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "f")
-	if err := durable.Write(file, []byte("1234")); err != nil {
-		t.Fatal(err)
-	}
+	check(t, durable.Write(file, []byte("1234")))
 	if _, _, err := durable.Read(file, 4); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
@@ -107,9 +99,7 @@ func TestLockGivesUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "l")
 	synctest.Test(t, func(t *testing.T) {
 		release, err := durable.Lock(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		start := time.Now()
 		if _, err = durable.Lock(file); !errors.Is(err, durable.ErrLocked) {
 			t.Errorf("a second lock: %v", err)
@@ -125,5 +115,12 @@ func TestLockGivesUp(t *testing.T) {
 	})
 	if _, err := durable.Lock(filepath.Join(file, "below-a-file")); err == nil || errors.Is(err, durable.ErrLocked) {
 		t.Errorf("where no lock can be: %v", err)
+	}
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
 	}
 }
