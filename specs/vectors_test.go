@@ -12,7 +12,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// vectors are the SCRAM vectors. The tests of protocol/scram play them without a connection.
+// vectors are the SCRAM vectors.
 var vectors = func() []fixtures.Vector {
 	all, err := fixtures.Vectors()
 	if err != nil {
@@ -21,17 +21,21 @@ var vectors = func() []fixtures.Vector {
 	return all
 }()
 
-var _ = Describe("A login over TLS", Label("area:login", "rfc:5802"), func() {
+var _ = Describe("A login", Label("area:login", "rfc:5802"), func() {
 	for _, v := range vectors {
 		declare := func(who string, wanted bool, test func(SpecContext, *fixtures.Vector)) {
 			if wanted {
 				It("of "+who+" "+title(v), labelsOf(v), func(ctx SpecContext) { test(ctx, &v) }, limit)
 			}
 		}
-		declare("Mallory to the server", v.Judges("server"), testServer)
-		declare("the client to Mallory", v.Judges("client"), testClient)
+		client, server := v.Judges("client"), v.Judges("server")
+		declare("Mallory to the server", server, testScram(false, true))
+		declare("the client to Mallory", client, testScram(true, false))
+		declare("the client through Mallory", true, testScram(true, true))
+		declare("Mallory to the server, over TLS,", server, testServer)
+		declare("the client to Mallory, over TLS,", client, testClient)
 		// With a binding it would fail because of that.
-		declare("the client through Mallory", v.Login.Mechanism == scram.SHA256 && v.Login.Flag == "n", testBoth)
+		declare("the client through Mallory, over TLS,", v.Login.Mechanism == scram.SHA256 && v.Login.Flag == "n", testBoth)
 	}
 })
 

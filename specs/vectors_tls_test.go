@@ -27,13 +27,8 @@ import (
 
 // serverOf starts a server with the user of a vector, and its bindings.
 func serverOf(v *fixtures.Vector) *harness.H {
-	stored, err := v.Verifier()
-	Expect(err).NotTo(HaveOccurred())
-	user, err := scram.ParseVerifier(stored)
-	Expect(err).NotTo(HaveOccurred())
 	return start(func(srv *server.Server) {
-		mock := scram.NewMock([]byte(fixtures.MockSecret), []scram.Verifier{user})
-		srv.Users = vectorUsers{v.Login, user, mock, testserver.NewUsers()}
+		srv.Users = usersOf(v)
 		if !slices.Contains(v.Login.Bindings, scram.TypeServerEndPoint) {
 			srv.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(testserver.Ed25519)}
 		}
@@ -47,6 +42,14 @@ type vectorUsers struct {
 	user   scram.Verifier
 	mock   *scram.Mock
 	others *testserver.Users
+}
+
+func usersOf(v *fixtures.Vector) vectorUsers {
+	stored, err := v.Verifier()
+	Expect(err).NotTo(HaveOccurred())
+	user, err := scram.ParseVerifier(stored)
+	Expect(err).NotTo(HaveOccurred())
+	return vectorUsers{v.Login, user, scram.NewMock([]byte(fixtures.MockSecret), []scram.Verifier{user}), testserver.NewUsers()}
 }
 
 func (u vectorUsers) Lookup(name string) (scram.Verifier, bool) {
