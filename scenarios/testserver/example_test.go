@@ -40,7 +40,10 @@ func Example() {
 	for _, r := range s.Log.Records("request") {
 		fmt.Println(r["n"], r["verb"], r["code"])
 	}
-	// Output: 250 HELLO 1 UPPER 250 2 QUIT 221
+	// Output:
+	// 250 HELLO
+	// 1 UPPER 250
+	// 2 QUIT 221
 }
 
 // What no client should say goes line by line.
@@ -66,5 +69,9 @@ func ExampleConn() {
 		}
 		fmt.Println(line)
 	}
-	// Output: 220 sallyport sallyport/1 ready 250 ok 530 login-required log in with AUTH first 221 bye
+	// Output:
+	// 220 sallyport sallyport/1 ready
+	// 250 ok
+	// 530 login-required log in with AUTH first
+	// 221 bye
 }

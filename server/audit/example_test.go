@@ -24,6 +24,7 @@ func ExampleVerify() {
 	fmt.Println(report.Lines, "lines,", err)
 	_, err = audit.Verify(bytes.NewReader(edited), "audit.jsonl", "")
 	fmt.Println(err)
-	// Output: 2 lines, <nil> audit.jsonl:1: chain mismatch: this line was changed, or lines before it were
-	// removed, added or moved
+	// Output:
+	// 2 lines, <nil>
+	// audit.jsonl:1: chain mismatch: this line was changed, or lines before it were removed, added or moved
 }

@@ -43,5 +43,7 @@ func ExampleCheckLog() {
 	}
 	fmt.Println(harness.CheckLog(s.Log.String(), harness.Payload{}))
 	fmt.Println(errors.Is(harness.CheckLog(s.Log.String(), harness.Payload{}, "queue"), harness.ErrSecret))
-	// Output: <nil> true
+	// Output:
+	// <nil>
+	// true
 }

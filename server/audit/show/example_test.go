@@ -16,6 +16,7 @@ func ExampleRecords() {
 	if err := show.Records(os.Stdout, show.Options{User: "alice"}, file); err != nil {
 		panic(err)
 	}
-	// Output: 2026-03-01 12:00:00.000Z 7        session.open  user=alice waited=18.5 s 2026-03-01 12:00:00.250Z
-	// 7        request       n=1 verb=ECHO code=250 duration=8.2 µs
+	// Output:
+	// 2026-03-01 12:00:00.000Z 7        session.open  user=alice waited=18.5 s
+	// 2026-03-01 12:00:00.250Z 7        request       n=1 verb=ECHO code=250 duration=8.2 µs
 }
