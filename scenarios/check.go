@@ -37,6 +37,9 @@ func checkText(text []byte) (number int, err error) {
 	return 0, nil
 }
 
+// leastSeen is the length of a text below which encrypted data contains it by chance, once in some thousand runs.
+const leastSeen = 4
+
 // check finds what is wrong with a line of the script without running it.
 func (s *Scenario) check(line string) error {
 	c, err := split(line)
@@ -63,6 +66,9 @@ func (s *Scenario) check(line string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.name == "eve" && v.name == "saw" && len(c.args[1].text) < leastSeen && !c.args[1].variable {
+		return fmt.Errorf("%q has less than %d bytes: encrypted data may contain it by chance", c.args[1].text, leastSeen)
 	}
 	s.note(&c, member, v)
 	return c.checkPatterns(member.usage().RegexpArgs)

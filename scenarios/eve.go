@@ -24,7 +24,7 @@ func eveMember() *member {
 		summary: "an eavesdropper, who sees every byte between clients and server",
 		verbs: []verb{
 			{name: "pcap", args: "FILE", least: 1, most: 1, run: doPcap, summary: "write what she has seen so far, and the keys that decrypt it, as a pcapng file for Wireshark, into the scenario's folder (see --keep)"},
-			{name: "saw", args: "TEXT", least: 1, most: 1, check: true, run: doSaw, summary: "this text has crossed the network in the clear"},
+			{name: "saw", args: "TEXT", least: 1, most: 1, check: true, run: doSaw, summary: "this text of at least 4 bytes has crossed the network in the clear"},
 		},
 	}
 }

@@ -22,6 +22,7 @@ var faulty = map[string]struct{ text, want string }{
 	"too few":      {heading + "alice hears\n", `x.txtar:2: usage: alice hears CODE [REGEXP] [-> NAME]`},
 	"too many":     {heading + "alice notices one two\n", `x.txtar:2: usage: alice notices REGEXP`},
 	"regexp":       {heading + "alice hears 250 '(a'\n", "x.txtar:2: bad regexp \"(a\": error parsing regexp: missing closing ): `(a`"},
+	"by chance":    {heading + "! eve saw 235\n", `x.txtar:2: "235" has less than 4 bytes`},
 	"quoted $":     {heading + "alice hears 250 '($'\n", `x.txtar:2: bad regexp "($"`},
 	"tool regexp":  {heading + "echo a\nstdout '[a'\n", `x.txtar:3: bad regexp "[a"`},
 	"condition":    {heading + "[linux] alice login\n", `x.txtar:2: unknown condition [linux]; those known: [own]`},

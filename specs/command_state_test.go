@@ -27,7 +27,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 
 	It("names a state directory that is a file", func(ctx SpecContext) {
 		c.Write("state", "not a directory")
-		Expect(serve(ctx)).To(failed(1, "state: can't be the state directory .*not a directory"))
+		Expect(serve(ctx)).To(failed(1, "state: can't be the state directory.*not a directory.*choose another with --state"))
 		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, "can't be the state directory"))
 	}, limit)
 

@@ -37,7 +37,7 @@ SIGHUP.`,
 				return err
 			}
 			names := withLocal(hosts)
-			if err := certs.New(home.Dir, names, time.Now()); err != nil {
+			if err := certs.Issue(home.Dir, names, time.Now()); err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "wrote %s for %s; a running server uses it after a SIGHUP; clients trust %s\n",

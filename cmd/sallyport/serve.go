@@ -103,14 +103,14 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	}
 	home, err := state.Prepare(dir, nil, time.Now())
 	if err != nil && (f.cert == "" || !errors.Is(err, state.ErrCertificates)) {
-		return err
+		return stateHint(err)
 	}
 	if home.Warning != nil {
 		s.ErrorLog.Warn("state directory", "warning", home.Warning)
 	}
 	release, err := home.Lock()
 	if err != nil {
-		return err
+		return stateHint(err)
 	}
 	defer release()
 	return f.serve(cmd, s, home)
@@ -126,7 +126,9 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return err
 	}
 	s.Users, s.NameKey = store, home.MockSecret
-	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); err != nil {
+	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); errors.Is(err, audit.ErrNoChain) {
+		return fmt.Errorf("%w: run 'sallyport log verify' and move the file away", err)
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Audit.Close()) }()

@@ -1,18 +1,17 @@
-// Package audit is the interaction log: JSON Lines, append-only, each line chained to the one before. A server
-// calls [Open], records with [Log.Info], Warn and Error, and calls [Log.Flush] before it answers. [Verify]
-// finds the first line that was changed, [Lines] and [Follow] read a log, and package show prints it for
-// people.
+// Package audit writes and verifies the interaction log: JSON Lines, append-only, each line chained to the line
+// before. A server calls [Open], records events with [Log.Info], Warn and Error, and calls [Log.Flush] before it sends
+// a reply. [Verify] finds the first line that was changed. [Lines] and [Follow] read a log; package show prints it.
 //
 //	{"time":"…","level":"info","event":"request","conn":"7",…,"chain":"HEX"}
 //
-// chain is the lower-case hex SHA-256 over the previous line's 64 hex digits (64 zeros before the very first)
-// and this line's octets before `,"chain"`. Where a file continues another one, after a rotation, its first
-// line has `"head":"HEX"` before the chain: what it continues from. The log's own events: log.repair (octets,
-// data) replaces a torn last line and carries it in base64; log.drop (records) counts records that were lost.
+// A line gets its hash when its event is sent: chain is the lower-case hex SHA-256 over the previous line's 64 hex
+// digits (64 zeros before the first line of all) and this line's bytes before `,"chain"`. After a rotation the first
+// line of the new file has `"head":"HEX"` before the chain, the hash of the old file's last line. The log's own events
+// are log.repair (octets, data), which replaces a torn last line and contains it in base64, and log.drop (records),
+// which counts lost records.
 //
-// The chain shows any change before the last line that did not recompute it and,
-// against a head noted elsewhere, any change up to that head, a cut tail
-// included. No more: who can write the file can recompute all behind that head.
+// The chain shows any change except one by a writer who recomputed it. Against a head that was noted elsewhere it shows
+// any change up to that head, also a cut tail. It shows no more: a writer can recompute everything after that head.
 package audit
 
 import (
@@ -30,26 +29,26 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// MaxLine bounds a line, written or read, in octets with its newline.
+// MaxLine is the maximum length of a line, written or read, in bytes with its newline.
 const MaxLine = 16 << 20
 
 const (
-	maxKept      = 1 << 20 // octets, and one record, that wait for a retry
+	maxKept      = 1 << 20 // bytes that wait for a retry, and one record
 	secondLayout = "2006-01-02T15:04:05"
 )
 
-// Sync says when the log is forced to the disk: never (what is flushed survives
-// the process), at SessionEnd, or at every Flush.
+// Sync says when the log is forced to the disk: never, at SessionEnd, or at every Flush. Without it flushed
+// records survive the process, but not a loss of power.
 type Sync int
 
 const SyncNone, SyncSession, SyncRecord Sync = 0, 1, 2
 
 var syncWords = []string{"none", "session", "record"}
 
-// String returns the word for s, as Set takes it.
+// String returns the word for s: none, session or record.
 func (s Sync) String() string { return syncWords[s] }
 
-// Set makes s what a word says: none, session or record.
+// Set parses a word that String returns.
 func (s *Sync) Set(word string) error {
 	i := slices.Index(syncWords, word)
 	if i < 0 {
@@ -59,33 +58,34 @@ func (s *Sync) Set(word string) error {
 	return nil
 }
 
-// Options of a log; the zero value is ready for use.
+// Options configure a log. The zero value is ready to use.
 type Options struct {
-	Sync Sync             // zero: SyncNone
-	Now  func() time.Time // nil: time.Now
+	// Sync is SyncNone by default.
+	Sync Sync
+	// Now returns the time. Nil means time.Now.
+	Now func() time.Time
 }
 
-// Log is an open interaction log, for use from any goroutine. The records that
-// one goroutine sends keep their order.
+// Log is an open interaction log. It is safe for concurrent use. Records of one goroutine keep their order.
 type Log struct {
 	opts Options
 	enc  zerolog.Logger
 	path string
-	last atomic.Pointer[second] // in which a record was begun
+	last atomic.Pointer[second] // the second of the last record
 
 	mu     sync.Mutex
 	w      io.Writer
-	file   *os.File // what w writes to, if Open made the log
-	size   int64    // octets that were wholly written,
-	head   link     // and where they end
-	out    []byte   // lines to write,
-	chain  chain    // and where they end
-	failed bool     // the last write did
-	lost   int      // records that did not come into out
+	file   *os.File // the file below w, if Open made the log
+	size   int64    // bytes written, and head is the hash at their end
+	head   link
+	out    []byte // lines to write, and chain is the hash at their end
+	chain  chain
+	failed bool // the last write failed
+	lost   int  // records that are not in out
 }
 
-// New makes a log that begins its chain on any writer. It neither syncs nor
-// closes w, nor takes back what w took of a write that failed.
+// New makes a log that begins its chain on any writer. It neither syncs nor closes w, and it can't take back
+// what w took of a failed write.
 func New(w io.Writer, o Options) *Log {
 	l := &Log{opts: o, w: w, head: genesis(), chain: chain{head: genesis()}}
 	if o.Now == nil {
@@ -95,20 +95,20 @@ func New(w io.Writer, o Options) *Log {
 	return l
 }
 
-// Info, Warn and Error begin a record: time, level, event, conn (the connection's id, left out if empty). The
-// caller adds the event's fields, but none of these nor head or chain, and calls Send. Durations are seconds,
-// as in Float64("duration", d.Seconds()), sizes octets.
+// Info, Warn and Error begin a record with time, level, event and conn (the connection's id, omitted if empty).
+// The caller adds the event's fields and calls Send. Field names must differ from these and from head and
+// chain. Durations are seconds, as in Float64("duration", d.Seconds()); sizes are bytes.
 func (l *Log) Info(event, conn string) *zerolog.Event  { return l.start("info", event, conn) }
 func (l *Log) Warn(event, conn string) *zerolog.Event  { return l.start("warn", event, conn) }
 func (l *Log) Error(event, conn string) *zerolog.Event { return l.start("error", event, conn) }
 
-// start writes the time and the level, which need no escaping, as one piece: the value of "time",
-// its quote closed, and the level as another field.
+// start adds the time and the level, which need no escaping, as one piece: the value of "time", its closing
+// quote, and the level as another field.
 func (l *Log) start(level, event, conn string) *zerolog.Event {
 	var buf [64]byte
 	head := append(l.appendNow(append(buf[:0], '"')), `","level":"`...)
 	e := l.enc.Log().RawJSON("time", append(append(head, level...), '"'))
-	if e == nil { // zerolog is switched off in the whole process: count the loss
+	if e == nil { // zerolog is disabled in the whole process: count the record as lost
 		_, _ = (*sink)(l).Write([]byte("no line"))
 	}
 	if e = e.Str("event", event); conn != "" {
@@ -117,7 +117,7 @@ func (l *Log) start(level, event, conn string) *zerolog.Event {
 	return e
 }
 
-// second is one as text: formatting it takes a tenth of a request.
+// second is a second as text. It is cached because formatting it takes a tenth of a request.
 type second struct {
 	unix int64
 	text string
@@ -138,7 +138,7 @@ func (l *Log) appendNow(dst []byte) []byte {
 	return append(dst, 'Z')
 }
 
-// sink is where zerolog leaves a finished record.
+// sink receives finished records from zerolog.
 type sink Log
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -146,7 +146,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.out) > maxKept {
-		_ = l.write() // what it can't write stays for the next Flush
+		_ = l.write() // the next Flush retries
 	}
 	oneLine := bytes.IndexByte(p, '\n') == len(p)-1
 	if !oneLine || len(p)+2*linkLen > MaxLine || len(l.out) > maxKept {
@@ -157,7 +157,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// add chains one record. The first of a file that continues another says so.
+// add chains one record and appends it to out. The first record of a file that continues another has a head.
 func (l *Log) add(record []byte) {
 	start, continues := len(l.out), l.size == 0 && len(l.out) == 0 && l.head != genesis()
 	l.out = append(l.out, bytes.TrimSuffix(record, []byte("}\n"))...)
@@ -168,16 +168,16 @@ func (l *Log) add(record []byte) {
 	l.out = append(appendLink(l.out, "chain", l.chain.head), "}\n"...)
 }
 
-// note adds a record of the log's own.
+// note adds a record about the log itself.
 func (l *Log) note(event, fields string) {
 	now := l.appendNow(nil)
 	l.add(fmt.Appendf(nil, `{"time":"%s","level":"warn","event":"%s",%s}`+"\n", now, event, fields))
 }
 
-// Flush writes all records sent so far in one system call; with SyncRecord they are then on the disk. When it
-// fails they are kept, up to 1 MiB, and the next Flush takes back what was written in part and tries again.
-// ErrDropped comes from the first Flush that can write, and log, that records were lost: too many to keep, or
-// no line of at most MaxLine.
+// Flush writes all records sent so far in one system call. With SyncRecord they are then on the disk. After an
+// error the log keeps them, up to 1 MiB, and the next Flush takes back a partial write and retries. The first
+// Flush that can write returns and logs ErrDropped if records were lost: because there were too many to keep,
+// or because one was longer than MaxLine.
 func (l *Log) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,14 +214,14 @@ func (l *Log) write() (err error) {
 	return nil
 }
 
-// SessionEnd is Flush, and with SyncSession what was flushed is then on the disk.
+// SessionEnd is Flush. With SyncSession all records are then on the disk.
 func (l *Log) SessionEnd() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(l.flush(), l.sync(SyncSession))
 }
 
-// Head gives the chain value of the last line that was written, for Verify.
+// Head returns the hash of the last line that was written, for Verify.
 func (l *Log) Head() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 )
 
-// Open continues the log at path, or begins one with mode 0600. What a crash in mid-write left behind the last
-// newline is replaced by a log.repair record. A last line that has no well-formed chain value is ErrNoChain.
+// Open continues the log at path, or begins one with mode 0600. A log.repair record replaces the torn last line
+// that a crash may have left. ErrNoChain means that the last line has no well-formed hash: verify the file and
+// move it away.
 func Open(path string, o Options) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -22,12 +23,12 @@ func Open(path string, o Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("%s: last line: %w", path, err), f.Close())
 	}
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_, _ = dir.Sync(), dir.Close() // makes a new file's name durable where the system can
+		_, _ = dir.Sync(), dir.Close() // makes the name of a new file durable, if the system supports it
 	}
 	return l, nil
 }
 
-// resume reads at most 8 MiB, so that a torn line's base64 still makes a line.
+// resume reads the end of the file: at most 8 MiB, so that the base64 of a torn line fits a line.
 func (l *Log) resume(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -43,7 +44,7 @@ func (l *Log) resume(f *os.File) error {
 	if l.size > 0 {
 		var ok bool
 		if _, l.head, ok = cutLink(whole, "chain", "}\n"); !ok {
-			return fmt.Errorf("%w: run `sallyport log verify` and move the file away", ErrNoChain)
+			return ErrNoChain
 		}
 		l.chain.head = l.head
 	}
@@ -52,16 +53,15 @@ func (l *Log) resume(f *os.File) error {
 	}
 	data := base64.StdEncoding.EncodeToString(torn)
 	l.note("log.repair", fmt.Sprintf(`"octets":%d,"data":"%s"`, len(torn), data))
-	l.failed = true // so write cuts the torn line off
+	l.failed = true // so that write removes the torn line
 	if err = l.write(); err != nil && l.undo() == nil {
-		_, _ = f.Write(torn) // for the next Open
+		_, _ = f.Write(torn) // the next Open tries again
 	}
 	return err
 }
 
-// Reopen flushes, and opens the path anew after the file was renamed. The new
-// file, which continues the chain, must be empty, or end where this log does:
-// otherwise, and where it can't flush or open, the log keeps the file it has.
+// Reopen flushes, and opens the path again after the file was renamed. The new file continues the chain. It must
+// be empty, or end where this log does. After any error the log keeps its old file.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +84,7 @@ func (l *Log) Reopen() error {
 	return err
 }
 
-// Close is SessionEnd, and closes the file.
+// Close flushes as SessionEnd does, and closes the file.
 func (l *Log) Close() error {
 	err := l.SessionEnd()
 	l.mu.Lock()
@@ -95,7 +95,7 @@ func (l *Log) Close() error {
 	return err
 }
 
-// sync puts on the disk what was written, if that is when it was asked for.
+// sync forces the file to the disk if Options.Sync is when.
 func (l *Log) sync(when Sync) error {
 	if l.file == nil || l.opts.Sync != when {
 		return nil
@@ -103,8 +103,8 @@ func (l *Log) sync(when Sync) error {
 	return l.file.Sync()
 }
 
-// undo cuts off what a failed write, or one that could not be synced, has left.
-// A file that was emptied meanwhile, to make room, is not stretched again.
+// undo removes the rest of a write that failed or could not be synced. If an operator has emptied the file
+// meanwhile, to make room, undo doesn't extend it.
 func (l *Log) undo() error {
 	if l.file == nil {
 		return nil

@@ -115,8 +115,7 @@ func TestOpenRefusesAForeignLastLine(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "log")
 		content := log.String() + end
 		check(t, os.WriteFile(path, []byte(content), 0o600))
-		if _, err := Open(path, Options{}); !errors.Is(err, ErrNoChain) ||
-			!strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "sallyport log verify") {
+		if _, err := Open(path, Options{}); !errors.Is(err, ErrNoChain) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
 		}
 		equal(t, name, read(t, path), content)

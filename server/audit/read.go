@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// File is one file of a log. Errors say its name.
+// File is one file of a log. Errors contain its name.
 type File struct {
 	Name string
 	io.Reader
 }
 
-// Lines returns each line of a log with its newline, valid until the next. A line that has no newline
-// (ErrTorn), is over MaxLine or can't be read is the last. Lines unpacks gzip. If no line at the start begins
-// as a record does, the only error is ErrNotLog.
+// Lines returns each line of a log with its newline, valid until the next. It ends after a line without a newline
+// (ErrTorn), a line over MaxLine (ErrTooLong), or an error of r. It unpacks gzip. If no line at the start begins
+// like a record, the only result is ErrNotLog.
 func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		in, err := begin(r)
@@ -35,7 +35,7 @@ func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// begin unpacks gzip, and looks for a record at the start.
+// begin unpacks gzip and checks that there is a record at the start.
 func begin(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
@@ -46,7 +46,7 @@ func begin(r io.Reader) (*bufio.Reader, error) {
 		in = bufio.NewReaderSize(unpacked, 64<<10)
 	}
 	const record = `{"time":"`
-	_, _ = in.Peek(len(record)) // it fills the buffer with what is there, and waits for this much
+	_, _ = in.Peek(len(record)) // waits for that much, and fills the buffer as far as possible
 	start, _ := in.Peek(in.Buffered())
 	if len(start) > 0 && !bytes.HasPrefix(start, []byte(record)) && !bytes.Contains(start, []byte("\n"+record)) {
 		return nil, ErrNotLog
@@ -71,8 +71,8 @@ func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// Follow reads the log at path, then what is appended to it, also after a rotation, looking four times a
-// second, until ctx is done: then Read gives io.EOF. For one goroutine.
+// Follow reads the log at path and then what is appended to it, also after a rotation. It looks four times a
+// second. When ctx ends, Read returns io.EOF. The reader is not safe for concurrent use.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"io"
 )
 
-// Error is a reason that this package gives, for [errors.Is].
+// Error is the type of this package's errors, for [errors.Is].
 type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// What Flush (ErrDropped), Open (ErrNoChain), Lines (ErrTorn, ErrTooLong, ErrNotLog) and Verify find wrong.
+// Errors of Flush (ErrDropped), Open (ErrNoChain), Lines (ErrTorn, ErrTooLong, ErrNotLog) and Verify.
 const (
 	ErrDropped  Error = "records were lost"
 	ErrNoChain  Error = "no chain value at the end"
@@ -27,27 +27,28 @@ const (
 	ErrNoHead   Error = "head not found: the tail was cut or rewritten"
 )
 
-// Report says what Verify has read; with an error, up to the line before.
+// Report is the result of Verify. After an error it covers the lines before the fault.
 type Report struct {
 	Lines int
-	Head  string // the chain value of the last line
-	From  string // the head that the first file continues; empty if it begins the chain
+	// Head is the hash of the last line.
+	Head string
+	// From is the hash that the first file continues. It is empty if that file begins the chain.
+	From string
 }
 
-// Verify recomputes the chain of a log of one file; see [VerifyFiles].
+// Verify recomputes the chain of a log that is one file. See [VerifyFiles].
 func Verify(r io.Reader, name, wantHead string) (Report, error) {
 	return VerifyFiles(wantHead, File{name, r})
 }
 
-// VerifyFiles recomputes the chain of a log. The files are those of a rotated log, the oldest first, and each
-// must continue the one before (ErrGap). It does not find that files are missing before the first, but returns
-// in Report.From the head that the first continues.
+// VerifyFiles recomputes the chain of a rotated log, the oldest file first. Each file must continue the one
+// before (ErrGap). Files that are missing before the first are not found, but Report.From is the hash that the
+// first one continues.
 //
-// The error is FILE:LINE: reason for the first fault, and wraps one of those above.
+// A wantHead, if not empty, is a head that was noted elsewhere. It must be the hash of a line: the log is proven
+// up to that line, and after it only as far as the chain goes. Otherwise the fault is ErrNoHead at the last line.
 //
-// A wantHead, if not empty, must be the head at the end or, if the log has grown since it was noted, that of a
-// line within: up to there the log is proven, behind it only as far as the chain goes. Otherwise the fault is
-// ErrNoHead at the last line. Memory is bounded by MaxLine.
+// The error is FILE:LINE: reason for the first fault, and wraps an Error. Memory is bounded by MaxLine.
 func VerifyFiles(wantHead string, files ...File) (Report, error) {
 	c := chain{head: genesis()}
 	rep := Report{Head: string(c.head[:])}
@@ -73,7 +74,7 @@ func VerifyFiles(wantHead string, files ...File) (Report, error) {
 	return rep, nil
 }
 
-// check takes the line that follows, which may be the first of its file.
+// check verifies the next line. first says whether it is the first of its file.
 func (rep *Report) check(c *chain, line []byte, first bool) error {
 	body, value, ok := cutLink(line, "chain", "}\n")
 	switch {
@@ -94,13 +95,13 @@ func (rep *Report) check(c *chain, line []byte, first bool) error {
 	return nil
 }
 
-// link is a chain value, 64 lower-case hex digits.
+// link is a hash as 64 lower-case hex digits.
 type link [2 * sha256.Size]byte
 
-// linkLen is the length of a link's field, with its comma.
+// linkLen is the length of a field with a link, with its comma.
 const linkLen = len(`,"chain":""`) + len(link{})
 
-// genesis is what precedes the first line of all.
+// genesis is the link before the first line of all.
 func genesis() link { return link(bytes.Repeat([]byte("0"), len(link{}))) }
 
 func appendLink(dst []byte, name string, value link) []byte {
@@ -108,8 +109,8 @@ func appendLink(dst []byte, name string, value link) []byte {
 	return append(append(dst, value[:]...), '"')
 }
 
-// cutLink cuts a link's field and end off the line. No logged value can look
-// like one, because quotes in values are escaped.
+// cutLink removes the field with a link, and end, from the line. No logged value can look like one, because
+// quotes in values are escaped.
 func cutLink(line []byte, name, end string) (rest []byte, value link, ok bool) {
 	at := len(line) - len(value) - len(`"`+end)
 	if at < 0 || string(line[at+len(value):]) != `"`+end {
@@ -120,13 +121,13 @@ func cutLink(line []byte, name, end string) (rest []byte, value link, ok bool) {
 	return rest, value, ok && len(bytes.Trim(value[:], "0123456789abcdef")) == 0
 }
 
-// chain is the link of the last line, and room to compute the next.
+// chain is the link of the last line, with a buffer to compute the next.
 type chain struct {
 	head link
 	buf  []byte
 }
 
-// add goes on to the line whose octets before its own link are body.
+// add computes the link of the next line. body is the line before its own link.
 func (c *chain) add(body []byte) {
 	c.buf = append(append(c.buf[:0], c.head[:]...), body...)
 	sum := sha256.Sum256(c.buf)

@@ -1,10 +1,9 @@
-// Package certs makes and loads the certificates that a server shows: a private certificate
-// authority (CA) of its own, and the server certificate that it signs.
+// Package certs makes and loads the certificates of a server: a private certificate authority (CA) and the server
+// certificate that it signs.
 //
-// [Ensure] makes what is missing in a state directory and renews what is about to end, [New] signs
-// a certificate for other names, [Load] gives a server its certificate, and [Pool] gives a client
-// the CA to trust. Keys are ECDSA P-256, certificates keep to RFC 5280. The CA's key is needed to
-// sign, not to serve: it may be moved away.
+// [Ensure] makes what is missing in a state directory and renews certificates that end soon. [Issue] makes a
+// certificate for other names. [Load] loads a server's certificate, and [Pool] the CA that a client trusts. Keys are
+// ECDSA P-256, certificates follow RFC 5280. The CA's key is needed to sign, but not to serve: it may be moved away.
 package certs
 
 import (
@@ -29,15 +28,15 @@ import (
 	"github.com/sallyport/sallyport/server/state/durable"
 )
 
-// The files of a state directory that this package makes, all with mode 0600.
+// Files that this package makes in a state directory, all with mode 0600.
 const (
-	CAFile    = "ca.pem" // what clients trust; no secret
+	CAFile    = "ca.pem" // clients trust it; it is no secret
 	CAKeyFile = "ca-key.pem"
 	CertFile  = "cert.pem"
 	KeyFile   = "key.pem"
 )
 
-// What can be wrong. Errors that wrap these name the file.
+// Errors. Those that wrap them name the file.
 var (
 	ErrNoCertificate = errors.New("no PEM certificate in the file")
 	ErrExpired       = errors.New("the certificate expired")
@@ -54,11 +53,10 @@ const (
 	anew = "remove " + CAFile + ", " + CAKeyFile + " and " + CertFile + " and give clients the new " + CAFile
 )
 
-// Load reads a certificate (the server's own first, then its chain, if any) and its private key,
-// and sets Leaf. It refuses a pair that doesn't belong together, a certificate outside its validity
-// ([ErrExpired], [ErrNotYetValid]), and a key file that everyone can read or that anyone but its
-// owner can change ([ErrExposedKey]; some systems hand out keys that a group can read, and on
-// Windows, which keeps permissions elsewhere, they aren't looked at).
+// Load reads a certificate, with its chain if it has one, and its private key, and sets Leaf. It refuses a pair that
+// doesn't match, a certificate outside its validity ([ErrExpired], [ErrNotYetValid]), and a key file that everybody
+// can read or that others than its owner can change ([ErrExposedKey]). The group may read it, because some systems
+// distribute keys so. On Windows Load doesn't check permissions.
 func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 	pair, err := readPair(certFile, keyFile)
 	if err != nil {
@@ -73,8 +71,8 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 	return pair, nil
 }
 
-// Pool reads the certificates of the CAs to trust, at least one. Beside an error the pool is empty, not
-// nil: nil would trust the system's CAs.
+// Pool reads the CAs to trust, at least one. With an error the pool is empty, not nil: nil would trust the system's
+// CAs.
 func Pool(caFile string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	data, err := os.ReadFile(caFile)
@@ -84,15 +82,15 @@ func Pool(caFile string) (*x509.CertPool, error) {
 	return pool, err
 }
 
-// Ensure makes what is missing of the CA and of the server's certificate and key in dir, which must
-// exist, and renews a certificate with less than 30 days left. A new one is for hosts (DNS names and
-// IP addresses); if there are none, for the names of the one it replaces, else for localhost and this
-// host's own name and addresses. Keys that are there are used again: a renewal replaces one file, and
-// a run that was cut short is completed by the next. Several processes may call it at once.
+// Ensure makes what is missing of the CA, the server's certificate and its key in dir, which must exist, and renews a
+// certificate with less than 30 days left. A new certificate is for hosts (DNS names and IP addresses). Without
+// hosts it is for the names of the one it replaces, or for localhost and this host's names and addresses. Ensure
+// reuses existing keys, so a renewal replaces one file, and the next call completes an interrupted one. It is safe
+// for concurrent use by several processes.
 //
-// The warning leaves everything usable: [ErrForeign] where the CA didn't issue the certificate, which
-// is the operator's own then and left alone, and [ErrEndsSoon] where it can't be renewed. The error is
-// [ErrNoCAKey] where a certificate must be made and can't be.
+// With a warning everything is usable: [ErrForeign] means that the CA didn't sign the certificate, which is then the
+// operator's own and stays unchanged; [ErrEndsSoon] means that the certificate can't be renewed. The error is
+// [ErrNoCAKey] if a certificate must be made and the CA's key is missing.
 func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	ca, release, err := openCA(dir, now)
 	if err != nil {
@@ -121,10 +119,9 @@ func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	return nil, makeServer(dir, ca, hosts, now)
 }
 
-// New makes a server certificate for hosts in dir, whatever is there already, and the rest as
-// [Ensure] does. For a new key too, remove key.pem first. The error wraps [ErrHost] where one of the
-// hosts can't be in a certificate.
-func New(dir string, hosts []string, now time.Time) error {
+// Issue makes a server certificate for hosts in dir, also if there is one, and everything else as [Ensure] does. To
+// get a new key, remove key.pem first. The error wraps [ErrHost] if a certificate can't contain a host.
+func Issue(dir string, hosts []string, now time.Time) error {
 	ca, release, err := openCA(dir, now)
 	if err != nil {
 		return err
@@ -133,8 +130,8 @@ func New(dir string, hosts []string, now time.Time) error {
 	return makeServer(dir, ca, hosts, now)
 }
 
-// openCA locks dir and reads its CA, or returns none if the key has been moved away. It makes what
-// is missing: the certificate alone where a run was cut short after the key.
+// openCA locks dir and reads its CA. It returns none if the CA's key is missing. It makes what is missing, also the
+// certificate alone, if an earlier run was interrupted after it had made the key.
 func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err error) {
 	if release, err = durable.Lock(filepath.Join(dir, "certs.lock")); err != nil {
 		return ca, nil, err
@@ -159,7 +156,7 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 	return ca, release, nil
 }
 
-// makeServer makes a certificate that ends with its CA's at the latest.
+// makeServer makes a server certificate, which ends with its CA's at the latest.
 func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) error {
 	switch {
 	case ca.Leaf == nil:
@@ -187,14 +184,14 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 	return issue(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), ca, template, now)
 }
 
-// issue writes a certificate for the key in keyFile, which it makes first where there is none.
-// Without a CA the certificate signs itself.
+// issue writes a certificate for the key in keyFile, and makes the key first if it is missing. Without a CA the
+// certificate signs itself.
 func issue(certFile, keyFile string, ca tls.Certificate, template *x509.Certificate, now time.Time) error {
 	key, err := ensureKey(keyFile)
 	if err != nil {
 		return err
 	}
-	template.NotBefore = now.Add(-time.Hour) // for clients whose clock is behind
+	template.NotBefore = now.Add(-time.Hour) // for clients whose clock is slow
 	template.BasicConstraintsValid = true
 	if ca.Leaf == nil {
 		ca = tls.Certificate{Leaf: template, PrivateKey: key}
@@ -206,7 +203,7 @@ func issue(certFile, keyFile string, ca tls.Certificate, template *x509.Certific
 	return durable.Write(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// ensureKey reads a private key, or makes it where there is none.
+// ensureKey reads a private key, or makes it if it is missing.
 func ensureKey(file string) (*ecdsa.PrivateKey, error) {
 	data, err := os.ReadFile(file)
 	if err == nil {
@@ -246,22 +243,22 @@ func readPair(certFile, keyFile string) (tls.Certificate, error) {
 		err = fmt.Errorf("%s: %w (mode %04o): chmod 600 it, or make a new one", keyFile, ErrExposedKey, info.Mode().Perm())
 	}
 	if err == nil {
-		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]) // GODEBUG can keep it from being set
+		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]) // GODEBUG may prevent that it is set
 	}
 	return pair, err
 }
 
-// dnsName is a host name in ASCII (RFC 1123 §2.1; other scripts in their xn-- form), with the
-// underscore that some networks use, or a wildcard.
+// dnsName matches a host name in ASCII (RFC 1123 §2.1; other scripts in their xn-- form), also with the underscore that
+// some networks use, and a wildcard.
 var dnsName = regexp.MustCompile(`^(\*\.)?\w[\w-]{0,62}(\.\w[\w-]{0,62})*$`)
 
-// localHosts leaves out link-local addresses, which mean nothing without a zone.
+// localHosts returns the names and addresses of this host, without link-local addresses, which need a zone.
 func localHosts() []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	if name, err := os.Hostname(); err == nil && dnsName.MatchString(name) && name != "localhost" {
 		hosts = append(hosts, name)
 	}
-	addrs, _ := net.InterfaceAddrs() // without them the names still make a certificate
+	addrs, _ := net.InterfaceAddrs() // the names alone make a certificate too
 	for _, addr := range addrs {
 		if n, ok := addr.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
 			hosts = append(hosts, n.IP.String())

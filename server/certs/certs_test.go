@@ -207,7 +207,7 @@ func TestEnsureWithoutTheCAKey(t *testing.T) {
 	if warning, err := certs.Ensure(dir, nil, start.Add(366*day)); warning != nil || !errors.Is(err, certs.ErrNoCAKey) || !strings.Contains(err.Error(), filepath.Join(dir, certs.CAKeyFile)) {
 		t.Errorf("after the end: warning %v, error %v", warning, err)
 	}
-	if err := certs.New(dir, nil, start); !errors.Is(err, certs.ErrNoCAKey) {
+	if err := certs.Issue(dir, nil, start); !errors.Is(err, certs.ErrNoCAKey) {
 		t.Errorf("New: %v", err)
 	}
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {

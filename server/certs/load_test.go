@@ -25,7 +25,7 @@ import (
 func TestNew(t *testing.T) {
 	t.Parallel()
 	dir := ensured(t)
-	check(t, certs.New(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start))
+	check(t, certs.Issue(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start))
 	for _, host := range []string{"rig.example", "2001:db8::7", "under_score.example"} {
 		if err := verify(t, dir, host, start); err != nil {
 			t.Errorf("as %s: %v", host, err)
@@ -37,7 +37,7 @@ func TestNew(t *testing.T) {
 	before := contents(t, dir)
 	long := strings.Repeat("a.", 130) + "example"
 	for _, host := range []string{"", " ", "a b", "host:7443", "https://host", "a..b", ".a", "a.", "-a", "fe80::1%eth0", "1.2.3.4/8", "ü.example", "*", "*.", "a.*.b", strings.Repeat("a", 64), long, "a\n"} {
-		if err := certs.New(dir, []string{"good.example", host}, start); !errors.Is(err, certs.ErrHost) {
+		if err := certs.Issue(dir, []string{"good.example", host}, start); !errors.Is(err, certs.ErrHost) {
 			t.Errorf("for %q: %v", host, err)
 		}
 	}
@@ -45,12 +45,12 @@ func TestNew(t *testing.T) {
 		t.Errorf("a refused host changed something: %s", diff)
 	}
 	remove(t, dir, certs.KeyFile)
-	check(t, certs.New(dir, nil, start))
+	check(t, certs.Issue(dir, nil, start))
 	if contents(t, dir)[certs.KeyFile] == before[certs.KeyFile] {
 		t.Error("the old key came back")
 	}
 	fresh := t.TempDir()
-	check(t, certs.New(fresh, []string{"rig.example"}, start))
+	check(t, certs.Issue(fresh, []string{"rig.example"}, start))
 	if err := verify(t, fresh, "rig.example", start); err != nil {
 		t.Errorf("in a new directory: %v", err)
 	}

@@ -1,6 +1,6 @@
-// Package state keeps the directory that a server runs from: its certificates, its users, the secret
-// behind mock challenges and the interaction log. [Prepare] makes what is missing, [Paths.Lock] keeps
-// a second server off it, and [Default] says where it is unless told otherwise.
+// Package state manages the directory of a server: its certificates, its users, the secret of mock challenges and the
+// interaction log. [Prepare] makes what is missing, [Paths.Lock] excludes a second server, and [Default] is the usual
+// directory.
 package state
 
 import (
@@ -22,28 +22,28 @@ import (
 )
 
 var (
-	// ErrDir says that a directory can't or must not be used.
-	ErrDir = errors.New("can't be the state directory (choose another with --state)")
-	// ErrInUse says that a server runs on the directory.
+	// ErrDir means that a directory can't or must not be used.
+	ErrDir = errors.New("can't be the state directory")
+	// ErrInUse means that a server runs on the directory.
 	ErrInUse = errors.New("a server runs on this state directory")
-	// ErrSecret says that the file secret is not as Prepare wrote it.
+	// ErrSecret means that the file secret is not as Prepare wrote it.
 	ErrSecret = errors.New("not 64 hex digits: remove the file to get a new secret (challenges for unknown names change with it)")
-	// ErrCertificates says that only the certificates can't be had.
+	// ErrCertificates means that everything but the certificates is usable.
 	ErrCertificates = errors.New("certificates")
 )
 
 // Paths names the files of a state directory.
 type Paths struct{ Dir string }
 
-func (p Paths) CA() string     { return filepath.Join(p.Dir, certs.CAFile) }   // what clients trust
+func (p Paths) CA() string     { return filepath.Join(p.Dir, certs.CAFile) }   // trusted by clients
 func (p Paths) Cert() string   { return filepath.Join(p.Dir, certs.CertFile) } // the server's certificate
 func (p Paths) Key() string    { return filepath.Join(p.Dir, certs.KeyFile) }  // the server's key
 func (p Paths) Users() string  { return filepath.Join(p.Dir, "users") }        // names and verifiers
-func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }       // what mock challenges are made of
+func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }       // key of mock challenges
 func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }  // the interaction log
 
-// Default is $XDG_STATE_HOME/sallyport if that is an absolute path, else ~/.local/state/sallyport, on
-// macOS too; on Windows %LocalAppData%\sallyport.
+// Default returns $XDG_STATE_HOME/sallyport if that is an absolute path, otherwise ~/.local/state/sallyport, also on
+// macOS. On Windows it returns %LocalAppData%\sallyport.
 func Default() (string, error) {
 	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "sallyport"), nil
@@ -56,17 +56,19 @@ func Default() (string, error) {
 	return filepath.Join(home, ".local", "state", "sallyport"), err
 }
 
-// State is a directory that is ready to run from.
+// State is a directory that is ready for a server.
 type State struct {
 	Paths
-	MockSecret []byte // 32 octets
-	Warning    error  // what the operator should know of the files, nil for nothing
+	// MockSecret has 32 bytes.
+	MockSecret []byte
+	// Warning is what the operator should know about the files, or nil.
+	Warning error
 }
 
-// Prepare makes what is missing in dir: the directory (mode 0700), the secret, an empty users file and
-// the certificates for hosts as [certs.Ensure] does (all 0600). Several processes may call it at once.
-// It refuses with [ErrDir] a directory that someone else owns or can write to, because what is in it
-// may be theirs. With [ErrCertificates] the rest of the State is good, for who doesn't need them.
+// Prepare makes what is missing in dir: the directory (mode 0700), the secret, an empty users file, and the
+// certificates for hosts as [certs.Ensure] does (all 0600). It is safe for concurrent use by several processes. It
+// fails with [ErrDir] if another user owns the directory or can write to it, because its files may then be that
+// user's. With [ErrCertificates] the rest of the State is usable.
 func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 	s := State{Paths: Paths{dir}}
 	if err := prepareDir(dir); err != nil {
@@ -87,13 +89,13 @@ func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 	return s, err
 }
 
-// exposed warns of a file that others than its owner can read or change.
+// exposed returns a warning if others than its owner can read or change a file.
 func exposed(file string) error {
 	info, err := os.Stat(file)
 	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: others can get at it (mode %04o): chmod 600 it", file, info.Mode().Perm())
+	return fmt.Errorf("%s: others can read or change it (mode %04o): chmod 600 it", file, info.Mode().Perm())
 }
 
 func prepareDir(dir string) error {
@@ -105,9 +107,9 @@ func prepareDir(dir string) error {
 	case err != nil:
 		return err
 	case !ownedByUs(info):
-		return errors.New("it belongs to someone else: only its owner may run this")
+		return errors.New("another user owns it, and only that user may run this")
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("others can write to it (mode %04o): see that nobody did, then chmod 700 it", info.Mode().Perm())
+		return fmt.Errorf("others can write to it (mode %04o): check its files, then chmod 700 it", info.Mode().Perm())
 	}
 	return nil
 }
@@ -131,16 +133,16 @@ func ensureSecret(file string) ([]byte, error) {
 	return secret, err
 }
 
-// Lock takes the lock that a running server holds on its directory, until release or the end of the
-// process. The error is [ErrInUse] if another holds it, and says which process: its id is in a file
-// of its own, serve.pid, because Windows lets nobody read a locked one.
+// Lock takes the lock of a running server, until release or the end of the process. The error is [ErrInUse] if another
+// process holds it, and names its id. The id is in a file of its own, serve.pid, because Windows doesn't let others
+// read a locked file.
 func (p Paths) Lock() (release func(), err error) {
 	lock, pidFile := flock.New(filepath.Join(p.Dir, "serve.lock")), filepath.Join(p.Dir, "serve.pid")
 	if ok, err := lock.TryLock(); err != nil {
 		return nil, err
 	} else if !ok {
 		pid, _, _ := durable.Read(pidFile, 64)
-		return nil, fmt.Errorf("%s: %w, as process %s: stop it, or choose another directory with --state",
+		return nil, fmt.Errorf("%s: %w, as process %s",
 			p.Dir, ErrInUse, strings.TrimSpace(string(pid)))
 	}
 	if err := durable.Write(pidFile, fmt.Appendln(nil, os.Getpid())); err != nil {

@@ -1,11 +1,10 @@
-// Package users keeps who may log in: a text file with a line NAME:VERIFIER for each user, where the
-// verifier ([scram.Verifier.String]) stands in for the password. [Open] gives a server the [Store]
-// that it looks users up in; [Add], [SetPassword], [Remove] and [List] are for the operator, and a
-// running server sees what they change at the next login.
+// Package users stores the users who may log in: a text file with a line NAME:VERIFIER for each user. The verifier
+// ([scram.Verifier.String]) stands for the password. [Open] returns the [Store] in which a server looks users up. [Add],
+// [SetPassword], [Remove] and [List] are for the operator. A running server sees their changes at the next login.
 //
-// Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading
-// "#" as %23. Blank lines and those that start with "#" are comments. A line has at most 8 KiB, the
-// file 64 MiB. It is as secret as RFC 5802 §9 says, and written with mode 0600.
+// Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading "#" as %23. Blank
+// lines and lines that start with "#" are comments. A line has at most 8 KiB, the file 64 MiB. It is a secret (RFC 5802
+// §9) and has mode 0600.
 package users
 
 import (
@@ -29,13 +28,13 @@ const (
 	maxFile = 64 << 20
 )
 
-// What is refused, and what is wrong with a line of the file or with a secret.
+// Errors of changes, of a line of the file, and of a secret.
 var (
 	ErrExists = errors.New("the user exists already")
 	ErrNoUser = errors.New("no such user")
 	ErrName   = errors.New("the name is too long")
-	ErrLine   = errors.New("a line that doesn't count")
-	ErrSecret = errors.New("the secret has less than 32 octets")
+	ErrLine   = errors.New("ignored line")
+	ErrSecret = errors.New("the secret has less than 32 bytes")
 )
 
 // Store looks users up in a file that may change at any time. It is safe for concurrent use.
@@ -45,18 +44,18 @@ type Store struct {
 	report func(error)
 
 	mu      sync.Mutex
-	file    os.FileInfo // as it was when it was read
-	settled bool        // no later change can have left file as it is
+	file    os.FileInfo // of the file that was read
+	settled bool        // a later change would change file
 	digest  [sha256.Size]byte
-	failure string                    // reported: why the file can't be read
-	users   map[string]scram.Verifier // replaced, never changed
+	failure string                    // the last reported error
+	users   map[string]scram.Verifier // replaced, but never modified
 	mock    *scram.Mock
 }
 
-// Open reads the file. The secret (32 octets or more, else [ErrSecret]) is what challenges for unknown
-// names are made of. Whenever the file has changed the Store calls report for each of its first
-// hundred faulty lines ("FILE:LINE: reason", and [ErrLine]), and in a Lookup with what keeps it from
-// reading the file. The report must not use the Store, and may be nil.
+// Open reads the file. The secret (32 bytes or more, otherwise [ErrSecret]) is the key of challenges for unknown names.
+// After each change of the file the Store calls report for its first hundred faulty lines ("FILE:LINE: reason", and
+// [ErrLine]). If it can't read the file, Lookup calls report with the error. The report must not use the Store. It may
+// be nil.
 func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	if len(secret) < 32 {
 		return nil, ErrSecret
@@ -71,9 +70,9 @@ func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	return s, nil
 }
 
-// Lookup returns a user's verifier, not to be changed, by the name as [scram.Prepare] returns it. An unknown
-// name gets a made-up one, and known is false. The time depends neither on that nor on the number of users,
-// unless the file has changed and is read first. While it can't be read nobody is known.
+// Lookup returns the verifier of a user, by the name as [scram.Prepare] returns it. The caller must not modify it. For an
+// unknown name it returns a mock verifier and false. Its time depends neither on that nor on the number of users, unless
+// it has to read the file first. While the file can't be read, all names are unknown.
 func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
 	s.mu.Lock()
 	if s.stale() {
@@ -84,14 +83,14 @@ func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
 	}
 	users, mock := s.users, s.mock
 	s.mu.Unlock()
-	madeUp := mock.Verifier(preparedName) // in any case, for the time it takes
+	mocked := mock.Verifier(preparedName) // for known names too, because of its time
 	if v, known = users[preparedName]; !known {
-		v = madeUp
+		v = mocked
 	}
 	return v, known
 }
 
-// Reload reads the file even if it hasn't changed. The error says why it can't.
+// Reload reads the file, also if it hasn't changed.
 func (s *Store) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +111,7 @@ func (s *Store) load() error {
 		s.users, s.settled, s.digest = nil, false, [sha256.Size]byte{}
 		return err
 	}
-	// Within two seconds, on the coarsest file systems, a second change could have the same time.
+	// A second change within two seconds could have the same time, on the coarsest file systems.
 	s.file, s.settled, s.failure = info, now.Sub(info.ModTime()).Abs() > 2*time.Second, ""
 	digest := sha256.Sum256(data)
 	if digest == s.digest {
@@ -134,23 +133,24 @@ func (s *Store) load() error {
 
 // Entry is a user who can log in.
 type Entry struct {
-	Name       string // prepared
+	// Name is prepared.
+	Name       string
 	Iterations int
 }
 
-// Add adds a user, or fails with [ErrExists] or what [scram.Prepare] and [scram.NewVerifier] refuse.
-// Zero iterations mean [scram.DefaultIterations]. Like [SetPassword] and [Remove] it holds the lock
-// PATH.lock meanwhile, replaces the file at once, and keeps all other lines.
+// Add adds a user. It fails with [ErrExists], or if [scram.Prepare] or [scram.NewVerifier] refuses. Zero iterations mean
+// [scram.DefaultIterations]. Like [SetPassword] and [Remove] it holds the lock PATH.lock, replaces the file atomically,
+// and keeps all other lines.
 func Add(path, name, password string, iterations int) error {
 	return put(path, name, password, iterations, ErrExists)
 }
 
-// SetPassword replaces a user's verifier as [Add] makes it, or fails with [ErrNoUser].
+// SetPassword replaces a user's verifier by one that [Add] would make. It fails with [ErrNoUser].
 func SetPassword(path, name, password string, iterations int) error {
 	return put(path, name, password, iterations, ErrNoUser)
 }
 
-// Remove removes a user, or fails with [ErrNoUser].
+// Remove removes a user. It fails with [ErrNoUser].
 func Remove(path, name string) error {
 	prepared, err := scram.Prepare(name)
 	if err != nil {
@@ -159,8 +159,8 @@ func Remove(path, name string) error {
 	return edit(path, prepared, ErrNoUser)
 }
 
-// List returns the users in the order of the file, also where the error says which are the
-// first hundred faulty lines ([ErrLine]).
+// List returns the users in the order of the file. It returns them too if the error names the first hundred faulty lines
+// ([ErrLine]).
 func List(path string) (entries []Entry, err error) {
 	data, _, err := durable.Read(path, maxFile)
 	if err != nil {
@@ -181,7 +181,7 @@ func put(path, name, password string, iterations int, refusal error) error {
 		return fmt.Errorf("the name is %w", err)
 	}
 	if len(prepared) > scram.MaxName {
-		return fmt.Errorf("%w: more than %d octets", ErrName, scram.MaxName)
+		return fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
 	}
 	verifier, err := scram.NewVerifier(password, nil, iterations)
 	if errors.Is(err, scram.ErrPrepare) {
@@ -196,8 +196,7 @@ func put(path, name, password string, iterations int, refusal error) error {
 	return edit(path, prepared, refusal, l)
 }
 
-// edit puts lines in the place of all that a name has. The refusal is the error where the name has
-// lines ([ErrExists]) or has none ([ErrNoUser]).
+// edit replaces all lines of a name. It fails with refusal: [ErrExists] if the name has lines, [ErrNoUser] if it has none.
 func edit(path, name string, refusal error, replacement ...line) error {
 	release, err := durable.Lock(path + ".lock")
 	if err != nil {
@@ -205,7 +204,7 @@ func edit(path, name string, refusal error, replacement ...line) error {
 	}
 	defer release()
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link stays one
+		path = real // a symbolic link stays
 	}
 	data, _, err := durable.Read(path, maxFile)
 	if err != nil {
@@ -227,7 +226,7 @@ func edit(path, name string, refusal error, replacement ...line) error {
 	return durable.Write(path, data)
 }
 
-// line is a line of the file. A comment has no name, a faulty line may have one.
+// line is a line of the file. A comment has no name. A faulty line may have one.
 type line struct {
 	text, name, fault string
 	verifier          scram.Verifier
@@ -242,14 +241,14 @@ func format(lines []line) (data []byte) {
 	return data
 }
 
-// parse lets none of several lines with one name count: nobody knows which password was meant.
+// parse ignores all lines of a name that occurs more than once, because only one of the passwords can be meant.
 func parse(data []byte) (lines []line) {
 	first := map[string]int{}
 	for text := range strings.Lines(string(data)) {
 		l := parseLine(strings.TrimSuffix(text, "\n"))
 		if i, again := first[l.name]; again && l.name != "" {
-			l.fault = fmt.Sprintf("has the name of line %d: neither counts", i+1)
-			lines[i].fault = fmt.Sprintf("has the name of line %d: neither counts", len(lines)+1)
+			l.fault = fmt.Sprintf("has the name of line %d: both are ignored", i+1)
+			lines[i].fault = fmt.Sprintf("has the name of line %d: both are ignored", len(lines)+1)
 		} else {
 			first[l.name] = len(lines)
 		}

@@ -1,6 +1,5 @@
-// Package durable reads, replaces and locks the small files that a state directory is made of.
-// [Write] leaves either the old file or the new one whatever happens in between, and [Lock] keeps
-// two processes from changing the same file at once.
+// Package durable reads, replaces and locks the small files of a state directory. [Write] leaves either the old file or
+// the new one, also after a crash, and [Lock] prevents two processes from changing the same file at once.
 package durable
 
 import (
@@ -16,14 +15,14 @@ import (
 )
 
 var (
-	// ErrTooLarge says that a file holds more than its reader accepts.
+	// ErrTooLarge means that a file is larger than its reader accepts.
 	ErrTooLarge = errors.New("file too large")
-	// ErrLocked says that another process kept a lock for too long.
+	// ErrLocked means that another process held a lock for too long.
 	ErrLocked = errors.New("locked by another process for too long, try again")
 )
 
-// Read returns the contents of a regular file (a pipe could block for ever) of at most limit octets,
-// else [ErrTooLarge], and what the system said of the file before it was opened.
+// Read returns the contents of a regular file of at most limit bytes, otherwise [ErrTooLarge], and its file info from
+// before it was opened. It refuses other files, because a pipe could block for ever.
 func Read(path string, limit int64) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -32,15 +31,14 @@ func Read(path string, limit int64) ([]byte, os.FileInfo, error) {
 	case !info.Mode().IsRegular():
 		return nil, nil, fmt.Errorf("%s: not a regular file", path)
 	case info.Size() > limit:
-		return nil, nil, fmt.Errorf("%s: %w: more than %d octets", path, ErrTooLarge, limit)
+		return nil, nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrTooLarge, limit)
 	}
 	data, err := os.ReadFile(path)
 	return data, info, err
 }
 
-// Write replaces the file, or makes it, with mode 0600. Readers see the old contents or the new ones,
-// never a part, and so it is after a crash or a loss of power. A crash can leave a file .NAME.tmp-*
-// behind, which nobody reads.
+// Write replaces the file, or makes it, with mode 0600. Readers see either the old contents or the new ones, also after
+// a crash or a loss of power. A crash may leave a file .NAME.tmp-*, which nothing reads.
 func Write(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
@@ -64,9 +62,9 @@ func Write(path string, data []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Lock takes the exclusive lock of the file at path, made where it is missing and never removed, as
-// that would let two hold it. After ten seconds it gives up with [ErrLocked]. It keeps out other
-// callers in the same process too, and the system frees the lock of a process that dies.
+// Lock takes the exclusive lock of the file at path. It makes the file if it is missing and never removes it, because
+// then two processes could hold the lock. After 10 s it fails with [ErrLocked]. It excludes other callers in the same
+// process too. The system frees the lock of a process that dies.
 func Lock(path string) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
