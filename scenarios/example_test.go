@@ -43,5 +43,6 @@ log   counts 1 event=request verb=UPPER code=250
 	for r := range suite.Run(context.Background()) {
 		fmt.Println(r.Name(), r.Status, r.Err)
 	}
-	// Output: upper passed <nil>
+	// Output:
+	// upper passed <nil>
 }

@@ -48,7 +48,8 @@ func Example() {
 	check(err)
 	fmt.Println("the server knows", server.Username(), "by", server.Binding())
 	check(client.Verify(serverFinal)) // before this the client must not believe that it is logged in
-	// Output: the server knows alice by tls-exporter
+	// Output:
+	// the server knows alice by tls-exporter
 }
 
 func check(err error) {
