@@ -27,8 +27,8 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 
 	It("names a state directory that is a file", func(ctx SpecContext) {
 		c.Write("state", "not a directory")
-		Expect(serve(ctx)).To(failed(1, "state: can't be the state directory.*not a directory.*choose another with --state"))
-		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, "can't be the state directory"))
+		Expect(serve(ctx)).To(failed(1, "can't use the directory state: .*not a directory: choose another with --state"))
+		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, "can't use the directory state: "))
 	}, limit)
 
 	It("refuses a state directory that others can write to", func(ctx SpecContext) {
@@ -46,7 +46,7 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 
 	It("names the process that runs on the state directory", func(ctx SpecContext) {
 		first := c.Serve(ctx)
-		Expect(serve(ctx)).To(failed(1, fmt.Sprintf("state: a server runs on this state directory, as process %d:", first.Command.Process.Pid)))
+		Expect(serve(ctx)).To(failed(1, fmt.Sprintf("a server runs on the directory state, as process %d: .*--state", first.Command.Process.Pid)))
 		first.Stop(ctx)
 		second := c.ServeOn(ctx, first.state)
 		Expect(serve(ctx)).To(failed(1, fmt.Sprintf("as process %d:", second.Command.Process.Pid)))

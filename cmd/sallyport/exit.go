@@ -9,7 +9,9 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
+	"github.com/sallyport/sallyport/server/state"
 )
 
 // The exit codes, which others script against.
@@ -68,7 +70,7 @@ func exitCode(err error) int {
 }
 
 // packageNames matches what errors begin with, and a person can't use.
-var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audit|tls|x509|exec): )+`)
+var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audit|certs|users|state|durable|tls|x509|exec): )+`)
 
 // message returns the text of an error for people: without package names, and
 // with what would act on a terminal escaped.
@@ -78,6 +80,19 @@ func message(err error) string {
 		lines[i] = show.Printable(packageNames.ReplaceAllString(line, "$1"))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// advice returns what to do about an error, if the command knows more than its text.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, state.ErrDir):
+		return ": choose another with --state"
+	case errors.Is(err, state.ErrInUse):
+		return ": stop it, or choose another directory with --state"
+	case errors.Is(err, audit.ErrNoChain):
+		return ": run `sallyport log verify` and move the file away"
+	}
+	return ""
 }
 
 // worded is an error in other words.

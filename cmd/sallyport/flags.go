@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"net"
@@ -30,17 +29,6 @@ func stateDir(given string) (string, error) {
 		return given, nil
 	}
 	return state.Default()
-}
-
-// stateHint adds to an error of the state directory what a person can do about it.
-func stateHint(err error) error {
-	switch {
-	case errors.Is(err, state.ErrInUse):
-		return fmt.Errorf("%w: stop it, or choose another directory with --state", err)
-	case errors.Is(err, state.ErrDir):
-		return fmt.Errorf("%w: choose another with --state", err)
-	}
-	return err
 }
 
 // commandLine returns a command of this program for a person to type, as this process was started.

@@ -188,7 +188,7 @@ func isHead(s string) bool {
 func verifyLog(files []audit.File, head string) error {
 	report, err := audit.VerifyFiles(head, files...)
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println(message(err))
 		return statusError{exitFailed}
 	}
 	checked := "no --head checked"

@@ -38,7 +38,7 @@ func run(args []string) int {
 	if errors.As(err, &status) {
 		return status.code
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), message(err))
+	fmt.Fprintf(os.Stderr, "%s: %s%s\n", cmd.CommandPath(), message(err), advice(err))
 	var usage usageError
 	if !began || errors.As(err, &usage) {
 		fmt.Fprintf(os.Stderr, "see %s --help\n", cmd.CommandPath())

@@ -103,14 +103,14 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	}
 	home, err := state.Prepare(dir, nil, time.Now())
 	if err != nil && (f.cert == "" || !errors.Is(err, state.ErrCertificates)) {
-		return stateHint(err)
+		return err
 	}
 	if home.Warning != nil {
-		s.ErrorLog.Warn("state directory", "warning", home.Warning)
+		s.ErrorLog.Warn("state directory", "warning", message(home.Warning))
 	}
 	release, err := home.Lock()
 	if err != nil {
-		return stateHint(err)
+		return err
 	}
 	defer release()
 	return f.serve(cmd, s, home)
@@ -121,14 +121,12 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if s.TLSConfig, err = f.tlsConfig(home.Paths); err != nil {
 		return err
 	}
-	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", err) })
+	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", message(err)) })
 	if err != nil {
 		return err
 	}
 	s.Users, s.NameKey = store, home.MockSecret
-	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); errors.Is(err, audit.ErrNoChain) {
-		return fmt.Errorf("%w: run 'sallyport log verify' and move the file away", err)
-	} else if err != nil {
+	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Audit.Close()) }()
@@ -217,7 +215,7 @@ func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Pa
 	err = errors.Join(err, store.Reload(), s.Audit.Reopen())
 	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
 	if err = errors.Join(err, s.Audit.Flush()); err != nil {
-		s.ErrorLog.Error("reload: what failed stays as it was", "error", err)
+		s.ErrorLog.Error("reload: what failed stays as it was", "error", message(err)+advice(err))
 		return
 	}
 	s.ErrorLog.Info("reloaded certificate, users and log file")

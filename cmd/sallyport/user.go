@@ -78,7 +78,7 @@ func prepare(stateFlag string) (home state.State, err error) {
 	if errors.Is(err, state.ErrCertificates) {
 		err = nil
 	}
-	return home, stateHint(err)
+	return home, err
 }
 
 func (f *userFlags) add(home state.State, args []string) error {

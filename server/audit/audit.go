@@ -1,17 +1,23 @@
-// Package audit writes and verifies the interaction log: JSON Lines, append-only, each line chained to the line
-// before. A server calls [Open], records events with [Log.Info], Warn and Error, and calls [Log.Flush] before it sends
-// a reply. [Verify] finds the first line that was changed. [Lines] and [Follow] read a log; package show prints it.
+// Package audit writes and reads the interaction log: JSON Lines, append-only, each line chained to the one
+// before. Start with [Open]. A server records with [Log.Info], [Log.Warn] and [Log.Error], and calls
+// [Log.Flush] before it answers. [Verify] finds the first line that was changed. [Lines] and [Follow] read a
+// log. Package show prints it.
+//
+// # The chain
 //
 //	{"time":"…","level":"info","event":"request","conn":"7",…,"chain":"HEX"}
 //
-// A line gets its hash when its event is sent: chain is the lower-case hex SHA-256 over the previous line's 64 hex
-// digits (64 zeros before the first line of all) and this line's bytes before `,"chain"`. After a rotation the first
-// line of the new file has `"head":"HEX"` before the chain, the hash of the old file's last line. The log's own events
-// are log.repair (octets, data), which replaces a torn last line and contains it in base64, and log.drop (records),
-// which counts lost records.
+// A line gets its hash when the record is sent ([zerolog.Event.Send]): chain.go computes it. The hash is the
+// SHA-256, in lower-case hex, of the previous line's 64 hex digits (64 zeros before the very first line) and
+// of this line's bytes before `,"chain"`. After a rotation the first line of the new file has `"head":"HEX"`
+// before the chain: the hash that it continues.
 //
-// The chain shows any change except one by a writer who recomputed it. Against a head that was noted elsewhere it shows
-// any change up to that head, also a cut tail. It shows no more: a writer can recompute everything after that head.
+// The chain shows any change before the last line that did not recompute it and, against a head noted
+// elsewhere ([Log.Head]), any change up to that head, a cut tail included. It shows no more: an attacker who
+// can write the file can recompute all lines behind that head.
+//
+// The log has two events of its own. log.repair (octets, data) replaces a torn last line and carries its
+// bytes in base64. log.drop (records) counts records that were lost.
 package audit
 
 import (
@@ -29,63 +35,68 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// MaxLine is the maximum length of a line, written or read, in bytes with its newline.
+// MaxLine bounds a line that is written or read, in bytes with its newline.
 const MaxLine = 16 << 20
 
-const (
-	maxKept      = 1 << 20 // bytes that wait for a retry, and one record
-	secondLayout = "2006-01-02T15:04:05"
-)
+// maxKept bounds the bytes that wait for a retry. One record more may wait.
+const maxKept = 1 << 20
 
-// Sync says when the log is forced to the disk: never, at SessionEnd, or at every Flush. Without it flushed
-// records survive the process, but not a loss of power.
+// Sync is the moment when the log is forced to the disk.
 type Sync int
 
-const SyncNone, SyncSession, SyncRecord Sync = 0, 1, 2
+const (
+	// SyncNone never forces it: flushed records survive the process, but not a loss of power.
+	SyncNone Sync = iota
+	// SyncSession forces it at each SessionEnd.
+	SyncSession
+	// SyncRecord forces it at each Flush.
+	SyncRecord
+)
 
 var syncWords = []string{"none", "session", "record"}
 
-// String returns the word for s: none, session or record.
+// String returns the word that Set takes.
 func (s Sync) String() string { return syncWords[s] }
 
-// Set parses a word that String returns.
+// Set reads a word: none, session or record.
 func (s *Sync) Set(word string) error {
 	i := slices.Index(syncWords, word)
 	if i < 0 {
-		return fmt.Errorf("%q is not one of %s", word, strings.Join(syncWords, ", "))
+		return fmt.Errorf("audit: %q is not one of %s", word, strings.Join(syncWords, ", "))
 	}
 	*s = Sync(i)
 	return nil
 }
 
-// Options configure a log. The zero value is ready to use.
+// Options configure a log. The zero Options are ready to use.
 type Options struct {
-	// Sync is SyncNone by default.
+	// Sync is the moment when the log is forced to the disk. Zero means SyncNone.
 	Sync Sync
-	// Now returns the time. Nil means time.Now.
+	// Now returns the time of a record. Nil means time.Now.
 	Now func() time.Time
 }
 
-// Log is an open interaction log. It is safe for concurrent use. Records of one goroutine keep their order.
+// Log is an open interaction log. It is safe for concurrent use. The records of one goroutine keep their
+// order.
 type Log struct {
 	opts Options
 	enc  zerolog.Logger
 	path string
-	last atomic.Pointer[second] // the second of the last record
+	last atomic.Pointer[second] // the second of a recent record
 
 	mu     sync.Mutex
 	w      io.Writer
-	file   *os.File // the file below w, if Open made the log
-	size   int64    // bytes written, and head is the hash at their end
-	head   link
-	out    []byte // lines to write, and chain is the hash at their end
-	chain  chain
-	failed bool // the last write failed
-	lost   int  // records that are not in out
+	file   *os.File // the file that w writes to; nil if New made the log
+	size   int64    // the number of bytes in the file
+	head   link     // of the last line in the file
+	out    []byte   // lines to write
+	chain  chain    // up to the last line in out
+	failed bool     // the last write failed
+	lost   int      // the number of records that did not get into out
 }
 
-// New makes a log that begins its chain on any writer. It neither syncs nor closes w, and it can't take back
-// what w took of a failed write.
+// New returns a log that begins a chain on any writer. It neither syncs nor closes w. It can't take back the
+// bytes of a write that failed.
 func New(w io.Writer, o Options) *Log {
 	l := &Log{opts: o, w: w, head: genesis(), chain: chain{head: genesis()}}
 	if o.Now == nil {
@@ -95,20 +106,20 @@ func New(w io.Writer, o Options) *Log {
 	return l
 }
 
-// Info, Warn and Error begin a record with time, level, event and conn (the connection's id, omitted if empty).
-// The caller adds the event's fields and calls Send. Field names must differ from these and from head and
-// chain. Durations are seconds, as in Float64("duration", d.Seconds()); sizes are bytes.
+// Info, Warn and Error begin a record with time, level, event and conn (the connection's id, left out if
+// empty). The caller adds the event's other fields, but neither head nor chain, and calls Send. Durations are
+// seconds, as in Float64("duration", d.Seconds()). Sizes are bytes.
 func (l *Log) Info(event, conn string) *zerolog.Event  { return l.start("info", event, conn) }
 func (l *Log) Warn(event, conn string) *zerolog.Event  { return l.start("warn", event, conn) }
 func (l *Log) Error(event, conn string) *zerolog.Event { return l.start("error", event, conn) }
 
-// start adds the time and the level, which need no escaping, as one piece: the value of "time", its closing
-// quote, and the level as another field.
+// start begins a record. It writes time and level, which need no escaping, in one piece: as the value of
+// "time", with its closing quote and the level behind it.
 func (l *Log) start(level, event, conn string) *zerolog.Event {
 	var buf [64]byte
 	head := append(l.appendNow(append(buf[:0], '"')), `","level":"`...)
 	e := l.enc.Log().RawJSON("time", append(append(head, level...), '"'))
-	if e == nil { // zerolog is disabled in the whole process: count the record as lost
+	if e == nil { // zerolog is switched off in the whole process: count the loss
 		_, _ = (*sink)(l).Write([]byte("no line"))
 	}
 	if e = e.Str("event", event); conn != "" {
@@ -117,7 +128,7 @@ func (l *Log) start(level, event, conn string) *zerolog.Event {
 	return e
 }
 
-// second is a second as text. It is cached because formatting it takes a tenth of a request.
+// second is a formatted second, kept because formatting it takes a tenth of a request.
 type second struct {
 	unix int64
 	text string
@@ -128,7 +139,7 @@ func (l *Log) appendNow(dst []byte) []byte {
 	t := l.opts.Now()
 	s := l.last.Load()
 	if s == nil || s.unix != t.Unix() {
-		s = &second{t.Unix(), t.UTC().Format(secondLayout)}
+		s = &second{t.Unix(), t.UTC().Format("2006-01-02T15:04:05")}
 		l.last.Store(s)
 	}
 	dst = append(append(dst, s.text...), '.')
@@ -138,7 +149,7 @@ func (l *Log) appendNow(dst []byte) []byte {
 	return append(dst, 'Z')
 }
 
-// sink receives finished records from zerolog.
+// sink is the log as the writer of zerolog, which writes each finished record with one call.
 type sink Log
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -146,7 +157,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.out) > maxKept {
-		_ = l.write() // the next Flush retries
+		_ = l.write() // after an error the lines stay for the next Flush
 	}
 	oneLine := bytes.IndexByte(p, '\n') == len(p)-1
 	if !oneLine || len(p)+2*linkLen > MaxLine || len(l.out) > maxKept {
@@ -157,7 +168,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// add chains one record and appends it to out. The first record of a file that continues another has a head.
+// add chains a record and appends it to out. The first record of a file that continues another gets a head.
 func (l *Log) add(record []byte) {
 	start, continues := len(l.out), l.size == 0 && len(l.out) == 0 && l.head != genesis()
 	l.out = append(l.out, bytes.TrimSuffix(record, []byte("}\n"))...)
@@ -168,16 +179,17 @@ func (l *Log) add(record []byte) {
 	l.out = append(appendLink(l.out, "chain", l.chain.head), "}\n"...)
 }
 
-// note adds a record about the log itself.
+// note adds one of the log's own events.
 func (l *Log) note(event, fields string) {
 	now := l.appendNow(nil)
 	l.add(fmt.Appendf(nil, `{"time":"%s","level":"warn","event":"%s",%s}`+"\n", now, event, fields))
 }
 
-// Flush writes all records sent so far in one system call. With SyncRecord they are then on the disk. After an
-// error the log keeps them, up to 1 MiB, and the next Flush takes back a partial write and retries. The first
-// Flush that can write returns and logs ErrDropped if records were lost: because there were too many to keep,
-// or because one was longer than MaxLine.
+// Flush writes all records sent so far with one system call. With SyncRecord they are then on the disk.
+//
+// After an error the log keeps up to 1 MiB of records. The next Flush cuts off what was written in part and
+// tries again. Records get lost if there are more, or if a record is no line of at most MaxLine: the next
+// Flush that succeeds logs their number as log.drop, and returns ErrDropped.
 func (l *Log) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,7 +203,7 @@ func (l *Log) flush() error {
 	}
 	l.lost = 0
 	l.note("log.drop", fmt.Sprintf(`"records":%d`, lost))
-	return errors.Join(fmt.Errorf("audit: %d %w", lost, ErrDropped), l.write())
+	return errors.Join(fmt.Errorf("%w: %d", ErrDropped, lost), l.write())
 }
 
 func (l *Log) write() (err error) {
@@ -214,14 +226,14 @@ func (l *Log) write() (err error) {
 	return nil
 }
 
-// SessionEnd is Flush. With SyncSession all records are then on the disk.
+// SessionEnd calls Flush. With SyncSession all flushed records are then on the disk.
 func (l *Log) SessionEnd() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(l.flush(), l.sync(SyncSession))
 }
 
-// Head returns the hash of the last line that was written, for Verify.
+// Head returns the chain value of the last line that was written, for Verify.
 func (l *Log) Head() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,9 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +26,7 @@ func clock() time.Time {
 	return time.Date(2026, 3, 1, 1, 2, 3, 456789123, time.FixedZone("", 2*60*60))
 }
 
-// links recomputes the chain of a log, independently of the product, and returns the lines' values.
+// links recomputes the chain of a log, independently of the product, and returns the value of each line.
 func links(t *testing.T, log, from string) (heads []string) {
 	t.Helper()
 	for n, line := range strings.Split(strings.TrimSuffix(log, "\n"), "\n") {
@@ -37,30 +41,55 @@ func links(t *testing.T, log, from string) (heads []string) {
 	return heads
 }
 
-// events lists the events of a log.
-func events(t *testing.T, log string) (names []string) {
+// parsed parses each line of a log.
+func parsed[Record any](t *testing.T, log string) (records []Record) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		var record struct{ Event string }
-		if err := json.Unmarshal([]byte(line), &record); err != nil {
+		var r Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		names = append(names, record.Event)
+		records = append(records, r)
 	}
-	return names
+	return records
+}
+
+// holds checks the events of a log.
+func holds(t *testing.T, log string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, r := range parsed[struct{ Event string }](t, log) {
+		got = append(got, r.Event)
+	}
+	equal(t, "events", got, want)
+}
+
+// chained checks the events and the chain of a log that begins with the chain.
+func chained(t *testing.T, log string, want ...string) (heads []string) {
+	t.Helper()
+	holds(t, log, want...)
+	return links(t, log, zeros)
 }
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	octets, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	check(t, err)
-	return string(octets)
+	return string(content)
 }
 
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// is checks which error err is.
+func is(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("%s: %v, want: %v", what, err, want)
 	}
 }
 
@@ -71,14 +100,27 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
+// verify checks that a log is sound, and returns the report.
+func verify(t *testing.T, log, head string) Report {
+	t.Helper()
+	rep, err := Verify(strings.NewReader(log), "log", head)
+	check(t, err)
+	return rep
+}
+
 // open opens a log on a new path and closes it at the end of the test.
 func open(t *testing.T, o Options) (*Log, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	return opened(t, path, o), path
+}
+
+func opened(t *testing.T, path string, o Options) *Log {
+	t.Helper()
 	l, err := Open(path, o)
 	check(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	return l, path
+	return l
 }
 
 // record sends and flushes one record per event.
@@ -90,8 +132,9 @@ func record(t *testing.T, l *Log, names ...string) {
 	}
 }
 
-func request(l *Log) {
-	l.Info("request", "c1").Int("n", 7).Str("verb", "ECHO").Int("argument_bytes", 5).Int("body_bytes", 0).
+// request sends the record of a request.
+func request(l *Log, n int) {
+	l.Info("request", "c1").Int("n", n).Str("verb", "ECHO").Int("argument_bytes", 5).Int("body_bytes", 0).
 		Int("code", 250).Str("keyword", "").Int("reply_bytes", 12).Float64("duration", 0.000123).Send()
 }
 
@@ -113,39 +156,47 @@ func TestLine(t *testing.T) {
 	equal(t, "head", l.Head(), heads[2])
 }
 
-func TestNowDefaultsToTheClock(t *testing.T) {
+// Each record has its own time, to the microsecond, even if the clock goes back.
+func TestTimes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	before := time.Now().Truncate(time.Microsecond)
-	l := New(&out, Options{})
-	record(t, l, "a")
-	var got struct{ Time time.Time }
-	check(t, json.Unmarshal(out.Bytes(), &got))
-	if got.Time.Before(before) || got.Time.After(time.Now()) {
-		t.Fatalf("time is %v", got.Time)
+	var now time.Time
+	l := New(&out, Options{Now: func() time.Time { return now }})
+	var got []string
+	want := []string{
+		"2026-03-01T23:59:59.999999Z", "2026-03-02T00:00:00.000000Z", "2026-03-02T00:00:00.000001Z",
+		"2026-03-02T00:00:01.120000Z", "2026-03-01T23:59:59.500000Z", "1969-12-31T23:59:59.250000Z",
 	}
-}
+	for _, text := range want {
+		var err error
+		now, err = time.Parse(time.RFC3339, text)
+		check(t, err)
+		record(t, l, "server.start")
+	}
+	for _, r := range parsed[struct{ Time string }](t, out.String()) {
+		got = append(got, r.Time)
+	}
+	equal(t, "times", got, want)
 
-type counter struct {
-	bytes.Buffer
-	writes int
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.writes++
-	return c.Buffer.Write(p)
+	out.Reset()
+	before := time.Now().Truncate(time.Microsecond)
+	record(t, New(&out, Options{}), "a")
+	if at := parsed[struct{ Time time.Time }](t, out.String())[0].Time; at.Before(before) || at.After(time.Now()) {
+		t.Fatalf("without a clock the time is %v", at)
+	}
 }
 
 func TestFlushIsOneWrite(t *testing.T) {
 	t.Parallel()
-	var out counter
-	l := New(&out, Options{})
-	for range 20 {
-		request(l)
+	var out bytes.Buffer
+	w := &faulty{Writer: &out}
+	l := New(w, Options{})
+	for n := range 20 {
+		request(l, n)
 	}
 	check(t, l.Flush())
 	check(t, l.Flush())
-	equal(t, "writes", out.writes, 1)
+	equal(t, "writes", w.writes, 1)
 	equal(t, "lines", len(links(t, out.String(), zeros)), 20)
 }
 
@@ -159,14 +210,14 @@ func TestValuesStayInTheirLine(t *testing.T) {
 		l := New(&out, Options{Now: clock})
 		l.Info("a", value).Str("user", value).Bytes("b", []byte(value)).Str(value, "").Send()
 		record(t, l, "b")
-		equal(t, "events", events(t, out.String()), []string{"a", "b"})
-		_, err := Verify(&out, "log", l.Head())
-		check(t, err)
+		holds(t, out.String(), "a", "b")
+		verify(t, out.String(), l.Head())
 	}
 }
 
 func TestNoAllocation(t *testing.T) {
-	if raceDetector {
+	build, _ := debug.ReadBuildInfo()
+	if slices.Contains(build.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector makes sync.Pool forget")
 	}
 	for name, w := range map[string]io.Writer{"discard": io.Discard, "file": nil} {
@@ -175,8 +226,8 @@ func TestNoAllocation(t *testing.T) {
 			l, _ = open(t, Options{})
 		}
 		got := testing.AllocsPerRun(500, func() {
-			request(l)
-			request(l)
+			request(l, 1)
+			request(l, 2)
 			if err := l.Flush(); err != nil {
 				panic(err)
 			}
@@ -201,35 +252,27 @@ func TestSyncIsAFlagValue(t *testing.T) {
 	}
 }
 
-// TestSync finds out who asks for an fsync: on a pipe it fails.
-func TestSync(t *testing.T) {
-	t.Parallel()
-	for when, want := range map[Sync][2]bool{SyncNone: {false, false}, SyncSession: {false, true}, SyncRecord: {true, true}} {
-		l, _ := open(t, Options{Sync: when})
-		good := l.file
-		_, pipe, err := os.Pipe()
-		check(t, err)
-		defer pipe.Close()
-		l.file = pipe
-		l.Info("a", "").Send()
-		equal(t, when.String()+": Flush fails", l.Flush() != nil, want[0])
-		equal(t, when.String()+": SessionEnd fails", l.SessionEnd() != nil, want[1])
-		l.file, l.out, l.failed = good, nil, false
-		check(t, l.SessionEnd())
-	}
+// unsyncable returns a file that can't be synced: a pipe.
+func unsyncable(t *testing.T) *os.File {
+	t.Helper()
+	_, pipe, err := os.Pipe()
+	check(t, err)
+	t.Cleanup(func() { _ = pipe.Close() })
+	return pipe
 }
 
-func TestReopenSyncsTheOldFile(t *testing.T) {
+// A method that syncs fails on a file that can't be synced.
+func TestSync(t *testing.T) {
 	t.Parallel()
-	for when, want := range map[Sync]bool{SyncNone: false, SyncSession: true} {
-		l, _ := open(t, Options{Sync: when})
-		record(t, l, "a")
-		good := l.file
-		_, pipe, err := os.Pipe()
-		check(t, err)
-		l.file = pipe
-		equal(t, when.String()+": Reopen fails", l.Reopen() != nil, want)
-		check(t, good.Close())
+	for when, want := range map[Sync][3]bool{SyncNone: {}, SyncSession: {false, true, true}, SyncRecord: {true, true, true}} {
+		for n, method := range []func(*Log) error{(*Log).Flush, (*Log).SessionEnd, (*Log).Reopen} {
+			l, _ := open(t, Options{Sync: when})
+			good := l.file
+			l.file = unsyncable(t)
+			l.Info("a", "").Send()
+			equal(t, fmt.Sprintf("%v: method %d fails", when, n), method(l) != nil, want[n])
+			check(t, good.Close())
+		}
 	}
 }
 
@@ -238,16 +281,12 @@ func TestRecordIsWrittenAgainWhenItCouldNotBeSynced(t *testing.T) {
 	l, path := open(t, Options{Sync: SyncRecord})
 	record(t, l, "a")
 	good, head := l.file, l.Head()
-	_, pipe, err := os.Pipe()
-	check(t, err)
-	defer pipe.Close()
-	l.file = pipe
+	l.file = unsyncable(t)
 	l.Info("b", "").Send()
 	if l.Flush() == nil || l.Head() != head {
 		t.Fatal("a record that is not on the disk was acknowledged")
 	}
 	l.file = good
 	record(t, l, "c")
-	equal(t, "events", events(t, read(t, path)), []string{"a", "b", "c"})
-	links(t, read(t, path), zeros)
+	chained(t, read(t, path), "a", "b", "c")
 }

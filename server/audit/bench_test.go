@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// A record of a request, encoded, chained, and flushed together with others. The floor is one write(2)
-// of as many bytes.
+// BenchmarkRecord encodes, chains and flushes records of requests. The floor is one write(2) of as many bytes.
 func BenchmarkRecord(b *testing.B) {
 	for _, batch := range []int{1, 64} {
 		path := filepath.Join(b.TempDir(), "audit.jsonl")
@@ -19,8 +18,7 @@ func BenchmarkRecord(b *testing.B) {
 		defer file.Close()
 		record := func(l *Log) error {
 			for n := range batch {
-				l.Info("request", "ABCDEF-1").Int("n", n).Str("verb", "ECHO").Int("argument_bytes", 16).Int("body_bytes", 0).
-					Int("code", 250).Str("keyword", "").Int("reply_bytes", 22).Float64("duration", 0.00001).Send()
+				request(l, n)
 			}
 			return l.Flush()
 		}

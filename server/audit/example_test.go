@@ -8,7 +8,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// A log is written and verified, before and after somebody edits it.
+// Write a log and verify it, before and after an attacker edits it.
 func ExampleVerify() {
 	var file bytes.Buffer
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -26,5 +26,5 @@ func ExampleVerify() {
 	fmt.Println(err)
 	// Output:
 	// 2 lines, <nil>
-	// audit.jsonl:1: chain mismatch: this line was changed, or lines before it were removed, added or moved
+	// audit.jsonl:1: audit: chain mismatch: this line was changed, or lines before it were removed, added or moved
 }

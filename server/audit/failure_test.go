@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +14,16 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// faulty writes the first part octets of a write, then fails, while it has an error.
+// faulty counts writes. While it has an error it writes only the first part bytes of each, and fails.
 type faulty struct {
 	io.Writer
-	err  error
-	part int
+	err    error
+	part   int
+	writes int
 }
 
 func (f *faulty) Write(p []byte) (int, error) {
+	f.writes++
 	if f.err == nil {
 		return f.Writer.Write(p)
 	}
@@ -30,63 +31,48 @@ func (f *faulty) Write(p []byte) (int, error) {
 	return n, errors.Join(err, f.err)
 }
 
+// onFaultyDisk opens a log with a record "a" on a disk that is not full yet.
+func onFaultyDisk(t *testing.T, part int) (l *Log, path string, disk *faulty) {
+	t.Helper()
+	l, path = open(t, Options{})
+	disk = &faulty{Writer: l.file, part: part}
+	l.w = disk
+	record(t, l, "a")
+	return l, path, disk
+}
+
 func TestServiceResumesAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for _, part := range []int{0, 10, 300, 1 << 20} {
-		l, path := open(t, Options{})
-		disk := &faulty{Writer: l.file, part: part}
-		l.w = disk
-		record(t, l, "a")
+		l, path, disk := onFaultyDisk(t, part)
 		head := l.Head()
 		disk.err = syscall.ENOSPC
-		for range 3 {
-			request(l)
-			if err := l.Flush(); !errors.Is(err, syscall.ENOSPC) {
-				t.Fatalf("Flush: %v", err)
-			}
+		for n := range 3 {
+			request(l, n)
+			is(t, "Flush", l.Flush(), syscall.ENOSPC)
 		}
 		equal(t, "head", l.Head(), head)
 		disk.err = nil
-		check(t, l.Flush()) // nothing new: the kept ones alone
+		check(t, l.Flush()) // nothing new: only the kept records
 		record(t, l, "b")
-		equal(t, "events", events(t, read(t, path)), []string{"a", "request", "request", "request", "b"})
-		heads := links(t, read(t, path), zeros)
+		heads := chained(t, read(t, path), "a", "request", "request", "request", "b")
 		equal(t, "head", l.Head(), heads[4])
 	}
 }
 
-func TestRetryOnAnyWriter(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	w := &faulty{Writer: &out, err: syscall.ENOSPC}
-	l := New(w, Options{})
-	request(l)
-	if err := l.Flush(); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("Flush: %v", err)
-	}
-	w.err = nil
-	check(t, l.Flush())
-	equal(t, "lines", len(links(t, out.String(), zeros)), 1)
-	check(t, l.Close())
-}
-
 func TestEmptiedFileIsNotStretched(t *testing.T) {
 	t.Parallel()
-	l, path := open(t, Options{})
-	disk := &faulty{Writer: l.file, part: 10}
-	l.w = disk
-	record(t, l, "a")
+	l, path, disk := onFaultyDisk(t, 10)
 	disk.err = syscall.ENOSPC
 	l.Info("b", "").Send()
-	if l.Flush() == nil {
-		t.Fatal("no failure")
-	}
+	is(t, "Flush", l.Flush(), syscall.ENOSPC)
 	check(t, os.Truncate(path, 0))
 	disk.err = nil
 	record(t, l, "c")
-	equal(t, "events", events(t, read(t, path)), []string{"b", "c"})
+	holds(t, read(t, path), "b", "c")
 }
 
+// A log on any writer keeps a bounded number of records too, and its Close closes nothing.
 func TestPendingIsBounded(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -97,7 +83,7 @@ func TestPendingIsBounded(t *testing.T) {
 		l.Info("request", "").Str("payload", payload).Send()
 	}
 	if len(l.out) > maxKept+len(payload)+1024 {
-		t.Fatalf("%d octets are kept", len(l.out))
+		t.Fatalf("%d bytes are kept", len(l.out))
 	}
 	for range 2 {
 		if err := l.Flush(); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrDropped) {
@@ -105,69 +91,46 @@ func TestPendingIsBounded(t *testing.T) {
 		}
 	}
 	w.err = nil
-	if err := l.Flush(); !errors.Is(err, ErrDropped) {
-		t.Fatalf("Flush: %v", err)
-	}
+	is(t, "Flush", l.Flush(), ErrDropped)
 	record(t, l, "after")
-	names := events(t, out.String())
-	kept := len(names) - 2
-	equal(t, "the last events", names[kept:], []string{"log.drop", "after"})
-	if want := fmt.Sprintf(`"event":"log.drop","records":%d,`, 40-kept); kept == 0 || !strings.Contains(out.String(), want) {
-		t.Fatalf("no %s, with %d kept", want, kept)
-	}
-	links(t, out.String(), zeros)
+	lost := parsed[struct{ Records int }](t, out.String())
+	kept := len(lost) - 2
+	equal(t, "lost records", lost[kept].Records, 40-kept)
+	chained(t, out.String(), append(strings.Fields(strings.Repeat("request ", max(kept, 1))), "log.drop", "after")...)
+	check(t, l.Close())
 }
 
-func TestManyRecordsBeforeAFlush(t *testing.T) {
+func TestLongRecords(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	l := New(&out, Options{})
-	payload := strings.Repeat("x", 3<<20)
-	for range 3 {
-		l.Info("request", "").Str("payload", payload).Send()
-	}
-	check(t, l.Flush())
-	equal(t, "lines", len(links(t, out.String(), zeros)), 3)
-}
-
-func TestNoLineIsDropped(t *testing.T) {
-	t.Parallel()
-	for name, raw := range map[string]string{
-		"newline": "{\n}",
-		"length":  `"` + strings.Repeat("x", MaxLine) + `"`,
+	for name, c := range map[string]struct {
+		value string
+		count int
+		want  string
+		err   error
+	}{
+		"not one line": {"{\n}", 1, "log.drop", ErrDropped},
+		"too long":     {`"` + strings.Repeat("x", MaxLine) + `"`, 1, "log.drop", ErrDropped},
+		"longest":      {`"` + strings.Repeat("x", MaxLine-300) + `"`, 1, "a", nil},
+		"several":      {`"` + strings.Repeat("x", 3<<20) + `"`, 3, "a a a", nil},
 	} {
 		var out bytes.Buffer
-		l := New(&out, Options{})
-		l.Info("a", "").RawJSON("x", []byte(raw)).Send()
-		if err := l.Flush(); !errors.Is(err, ErrDropped) {
-			t.Fatalf("%s: Flush: %v", name, err)
+		l := New(&out, Options{Now: clock})
+		for range c.count {
+			l.Info("a", "").RawJSON("x", []byte(c.value)).Send()
 		}
-		equal(t, name, events(t, out.String()), []string{"log.drop"})
-		_, err := Verify(&out, "log", l.Head())
-		check(t, err)
+		is(t, name, l.Flush(), c.err)
+		holds(t, out.String(), strings.Fields(c.want)...)
+		verify(t, out.String(), l.Head())
 	}
 }
 
-func TestLongestLineVerifies(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	l := New(&out, Options{Now: clock})
-	l.Info("a", "").Str("x", strings.Repeat("x", MaxLine-300)).Send()
-	check(t, l.Flush())
-	_, err := Verify(&out, "log", l.Head())
-	check(t, err)
-}
-
-// TestZerologSwitchedOff changes a global of zerolog's, so it runs alone.
+// TestZerologSwitchedOff changes a global variable of zerolog, so it is not parallel.
 func TestZerologSwitchedOff(t *testing.T) {
-	var out bytes.Buffer
-	l := New(&out, Options{})
+	l := New(io.Discard, Options{})
 	zerolog.SetGlobalLevel(zerolog.Disabled)
-	request(l)
+	request(l, 1)
 	zerolog.SetGlobalLevel(zerolog.TraceLevel)
-	if err := l.Flush(); !errors.Is(err, ErrDropped) {
-		t.Fatalf("Flush: %v", err)
-	}
+	is(t, "Flush", l.Flush(), ErrDropped)
 	record(t, l, "a")
 }
 
@@ -193,13 +156,11 @@ func TestManyGoroutines(t *testing.T) {
 	log := read(t, path)
 	equal(t, "lines", len(links(t, log, zeros)), 800)
 	next := map[string]int{}
-	for line := range strings.Lines(log) {
-		var record struct {
-			Conn string
-			N    int
-		}
-		check(t, json.Unmarshal([]byte(line), &record))
-		equal(t, "n of "+record.Conn, record.N, next[record.Conn])
-		next[record.Conn]++
+	for _, r := range parsed[struct {
+		Conn string
+		N    int
+	}](t, log) {
+		equal(t, "n of "+r.Conn, r.N, next[r.Conn])
+		next[r.Conn]++
 	}
 }

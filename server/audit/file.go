@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// Open continues the log at path, or begins one with mode 0600. A log.repair record replaces the torn last line
-// that a crash may have left. ErrNoChain means that the last line has no well-formed hash: verify the file and
-// move it away.
+// Open continues the log at path, or begins one with mode 0600. If a crash has torn the last line, Open
+// replaces it by a log.repair record. The error is ErrNoChain if the last line has no well-formed chain
+// value.
 func Open(path string, o Options) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,12 +23,13 @@ func Open(path string, o Options) (*Log, error) {
 		return nil, errors.Join(fmt.Errorf("%s: last line: %w", path, err), f.Close())
 	}
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_, _ = dir.Sync(), dir.Close() // makes the name of a new file durable, if the system supports it
+		_, _ = dir.Sync(), dir.Close() // makes a new file's name durable where the system can
 	}
 	return l, nil
 }
 
-// resume reads the end of the file: at most 8 MiB, so that the base64 of a torn line fits a line.
+// resume reads the end of the file and continues its chain. It reads at most 8 MiB, so that the base64 of a
+// torn line still fits into a line.
 func (l *Log) resume(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -53,15 +54,16 @@ func (l *Log) resume(f *os.File) error {
 	}
 	data := base64.StdEncoding.EncodeToString(torn)
 	l.note("log.repair", fmt.Sprintf(`"octets":%d,"data":"%s"`, len(torn), data))
-	l.failed = true // so that write removes the torn line
+	l.failed = true // write cuts the torn line off
 	if err = l.write(); err != nil && l.undo() == nil {
-		_, _ = f.Write(torn) // the next Open tries again
+		_, _ = f.Write(torn) // for the next Open
 	}
 	return err
 }
 
-// Reopen flushes, and opens the path again after the file was renamed. The new file continues the chain. It must
-// be empty, or end where this log does. After any error the log keeps its old file.
+// Reopen flushes, and opens the path again after the file was renamed. The new file continues the chain. It
+// must be missing or empty, or end with the head of this log (else ErrMismatch). After an error the log keeps
+// its file.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +86,7 @@ func (l *Log) Reopen() error {
 	return err
 }
 
-// Close flushes as SessionEnd does, and closes the file.
+// Close calls SessionEnd and closes the file.
 func (l *Log) Close() error {
 	err := l.SessionEnd()
 	l.mu.Lock()
@@ -95,7 +97,7 @@ func (l *Log) Close() error {
 	return err
 }
 
-// sync forces the file to the disk if Options.Sync is when.
+// sync forces the file to the disk if the options ask for it at this moment.
 func (l *Log) sync(when Sync) error {
 	if l.file == nil || l.opts.Sync != when {
 		return nil
@@ -103,8 +105,7 @@ func (l *Log) sync(when Sync) error {
 	return l.file.Sync()
 }
 
-// undo removes the rest of a write that failed or could not be synced. If an operator has emptied the file
-// meanwhile, to make room, undo doesn't extend it.
+// undo cuts the lines of a failed write off the file. It does not stretch a file that was emptied meanwhile.
 func (l *Log) undo() error {
 	if l.file == nil {
 		return nil

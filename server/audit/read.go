@@ -11,15 +11,18 @@ import (
 	"time"
 )
 
-// File is one file of a log. Errors contain its name.
+// File is one file of a log.
 type File struct {
+	// Name is the name in errors.
 	Name string
 	io.Reader
 }
 
-// Lines returns each line of a log with its newline, valid until the next. It ends after a line without a newline
-// (ErrTorn), a line over MaxLine (ErrTooLong), or an error of r. It unpacks gzip. If no line at the start begins
-// like a record, the only result is ErrNotLog.
+// Lines returns each line of a log, with its newline. A line is valid until the next one. Lines unpacks gzip.
+//
+// Beside an error the line is the last, and incomplete: it has no newline (ErrTorn), is longer than MaxLine
+// (ErrTooLong), or can't be read. If no line at the start of r begins as a record does, Lines returns only
+// ErrNotLog.
 func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		in, err := begin(r)
@@ -35,7 +38,7 @@ func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// begin unpacks gzip and checks that there is a record at the start.
+// begin returns a reader that unpacks gzip. The error is ErrNotLog if it finds no record at the start.
 func begin(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
@@ -46,7 +49,7 @@ func begin(r io.Reader) (*bufio.Reader, error) {
 		in = bufio.NewReaderSize(unpacked, 64<<10)
 	}
 	const record = `{"time":"`
-	_, _ = in.Peek(len(record)) // waits for that much, and fills the buffer as far as possible
+	_, _ = in.Peek(len(record)) // fills the buffer as far as it can without waiting for more than this
 	start, _ := in.Peek(in.Buffered())
 	if len(start) > 0 && !bytes.HasPrefix(start, []byte(record)) && !bytes.Contains(start, []byte("\n"+record)) {
 		return nil, ErrNotLog
@@ -71,8 +74,9 @@ func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// Follow reads the log at path and then what is appended to it, also after a rotation. It looks four times a
-// second. When ctx ends, Read returns io.EOF. The reader is not safe for concurrent use.
+// Follow reads the log at path and then waits for lines that are appended, also after a rotation. It looks
+// for them four times a second. When ctx is done, Read returns io.EOF. One goroutine at a time may use the
+// reader.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -91,7 +95,7 @@ func (f *follower) Close() error { return f.file.Close() }
 
 func (f *follower) Read(p []byte) (int, error) {
 	for f.ctx.Err() == nil {
-		there, missing := os.Stat(f.path) // before the read: a file is final once another has its path
+		there, missing := os.Stat(f.path) // before the read: once another file has the path, this one is complete
 		n, err := f.file.Read(p)
 		if err != io.EOF {
 			return n, err

@@ -1,9 +1,10 @@
-// Package certs makes and loads the certificates of a server: a private certificate authority (CA) and the server
-// certificate that it signs.
+// Package certs makes and loads the certificates of a server: a private certificate authority (CA), and the
+// server certificate that this CA signs.
 //
-// [Ensure] makes what is missing in a state directory and renews certificates that end soon. [Issue] makes a
-// certificate for other names. [Load] loads a server's certificate, and [Pool] the CA that a client trusts. Keys are
-// ECDSA P-256, certificates follow RFC 5280. The CA's key is needed to sign, but not to serve: it may be moved away.
+// Start with [Ensure]: it makes the missing files of a state directory and renews a certificate that ends
+// soon. [Issue] signs a certificate for other names. [Load] returns the certificate for a server, [Pool] the
+// CA for a client. Keys are ECDSA P-256, certificates follow RFC 5280. A server needs the key of the CA only
+// to sign a certificate: the operator may keep it elsewhere.
 package certs
 
 import (
@@ -28,24 +29,24 @@ import (
 	"github.com/sallyport/sallyport/server/state/durable"
 )
 
-// Files that this package makes in a state directory, all with mode 0600.
+// The files of a state directory that this package makes, all with mode 0600.
 const (
-	CAFile    = "ca.pem" // clients trust it; it is no secret
-	CAKeyFile = "ca-key.pem"
-	CertFile  = "cert.pem"
-	KeyFile   = "key.pem"
+	CAFile    = "ca.pem"     // the certificate of the CA, which clients trust; no secret
+	CAKeyFile = "ca-key.pem" // the private key of the CA
+	CertFile  = "cert.pem"   // the server's certificate
+	KeyFile   = "key.pem"    // the server's private key
 )
 
-// Errors. Those that wrap them name the file.
+// The faults of certificates and keys. Errors that wrap these name the file or the host.
 var (
-	ErrNoCertificate = errors.New("no PEM certificate in the file")
-	ErrExpired       = errors.New("the certificate expired")
-	ErrNotYetValid   = errors.New("the certificate is not valid yet")
-	ErrExposedKey    = errors.New("others can read or change the private key")
-	ErrNoCAKey       = errors.New("the CA's key is not here: bring it back to make a server certificate")
-	ErrEndsSoon      = errors.New("the certificate ends soon")
-	ErrForeign       = errors.New("the certificate is not by the CA beside it")
-	ErrHost          = errors.New("neither a DNS name nor an IP address")
+	ErrNoCertificate = errors.New("certs: no PEM certificate in the file")
+	ErrExpired       = errors.New("certs: the certificate expired")
+	ErrNotYetValid   = errors.New("certs: the certificate is not valid yet")
+	ErrExposedKey    = errors.New("certs: others can read or change the private key")
+	ErrNoCAKey       = errors.New("certs: the CA's key is missing: bring it back to make a server certificate")
+	ErrEndsSoon      = errors.New("certs: the certificate ends soon")
+	ErrForeign       = errors.New("certs: the certificate is not from the CA beside it")
+	ErrHost          = errors.New("certs: neither a DNS name nor an IP address")
 )
 
 const (
@@ -53,10 +54,11 @@ const (
 	anew = "remove " + CAFile + ", " + CAKeyFile + " and " + CertFile + " and give clients the new " + CAFile
 )
 
-// Load reads a certificate, with its chain if it has one, and its private key, and sets Leaf. It refuses a pair that
-// doesn't match, a certificate outside its validity ([ErrExpired], [ErrNotYetValid]), and a key file that everybody
-// can read or that others than its owner can change ([ErrExposedKey]). The group may read it, because some systems
-// distribute keys so. On Windows Load doesn't check permissions.
+// Load reads a certificate (the server's own, then its chain, if any) and its private key, and sets Leaf. It
+// refuses a key that doesn't match, and a certificate outside its validity ([ErrExpired], [ErrNotYetValid]).
+// It also refuses a key file that everyone can read or that others than its owner can change
+// ([ErrExposedKey]). A group may read it, because some systems hand out keys that way. Windows keeps
+// permissions elsewhere, so Load doesn't check them there.
 func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 	pair, err := readPair(certFile, keyFile)
 	if err != nil {
@@ -66,13 +68,13 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("%s: %w on %v", certFile, ErrExpired, end)
 	}
 	if start := pair.Leaf.NotBefore; now.Before(start) {
-		return tls.Certificate{}, fmt.Errorf("%s: %w, but from %v on: is the clock right?", certFile, ErrNotYetValid, start)
+		return tls.Certificate{}, fmt.Errorf("%s: %w, but only from %v on: is the clock right?", certFile, ErrNotYetValid, start)
 	}
 	return pair, nil
 }
 
-// Pool reads the CAs to trust, at least one. With an error the pool is empty, not nil: nil would trust the system's
-// CAs.
+// Pool reads the certificates of the CAs to trust, at least one. Beside an error the pool is empty and not
+// nil: a nil pool would mean the CAs of the system.
 func Pool(caFile string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	data, err := os.ReadFile(caFile)
@@ -82,15 +84,15 @@ func Pool(caFile string) (*x509.CertPool, error) {
 	return pool, err
 }
 
-// Ensure makes what is missing of the CA, the server's certificate and its key in dir, which must exist, and renews a
-// certificate with less than 30 days left. A new certificate is for hosts (DNS names and IP addresses). Without
-// hosts it is for the names of the one it replaces, or for localhost and this host's names and addresses. Ensure
-// reuses existing keys, so a renewal replaces one file, and the next call completes an interrupted one. It is safe
-// for concurrent use by several processes.
+// Ensure makes the missing files in dir, which must exist: the CA, and the server's certificate and key. It
+// renews a certificate with less than 30 days left. A new certificate is for hosts, which are DNS names and
+// IP addresses. Without hosts it is for the names of the certificate that it replaces, or else for localhost
+// and this host's own name and addresses. Ensure uses existing keys again. The next run completes a run that
+// was cut short. Several processes may call it at once.
 //
-// With a warning everything is usable: [ErrForeign] means that the CA didn't sign the certificate, which is then the
-// operator's own and stays unchanged; [ErrEndsSoon] means that the certificate can't be renewed. The error is
-// [ErrNoCAKey] if a certificate must be made and the CA's key is missing.
+// A warning leaves all files usable. It is [ErrForeign] if another CA issued the certificate: the operator
+// has put it there, and Ensure leaves it alone. It is [ErrEndsSoon] if the certificate can't be renewed. The
+// error is [ErrNoCAKey] if a certificate is missing and can't be made.
 func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	ca, release, err := openCA(dir, now)
 	if err != nil {
@@ -105,11 +107,11 @@ func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	case err != nil:
 		return nil, err
 	case ca.Leaf != nil && leaf.CheckSignatureFrom(ca.Leaf) != nil:
-		return fmt.Errorf("%s: %w, in %s: clients that trust that one refuse it", file, ErrForeign, CAFile), nil
+		return fmt.Errorf("%s: %w, %s: clients that trust that CA refuse it", file, ErrForeign, CAFile), nil
 	case leaf.NotAfter.Sub(now) >= 30*day:
 		return nil, nil
 	case now.Before(leaf.NotAfter) && (ca.Leaf == nil || leaf.NotAfter.Equal(ca.Leaf.NotAfter)):
-		return fmt.Errorf("%s: %w, on %v: bring %s back, or, if it is here, %s", file, ErrEndsSoon, leaf.NotAfter, CAKeyFile, anew), nil
+		return fmt.Errorf("%s: %w, on %v: bring %s back, or, if you have it, %s", file, ErrEndsSoon, leaf.NotAfter, CAKeyFile, anew), nil
 	case len(hosts) == 0:
 		hosts = slices.Clone(leaf.DNSNames)
 		for _, ip := range leaf.IPAddresses {
@@ -119,8 +121,9 @@ func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	return nil, makeServer(dir, ca, hosts, now)
 }
 
-// Issue makes a server certificate for hosts in dir, also if there is one, and everything else as [Ensure] does. To
-// get a new key, remove key.pem first. The error wraps [ErrHost] if a certificate can't contain a host.
+// Issue makes a server certificate for hosts in dir, also if there is one already, and makes other missing
+// files as [Ensure] does. It uses an existing key.pem again: remove that file to get a new key. The error is
+// [ErrHost] if a certificate can't be for one of the hosts.
 func Issue(dir string, hosts []string, now time.Time) error {
 	ca, release, err := openCA(dir, now)
 	if err != nil {
@@ -130,15 +133,15 @@ func Issue(dir string, hosts []string, now time.Time) error {
 	return makeServer(dir, ca, hosts, now)
 }
 
-// openCA locks dir and reads its CA. It returns none if the CA's key is missing. It makes what is missing, also the
-// certificate alone, if an earlier run was interrupted after it had made the key.
+// openCA locks dir and reads its CA. It makes missing files: only the certificate if a run was cut short
+// after the key. ca.Leaf is nil if the key is kept elsewhere.
 func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err error) {
 	if release, err = durable.Lock(filepath.Join(dir, "certs.lock")); err != nil {
 		return ca, nil, err
 	}
 	certFile, keyFile := filepath.Join(dir, CAFile), filepath.Join(dir, CAKeyFile)
 	if _, err = os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
-		err = issue(certFile, keyFile, ca, &x509.Certificate{
+		err = sign(certFile, keyFile, ca, &x509.Certificate{
 			Subject:        pkix.Name{CommonName: "Sallyport CA"},
 			NotAfter:       now.Add(3650 * day),
 			KeyUsage:       x509.KeyUsageCertSign,
@@ -156,7 +159,7 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 	return ca, release, nil
 }
 
-// makeServer makes a server certificate, which ends with its CA's at the latest.
+// makeServer makes a server certificate, which ends no later than that of the CA.
 func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) error {
 	switch {
 	case ca.Leaf == nil:
@@ -178,15 +181,15 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 		} else if len(host) <= 253 && dnsName.MatchString(host) {
 			template.DNSNames = append(template.DNSNames, host)
 		} else {
-			return fmt.Errorf("%q is %w", host, ErrHost)
+			return fmt.Errorf("%.80q: %w", host, ErrHost)
 		}
 	}
-	return issue(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), ca, template, now)
+	return sign(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), ca, template, now)
 }
 
-// issue writes a certificate for the key in keyFile, and makes the key first if it is missing. Without a CA the
+// sign writes a certificate for the key in keyFile. It makes the key if it is missing. Without a CA the
 // certificate signs itself.
-func issue(certFile, keyFile string, ca tls.Certificate, template *x509.Certificate, now time.Time) error {
+func sign(certFile, keyFile string, ca tls.Certificate, template *x509.Certificate, now time.Time) error {
 	key, err := ensureKey(keyFile)
 	if err != nil {
 		return err
@@ -228,37 +231,39 @@ func parseKey(file string, data []byte) (*ecdsa.PrivateKey, error) {
 	}
 	key, err := x509.ParseECPrivateKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (remove it to get a new key)", file, err)
+		return nil, fmt.Errorf("certs: %s: %w (remove the file to get a new key)", file, err)
 	}
 	return key, nil
 }
 
+// readPair reads a certificate and its key, and refuses a key that others can read or change.
 func readPair(certFile, keyFile string) (tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return pair, fmt.Errorf("certificate %s with key %s: %w", certFile, keyFile, err)
+		return pair, fmt.Errorf("certs: certificate %s with key %s: %w", certFile, keyFile, err)
 	}
 	info, err := os.Stat(keyFile)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o027 != 0 {
-		err = fmt.Errorf("%s: %w (mode %04o): chmod 600 it, or make a new one", keyFile, ErrExposedKey, info.Mode().Perm())
+		err = fmt.Errorf("%s: %w (mode %04o): chmod 600 it, or make a new key", keyFile, ErrExposedKey, info.Mode().Perm())
 	}
 	if err == nil {
-		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]) // GODEBUG may prevent that it is set
+		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]) // tls doesn't set it under some GODEBUG
 	}
 	return pair, err
 }
 
-// dnsName matches a host name in ASCII (RFC 1123 §2.1; other scripts in their xn-- form), also with the underscore that
-// some networks use, and a wildcard.
+// dnsName matches a host name in ASCII (RFC 1123 §2.1; other scripts in their xn-- form), with the underscore
+// that some networks use, or a wildcard.
 var dnsName = regexp.MustCompile(`^(\*\.)?\w[\w-]{0,62}(\.\w[\w-]{0,62})*$`)
 
-// localHosts returns the names and addresses of this host, without link-local addresses, which need a zone.
+// localHosts returns the names and addresses of this host. It leaves out link-local addresses, which mean
+// nothing without a zone.
 func localHosts() []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	if name, err := os.Hostname(); err == nil && dnsName.MatchString(name) && name != "localhost" {
 		hosts = append(hosts, name)
 	}
-	addrs, _ := net.InterfaceAddrs() // the names alone make a certificate too
+	addrs, _ := net.InterfaceAddrs() // after an error the names still make a certificate
 	for _, addr := range addrs {
 		if n, ok := addr.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
 			hosts = append(hosts, n.IP.String())

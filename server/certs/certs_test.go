@@ -208,7 +208,7 @@ func TestEnsureWithoutTheCAKey(t *testing.T) {
 		t.Errorf("after the end: warning %v, error %v", warning, err)
 	}
 	if err := certs.Issue(dir, nil, start); !errors.Is(err, certs.ErrNoCAKey) {
-		t.Errorf("New: %v", err)
+		t.Errorf("Issue: %v", err)
 	}
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Error(diff)

@@ -22,7 +22,7 @@ import (
 	"github.com/sallyport/sallyport/server/certs"
 )
 
-func TestNew(t *testing.T) {
+func TestIssue(t *testing.T) {
 	t.Parallel()
 	dir := ensured(t)
 	check(t, certs.Issue(dir, []string{"rig.example", "2001:db8::7", "under_score.example"}, start))

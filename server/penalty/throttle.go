@@ -1,4 +1,4 @@
-// Package penalty limits how often one source may fail to log in.
+// Package penalty limits how often one source may fail to log in. Start with [Throttle].
 package penalty
 
 import (
@@ -10,21 +10,24 @@ import (
 // maxSources bounds the number of sources that a Throttle remembers.
 const maxSources = 4096
 
-// Throttle counts the failures of each source in a leaky bucket, which loses one failure per second. It is safe for
-// concurrent use.
+// Throttle counts the failed logins of each source in a leaky bucket, which loses one failure per second. It
+// is safe for concurrent use.
 type Throttle struct {
-	// Burst is the number of failures that a source can have at once. Zero and less refuse every source.
+	// Burst is the number of failures that a source may have at once. Zero means that every source is
+	// refused.
 	Burst int
 
 	mu     sync.Mutex
 	failed map[netip.Prefix]bucket
 }
 
+// bucket is the number of failures of a source at a time.
 type bucket struct {
 	level float64
 	at    time.Time
 }
 
+// now returns the number of failures at t.
 func (b bucket) now(t time.Time) float64 { return max(0, b.level-t.Sub(b.at).Seconds()) }
 
 // Refuses reports whether the source has too many recent failures.
@@ -48,6 +51,7 @@ func (t *Throttle) Fail(from netip.Prefix) {
 	t.failed[from] = bucket{level: t.failed[from].now(now) + 1, at: now}
 }
 
+// forgetOne removes the source with the fewest failures.
 func (t *Throttle) forgetOne(now time.Time) {
 	var least netip.Prefix
 	level := -1.0

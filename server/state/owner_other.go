@@ -4,5 +4,5 @@ package state
 
 import "os"
 
-// ownedByUs returns true, because only access control lists would tell.
+// ownedByUs returns true: on these systems only access control lists could tell.
 func ownedByUs(os.FileInfo) bool { return true }

@@ -1,6 +1,7 @@
-// Package state manages the directory of a server: its certificates, its users, the secret of mock challenges and the
-// interaction log. [Prepare] makes what is missing, [Paths.Lock] excludes a second server, and [Default] is the usual
-// directory.
+// Package state keeps the state directory of a server: its certificates, its users, the key of mock
+// challenges, and the interaction log. Start with [Prepare], which makes missing files. [Paths.Lock] keeps a
+// second server out of the directory. [Default] returns the place of the directory if the operator chooses
+// none.
 package state
 
 import (
@@ -22,28 +23,33 @@ import (
 )
 
 var (
-	// ErrDir means that a directory can't or must not be used.
-	ErrDir = errors.New("can't be the state directory")
+	// ErrDir means that a directory can't be the state directory, or must not be.
+	ErrDir = errors.New("state: can't use the directory")
 	// ErrInUse means that a server runs on the directory.
-	ErrInUse = errors.New("a server runs on this state directory")
+	ErrInUse = errors.New("state: a server runs on the directory")
 	// ErrSecret means that the file secret is not as Prepare wrote it.
-	ErrSecret = errors.New("not 64 hex digits: remove the file to get a new secret (challenges for unknown names change with it)")
-	// ErrCertificates means that everything but the certificates is usable.
-	ErrCertificates = errors.New("certificates")
+	ErrSecret = errors.New("state: not 64 hex digits: remove the file to get a new secret (it changes the challenges for unknown names)")
+	// ErrCertificates means that only the certificates could not be prepared.
+	ErrCertificates = errors.New("state: the certificates can't be prepared")
 )
 
 // Paths names the files of a state directory.
-type Paths struct{ Dir string }
+type Paths struct {
+	// Dir is the directory.
+	Dir string
+}
 
-func (p Paths) CA() string     { return filepath.Join(p.Dir, certs.CAFile) }   // trusted by clients
-func (p Paths) Cert() string   { return filepath.Join(p.Dir, certs.CertFile) } // the server's certificate
-func (p Paths) Key() string    { return filepath.Join(p.Dir, certs.KeyFile) }  // the server's key
-func (p Paths) Users() string  { return filepath.Join(p.Dir, "users") }        // names and verifiers
-func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }       // key of mock challenges
-func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }  // the interaction log
+// CA is the certificate of the CA, which clients trust. Cert and Key are the server's own. Users holds names
+// and verifiers, Secret the key of mock challenges, and Audit the interaction log.
+func (p Paths) CA() string     { return filepath.Join(p.Dir, certs.CAFile) }
+func (p Paths) Cert() string   { return filepath.Join(p.Dir, certs.CertFile) }
+func (p Paths) Key() string    { return filepath.Join(p.Dir, certs.KeyFile) }
+func (p Paths) Users() string  { return filepath.Join(p.Dir, "users") }
+func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }
+func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }
 
-// Default returns $XDG_STATE_HOME/sallyport if that is an absolute path, otherwise ~/.local/state/sallyport, also on
-// macOS. On Windows it returns %LocalAppData%\sallyport.
+// Default returns $XDG_STATE_HOME/sallyport if that is an absolute path, else ~/.local/state/sallyport, also
+// on macOS. On Windows it returns %LocalAppData%\sallyport.
 func Default() (string, error) {
 	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "sallyport"), nil
@@ -56,23 +62,25 @@ func Default() (string, error) {
 	return filepath.Join(home, ".local", "state", "sallyport"), err
 }
 
-// State is a directory that is ready for a server.
+// State is a directory that is ready for use.
 type State struct {
 	Paths
-	// MockSecret has 32 bytes.
+	// MockSecret is the key of mock challenges. It has 32 bytes.
 	MockSecret []byte
-	// Warning is what the operator should know about the files, or nil.
+	// Warning is for the operator: a file is exposed, or a certificate ends soon. Nil means no warning.
 	Warning error
 }
 
-// Prepare makes what is missing in dir: the directory (mode 0700), the secret, an empty users file, and the
-// certificates for hosts as [certs.Ensure] does (all 0600). It is safe for concurrent use by several processes. It
-// fails with [ErrDir] if another user owns the directory or can write to it, because its files may then be that
-// user's. With [ErrCertificates] the rest of the State is usable.
+// Prepare makes missing files in dir: the directory itself (mode 0700), the secret, an empty users file, and
+// the certificates for hosts as [certs.Ensure] does (all 0600). Several processes may call it at once.
+//
+// The error is [ErrDir] if someone else owns the directory or can write to it, because someone else may then
+// have put the files there. Beside [ErrCertificates] the rest of the State is valid, for callers that need no
+// certificates.
 func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 	s := State{Paths: Paths{dir}}
 	if err := prepareDir(dir); err != nil {
-		return s, fmt.Errorf("%s: %w: %w", dir, ErrDir, err)
+		return s, fmt.Errorf("%w %s: %w", ErrDir, dir, err)
 	}
 	f, err := os.OpenFile(s.Users(), os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
@@ -89,15 +97,16 @@ func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 	return s, err
 }
 
-// exposed returns a warning if others than its owner can read or change a file.
+// exposed returns a warning if others than the owner of a file can read or change it.
 func exposed(file string) error {
 	info, err := os.Stat(file)
 	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: others can read or change it (mode %04o): chmod 600 it", file, info.Mode().Perm())
+	return fmt.Errorf("state: others can read or change %s (mode %04o): chmod 600 it", file, info.Mode().Perm())
 }
 
+// prepareDir makes the directory, or checks that nobody else can have changed it.
 func prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -107,13 +116,14 @@ func prepareDir(dir string) error {
 	case err != nil:
 		return err
 	case !ownedByUs(info):
-		return errors.New("another user owns it, and only that user may run this")
+		return errors.New("it belongs to another user of this machine")
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("others can write to it (mode %04o): check its files, then chmod 700 it", info.Mode().Perm())
 	}
 	return nil
 }
 
+// ensureSecret reads the secret, or makes it if it is missing.
 func ensureSecret(file string) ([]byte, error) {
 	release, err := durable.Lock(file + ".lock")
 	if err != nil {
@@ -133,17 +143,16 @@ func ensureSecret(file string) ([]byte, error) {
 	return secret, err
 }
 
-// Lock takes the lock of a running server, until release or the end of the process. The error is [ErrInUse] if another
-// process holds it, and names its id. The id is in a file of its own, serve.pid, because Windows doesn't let others
-// read a locked file.
+// Lock takes the lock of a running server on its directory, until release or the end of the process. The
+// error is [ErrInUse] if another process has the lock, and names its id. The id is in a separate file,
+// serve.pid, because on Windows no other process can read a locked file.
 func (p Paths) Lock() (release func(), err error) {
 	lock, pidFile := flock.New(filepath.Join(p.Dir, "serve.lock")), filepath.Join(p.Dir, "serve.pid")
 	if ok, err := lock.TryLock(); err != nil {
 		return nil, err
 	} else if !ok {
 		pid, _, _ := durable.Read(pidFile, 64)
-		return nil, fmt.Errorf("%s: %w, as process %s",
-			p.Dir, ErrInUse, strings.TrimSpace(string(pid)))
+		return nil, fmt.Errorf("%w %s, as process %s", ErrInUse, p.Dir, strings.TrimSpace(string(pid)))
 	}
 	if err := durable.Write(pidFile, fmt.Appendln(nil, os.Getpid())); err != nil {
 		return nil, errors.Join(err, lock.Close())

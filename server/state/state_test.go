@@ -213,7 +213,7 @@ func TestPrepareWarnsOfFilesThatOthersCanRead(t *testing.T) {
 	for _, file := range []string{s.Users(), s.Secret()} {
 		check(t, os.Chmod(file, 0o644))
 		s, err = state.Prepare(dir, nil, now)
-		if err != nil || s.Warning == nil || !strings.Contains(s.Warning.Error(), file+": ") {
+		if err != nil || s.Warning == nil || !strings.Contains(s.Warning.Error(), file+" (mode 0644)") {
 			t.Errorf("%s: %v, %v", file, err, s.Warning)
 		}
 	}

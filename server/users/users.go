@@ -1,10 +1,11 @@
-// Package users stores the users who may log in: a text file with a line NAME:VERIFIER for each user. The verifier
-// ([scram.Verifier.String]) stands for the password. [Open] returns the [Store] in which a server looks users up. [Add],
-// [SetPassword], [Remove] and [List] are for the operator. A running server sees their changes at the next login.
+// Package users keeps the users who may log in: a text file with a line NAME:VERIFIER for each user. The
+// verifier ([scram.Verifier.String]) replaces the password. Start with [Open], which returns the [Store] in
+// which a server looks users up. An operator calls [Add], [SetPassword], [Remove] and [List]. A running
+// server sees the changes at the next login.
 //
-// Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading "#" as %23. Blank
-// lines and lines that start with "#" are comments. A line has at most 8 KiB, the file 64 MiB. It is a secret (RFC 5802
-// §9) and has mode 0600.
+// Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading "#" as
+// %23. Blank lines, and lines that start with "#", are comments. A line has at most 8 KiB, the file 64 MiB.
+// The file is a secret (RFC 5802 §9) and is written with mode 0600.
 package users
 
 import (
@@ -28,13 +29,13 @@ const (
 	maxFile = 64 << 20
 )
 
-// Errors of changes, of a line of the file, and of a secret.
+// The reasons for a refusal, the fault of a line of the file, and that of a secret.
 var (
-	ErrExists = errors.New("the user exists already")
-	ErrNoUser = errors.New("no such user")
-	ErrName   = errors.New("the name is too long")
-	ErrLine   = errors.New("ignored line")
-	ErrSecret = errors.New("the secret has less than 32 bytes")
+	ErrExists = errors.New("users: the user exists already")
+	ErrNoUser = errors.New("users: no such user")
+	ErrName   = errors.New("users: the name is too long")
+	ErrLine   = errors.New("users: the line is ignored")
+	ErrSecret = errors.New("users: the secret has less than 32 bytes")
 )
 
 // Store looks users up in a file that may change at any time. It is safe for concurrent use.
@@ -44,18 +45,18 @@ type Store struct {
 	report func(error)
 
 	mu      sync.Mutex
-	file    os.FileInfo // of the file that was read
-	settled bool        // a later change would change file
+	file    os.FileInfo // the state of the file before it was read
+	settled bool        // a later change must differ from that state
 	digest  [sha256.Size]byte
-	failure string                    // the last reported error
-	users   map[string]scram.Verifier // replaced, but never modified
+	failure string                    // the error that was reported last, while the file can't be read
+	users   map[string]scram.Verifier // replaced, never changed
 	mock    *scram.Mock
 }
 
-// Open reads the file. The secret (32 bytes or more, otherwise [ErrSecret]) is the key of challenges for unknown names.
-// After each change of the file the Store calls report for its first hundred faulty lines ("FILE:LINE: reason", and
-// [ErrLine]). If it can't read the file, Lookup calls report with the error. The report must not use the Store. It may
-// be nil.
+// Open reads the file. secret is the key of the challenges for unknown names; it has at least 32 bytes, else
+// the error is [ErrSecret]. After each change of the file the Store calls report for each of its first
+// hundred faulty lines, with "FILE:LINE: reason" and [ErrLine]. If a Lookup can't read the file, it reports
+// the error once. report must not use the Store. Nil means that nothing is reported.
 func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	if len(secret) < 32 {
 		return nil, ErrSecret
@@ -70,9 +71,10 @@ func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	return s, nil
 }
 
-// Lookup returns the verifier of a user, by the name as [scram.Prepare] returns it. The caller must not modify it. For an
-// unknown name it returns a mock verifier and false. Its time depends neither on that nor on the number of users, unless
-// it has to read the file first. While the file can't be read, all names are unknown.
+// Lookup returns the verifier of a user, which the caller must not change. The name is the result of
+// [scram.Prepare]. For an unknown name Lookup returns an invented verifier, and known is false. The time it
+// takes depends neither on that nor on the number of users, except that Lookup first reads a file that has
+// changed. While the file can't be read all names are unknown.
 func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
 	s.mu.Lock()
 	if s.stale() {
@@ -83,14 +85,14 @@ func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
 	}
 	users, mock := s.users, s.mock
 	s.mu.Unlock()
-	mocked := mock.Verifier(preparedName) // for known names too, because of its time
+	madeUp := mock.Verifier(preparedName) // also for a known name, which must take as long
 	if v, known = users[preparedName]; !known {
-		v = mocked
+		v = madeUp
 	}
 	return v, known
 }
 
-// Reload reads the file, also if it hasn't changed.
+// Reload reads the file even if it hasn't changed. After an error all names are unknown.
 func (s *Store) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +100,7 @@ func (s *Store) Reload() error {
 	return s.load()
 }
 
+// stale reports whether the file must be read again.
 func (s *Store) stale() bool {
 	info, err := os.Stat(s.path)
 	return err != nil || !s.settled || !os.SameFile(info, s.file) ||
@@ -111,7 +114,7 @@ func (s *Store) load() error {
 		s.users, s.settled, s.digest = nil, false, [sha256.Size]byte{}
 		return err
 	}
-	// A second change within two seconds could have the same time, on the coarsest file systems.
+	// On the coarsest file systems a second change within two seconds can have the same time.
 	s.file, s.settled, s.failure = info, now.Sub(info.ModTime()).Abs() > 2*time.Second, ""
 	digest := sha256.Sum256(data)
 	if digest == s.digest {
@@ -131,26 +134,27 @@ func (s *Store) load() error {
 	return nil
 }
 
-// Entry is a user who can log in.
+// Entry describes a user who can log in.
 type Entry struct {
-	// Name is prepared.
-	Name       string
+	// Name is the name as [scram.Prepare] returns it.
+	Name string
+	// Iterations is the number of PBKDF2 iterations.
 	Iterations int
 }
 
-// Add adds a user. It fails with [ErrExists], or if [scram.Prepare] or [scram.NewVerifier] refuses. Zero iterations mean
-// [scram.DefaultIterations]. Like [SetPassword] and [Remove] it holds the lock PATH.lock, replaces the file atomically,
-// and keeps all other lines.
+// Add adds a user. The error is [ErrExists], or one of [scram.Prepare] or [scram.NewVerifier]. Zero
+// iterations mean [scram.DefaultIterations]. Like [SetPassword] and [Remove], Add holds the lock PATH.lock,
+// replaces the file at once, and keeps all other lines.
 func Add(path, name, password string, iterations int) error {
 	return put(path, name, password, iterations, ErrExists)
 }
 
-// SetPassword replaces a user's verifier by one that [Add] would make. It fails with [ErrNoUser].
+// SetPassword replaces the verifier of a user. The error is [ErrNoUser], or one as from [Add].
 func SetPassword(path, name, password string, iterations int) error {
 	return put(path, name, password, iterations, ErrNoUser)
 }
 
-// Remove removes a user. It fails with [ErrNoUser].
+// Remove removes a user. The error is [ErrNoUser] if there is none.
 func Remove(path, name string) error {
 	prepared, err := scram.Prepare(name)
 	if err != nil {
@@ -159,8 +163,8 @@ func Remove(path, name string) error {
 	return edit(path, prepared, ErrNoUser)
 }
 
-// List returns the users in the order of the file. It returns them too if the error names the first hundred faulty lines
-// ([ErrLine]).
+// List returns the users in the order of the file. If lines are faulty it returns the other users, and an
+// error that names the first hundred ([ErrLine]).
 func List(path string) (entries []Entry, err error) {
 	data, _, err := durable.Read(path, maxFile)
 	if err != nil {
@@ -175,28 +179,30 @@ func List(path string) (entries []Entry, err error) {
 	return entries, errors.Join(faults(path, lines)...)
 }
 
+// put makes the line of a user and adds it, or replaces the old one.
 func put(path, name, password string, iterations int, refusal error) error {
 	prepared, err := scram.Prepare(name)
 	if err != nil {
-		return fmt.Errorf("the name is %w", err)
+		return fmt.Errorf("users: the name is %w", err)
 	}
 	if len(prepared) > scram.MaxName {
 		return fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
 	}
 	verifier, err := scram.NewVerifier(password, nil, iterations)
 	if errors.Is(err, scram.ErrPrepare) {
-		return fmt.Errorf("the password is %w", err)
+		return fmt.Errorf("users: the password is %w", err)
 	} else if err != nil {
 		return err
 	}
 	l := parseLine(escape(prepared) + ":" + verifier.String())
 	if !l.valid() {
-		return fmt.Errorf("the line for this user would be %s", l.fault)
+		return fmt.Errorf("users: no line of the file can hold this user: %s", l.fault)
 	}
 	return edit(path, prepared, refusal, l)
 }
 
-// edit replaces all lines of a name. It fails with refusal: [ErrExists] if the name has lines, [ErrNoUser] if it has none.
+// edit replaces all lines of a name. refusal is the error to return: [ErrExists] if the name has lines,
+// [ErrNoUser] if it has none.
 func edit(path, name string, refusal error, replacement ...line) error {
 	release, err := durable.Lock(path + ".lock")
 	if err != nil {
@@ -204,7 +210,7 @@ func edit(path, name string, refusal error, replacement ...line) error {
 	}
 	defer release()
 	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a symbolic link stays
+		path = real // a symbolic link stays a link
 	}
 	data, _, err := durable.Read(path, maxFile)
 	if err != nil {
@@ -221,7 +227,7 @@ func edit(path, name string, refusal error, replacement ...line) error {
 	rest := slices.DeleteFunc(lines[i:], named)
 	data = format(slices.Concat(lines[:i], replacement, rest))
 	if len(data) > maxFile {
-		return fmt.Errorf("%s: %w", path, durable.ErrTooLarge)
+		return fmt.Errorf("%w: %s", durable.ErrTooLarge, path)
 	}
 	return durable.Write(path, data)
 }
@@ -241,14 +247,15 @@ func format(lines []line) (data []byte) {
 	return data
 }
 
-// parse ignores all lines of a name that occurs more than once, because only one of the passwords can be meant.
+// parse parses the file. All lines of a name that occurs more than once are faulty, because the right
+// password is not known.
 func parse(data []byte) (lines []line) {
 	first := map[string]int{}
 	for text := range strings.Lines(string(data)) {
 		l := parseLine(strings.TrimSuffix(text, "\n"))
 		if i, again := first[l.name]; again && l.name != "" {
-			l.fault = fmt.Sprintf("has the name of line %d: both are ignored", i+1)
-			lines[i].fault = fmt.Sprintf("has the name of line %d: both are ignored", len(lines)+1)
+			l.fault = fmt.Sprintf("it has the name of line %d, which is ignored too", i+1)
+			lines[i].fault = fmt.Sprintf("it has the name of line %d, which is ignored too", len(lines)+1)
 		} else {
 			first[l.name] = len(lines)
 		}
@@ -263,7 +270,7 @@ func parseLine(text string) line {
 		return l
 	}
 	if len(text) > maxLine {
-		l.fault = "longer than 8 KiB"
+		l.fault = "it is longer than 8 KiB"
 		return l
 	}
 	escaped, verifier, colon := strings.Cut(text, ":")
@@ -271,15 +278,15 @@ func parseLine(text string) line {
 	prepared, err := scram.Prepare(name)
 	switch {
 	case !colon:
-		l.fault = "without a colon behind the name"
+		l.fault = "no colon follows the name"
 	case escape(name) != escaped:
-		l.fault = "with a name that is not escaped as it must be"
+		l.fault = "the name is not escaped as it must be"
 	case err != nil || prepared != name:
-		l.fault = "with a name that is not as SASLprep prepares it"
+		l.fault = "the name is not prepared with SASLprep"
 	default:
 		l.name = name
 		if l.verifier, err = scram.ParseVerifier(verifier); err != nil {
-			l.fault = "without a SCRAM-SHA-256 verifier"
+			l.fault = "no SCRAM-SHA-256 verifier follows the name"
 		}
 	}
 	return l
@@ -290,6 +297,7 @@ var (
 	unescape = strings.NewReplacer("%25", "%", "%3A", ":", "%23", "#")
 )
 
+// escape returns a name as it stands in the file.
 func escape(name string) string {
 	escaped := percent.Replace(name)
 	if strings.HasPrefix(escaped, "#") {
@@ -298,6 +306,7 @@ func escape(name string) string {
 	return escaped
 }
 
+// faults returns an error for each of the first hundred faulty lines.
 func faults(path string, lines []line) (list []error) {
 	for i, l := range lines {
 		if l.fault != "" && len(list) < 100 {

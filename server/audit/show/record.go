@@ -13,12 +13,12 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// record is a line of a log, taken apart.
+// record is a line of a log, split into its fields.
 type record struct {
 	line   []byte
 	valid  bool // it is a JSON object
 	fields []field
-	// The texts of the fields with these names. The last of several counts.
+	// These are the texts of the fields with these names. The last of several fields with one name counts.
 	time, level, event, conn, user []byte
 	// at is the time. Zero means that it can't be read.
 	at time.Time
@@ -27,8 +27,8 @@ type record struct {
 // field is one field of a record.
 type field struct {
 	name  []byte
-	value []byte // as it stands in the line
-	text  []byte // the value, decoded where it is a string
+	value []byte // the value as JSON
+	text  []byte // the value, decoded if it is a string
 }
 
 // records returns the lines of all files, each valid until the next. It flushes out before it waits for more.
@@ -65,6 +65,7 @@ type flushing struct {
 	out flusher
 }
 
+// Read flushes out and reads.
 func (f flushing) Read(p []byte) (int, error) {
 	if err := f.out.Flush(); err != nil {
 		return 0, err
@@ -72,7 +73,7 @@ func (f flushing) Read(p []byte) (int, error) {
 	return f.Reader.Read(p)
 }
 
-// parse takes a line apart. (A json.Decoder takes ten times as long.)
+// parse splits a line into its fields. (A json.Decoder takes ten times as long.)
 func (r *record) parse(line []byte) {
 	*r = record{line: line, fields: r.fields[:0]}
 	if line[0] != '{' || line[len(line)-1] != '\n' || !json.Valid(line) {
@@ -90,7 +91,7 @@ func (r *record) parse(line []byte) {
 	_ = r.at.UnmarshalText(r.time)
 }
 
-// note keeps the text of a field that every event may have.
+// note keeps the text of a field that all events may have.
 func (r *record) note(f field) {
 	switch string(f.name) {
 	case "time":
@@ -106,7 +107,7 @@ func (r *record) note(f field) {
 	}
 }
 
-// get returns the decoded value of a field, empty where there is none.
+// get returns the decoded value of a field. It is empty if the record has no such field.
 func (r *record) get(name string) string {
 	for _, f := range r.fields {
 		if string(f.name) == name {
@@ -119,7 +120,7 @@ func (r *record) get(name string) string {
 // skip removes white space and the separators between the members of an object.
 func skip(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n,:") }
 
-// cut splits the first value off the members of a valid JSON object.
+// cut returns the first value of the members of a valid JSON object, and the rest.
 func cut(b []byte) (value, rest []byte) {
 	end := 1
 	switch b[0] {
@@ -141,7 +142,7 @@ func cut(b []byte) (value, rest []byte) {
 	return b[:end], b[end:]
 }
 
-// decode returns the text of a string, and other values as they are.
+// decode returns the text of a string. It returns other values unchanged.
 func decode(value []byte) []byte {
 	if value[0] != '"' {
 		return value

@@ -16,8 +16,8 @@ import (
 
 // Sessions prints a line for each session of a log: when it began, its connection, the user, the address, how
 // long it lasted, how many requests it made, and how it ended. Sessions that are still open come last. The
-// files are those of a rotated log, the oldest first. Of the options it uses User, Since (a session that ended
-// earlier is left out) and Zone.
+// files are those of a rotated log, the oldest first. Sessions uses the options User, Zone and Since, which
+// leaves out sessions that ended earlier.
 //
 // The error is [audit.ErrNotLog] if a file is something else.
 func Sessions(w io.Writer, o Options, files ...audit.File) error {
@@ -37,9 +37,9 @@ func Sessions(w io.Writer, o Options, files ...audit.File) error {
 type sessions struct {
 	Options
 	out  io.Writer
-	from map[string]string // the remote address of each open connection
-	open map[string]*session
-	now  time.Time // of the last record
+	from map[string]string   // the remote address of each open connection
+	open map[string]*session // the open sessions by connection
+	now  time.Time           // the time of the last record
 }
 
 // session is a session that has not ended.
@@ -80,7 +80,7 @@ func (s *sessions) close(r *record) {
 	conn := string(r.conn)
 	lasted, _ := strconv.ParseFloat(r.get("duration"), 64)
 	x := s.open[conn]
-	if x == nil { // it was opened in a file that is not here
+	if x == nil { // its session.open is in a file that was not given
 		x = &session{conn: conn, began: r.at.Add(-time.Duration(lasted * float64(time.Second)))}
 	}
 	x.requests, _ = strconv.Atoi(r.get("requests"))
@@ -93,7 +93,7 @@ func (s *sessions) close(r *record) {
 	delete(s.from, conn)
 }
 
-// rest prints the sessions that did not end, in the order in which they began.
+// rest prints the sessions that are still open, in the order in which they began, and forgets them.
 func (s *sessions) rest(how string) {
 	for _, x := range slices.SortedFunc(maps.Values(s.open), func(a, b *session) int { return a.began.Compare(b.began) }) {
 		s.print(x, s.now.Sub(x.began).Seconds(), how)

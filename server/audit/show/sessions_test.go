@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sallyport/sallyport/server/audit"
 )
 
 // ended is a log of a session that ended.
@@ -55,12 +53,6 @@ func TestSessions(t *testing.T) {
 		"several still open":     {[]string{strings.Replace(ended, closed, bobs, 1)}, Options{}, strings.Replace(alice, "   18.5 s       1 request   quit", "1 h 2 min       1 request   still open", 1) + bob + "still open\n"},
 		"hostile":                {[]string{strings.Replace(ended, "alice", `x\u001b[2J\u202e`, 1)}, Options{}, strings.Replace(alice, "alice       ", `"x\x1b[2J\u202e"`, 1)},
 	} {
-		var out strings.Builder
-		var files []audit.File
-		for _, log := range c.logs {
-			files = append(files, file(log))
-		}
-		check(t, Sessions(&out, c.o, files...))
-		equal(t, name, out.String(), c.want)
+		equal(t, name, printed(t, Sessions, c.o, c.logs), c.want)
 	}
 }

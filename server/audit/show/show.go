@@ -1,5 +1,6 @@
-// Package show prints an interaction log for people: [Records] a line for each record, [Sessions] a line for
-// each session. It escapes everything in a log that a terminal would obey or not show.
+// Package show prints an interaction log for people. Start with [Records], which prints a line for each
+// record, or [Sessions], which prints a line for each session. Both escape all characters that a terminal
+// would obey or not show.
 package show
 
 import (
@@ -16,14 +17,14 @@ import (
 
 // Options choose what is shown. The zero Options show everything, in UTC and without colours.
 type Options struct {
-	// User chooses the records of this user, and of connections that are known to
-	// be the user's. Empty means all users.
+	// User chooses the records of this user, and of connections that are known to be those of the user. Empty
+	// means all users.
 	User string
 	// Conns chooses the records of these connections. Empty means all.
 	Conns []string
 	// Events chooses these events. Empty means all.
 	Events []string
-	// Since chooses what is not older. Zero means everything.
+	// Since leaves out older records. Zero means that none is left out.
 	Since time.Time
 	// Zone is the time zone of the output. Nil means UTC.
 	Zone *time.Location
@@ -31,10 +32,10 @@ type Options struct {
 	Colour bool
 }
 
-// Records prints a line for each record of a log: time, connection, event, then key=value for the other fields
-// in their order, without the chain and without fields that are empty or zero. It prints a line that is not a
-// record too, behind a "!". The files are those of a rotated log, the oldest first. Before Records waits for
-// more of a file, it prints what it has read.
+// Records prints a line for each record of a log: time, connection, event, then key=value for the other
+// fields in their order, without the chain and without fields that are empty or zero. It prints a line that
+// is not a record behind a "!". The files are those of a rotated log, the oldest first. Records prints all
+// that it has read before it waits for more of a file.
 //
 // The error is [audit.ErrNotLog] if a file is something else.
 func Records(w io.Writer, o Options, files ...audit.File) error {
@@ -61,12 +62,13 @@ func (o Options) withZone() Options {
 // printer formats records.
 type printer struct {
 	Options
-	// mine are the open connections that are known to be the user's.
+	// mine holds the open connections that are known to be those of the user.
 	mine map[string]bool
 	text []byte
 }
 
-// line formats a record. It is empty if the options do not choose the record, and valid until the next call.
+// line formats a record. The result is empty if the options leave the record out. It is valid until the next
+// call.
 func (p *printer) line(r *record) []byte {
 	p.text = p.text[:0]
 	switch {
@@ -90,7 +92,7 @@ func (p *printer) wanted(r *record) bool {
 		(len(p.Events) == 0 || slices.Contains(p.Events, string(r.event)))
 }
 
-// ofUser reports whether a record is the user's, and keeps track of the user's connections.
+// ofUser reports whether a record is one of the user, and keeps track of the connections of the user.
 func (p *printer) ofUser(r *record) bool {
 	if p.User == "" {
 		return true
@@ -172,5 +174,5 @@ func (p *printer) field(f field) {
 	p.text = appendText(p.text, f.text)
 }
 
-// durations are the fields that are numbers of seconds.
+// durations are the names of the fields that hold seconds.
 var durations = []string{"duration", "waited", "uptime"}

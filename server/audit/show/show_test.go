@@ -47,11 +47,20 @@ not a record ` + "\x1b[31m\xff" + `
 { "time" : "2026-03-01T12:00:06.000000Z" , "le\u0076el" :"\u0069nfo", "a" : [ 1 , "]" ] , "b\"":-1.50 }` + "\r" + `
 {"time":"2026-03-01T12:00:07.000000Z","level":"info","event":"torn"`
 
-// show is what Records prints of a log.
-func show(t *testing.T, log string, o Options) string {
+// show returns what Records prints of a log.
+func show(t *testing.T, o Options, logs ...string) string {
 	t.Helper()
-	var out bytes.Buffer
-	check(t, Records(&out, o, file(log)))
+	return printed(t, Records, o, logs)
+}
+
+func printed(t *testing.T, print printFunc, o Options, logs []string) string {
+	t.Helper()
+	var out strings.Builder
+	var files []audit.File
+	for _, log := range logs {
+		files = append(files, file(log))
+	}
+	check(t, print(&out, o, files...))
 	return out.String()
 }
 
@@ -59,7 +68,7 @@ func file(log string) audit.File { return audit.File{Name: "log", Reader: string
 
 func TestRecords(t *testing.T) {
 	t.Parallel()
-	equal(t, "shown", show(t, shown, Options{}), `2026-03-01 12:00:00.000Z -        server.start  listen=127.0.0.1:7443
+	equal(t, "shown", show(t, Options{}, shown), `2026-03-01 12:00:00.000Z -        server.start  listen=127.0.0.1:7443
 2026-03-01 12:00:01.250Z c1       login.ok      user=alice binding=tls-exporter
 2026-03-01 12:00:02.000Z c2       login.ok      user=bob
 2026-03-01 12:00:03.000Z c1       request       verb=SAY code=250 duration=15 µs ok=true more="{\"a\":[\"b c\",{}]}" no=false
@@ -74,16 +83,9 @@ yesterday -        "x y"
 `)
 }
 
-func TestRecordsInAZone(t *testing.T) {
-	t.Parallel()
-	east := Options{Zone: time.FixedZone("", 3600)}
-	equal(t, "shown", show(t, shown[:strings.Index(shown, "\n")+1], east),
-		"2026-03-01 13:00:00.000+01:00 -        server.start  listen=127.0.0.1:7443\n")
-}
-
 func TestRecordsInColour(t *testing.T) {
 	t.Parallel()
-	out := show(t, shown, Options{Colour: true})
+	out := show(t, Options{Colour: true}, shown)
 	for _, want := range []string{
 		"\n\x1b[33m2026-03-01 12:00:05.000Z c1       login.fail    level=warn user=\"eve\\n\\x1b[2J\\u202e\\\"=\"\x1b[0m\n",
 		"\n\x1b[31m2026-03-01 12:00:06.000Z c2       handler.panic level=error",
@@ -94,7 +96,7 @@ func TestRecordsInColour(t *testing.T) {
 	}
 	equal(t, "escapes", strings.Count(out, "\x1b"), 4)
 	plain := regexp.MustCompile("\x1b\\[\\d+m").ReplaceAllString(out, "")
-	equal(t, "without the colours", plain, show(t, shown, Options{}))
+	equal(t, "without the colours", plain, show(t, Options{}, shown))
 }
 
 func TestRecordsThatAreChosen(t *testing.T) {
@@ -120,7 +122,7 @@ func TestRecordsThatAreChosen(t *testing.T) {
 		{Options{Events: []string{"login"}}, "! ! !"},
 	} {
 		var names []string
-		for line := range strings.Lines(show(t, shown, c.o)) {
+		for line := range strings.Lines(show(t, c.o, shown)) {
 			words := strings.Fields(strings.ReplaceAll(line, "yesterday", "never yesterday"))
 			if words[0] != "!" {
 				words = words[3:]
@@ -131,25 +133,17 @@ func TestRecordsThatAreChosen(t *testing.T) {
 	}
 }
 
-func TestRecordsForgetConnectionsOfAnEarlierRun(t *testing.T) {
+// A connection is known to be a user's in the next file, but not after a restart of the server.
+func TestRecordsOfAConnectionInSeveralFiles(t *testing.T) {
 	t.Parallel()
-	log := `{"time":"","event":"login.ok","conn":"c1","user":"alice"}
-{"event":"server.start"}
-{"event":"conn.accept","conn":"c1"}
-`
-	equal(t, "lines", strings.Count(show(t, log, Options{User: "alice"}), "\n"), 1)
-	equal(t, "control", strings.Count(show(t, strings.Replace(log, "server.start", "other", 1), Options{User: "alice"}), "\n"), 2)
+	const login, request = `{"time":"2026-03-01T23:30:00Z","event":"login.ok","conn":"c1","user":"alice"}` + "\n", `{"time":"","event":"request","conn":"c1"}` + "\n"
+	const shown = "2026-03-02 00:30:00.000+01:00 c1       login.ok      user=alice\n"
+	east := Options{User: "alice", Zone: time.FixedZone("", 3600)}
+	equal(t, "shown", show(t, east, login+"{", "", request), shown+"! {\n"+`"" c1       request`+"\n")
+	equal(t, "after a restart", show(t, east, login+`{"event":"server.start"}`+"\n"+request), shown)
 }
 
-func TestRecordsOfSeveralFiles(t *testing.T) {
-	t.Parallel()
-	opened := `{"time":"","event":"login.ok","conn":"c1","user":"alice"}` + "\n"
-	var out strings.Builder
-	check(t, Records(&out, Options{User: "alice"}, file(opened+"{"), file(""), file(`{"time":"","event":"request","conn":"c1"}`+"\n")))
-	equal(t, "shown", out.String(), `"" c1       login.ok      user=alice`+"\n! {\n"+`"" c1       request`+"\n")
-}
-
-// What was read is shown before more is read: a log can be watched through a pipe.
+// Records shows what it has read before it reads more, so that a log can be watched through a pipe.
 func TestRecordsAreShownAtOnce(t *testing.T) {
 	t.Parallel()
 	in, write := io.Pipe()
@@ -196,23 +190,21 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// faulty fails each write.
-type faulty struct{ err error }
-
-func (f faulty) Write([]byte) (int, error) { return 0, f.err }
+// printFunc is the type of Records and Sessions.
+type printFunc = func(io.Writer, Options, ...audit.File) error
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	disk := errors.New("disk on fire")
 	long := `{"time":"` + strings.Repeat("x", audit.MaxLine)
-	for name, print := range map[string]func(io.Writer, Options, ...audit.File) error{"records": Records, "sessions": Sessions} {
+	for name, print := range map[string]printFunc{"records": Records, "sessions": Sessions} {
 		for _, c := range []struct {
 			in   io.Reader
 			want error
 			text string
 		}{
-			{strings.NewReader(long), audit.ErrTooLong, "two: longer than"},
-			{strings.NewReader("GIF89a"), audit.ErrNotLog, "two: this is not an interaction log"},
+			{strings.NewReader(long), audit.ErrTooLong, "two: audit: longer than"},
+			{strings.NewReader("GIF89a"), audit.ErrNotLog, "two: audit: this is not an interaction log"},
 			{iotest.ErrReader(disk), disk, "two: disk on fire"},
 			{iotest.ErrReader(&fs.PathError{Op: "read", Path: "two", Err: disk}), disk, "read two: disk on fire"},
 		} {
@@ -225,13 +217,15 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%s: what was read before is not shown", name)
 			}
 		}
-		if err := print(faulty{disk}, Options{}, file(ended)); !errors.Is(err, disk) {
+		read, full := io.Pipe()
+		check(t, read.CloseWithError(disk))
+		if err := print(full, Options{}, file(ended)); !errors.Is(err, disk) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// FuzzRecords: each line becomes one line, without anything that acts on a terminal.
+// FuzzRecords checks that each line becomes one line, with printable characters alone.
 func FuzzRecords(f *testing.F) {
 	f.Add(shown)
 	f.Add("{\"\u202e\":\"\u0085\",\"\":[\"\u200b\"]}\n{}\n[]\n\n{\"a\":1,\"a\":{}}\n")
@@ -244,15 +238,13 @@ func FuzzRecords(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, log string) {
 		log = `{"time":""}` + "\n" + log
-		out := show(t, log, Options{})
+		out := show(t, Options{}, log)
 		want := strings.Count(log, "\n")
 		if !strings.HasSuffix(log, "\n") {
 			want++
 		}
 		equal(t, "lines", strings.Count(out, "\n"), want)
-		var sessions strings.Builder
-		check(t, Sessions(&sessions, Options{}, file(log)))
-		for _, r := range out + sessions.String() {
+		for _, r := range out + printed(t, Sessions, Options{}, []string{log}) {
 			if r != '\n' && !unicode.IsPrint(r) {
 				t.Fatalf("%q in %q", r, out)
 			}

@@ -32,6 +32,7 @@ func duration(s float64) string {
 	return twoUnits(s/60/60, 24, " d", " h")
 }
 
+// threeDigits formats a number with at most three significant digits.
 func threeDigits(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
 
 // twoUnits formats n small units as large and small ones. A large one has size small ones.
@@ -44,8 +45,8 @@ func twoUnits(n, size float64, large, small string) string {
 	return text
 }
 
-// appendText appends s. It quotes s as Go does if s has something that could be
-// taken for another part of the line, or that a terminal would obey or not show.
+// appendText appends s. It quotes s as Go does if a reader could take a part of s for another part of the
+// line, or if a terminal would obey a part of s or not show it.
 func appendText(dst, s []byte) []byte {
 	for _, b := range s {
 		if b <= ' ' || b >= 0x7f || b == '"' || b == '\\' || b == '=' {
@@ -58,7 +59,7 @@ func appendText(dst, s []byte) []byte {
 	return append(dst, s...)
 }
 
-// quote is appendText for any s.
+// quote returns s as appendText appends it.
 func quote(s string) string {
 	quoted := strconv.Quote(s)
 	if strings.ContainsFunc(quoted, func(r rune) bool { return !Visible(r) || unicode.Is(unicode.Variation_Selector, r) }) {
