@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,33 +25,71 @@ type actor struct {
 	name  string
 	stage *stage
 
-	mu      sync.Mutex
-	link    *link
-	client  *client.Client
-	lines   net.Conn // carries lines after connect: TLS, or TCP where there is no TLS
-	tls     *tls.Conn
-	before  *tls.Conn  // that of the last connection
-	login   *lineLogin // line by line
-	greeted bool       // the greeting was heard
+	mu     sync.Mutex
+	link   *link
+	client *client.Client
+	// lines carries lines after connect: TLS, or TCP without TLS.
+	lines net.Conn
+	tls   *tls.Conn
+	// before is the TLS connection before the current one.
+	before *tls.Conn
+	// login is the login line by line.
+	login *lineLogin
+	// greeted means that the script has taken the greeting.
+	greeted bool
 	session session
-	rogue   *rogue               // Mallory as the server of a connection; nil for all others
-	giveUp  []context.CancelFunc // end the logins and requests that run
-	heard   []protocol.Reply     // replies that the script has not yet taken
-	notices []string             // notices that the script has not yet taken
-	ended   error                // why the connection is over, or the login failed
-	logins  int                  // logins that run
-	asks    int                  // requests that run
+	// rogue is Mallory as the server of a connection. Nil for all other actors.
+	rogue *rogue
+	// cancels end the logins and requests that run.
+	cancels []context.CancelFunc
+	// heard has the replies that the script has not taken yet, notices the notices.
+	heard   []protocol.Reply
+	notices []string
+	// ended is why the connection ended, or the login failed.
+	ended error
+	// logins and asks count the logins and requests that run.
+	logins, asks int
 }
 
-// where returns the address of the server, and the TLS configuration with its roots.
+// locked returns f as a function that holds the lock of the actor.
+func (a *actor) locked(f func() (bool, error)) func() (bool, error) {
+	return func() (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return f()
+	}
+}
+
+// await waits until done returns true or an error. It calls done with the lock of the actor.
+func (a *actor) await(ctx context.Context, done func() (bool, error)) error {
+	return a.stage.await(ctx, a.locked(done))
+}
+
+// gone returns an error if the connection has ended. The caller holds the lock.
+func (a *actor) gone() error {
+	if a.ended == nil {
+		return nil
+	}
+	name := a.name
+	if a.rogue != nil {
+		name = a.rogue.client
+	}
+	return fmt.Errorf("%s's connection is over: %w", name, a.ended)
+}
+
+// unconnected is the error of an actor without a connection.
+func (a *actor) unconnected() error { return fmt.Errorf("%s %w", a.name, errNotConnected) }
+
+// where returns the address of the server, or of Mallory in its place, and a TLS configuration with the
+// roots.
 func (a *actor) where() (addr string, config *tls.Config, err error) {
 	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
 	if a.stage.choice.Get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}
-	if l := a.stage.decoyOf(a.name); l != nil {
-		config.RootCAs, config.ServerName = l.roots, "127.0.0.1"
-		return l.addr, config, nil
+	if d := a.stage.decoyOf(a.name); d != nil {
+		config.RootCAs, config.ServerName = d.roots, "127.0.0.1"
+		return d.addr, config, nil
 	}
 	if remote := a.stage.target.Remote; remote != nil {
 		config.RootCAs = remote.Roots
@@ -91,7 +130,7 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 	a.mu.Lock()
 	a.link = l
 	a.mu.Unlock()
-	if a.stage.over() { // nobody else closes it now
+	if a.stage.over() { // leave has closed the connections before this one
 		return nil, errors.Join(net.ErrClosed, l.Close())
 	}
 	return l, nil
@@ -99,11 +138,9 @@ func (a *actor) dial(ctx context.Context, network, addr string) (net.Conn, error
 
 // begin closes the last connection, and forgets what came from it.
 func (a *actor) begin() {
+	a.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.link != nil {
-		_ = a.link.Close()
-	}
 	if a.rogue != nil {
 		_ = a.rogue.listener.Close()
 	}
@@ -128,8 +165,8 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 		return err
 	}
 	defer a.during(&a.logins)()
-	ctx, done := a.patience(ctx)
-	defer done()
+	ctx, cancel := a.cancellable(ctx)
+	defer cancel()
 	a.begin()
 	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
 	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
@@ -152,8 +189,8 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	return nil
 }
 
-// during counts something that runs until over is called.
-func (a *actor) during(count *int) (over func()) {
+// during counts something that runs until the caller calls done.
+func (a *actor) during(count *int) (done func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	*count++
@@ -165,12 +202,12 @@ func (a *actor) during(count *int) (over func()) {
 	}
 }
 
-// patience returns a context that ends with ctx, or when the actor gives up.
-func (a *actor) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// cancellable returns a context that ends with ctx, or when the actor gives up.
+func (a *actor) cancellable(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.giveUp = append(a.giveUp, cancel)
+	a.cancels = append(a.cancels, cancel)
 	return ctx, cancel
 }
 
@@ -180,16 +217,12 @@ func (a *actor) listen(l *link, c *client.Client) {
 		a.notice(l, n)
 	}
 	// The end comes after the replies that came before it.
-	_ = a.stage.await(a.stage.ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.asks == 0, nil
-	})
+	_ = a.await(a.stage.ctx, func() (bool, error) { return a.asks == 0, nil })
 	a.over(l, c.Err())
 }
 
-// takes changes what the actor has heard, unless that comes from an earlier connection. A text is noted as
-// an exchange.
+// takes calls change with the lock of the actor, unless from is an earlier connection. It notes a text that
+// is not empty as an exchange.
 func (a *actor) takes(from *link, text string, change func()) {
 	a.mu.Lock()
 	stale := a.link != from
@@ -224,7 +257,7 @@ func (a *actor) hear(from *link, r protocol.Reply) {
 	a.takes(from, oneLine(r), func() { a.heard = append(a.heard, r) })
 }
 
-// over notes the end of a connection, or that it was never made. A refusal in err is also a reply.
+// over notes why a connection ended, or failed to open. A refusal in err is a reply as well.
 func (a *actor) over(from *link, err error) {
 	var refused *protocol.ReplyError
 	if errors.As(err, &refused) {
@@ -237,7 +270,7 @@ func (a *actor) over(from *link, err error) {
 	})
 }
 
-// speaks notes an exchange from the actor. The caller calls sent when its bytes have crossed the network.
+// speaks notes an exchange from the actor. The caller calls sent when the bytes have crossed the network.
 func (a *actor) speaks(text string) (sent func()) {
 	seen := a.stage.exchange(a.name, a.other(), text)
 	return func() { seen(a.seen(up)) }
@@ -246,7 +279,7 @@ func (a *actor) speaks(text string) (sent func()) {
 // answered notes an exchange to the actor.
 func (a *actor) answered(text string) { a.stage.exchange(a.other(), a.name, text)(a.seen(down)) }
 
-// other returns the name of the other end.
+// other returns the name of the peer.
 func (a *actor) other() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -265,21 +298,13 @@ func (a *actor) seen(d direction) []byte {
 	return a.link.seen(d)
 }
 
-// seated returns the client. It waits for a login that runs in the background.
+// seated returns the client that has the seat. It waits for a login that runs in the background.
 func (a *actor) seated(ctx context.Context) (c *client.Client, err error) {
-	err = a.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		c = a.client
-		switch {
-		case c != nil:
-			return true, nil
-		case a.logins > 0:
-			return false, nil
-		case a.ended != nil:
-			return false, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
+	err = a.await(ctx, func() (bool, error) {
+		if c = a.client; c != nil || a.logins > 0 {
+			return c != nil, nil
 		}
-		return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+		return false, cmp.Or(a.gone(), a.unconnected())
 	})
 	return c, err
 }

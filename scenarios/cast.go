@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -181,7 +182,7 @@ func (st *stage) command(name string, m *member) script.Cmd {
 			ctx, cancel := context.WithTimeout(st.ctx, st.target.timeout())
 			defer cancel()
 			output, err = c.verb.run(ctx, c)
-			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+			if isLate(ctx, err) {
 				err = fmt.Errorf("nothing of the kind within %v: %w", st.target.timeout(), err)
 			}
 			st.end(step, err)
@@ -201,6 +202,12 @@ func (st *stage) command(name string, m *member) script.Cmd {
 			return output, "", s.Setenv(capture, value)
 		}, nil
 	})
+}
+
+// isLate reports whether err is the end of the time of ctx.
+func isLate(ctx context.Context, err error) bool {
+	end, _ := ctx.Deadline()
+	return !time.Now().Before(end) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded))
 }
 
 func (st *stage) call(name string, m *member, args []string) (c *call, capture string, err error) {

@@ -115,8 +115,8 @@ func (s *Scenario) checkCondition(text string) error {
 		return fmt.Errorf("unknown condition [%s]; those known: [own] [key:K] [mechanism:M] [tls:V] and those of the matrix above it, each also with ! inside", text)
 	}
 	for value := range strings.SplitSeq(list, ",") {
-		if !slices.Contains(values, value) {
-			return fmt.Errorf("%s can't be %q but one of %s", dimension, value, strings.Join(values, " "))
+		if err := oneOf(dimension, value, values...); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -285,42 +285,50 @@ func parseOptions(words []string, known ...string) (options, error) {
 
 func (o options) has(key string) bool { _, ok := o[key]; return ok }
 
-// number reads an option into n, if it is there.
+// text sets s to the value of an option. Without the option s keeps its value.
+func (o options) text(key string, s *string) {
+	if o.has(key) {
+		*s = o[key]
+	}
+}
+
+// number sets n to the value of an option, as text does.
 func (o options) number(key string, n *int) error {
-	text, ok := o[key]
-	if !ok {
-		return nil
-	}
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		return fmt.Errorf("%s=%q is no number", key, text)
-	}
-	*n = value
-	return nil
+	return readOption(o, key, "number", n, strconv.Atoi)
 }
 
-// duration reads an option into d, if it is there.
+// duration sets d to the value of an option, as text does.
 func (o options) duration(key string, d *time.Duration) error {
-	text, ok := o[key]
-	if !ok {
+	return readOption(o, key, "duration such as 200ms", d, time.ParseDuration)
+}
+
+func readOption[T any](o options, key, form string, into *T, parse func(string) (T, error)) error {
+	if !o.has(key) {
 		return nil
 	}
-	value, err := time.ParseDuration(text)
+	value, err := parse(o[key])
 	if err != nil {
-		return fmt.Errorf("%s=%q is no duration such as 200ms", key, text)
+		return fmt.Errorf("%s=%q is no %s", key, o[key], form)
 	}
-	*d = value
+	*into = value
 	return nil
 }
 
-// version reads a version of TLS, 0 for none and where the option isn't there.
-func (o options) version(key string) (uint16, error) {
-	versions := map[string]uint16{"none": 0, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[o[key]]
-	if o.has(key) && !ok {
-		return 0, fmt.Errorf("%s can't be %q but none, 1.1, 1.2 or 1.3", key, o[key])
+// version returns the version of TLS in an option. It is 0 for none, and without the option.
+func (o options) version(key string, allowed ...string) (uint16, error) {
+	versions := map[string]uint16{"1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	if !o.has(key) {
+		return 0, nil
 	}
-	return version, nil
+	return versions[o[key]], oneOf(key, o[key], allowed...)
+}
+
+// oneOf refuses a value that is not among those allowed.
+func oneOf(what, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s can't be %q but one of %s", what, value, strings.Join(allowed, " "))
 }
 
 // hexPrefix begins a body that is written in hex.

@@ -2,7 +2,9 @@ package scenarios
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"regexp"
@@ -18,17 +20,17 @@ func clientMember() *member {
 		summary: "a client of the server",
 		client:  true,
 		verbs: append([]verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if it is taken; retry: try again while the lobby is full; timeout: of connect, handshake and login"},
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if the seat is taken; retry: try again while the lobby is full; timeout: the time of connect, handshake and login"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; hears takes the reply"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text, or the body of a 251, matches; the output is its text"},
 			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
 			{name: "quit", run: doQuit, summary: "give the seat back, and wait for the 221"},
-			{name: "gives-up", run: doGivesUp, summary: "cancel what runs in the background: a login, or a request"},
-			{name: "stalls", run: doStalls, summary: "read nothing any more, not even the end, until the client closes the connection"},
-			{name: "vanish", run: doVanish, summary: "reset the TCP connection"},
-			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches. After connect nothing may have come that the script has not taken"},
+			{name: "gives-up", run: doGivesUp, summary: "cancel the logins and requests that run in the background"},
+			{name: "stalls", run: doStalls, summary: "stop to read, so that the client does not even learn of the end, until it closes the connection"},
+			{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end the client's direction of the connection; what the server sends still arrives. closed: close_notify and FIN, after connect; cut: FIN without close_notify; reset: a TCP reset, which ends both directions"},
+			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches. After connect this fails if a reply came that the script has not taken"},
 		}, lineVerbs()...),
 	}
 }
@@ -41,33 +43,19 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 		return "", err
 	}
 	who := client.Credentials{Username: c.stage.user(c.who), Password: c.stage.password(c.who), Authzid: o["authzid"]}
-	if o.has("user") {
-		who.Username = o["user"]
-	}
-	if o.has("password") {
-		who.Password = o["password"]
-	}
+	o.text("user", &who.Username)
+	o.text("password", &who.Password)
 	d := &client.Dialer{NoWait: o.has("no-wait")}
 	if err := errors.Join(o.duration("timeout", &d.LoginTimeout), o.number("max-iterations", &d.MaxIterations)); err != nil {
 		return "", err
 	}
-	switch o["binding"] {
-	case "":
-	case "none":
-		d.ChannelBinding = client.BindingNone
-	default:
-		return "", fmt.Errorf("binding can't be %q but only none", o["binding"])
-	}
-	for {
-		err := c.actor().logsIn(ctx, d, who)
-		_, early := errors.AsType[*client.ConnectError](err)
-		if !o.has("retry") || !early || !turnedAway(err) {
+	if o.has("binding") {
+		if err := oneOf("binding", o["binding"], "none"); err != nil {
 			return "", err
 		}
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
+		d.ChannelBinding = client.BindingNone
 	}
+	return "", retry(ctx, o.has("retry"), func() error { return c.actor().logsIn(ctx, d, who) })
 }
 
 func doAsk(ctx context.Context, c *call) (string, error) {
@@ -90,7 +78,7 @@ func doAskBody(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().ask(ctx, r)
 }
 
-// ask sends a request. Its reply, also a refusal, is left to hears.
+// ask sends a request. Its reply or refusal stays for "hears".
 func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	c, err := a.seated(ctx)
 	if err != nil {
@@ -102,15 +90,15 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 		text = fmt.Sprintf("BODY %d %s", len(r.Body), text)
 	}
 	defer a.during(&a.asks)()
-	ctx, done := a.patience(ctx)
-	defer done()
+	ctx, cancel := a.cancellable(ctx)
+	defer cancel()
 	sent := a.speaks(text)
 	reply, err := c.Do(ctx, r)
 	sent()
 	var refused *protocol.ReplyError
 	switch {
 	case errors.As(err, &refused) && refused.Code == protocol.CodeClosing:
-		return nil // listen hears it as well
+		return nil // listen hears it, too
 	case err != nil && refused == nil:
 		return err
 	}
@@ -143,18 +131,13 @@ func doHears(ctx context.Context, c *call) (string, error) {
 
 // nextReply waits for the next reply, until none can come.
 func (a *actor) nextReply(ctx context.Context) (reply protocol.Reply, err error) {
-	err = a.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if len(a.heard) > 0 {
-			reply, a.heard = a.heard[0], a.heard[1:]
-			a.greeted = a.greeted || reply.Code == protocol.CodeReady
-			return true, nil
+	err = a.await(ctx, func() (bool, error) {
+		if len(a.heard) == 0 {
+			return false, a.gone()
 		}
-		if a.ended != nil {
-			return false, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
-		}
-		return false, nil
+		reply, a.heard = a.heard[0], a.heard[1:]
+		a.greeted = a.greeted || reply.Code == protocol.CodeReady
+		return true, nil
 	})
 	return reply, err
 }
@@ -167,9 +150,7 @@ func doNotices(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	var passed []string
 	var found string
-	err = c.stage.until(ctx, c.negated, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+	err = c.stage.until(ctx, c.negated, a.locked(func() (bool, error) {
 		for len(a.notices) > 0 {
 			found, a.notices = a.notices[0], a.notices[1:]
 			if pattern.MatchString(found) {
@@ -177,11 +158,8 @@ func doNotices(ctx context.Context, c *call) (string, error) {
 			}
 			passed = append(passed, found)
 		}
-		if a.ended != nil {
-			return false, fmt.Errorf("%s's connection is over: %w", a.name, a.ended)
-		}
-		return false, nil
-	})
+		return false, a.gone()
+	}))
 	if err != nil {
 		return "", fmt.Errorf("expected a notice %q, came %q: %w", pattern, passed, err)
 	}
@@ -208,38 +186,49 @@ func doGivesUp(_ context.Context, c *call) (string, error) {
 	a := c.actor()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, cancel := range a.giveUp {
+	for _, cancel := range a.cancels {
 		cancel()
 	}
-	a.giveUp = nil
+	a.cancels = nil
 	return "", nil
 }
 
-func doStalls(_ context.Context, c *call) (string, error) {
-	return "", c.withLink(func(l *link) error {
-		c.stage.exchange(c.who, "server", "(reads no more)")
-		l.stall()
-		return nil
-	})
-}
-
-func doVanish(_ context.Context, c *call) (string, error) {
-	return "", c.withLink(func(l *link) error {
-		c.stage.exchange(c.who, "server", "(TCP reset)")
-		return l.reset()
-	})
-}
-
-// withLink does something to the actor's connection.
-func (c *call) withLink(do func(*link) error) error {
-	a := c.actor()
-	a.mu.Lock()
-	l := a.link
-	a.mu.Unlock()
-	if l == nil {
-		return fmt.Errorf("%s %w", a.name, errNotConnected)
+func doStalls(ctx context.Context, c *call) (string, error) {
+	_, l, err := c.actor().connected(ctx)
+	if err != nil {
+		return "", err
 	}
-	return do(l)
+	c.stage.exchange(c.who, "server", "(reads no more)")
+	l.stall()
+	return "", nil
+}
+
+func doHangsUp(ctx context.Context, c *call) (string, error) {
+	how := "closed"
+	if len(c.args) > 0 {
+		how = c.args[0]
+	}
+	if err := oneOf("hangs-up", how, "closed", "cut", "reset"); err != nil {
+		return "", err
+	}
+	a := c.actor()
+	lines, l, err := a.connected(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case how == "closed" && lines == nil:
+		return "", errors.New("closed is only possible after connect; after login there is quit")
+	}
+	defer l.closeAfter(ctx)()
+	defer a.speaks("(hangs up: " + how + ")")()
+	switch conn, secure := lines.(*tls.Conn); {
+	case how == "reset":
+		return "", l.reset()
+	case how == "closed" && secure:
+		err = conn.CloseWrite()
+	}
+	err = errors.Join(err, l.CloseWrite())
+	return "", cmp.Or(ctx.Err(), err)
 }
 
 func doEnds(ctx context.Context, c *call) (string, error) {
@@ -248,9 +237,7 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 		return "", err
 	}
 	a := c.actor()
-	return "", c.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+	return "", a.await(ctx, func() (bool, error) {
 		if a.ended == nil {
 			return false, nil
 		}

@@ -6,9 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -19,13 +16,18 @@ import (
 // A host is the server in the process.
 type host struct {
 	*testserver.Server
-	release chan struct{} // closed when handlers of BLOCK and STUBBORN may return
+	// release is closed when handlers of BLOCK and STUBBORN may return.
+	release chan struct{}
+	// key is the kind of key of the certificate.
+	key testserver.Key
 
-	mu    sync.Mutex
-	key   testserver.Key // of the certificate
-	roots *x509.CertPool // that clients trust now
-	heard []string       // lines of clients that the operator has not yet heard
-	runs  []string       // verbs of handlers that have begun, and that the operator has not yet seen
+	mu sync.Mutex
+	// roots are what clients trust now.
+	roots *x509.CertPool
+	// heard has the lines of clients that "operator hears" has not taken.
+	heard []string
+	// runs has the verbs of handlers that have begun, and that "operator sees" has not taken.
+	runs []string
 }
 
 // own returns the server in the process. It starts it with the defaults if no "server" line has started it.
@@ -44,8 +46,8 @@ func (st *stage) startLocked(o options) (*host, error) {
 	if key := cmp.Or(st.choice.Get("key"), o["key"]); key != "" {
 		h.key = testserver.Key(key)
 	}
-	if known := dimensions["key"]; !slices.Contains(known, string(h.key)) {
-		return nil, fmt.Errorf("key can't be %q but one of %s", h.key, strings.Join(known, " "))
+	if err := oneOf("key", string(h.key), dimensions["key"]...); err != nil {
+		return nil, err
 	}
 	var err, bad error
 	h.Server, err = testserver.Start(func(own *testserver.Server) {
@@ -97,7 +99,7 @@ func (h *host) reload() error {
 	return nil
 }
 
-// stop ends the server, gently if it can.
+// stop shuts the server down.
 func (h *host) stop() error {
 	h.letGo()
 	return h.Stop()

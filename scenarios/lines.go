@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,25 +20,23 @@ import (
 // lineVerbs are the verbs of a client that sends lines exactly as the script has them.
 func lineVerbs() []verb {
 	return []verb{
-		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: on the TLS session of the last connection; retry: try again while the lobby is full; tls=none: without TLS"},
-		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, logsIn: true, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bound to the last connection. After connect"},
+		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: resume the TLS session of the last connection; retry: try again while the lobby is full; tls=none: without TLS"},
+		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, logsIn: true, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bind the login to the last connection. After connect"},
 		{name: "authenticates", args: "[LINE...]", most: many, logsIn: true, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
 		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
-		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send text without CRLF, written as for ask-body; after connect"},
-		{name: "sends-octets", args: "HEX", least: 1, most: 1, run: doSendsOctets, summary: "send bytes as they are; after connect"},
+		{name: "sends-part", args: "TEXT", least: 1, most: 1, run: doSendsPart, summary: "send bytes without CRLF, written as for ask-body: the text itself, hex:HEX, or xN; after connect"},
 		{name: "drips", args: "LINE", least: 1, most: 1, run: doDrips, summary: "send a line with CRLF, each byte in a record of its own; after connect"},
-		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the other end ends the connection; after connect"},
+		{name: "floods", args: "LINE...", least: 1, most: many, run: doFloods, summary: "send lines again and again, until the peer ends the connection; after connect"},
 		{name: "floods-part", args: "TEXT", least: 1, most: 1, run: doFloods, summary: "send text without CRLF again and again; after connect"},
-		{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end this direction of the connection, and read on. closed: close_notify and FIN; cut: FIN without close_notify; reset: a TCP reset. After connect"},
 		{name: "hears-tls", args: "nothing|handshake|alert=N", least: 1, most: 1, check: true, run: doHearsTLS, summary: "below TLS the server answers with nothing until it ends the connection, with this fatal alert (RFC 8446 §6) and nothing else, or with a handshake record"},
 	}
 }
 
 // A connection says how a client connects.
 type connection struct {
-	resume bool // the last TLS session
-	retry  bool // while the lobby is full
-	raw    bool // without TLS
+	// resume resumes the last TLS session, raw connects without TLS.
+	resume, raw bool
+	// change changes the configuration. Nil changes nothing.
 	change func(*tls.Config)
 }
 
@@ -48,11 +45,11 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	version, err := o.version("tls")
+	version, err := o.version("tls", "none", "1.1", "1.2", "1.3")
 	if err != nil {
 		return "", err
 	}
-	how := connection{resume: o.has("resume"), retry: o.has("retry"), raw: o["tls"] == "none"}
+	how := connection{resume: o.has("resume"), raw: o["tls"] == "none"}
 	how.change = func(config *tls.Config) {
 		if o.has("generic") {
 			config.NextProtos = nil
@@ -64,23 +61,20 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 			config.MinVersion, config.MaxVersion = version, version
 		}
 	}
-	return "", c.actor().connect(ctx, how)
+	return "", retry(ctx, o.has("retry"), func() error { return c.actor().connect(ctx, how) })
 }
 
-// connect makes a connection for lines.
-func (a *actor) connect(ctx context.Context, how connection) error {
+// retry calls do once, or again and again while the server turns the connection away.
+func retry(ctx context.Context, again bool, do func() error) error {
 	for {
-		err := a.connectOnce(ctx, how)
-		if err == nil || !how.retry || !turnedAway(err) {
+		if err := do(); !again || !turnedAway(err) || ctx.Err() != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 }
 
-func (a *actor) connectOnce(ctx context.Context, how connection) error {
+// connect makes a connection for lines. Its error is a [client.ConnectError] if the handshake fails.
+func (a *actor) connect(ctx context.Context, how connection) error {
 	addr, config, err := a.where()
 	if err != nil {
 		return err
@@ -108,7 +102,7 @@ func (a *actor) connectOnce(ctx context.Context, how connection) error {
 	}
 	if err != nil {
 		go a.drain(l, err)
-		return err
+		return &client.ConnectError{Addr: addr, Err: err}
 	}
 	a.carry(conn, conn)
 	go a.read(l, conn)
@@ -122,14 +116,17 @@ func (a *actor) carry(lines net.Conn, tlsConn *tls.Conn) {
 	a.lines, a.tls = lines, tlsConn
 }
 
-// turnedAway reports whether a handshake failed because the server closed the connection.
+// turnedAway reports whether the server closed the connection during the handshake, as it does while the
+// lobby is full.
 func turnedAway(err error) bool {
+	_, early := errors.AsType[*client.ConnectError](err)
 	broken, isBroken := errors.AsType[*net.OpError](err)
-	return isBroken && (broken.Op == "read" || broken.Op == "write") ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return early && (isBroken && (broken.Op == "read" || broken.Op == "write") ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
 }
 
-// drain reads a connection without TLS to its end. hears-tls judges what came.
+// drain reads a connection without TLS until it ends, for why or for the error of the read. "hears-tls"
+// compares what came.
 func (a *actor) drain(l *link, why error) {
 	buffer := make([]byte, 4<<10)
 	for {
@@ -177,8 +174,8 @@ func readBody(in io.Reader, n int64) ([]byte, error) {
 	return body, err
 }
 
-// A session is the last TLS session of a client, as a tls.ClientSessionCache. crypto/tls gets the session
-// only while it is offered.
+// A session is the last TLS session of a client, as a tls.ClientSessionCache. It gives the session to
+// crypto/tls only while offered is true.
 type session struct {
 	mu      sync.Mutex
 	last    *tls.ClientSessionState
@@ -223,14 +220,6 @@ func doSendsPart(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().sendText(ctx, c.args[0], string(text))
 }
 
-func doSendsOctets(ctx context.Context, c *call) (string, error) {
-	text, err := hex.DecodeString(c.args[0])
-	if err != nil {
-		return "", fmt.Errorf("%.40q is not hex: %w", c.args[0], err)
-	}
-	return "", c.actor().sendText(ctx, c.args[0], string(text))
-}
-
 func (a *actor) sendText(ctx context.Context, shown, text string) error {
 	return a.write(ctx, shown, func(lines net.Conn) error {
 		_, err := io.WriteString(lines, text)
@@ -250,7 +239,7 @@ func doDrips(ctx context.Context, c *call) (string, error) {
 	})
 }
 
-// maxFlood is more bytes than any peer reads without an end.
+// maxFlood is more bytes than a peer may read before it ends the connection.
 const maxFlood = 64 << 20
 
 func doFloods(ctx context.Context, c *call) (string, error) {
@@ -265,13 +254,16 @@ func doFloods(ctx context.Context, c *call) (string, error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the other end has read %d bytes, and does not end the connection", maxFlood)
+		return fmt.Errorf("the peer has read %d bytes and has not ended the connection", maxFlood)
 	})
 }
 
-// write calls do, which may have to wait for the network. The end of the context closes the connection.
+// write calls do, which may wait for the network. It closes the connection if the context ends.
 func (a *actor) write(ctx context.Context, shown string, do func(net.Conn) error) error {
 	lines, l, err := a.connected(ctx)
+	if err == nil && lines == nil {
+		err = fmt.Errorf("%s has no connection for lines: connect, and don't log in", a.name)
+	}
 	if err != nil {
 		return err
 	}
@@ -282,29 +274,6 @@ func (a *actor) write(ctx context.Context, shown string, do func(net.Conn) error
 	return cmp.Or(ctx.Err(), err)
 }
 
-func doHangsUp(ctx context.Context, c *call) (string, error) {
-	how := "closed"
-	if len(c.args) > 0 {
-		how = c.args[0]
-	}
-	a := c.actor()
-	return "", a.write(ctx, "(hangs up: "+how+")", func(lines net.Conn) error {
-		l := a.current()
-		switch how {
-		case "closed":
-			if conn, ok := lines.(*tls.Conn); ok {
-				return errors.Join(conn.CloseWrite(), l.CloseWrite())
-			}
-			return l.CloseWrite()
-		case "cut":
-			return l.CloseWrite()
-		case "reset":
-			return l.reset()
-		}
-		return fmt.Errorf("a connection can't be %q but closed, cut or reset", how)
-	})
-}
-
 func doHearsTLS(ctx context.Context, c *call) (string, error) {
 	want, number, isAlert := strings.Cut(c.args[0], "=")
 	alert, err := strconv.Atoi(number)
@@ -313,11 +282,9 @@ func doHearsTLS(ctx context.Context, c *call) (string, error) {
 	}
 	a := c.actor()
 	var heard []byte
-	err = a.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+	err = a.await(ctx, func() (bool, error) {
 		if a.link == nil {
-			return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+			return false, a.unconnected()
 		}
 		heard = a.link.first()
 		return a.ended != nil || want == "handshake" && len(heard) > 0, nil

@@ -269,8 +269,10 @@ func (s *Scenario) checkDimension(name string, values []string) error {
 		return fmt.Errorf("matrix can't have a dimension %q, or has it already", name)
 	}
 	for i, value := range values {
-		if known := dimensions[name]; known != nil && !slices.Contains(known, value) {
-			return fmt.Errorf("%s can't be %q but one of %s", name, value, strings.Join(known, " "))
+		if known := dimensions[name]; known != nil {
+			if err := oneOf(name, value, known...); err != nil {
+				return err
+			}
 		}
 		if value == "" || slices.Contains(values[:i], value) {
 			return fmt.Errorf("%s has the value %q, which is empty or there twice", name, value)

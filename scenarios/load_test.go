@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -126,34 +125,6 @@ func TestLoadPath(t *testing.T) {
 		case c.err == "" && (err != nil || len(all) != 1 || all[0].Name != c.name || all[0].File != c.file):
 			t.Errorf("%s: got %v, %v, want %s of %s", c.path, all, err, c.name, c.file)
 		}
-	}
-}
-
-// What can't be known before a run fails in it, with file, line and what was awaited.
-func TestRunTellsWhere(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct{ text, want string }{
-		"endless wait":          {heading + "alice notices never\n", `x.txtar:2: alice notices never: nothing of the kind within 50ms: expected a notice "never", came []`},
-		"endless wait for wait": {heading + "alice notices never &\nwait\n", `x.txtar:2: alice notices never: nothing of the kind within 50ms: `},
-		"missing file":          {heading + "echo a\ncmp stdout nowhere\n", `x.txtar:3: cmp stdout nowhere: open `},
-		"regexp of a variable":  {heading + "alice login\nalice ask ECHO '(a'\nalice hears 250 -> it\nalice ask ECHO '((a'\nalice hears 250 ^$it\n", `x.txtar:6: alice hears 250 ^\(a: expected`},
-		"unheard reply code":    {heading + "alice login\nalice ask TIME\nalice hears two\n", `x.txtar:4: alice hears two: "two" is no reply code`},
-		"wrong option":          {heading + "alice login pasword=x\n", `x.txtar:2: alice login pasword=x: unknown option "pasword"; those known: password`},
-		"late server":           {heading + "alice login\nserver depth=1\n", `x.txtar:3: server depth=1: the server runs already`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, err := parse("x", "x.txtar", []byte(c.text))
-			noError(t, err)
-			target := &Target{}
-			if strings.HasPrefix(name, "endless") {
-				target.Timeout = 50 * time.Millisecond
-			}
-			r := Run(t.Context(), s, nil, target)
-			if r.Status != Failed || !strings.Contains(r.Err.Error(), c.want) {
-				t.Errorf("%s: %v\nwant %s", r.Status, r.Err, c.want)
-			}
-		})
 	}
 }
 

@@ -16,27 +16,13 @@ func logMember() *member {
 		summary: "the interaction log of the server in the process",
 		owns:    true,
 		verbs: []verb{
-			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, check: true, run: withHost(doLogHas), summary: "a record has all these fields; it may be still to come"},
-			{name: "counts", args: "N FIELD=VALUE...", least: 2, most: many, check: true, run: withHost(doLogCounts), summary: "exactly N records have all these fields; they may be still to come"},
-			{name: "order", args: "EVENT...", least: 1, most: many, check: true, run: withHost(doLogOrder), summary: "records of these events come in this order, among others"},
-			{name: "mentions", args: "TEXT", least: 1, most: 1, check: true, run: withHost(doLogMentions), summary: "the text is in the log, anywhere"},
-			{name: "verify", run: withHost(doLogVerify), summary: "the chain holds"},
+			{name: "has", args: "FIELD=VALUE...", least: 1, most: many, check: true, run: withHost(doLogHas), summary: "wait for a record with all these fields"},
+			{name: "counts", args: "N FIELD=VALUE...", least: 2, most: many, check: true, run: withHost(doLogCounts), summary: "wait until exactly N records have all these fields"},
+			{name: "order", args: "EVENT...", least: 1, most: many, check: true, run: withHost(doLogOrder), summary: "wait until records of these events are there in this order, among others"},
+			{name: "mentions", args: "TEXT", least: 1, most: 1, check: true, run: withHost(doLogMentions), summary: "wait until the text is anywhere in the log"},
+			{name: "verify", run: plainly(func(h *host) error { return h.Log.Verify() }), summary: "the chain of hashes is intact"},
 		},
 	}
-}
-
-// record is one line of the log.
-type record map[string]any
-
-func recordsOf(l *testserver.Log) (all []record, err error) {
-	for _, raw := range rawRecords(l) {
-		r := record{}
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return nil, fmt.Errorf("a line of the log is no JSON: %q", raw)
-		}
-		all = append(all, r)
-	}
-	return all, nil
 }
 
 // rawRecords returns the lines of a log.
@@ -48,7 +34,7 @@ func rawRecords(l *testserver.Log) (records []json.RawMessage) {
 }
 
 // fits returns how many of the wanted fields a record has.
-func (r record) fits(want options) (n int) {
+func fits(r testserver.Record, want options) (n int) {
 	for field, value := range want {
 		if got, ok := r[field]; ok && field != "chain" && written(got) == value {
 			n++
@@ -57,21 +43,12 @@ func (r record) fits(want options) (n int) {
 	return n
 }
 
-// written returns the value of a field as a scenario writes it.
+// written returns the value of a field in the form of a scenario.
 func written(value any) string {
 	if f, ok := value.(float64); ok {
 		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	return fmt.Sprint(value)
-}
-
-// String returns the record as JSON.
-func (r record) String() string {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }
 
 // fields reads FIELD=VALUE words.
@@ -97,10 +74,9 @@ func doLogHas(ctx context.Context, c *call, h *host) error {
 	}
 	var closest []string
 	err = c.stage.until(ctx, c.negated, func() (bool, error) {
-		records, err := recordsOf(h.Log)
 		best := 0
-		for _, r := range records {
-			n := r.fits(want)
+		for _, r := range h.Log.Records() {
+			n := fits(r, want)
 			if n == len(want) {
 				return true, nil
 			}
@@ -108,10 +84,11 @@ func doLogHas(ctx context.Context, c *call, h *host) error {
 				best, closest = n, nil
 			}
 			if n == best && n > 0 {
-				closest = append(closest, r.String())
+				line, _ := json.Marshal(r) // it was JSON
+				closest = append(closest, string(line))
 			}
 		}
-		return false, err
+		return false, nil
 	})
 	if err != nil && len(closest) > 0 {
 		shown := closest[max(0, len(closest)-maxClosest):]
@@ -131,17 +108,16 @@ func doLogCounts(ctx context.Context, c *call, h *host) error {
 	}
 	found := 0
 	err = c.stage.until(ctx, c.negated, func() (bool, error) {
-		records, err := recordsOf(h.Log)
 		found = 0
-		for _, r := range records {
-			if r.fits(want) == len(want) {
+		for _, r := range h.Log.Records() {
+			if fits(r, want) == len(want) {
 				found++
 			}
 		}
-		if found > n && err == nil {
-			err = errors.New("there are more")
+		if found > n {
+			return false, errors.New("there are more")
 		}
-		return found == n, err
+		return found == n, nil
 	})
 	if err != nil {
 		err = fmt.Errorf("expected %d records with %s, found %d: %w", n, strings.Join(c.args[1:], " "), found, err)
@@ -153,16 +129,13 @@ func doLogOrder(ctx context.Context, c *call, h *host) error {
 	var events []string
 	var found int
 	err := c.stage.until(ctx, c.negated, func() (bool, error) {
-		records, err := recordsOf(h.Log)
-		events, found = nil, 0
-		for _, r := range records {
-			event := written(r["event"])
-			events = append(events, event)
+		events, found = h.Log.Events(""), 0
+		for _, event := range events {
 			if found < len(c.args) && event == c.args[found] {
 				found++
 			}
 		}
-		return found == len(c.args), err
+		return found == len(c.args), nil
 	})
 	if err != nil {
 		err = fmt.Errorf("after %d of %q the log has no %s; it has %s: %w", found, c.args, c.args[min(found, len(c.args)-1)], strings.Join(events, " "), err)
@@ -175,5 +148,3 @@ func doLogMentions(ctx context.Context, c *call, h *host) error {
 		return strings.Contains(h.Log.String(), c.args[0]), nil
 	})
 }
-
-func doLogVerify(_ context.Context, _ *call, h *host) error { return h.Log.Verify() }

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -30,7 +31,8 @@ var loginSteps = []string{"command", "client-first", "client-final", "empty-line
 type lineLogin struct {
 	*testserver.Login
 	step int
-	next string // the line that the client sends next
+	// next is the line that the client sends next.
+	next string
 }
 
 func doReaches(ctx context.Context, c *call) (string, error) {
@@ -85,14 +87,14 @@ func (a *actor) proceed(ctx context.Context, step int, o options) (*lineLogin, e
 	return l, nil
 }
 
-// lineLogin returns the login that runs, or a new one.
+// lineLogin returns the current login, or begins one.
 func (a *actor) lineLogin(ctx context.Context, o options) (*lineLogin, error) {
 	a.mu.Lock()
 	l, conn, old, connected := a.login, a.tls, a.before, a.lines != nil
 	a.mu.Unlock()
 	switch {
 	case !connected:
-		return nil, fmt.Errorf("%s %w", a.name, errNotConnected)
+		return nil, a.unconnected()
 	case l != nil && len(o) > 0:
 		return nil, errors.New("the login has begun: give its options with the first step")
 	case l != nil:
@@ -138,17 +140,13 @@ func (a *actor) newLineLogin(conn *tls.Conn, o options) (*lineLogin, error) {
 	config := scram.ClientConfig{
 		Username: a.stage.user(a.name), Password: a.stage.password(a.name), Keys: &keys,
 	}
-	if o.has("user") {
-		config.Username = o["user"]
+	o.text("user", &config.Username)
+	o.text("password", &config.Password)
+	if err := oneOf("binding", cmp.Or(o["binding"], "none"), "none", "old"); err != nil {
+		return nil, err
 	}
-	if o.has("password") {
-		config.Password = o["password"]
-	}
-	switch binding := o["binding"]; {
-	case binding == "none", a.stage.choice.Get("mechanism") == "plain":
+	if o["binding"] == "none" || a.stage.choice.Get("mechanism") == "plain" {
 		config.Mechanism = scram.SHA256
-	case binding != "" && binding != "old":
-		return nil, fmt.Errorf("binding can't be %q but none or old", binding)
 	}
 	login, err := testserver.NewLogin(conn, config)
 	if err != nil {

@@ -35,7 +35,7 @@ func malloryMember() *member {
 		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "let the client's connections go to the server again"},
 	)
 	verbs = append(verbs, rogueVerbs()...)
-	lines := []string{"connect", "sends", "sends-octets", "sends-part", "drips", "floods", "floods-part", "hears", "hears-tls", "notices", "ends", "vanish", "hangs-up"}
+	lines := []string{"connect", "sends", "sends-part", "drips", "floods", "floods-part", "hears", "hears-tls", "notices", "ends", "hangs-up"}
 	for _, v := range clientMember().verbs {
 		if slices.Contains(lines, v.name) {
 			verbs = append(verbs, v)

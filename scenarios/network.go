@@ -13,27 +13,22 @@ import (
 )
 
 func networkMember() *member {
-	about := "between CLIENT and the server: "
 	return &member{
-		summary: "what lies between a client and the server",
+		summary: "the network between a client and the server",
 		verbs: []verb{
-			{name: "delays", args: "CLIENT DURATION", least: 2, most: 2, run: doDelays, summary: about + "everything arrives later by this"},
-			{name: "drops", args: "CLIENT", least: 1, most: 1, run: doDrops, summary: about + "nothing arrives any more, and neither end learns of it"},
-			{name: "resets", args: "CLIENT", least: 1, most: 1, run: doResets, summary: about + "the connection is reset"},
-			{name: "half-closes", args: "CLIENT", least: 1, most: 1, run: doHalfCloses, summary: about + "the client's direction ends with a FIN, without close_notify"},
+			{name: "delays", args: "CLIENT DURATION", least: 2, most: 2, run: doDelays, summary: "between CLIENT and the server everything arrives later by this"},
+			{name: "drops", args: "CLIENT", least: 1, most: 1, run: doDrops, summary: "between CLIENT and the server nothing arrives any more, and neither side learns of it"},
 		},
 	}
 }
 
-// onLinkOf does something to the connection of the client that is the first argument.
-func (c *call) onLinkOf(do func(*link) error) error {
-	name := c.args[0]
-	if err := checkClient(name); err != nil {
-		return err
+// victim returns the connection of the client that is the first argument.
+func (c *call) victim(ctx context.Context) (*link, error) {
+	if err := checkClient(c.args[0]); err != nil {
+		return nil, err
 	}
-	on := *c
-	on.who = name
-	return on.withLink(do)
+	_, l, err := c.stage.actor(c.args[0]).connected(ctx)
+	return l, err
 }
 
 // checkClient refuses a name that is no client's.
@@ -44,22 +39,24 @@ func checkClient(name string) error {
 	return nil
 }
 
-func doDelays(_ context.Context, c *call) (string, error) {
+func doDelays(ctx context.Context, c *call) (string, error) {
 	d, err := time.ParseDuration(c.args[1])
 	if err != nil {
 		return "", err
 	}
-	return "", c.onLinkOf(func(l *link) error { l.setDelay(d); return nil })
+	l, err := c.victim(ctx)
+	if err == nil {
+		l.setDelay(d)
+	}
+	return "", err
 }
 
-func doDrops(_ context.Context, c *call) (string, error) {
-	return "", c.onLinkOf(func(l *link) error { l.drop(); return nil })
-}
-
-func doResets(_ context.Context, c *call) (string, error) { return "", c.onLinkOf((*link).reset) }
-
-func doHalfCloses(_ context.Context, c *call) (string, error) {
-	return "", c.onLinkOf((*link).CloseWrite)
+func doDrops(ctx context.Context, c *call) (string, error) {
+	l, err := c.victim(ctx)
+	if err == nil {
+		l.drop()
+	}
+	return "", err
 }
 
 // direction of bytes on a connection.

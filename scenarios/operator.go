@@ -1,11 +1,12 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -14,30 +15,28 @@ import (
 
 func serverMember() *member {
 	return &member{
-		summary: "the server, in the process: start it with other than the default settings",
+		summary: "the server in the process: start it with other options than the defaults",
 		owns:    true,
 		verbs: []verb{{
 			args: "[OPTION=VALUE...]", most: many, run: doServer,
-			summary: "The options are admission=queue|reject|takeover depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body max-lobby max-lobby-per-source max-failed-logins key=ecdsa|ed25519|rsa tls-min=1.2|1.3 require-binding log-payload log-names serve-unlogged. Must come before the first client.",
+			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3. This line comes before the first client.",
 		}},
 	}
 }
 
-var serverOptions = []string{
-	"admission", "depth", "wait", "login-timeout", "idle-timeout", "session-limit", "request-timeout",
-	"write-timeout", "max-body", "max-lobby", "max-lobby-per-source", "max-failed-logins", "key", "tls-min",
-	"require-binding", "log-payload", "log-names", "serve-unlogged",
-}
+// serverOptions are the names of the options.
+const serverOptions = "admission depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
+	"max-lobby max-lobby-per-source max-failed-logins key tls-min require-binding log-payload log-names serve-unlogged"
 
 func doServer(_ context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, serverOptions...)
+	o, err := parseOptions(c.args, strings.Fields(serverOptions)...)
 	if err != nil {
 		return "", err
 	}
 	c.stage.mu.Lock()
 	defer c.stage.mu.Unlock()
 	if c.stage.host != nil {
-		return "", errors.New("the server runs already: a scenario has one, and says so before its first client")
+		return "", errors.New("the server runs already: the server line comes before the first client")
 	}
 	_, err = c.stage.startLocked(o)
 	return "", err
@@ -49,21 +48,16 @@ func (o options) configure(s *server.Server) error {
 	s.LogPayload = s.LogPayload || o.has("log-payload")
 	s.LogNames = s.LogNames || o.has("log-names")
 	s.ServeUnlogged = s.ServeUnlogged || o.has("serve-unlogged")
-	if o.has("admission") || o.has("depth") || o.has("wait") {
-		var err error
-		if s.Admission, err = o.admission(); err != nil {
-			return err
-		}
-	}
-	versions := map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[o["tls-min"]]
-	switch {
-	case ok:
+	version, err := o.version("tls-min", "1.2", "1.3")
+	if o.has("tls-min") {
 		s.TLSConfig.MinVersion = version
-	case o.has("tls-min"):
-		return fmt.Errorf("tls-min can't be %q but 1.2 or 1.3", o["tls-min"])
 	}
-	return o.limits(&s.Limits)
+	if o.has("admission") || o.has("depth") || o.has("wait") {
+		var bad error
+		s.Admission, bad = o.admission()
+		err = errors.Join(err, bad)
+	}
+	return errors.Join(err, o.limits(&s.Limits))
 }
 
 func (o options) admission() (server.Admission, error) {
@@ -73,14 +67,12 @@ func (o options) admission() (server.Admission, error) {
 		return nil, err
 	}
 	switch o["admission"] {
-	case "", "queue":
-		return server.Queue{Depth: depth, Wait: wait}, nil
 	case "reject":
 		return server.Reject{}, nil
 	case "takeover":
 		return server.Takeover{Wait: wait}, nil
 	}
-	return nil, fmt.Errorf("admission can't be %q but queue, reject or takeover", o["admission"])
+	return server.Queue{Depth: depth, Wait: wait}, oneOf("admission", cmp.Or(o["admission"], "queue"), "queue", "reject", "takeover")
 }
 
 func (o options) limits(l *server.Limits) error {
@@ -104,18 +96,18 @@ func operatorMember() *member {
 			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: withHost(doOperatorHears), summary: "a line that a client sent to the operator matches"},
 			{name: "sees", args: "VERB", least: 1, most: 1, check: true, run: withHost(doSees), summary: "a handler of BLOCK or STUBBORN runs"},
 			{name: "evicts", run: withHost(doEvicts), summary: "end the session of the seated client"},
-			{name: "releases", run: withHost(doReleases), summary: "let the handlers of BLOCK and STUBBORN return"},
+			{name: "releases", run: plainly(func(h *host) error { h.letGo(); return nil }), summary: "let the handlers of BLOCK and STUBBORN return"},
 			{name: "removes", args: "USER", least: 1, most: 1, run: withHost(doRemoves), summary: "remove a user"},
 			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: withHost(doChangesPassword), summary: "give a user another password"},
-			{name: "fills-disk", run: withHost(doFillsDisk), summary: "from now on the log can't be written"},
-			{name: "reloads", run: withHost(doReloads), summary: "give the server another certificate, the only one that clients trust from now on; sessions go on"},
-			{name: "shuts-down", args: "[GRACE]", most: 1, run: withHost(doShutsDown), summary: "end the server gently; it fails if that takes longer than the grace"},
-			{name: "kills", run: withHost(doKills), summary: "end the server at once"},
+			{name: "fills-disk", run: withHost(doFillsDisk), summary: "let each following write of the log fail"},
+			{name: "reloads", run: plainly((*host).reload), summary: "give the server another certificate, the only one that clients trust from now on; sessions continue"},
+			{name: "shuts-down", args: "[GRACE]", most: 1, run: withHost(doShutsDown), summary: "shut the server down; the command fails if that takes longer than GRACE"},
+			{name: "kills", run: plainly(func(h *host) error { return h.Close() }), summary: "end the server at once"},
 		},
 	}
 }
 
-// withHost makes a verb of a function that needs the server in the process.
+// withHost makes a verb of a function of the server in the process.
 func withHost(do func(context.Context, *call, *host) error) func(context.Context, *call) (string, error) {
 	return func(ctx context.Context, c *call) (string, error) {
 		h, err := c.stage.own()
@@ -170,11 +162,6 @@ func doEvicts(_ context.Context, _ *call, h *host) error {
 	return nil
 }
 
-func doReleases(_ context.Context, _ *call, h *host) error {
-	h.letGo()
-	return nil
-}
-
 func doRemoves(_ context.Context, c *call, h *host) error {
 	h.Users.Set(c.args[0], scram.Verifier{})
 	return nil
@@ -187,8 +174,6 @@ func doChangesPassword(_ context.Context, c *call, h *host) error {
 	}
 	return err
 }
-
-func doReloads(_ context.Context, _ *call, h *host) error { return h.reload() }
 
 func doFillsDisk(_ context.Context, _ *call, h *host) error {
 	h.Log.Fail(errors.New("no space left on device"))
@@ -208,4 +193,7 @@ func doShutsDown(ctx context.Context, c *call, h *host) error {
 	return h.Shutdown(ctx)
 }
 
-func doKills(_ context.Context, _ *call, h *host) error { return h.Close() }
+// plainly makes a verb of a method of the server in the process.
+func plainly(do func(*host) error) func(context.Context, *call) (string, error) {
+	return withHost(func(_ context.Context, _ *call, h *host) error { return do(h) })
+}

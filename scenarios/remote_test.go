@@ -46,13 +46,18 @@ func TestReadUsersRefuses(t *testing.T) {
 	}
 }
 
-// elsewhere is a server that runs already, of which alice has another name.
-func elsewhere(t *testing.T) *Remote {
+func startHost(t *testing.T) *host {
 	t.Helper()
-	st := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now())
-	h, err := st.own()
+	h, err := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now()).own()
 	noError(t, err)
 	t.Cleanup(func() { _ = h.stop() })
+	return h
+}
+
+// elsewhere is a server that runs already, on which alice's user has another name.
+func elsewhere(t *testing.T) *Remote {
+	t.Helper()
+	h := startHost(t)
 	return &Remote{
 		Addr: h.Addr, Roots: h.roots,
 		Passwords: map[string]string{"alice": testserver.Password("grace"), "bob": testserver.Password("bob")},
@@ -69,11 +74,28 @@ func TestRunElsewhere(t *testing.T) {
 		"carol login",
 		"carol connect\ncarol hears 220\ncarol authenticates",
 		"matrix tls=1.2,1.3\nalice login",
+		"mallory unaltered\nmallory hears 235\nmallory sends WHOAMI\nmallory hears 250 ^grace'$'\nmallory hangs-up reset",
+		"mallory proof flip=3\nmallory hears 535",
+		"mallory serves alice\nalice login\nmallory steps-aside alice\nalice login\nalice quit",
+		"mallory serves alice\nalice login\nbob login\nbob quit",
+		"mallory stands-between alice\n! alice login\nalice ends 535\nalice login binding=none\nalice quit",
+		"mallory serves alice signature flip=0\n! alice login\nalice ends server-unverified",
+		"mallory awaits alice\nalice login &\nmallory seats\nwait",
 	)
 	s.Target = &Target{Remote: elsewhere(t)}
-	want := []string{"0 passed", "1 failed", "2 skipped", "3 skipped", "4 skipped", "5 [tls=1.2] skipped", "5 [tls=1.3] skipped"}
+	const noPassword, ownTLS, noServer = "the users file has no password of carol",
+		"it needs a server of its own, to choose tls", "no server takes part in it: Mallory is in its place"
+	want := []string{
+		"0 passed ", "1 failed ", `2 skipped it needs a server of its own, for "server"`, "3 skipped " + noPassword, "4 skipped " + noPassword,
+		"5 [tls=1.2] skipped " + ownTLS, "5 [tls=1.3] skipped " + ownTLS, "6 passed ", "7 passed ", "8 passed ", "9 passed ", "10 passed ",
+		"11 skipped " + noServer, "12 skipped " + noServer,
+	}
 	if diff := cmp.Diff(want, outcomes(t.Context(), s)); diff != "" {
 		t.Error(diff)
+	}
+	delete(s.Target.Remote.Passwords, "alice") // whose password Mallory needs
+	if r := runOne(t, "mallory unaltered", s.Target); r.Status != Skipped {
+		t.Errorf("without alice's password: %s", r.Status)
 	}
 }
 
@@ -115,7 +137,7 @@ func TestNoFormOfAPasswordIsShown(t *testing.T) {
 		"alice notices $alice_password",
 		"alice connect\nalice sends QUIT\nalice ends $alice_password",
 		"alice connect\nalice hears 220 $alice_password",
-		"alice sends-octets $alice_password",
+		"alice sends-part hex:$alice_password",
 		"alice ask-body hex:$alice_password ECHO",
 		"env it=$alice_password\nenv\necho $it\nstdout other",
 	} {
@@ -149,5 +171,17 @@ func TestReach(t *testing.T) {
 		if _, ok := errors.AsType[*client.ConnectError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want a ConnectError with %s", err, want)
 		}
+	}
+}
+
+// After a reload, clients that trust only the old certificate can't connect.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	h := startHost(t)
+	trusting := &Remote{Addr: h.Addr, Roots: h.trusted()}
+	noError(t, trusting.Reach(t.Context()))
+	noError(t, h.reload())
+	if trusting.Reach(t.Context()) == nil {
+		t.Error("the server still has its old certificate")
 	}
 }

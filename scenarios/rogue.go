@@ -20,31 +20,38 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// A rogue is Mallory as the server of one connection, which belongs to her actor. She knows the client's
-// password, so a client finds nothing wrong except for what the script makes her send.
+// A rogue is Mallory as the server of one connection, the connection of her actor. She knows the client's
+// password, so the only faults that a client can find are those of the script.
 type rogue struct {
+	// client is the name of the client.
 	client   string
 	listener net.Listener
-	config   *tls.Config // nil for a connection without TLS
+	// config is nil for a connection without TLS.
+	config   *tls.Config
 	verifier scram.Verifier
-	// iterations are what the challenge demands. The proof fits only if the verifier has the same number.
+	// iterations is the number in the challenge. The proof fits only if the verifier has the same number.
 	iterations int
-	drip       bool
+	// drip sends each byte in a record of its own.
+	drip bool
 
-	// The lock of the actor guards what follows.
+	// The lock of the actor guards the fields below.
 
-	unread []string // lines of the client that the script has not read
-	auth   string   // the client's AUTH, once it is read
-	asked  bool     // the client's empty line is read, which asks for the seat
-	done   int      // number of rogueSteps that are done
-	login  *scram.Server
+	// unread has the client's lines that the script has not read.
+	unread []string
+	// auth is the client's AUTH command, once the script has read it.
+	auth string
+	// asked means that the script has read the client's empty line, which asks for the seat.
+	asked bool
+	// done counts the rogueSteps that are done.
+	done  int
+	login *scram.Server
 }
 
-// rogueVerbs are what Mallory does as a server, line by line.
+// rogueVerbs are the verbs of Mallory as a server, line by line.
 func rogueVerbs() []verb {
 	const behind = ", and these lines in the same record; after awaits"
 	return []verb{
-		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "be the server of the client's next connection; later ones are refused. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand this number; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, sends-octets, drips, floods, floods-part, hangs-up and vanish go to the client"},
+		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "be the server of the client's next connection; later ones are refused. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand this number; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, drips, floods, floods-part and hangs-up go to the client"},
 		{name: "reads", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doReads, summary: "the client's next line matches; after awaits"},
 		{name: "greets", args: "[LINE...]", most: many, run: doStep, summary: "send the greeting, as an honest server does" + behind},
 		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "greet, and answer AUTH with the challenge of an honest server" + behind},
@@ -86,7 +93,7 @@ func doAwaits(_ context.Context, c *call) (string, error) {
 	return "", nil
 }
 
-// rogueTLS returns the configuration that the options ask for, nil for none.
+// rogueTLS returns the configuration that the options choose. Nil means no TLS.
 func rogueTLS(pair tls.Certificate, o options) (config *tls.Config, err error) {
 	if o["tls"] == "none" {
 		return nil, nil
@@ -101,7 +108,7 @@ func rogueTLS(pair tls.Certificate, o options) (config *tls.Config, err error) {
 	case ok:
 		config.NextProtos = []string{alpn}
 	}
-	config.MaxVersion, err = o.version("tls")
+	config.MaxVersion, err = o.version("tls", "none", "1.1", "1.2", "1.3")
 	return config, err
 }
 
@@ -174,18 +181,18 @@ func (d dripping) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// connected returns the connection that carries lines. Mallory waits for the client that she awaits.
+// connected returns the connection, and what carries lines on it: nil after login. Mallory waits for the
+// client that she awaits.
 func (a *actor) connected(ctx context.Context) (lines net.Conn, l *link, err error) {
-	err = a.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if lines, l = a.lines, a.link; lines != nil {
+	err = a.await(ctx, func() (bool, error) {
+		lines, l = a.lines, a.link
+		switch {
+		case lines != nil, l != nil && a.rogue == nil:
 			return true, nil
-		}
-		if a.rogue != nil && a.ended == nil {
+		case a.rogue != nil && a.ended == nil:
 			return false, nil
 		}
-		return false, fmt.Errorf("%s %w", a.name, errNotConnected)
+		return false, a.unconnected()
 	})
 	return lines, l, err
 }
@@ -207,24 +214,20 @@ func doReads(ctx context.Context, c *call) (string, error) {
 
 // nextLine awaits a line of the client.
 func (a *actor) nextLine(ctx context.Context) (line string, err error) {
-	err = a.stage.await(ctx, func() (bool, error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+	err = a.await(ctx, func() (bool, error) {
 		r := a.rogue
 		switch {
 		case r == nil:
 			return false, errNoRogue
-		case len(r.unread) > 0:
-			line, r.unread = r.unread[0], r.unread[1:]
-			if strings.HasPrefix(line, protocol.VerbAuth+" ") {
-				r.auth = line
-			}
-			r.asked = r.asked || line == ""
-			return true, nil
-		case a.ended != nil:
-			return false, fmt.Errorf("%s's connection is over: %w", r.client, a.ended)
+		case len(r.unread) == 0:
+			return false, a.gone()
 		}
-		return false, nil
+		line, r.unread = r.unread[0], r.unread[1:]
+		if strings.HasPrefix(line, protocol.VerbAuth+" ") {
+			r.auth = line
+		}
+		r.asked = r.asked || line == ""
+		return true, nil
 	})
 	return line, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -23,12 +24,13 @@ func suiteOf(t *testing.T, scripts ...string) *Suite {
 	}
 	all, err := Load(fsys)
 	noError(t, err)
+	slices.SortStableFunc(all, func(a, b *Scenario) int { return len(a.Name) - len(b.Name) }) // 10 after 9
 	return &Suite{Scenarios: all}
 }
 
 func outcomes(ctx context.Context, s *Suite) (all []string) {
 	for r := range s.Run(ctx) {
-		all = append(all, r.Name()+" "+string(r.Status))
+		all = append(all, r.Name()+" "+string(r.Status)+" "+r.Reason)
 	}
 	return all
 }
@@ -37,7 +39,7 @@ func TestSuiteRunsInOrder(t *testing.T) {
 	t.Parallel()
 	s := suiteOf(t, "alice notices never", "echo fast", "matrix mechanism=plus,plain\nstop", "skip reason", "stdout wrong")
 	s.Target = &Target{Timeout: 100 * time.Millisecond}
-	one := []string{"0 failed", "1 passed", "2 [mechanism=plus] passed", "2 [mechanism=plain] passed", "3 skipped", "4 failed"}
+	one := []string{"0 failed ", "1 passed ", "2 [mechanism=plus] passed ", "2 [mechanism=plain] passed ", "3 skipped reason", "4 failed "}
 	for _, parallel := range []int{0, 1, 3, 16} {
 		s.Parallel, s.Repeat = parallel, 2
 		if diff := cmp.Diff(append(one, one...), outcomes(t.Context(), s)); diff != "" {
@@ -128,7 +130,7 @@ func TestExplain(t *testing.T) {
 		{[]string{}, "alice verb [argument...] [&]\n", ""},
 		{nil, "[tls:*]\n", ""},
 		{[]string{"alice"}, "hears CODE [REGEXP] [-> NAME]: the next", "bob"},
-		{[]string{"bob", "server"}, "admission=queue|reject|takeover", "alice"},
+		{[]string{"bob", "server"}, "admission is queue, reject or takeover", "alice"},
 	} {
 		var b strings.Builder
 		if err := Explain(&b, c.names...); err != nil || !strings.Contains(b.String(), c.want) {

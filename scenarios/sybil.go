@@ -1,15 +1,14 @@
 package scenarios
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"maps"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/sallyport/sallyport/client"
@@ -21,16 +20,15 @@ func sybilMember() *member {
 		summary: "an attacker with many connections",
 		verbs: []verb{{
 			args: "NUMBER idle|greeted|wrong-password|garbage", least: 2, most: 2, run: doSybil,
-			summary: "idle: TCP connections that send nothing and stay; greeted: TLS connections that stay; wrong-password: logins; garbage: bytes that are no TLS. The output says how many the server took and refused.",
+			summary: "idle: TCP connections that send nothing and stay; greeted: TLS connections that stay; wrong-password: logins; garbage: bytes that are no TLS. The output is how many the server took and refused.",
 		}},
 	}
 }
 
+// Sybil makes at most maxSybil connections, and atOnce at the same time.
 const (
-	// maxSybil bounds Sybil's connections.
 	maxSybil = 5000
-	// atOnce bounds the connections that she makes at the same time.
-	atOnce = 16
+	atOnce   = 16
 )
 
 func doSybil(ctx context.Context, c *call) (string, error) {
@@ -41,9 +39,8 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 	attacks := map[string]func(context.Context, *actor) (taken bool, err error){
 		"idle": idle, "greeted": greeted, "wrong-password": wrongPassword, "garbage": garbage,
 	}
-	attack, ok := attacks[c.args[1]]
-	if !ok {
-		return "", fmt.Errorf("sybil can't %q but idle, greeted, wrong-password or garbage", c.args[1])
+	if err := oneOf("the attack", c.args[1], slices.Sorted(maps.Keys(attacks))...); err != nil {
+		return "", err
 	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -52,7 +49,7 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			ok, failure := attack(ctx, c.stage.actor("sybil-"+strconv.Itoa(i)))
+			ok, failure := attacks[c.args[1]](ctx, c.stage.actor("sybil-"+strconv.Itoa(i)))
 			mu.Lock()
 			defer mu.Unlock()
 			if ok {
@@ -65,69 +62,39 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
 }
 
-// raw makes a TCP connection.
-func (a *actor) raw(ctx context.Context) (net.Conn, *tls.Config, error) {
-	addr, config, err := a.where()
-	if err != nil {
-		return nil, nil, err
-	}
-	a.begin()
-	defer a.speaks("connects")()
-	raw, err := a.dial(ctx, "tcp", addr)
-	return raw, config, err
-}
-
-// idle counts every connection as taken: a client can't know more.
+// idle counts each connection as taken, because a client can't know more.
 func idle(ctx context.Context, a *actor) (taken bool, err error) {
-	_, _, err = a.raw(ctx)
+	err = a.connect(ctx, connection{raw: true})
 	return err == nil, err
 }
 
 func greeted(ctx context.Context, a *actor) (taken bool, err error) {
-	raw, config, err := a.raw(ctx)
-	if err != nil {
+	if err = a.connect(ctx, connection{}); turnedAway(err) {
+		return false, ctx.Err()
+	} else if err != nil {
 		return false, err
 	}
-	defer a.current().closeAfter(ctx)()
-	config.NextProtos = []string{protocol.ALPN}
-	conn := tls.Client(raw, config)
-	if conn.HandshakeContext(ctx) != nil {
-		return false, ctx.Err()
-	}
-	line, err := protocol.NewReader(conn).ReadLine()
-	return err == nil && strings.HasPrefix(string(line), "220 "), ctx.Err()
+	return a.greeting(ctx) == nil, ctx.Err()
 }
 
-// wrongPassword guesses a password, again and again until the server judges the guess: while the lobby is
-// full it judges none.
+// wrongPassword guesses a password until the server judges the guess. While the lobby is full it judges none.
 func wrongPassword(ctx context.Context, a *actor) (taken bool, err error) {
-	for {
-		err := a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
-		a.close()
-		_, refused := errors.AsType[*protocol.ReplyError](err)
-		_, early := errors.AsType[*client.ConnectError](err)
-		switch {
-		case refused || errors.Is(err, client.ErrLoginFailed):
-			return false, nil
-		case err == nil || ctx.Err() != nil || !early || !turnedAway(err):
-			return err == nil, err
-		}
+	err = retry(ctx, true, func() error {
+		defer a.close()
+		return a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
+	})
+	_, refused := errors.AsType[*protocol.ReplyError](err)
+	if refused || errors.Is(err, client.ErrLoginFailed) {
+		return false, nil
 	}
+	return err == nil, err
 }
 
 func garbage(ctx context.Context, a *actor) (taken bool, err error) {
-	raw, _, err := a.raw(ctx)
-	if err != nil {
+	if err = a.connect(ctx, connection{raw: true}); err != nil {
 		return false, err
 	}
-	defer a.current().closeAfter(ctx)()
-	sent := a.speaks("GET / HTTP/1.1, without TLS")
-	_, _ = io.WriteString(raw, "GET / HTTP/1.1\r\n\r\n")
-	sent()
-	answer, err := io.ReadAll(io.LimitReader(raw, 1024))
-	a.close()
-	if _, reset := err.(*net.OpError); reset { // which is a refusal, too
-		err = nil
-	}
-	return strings.Contains(string(answer), "HTTP"), cmp.Or(ctx.Err(), err)
+	_ = a.sendText(ctx, "GET / HTTP/1.1, without TLS", "GET / HTTP/1.1\r\n\r\n") // a reset is a refusal, too
+	err = a.await(ctx, func() (bool, error) { return a.ended != nil, nil })
+	return bytes.Contains(a.current().first(), []byte("HTTP")), err
 }
