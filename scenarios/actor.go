@@ -19,8 +19,8 @@ import (
 // keys caches the PBKDF2 results of all logins of the process.
 var keys scram.KeyCache
 
-// An actor is a client of the cast. After "login" it is the project's client, after "connect" a connection
-// of nothing but lines.
+// An actor is a client of the cast. After "login" it is the project's client, after "connect" a connection for
+// lines.
 type actor struct {
 	name  string
 	stage *stage
@@ -84,7 +84,7 @@ func (a *actor) unconnected() error { return fmt.Errorf("%s %w", a.name, errNotC
 // roots.
 func (a *actor) where() (addr string, config *tls.Config, err error) {
 	config = &tls.Config{MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, KeyLogWriter: &a.stage.keyLog}
-	if a.stage.choice.Get("tls") == "1.2" {
+	if a.stage.choice.get("tls") == "1.2" {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	}
 	if d := a.stage.decoyOf(a.name); d != nil {
@@ -170,7 +170,7 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	a.begin()
 	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
 	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
-	if a.stage.choice.Get("mechanism") == "plain" {
+	if a.stage.choice.get("mechanism") == "plain" {
 		d.ChannelBinding = client.BindingNone
 	}
 	sent := a.speaks("logs in as " + who.Username)

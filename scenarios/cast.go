@@ -16,28 +16,34 @@ import (
 	"rsc.io/script"
 )
 
-// A member of the cast is a command of the language; its verbs are what it can do.
+// A member of the cast is a command of the language.
 type member struct {
 	summary string
-	client  bool // its name is also that of a user
-	owns    bool // needs a server in the process
-	verbs   []verb
+	// client means that the member is a user of the server.
+	client bool
+	// owns means that all verbs need a server in the process.
+	owns  bool
+	verbs []verb
 }
 
 // A verb is one thing that a member can do. A verb without a name is the only one of its member, and its
 // arguments follow the member's name.
 type verb struct {
 	name, args, summary string
-	least, most         int    // number of arguments
-	pattern             int    // the argument that is a regular expression, from 1; 0 for none
-	owns                bool   // needs a server in the process
-	logsIn              bool   // needs the password of the member
-	needs               string // needs the password of this other member
-	check               bool   // only waits for something that must come
-	run                 func(ctx context.Context, c *call) (output string, err error)
+	// least and most bound the number of arguments.
+	least, most int
+	// pattern is the number of the argument that is a regular expression, from 1. Zero means none.
+	pattern int
+	// logsIn means that the verb needs the password of the member. needs is another member whose password
+	// it needs.
+	logsIn bool
+	needs  string
+	// check means that the verb only waits for something.
+	check bool
+	run   func(ctx context.Context, c *call) (output string, err error)
 }
 
-// many is any number of arguments.
+// many stands for any number of arguments.
 const many = 1 << 10
 
 // A call is a verb that runs.
@@ -46,7 +52,7 @@ type call struct {
 	who   string
 	verb  *verb
 	args  []string
-	// negated means that the script has a ! before it, so there is nothing to wait for.
+	// negated means that the line begins with !, so that a check does not wait.
 	negated bool
 }
 
@@ -79,7 +85,7 @@ func matrixMember() *member {
 		summary: "run the scenario once for each combination",
 		verbs: []verb{{
 			args: "DIMENSION=VALUE,VALUE...", most: many,
-			summary: "A dimension is a word of your own, or one of those that choose how the run is made: tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2] or [step:seat,session] for either value, and a variable, $tls.",
+			summary: "A dimension is a word of your own, or one that configures the run: tls (1.2, 1.3), key (ecdsa, ed25519, rsa) and mechanism (plus, plain). Each is also a condition, [tls:1.2] or [step:seat,session] for either value, and a variable, $tls.",
 			run:     func(context.Context, *call) (string, error) { return "", nil },
 		}},
 	}
@@ -95,7 +101,7 @@ func skipMember() *member {
 	}
 }
 
-// find returns the verb with which the words begin.
+// find returns the verb at the beginning of the words.
 func (m *member) find(words []string) (*verb, error) {
 	if m.verbs[0].name == "" {
 		return &m.verbs[0], nil
@@ -136,10 +142,10 @@ func (m *member) patterns(args ...string) []int {
 	return []int{v.pattern} // the verb is argument 0
 }
 
-// captures stands before the name of the variable that takes the output.
+// captures stands before the name of the variable for the output.
 const captures = "->"
 
-// arguments returns the arguments of the verb, and the variable that takes the output.
+// arguments returns the arguments of the verb, and the variable for the output.
 func (v *verb) arguments(name string, args []string) (own []string, capture string, err error) {
 	if v.name != "" {
 		args = args[1:]
@@ -153,7 +159,7 @@ func (v *verb) arguments(name string, args []string) (own []string, capture stri
 	return args, capture, nil
 }
 
-// commands returns the cast's commands and those of the engine. Each notes its step.
+// commands returns the commands of the cast and of the engine. Each notes its step.
 func (st *stage) commands() map[string]script.Cmd {
 	all := map[string]script.Cmd{}
 	for name, m := range members {
@@ -165,7 +171,7 @@ func (st *stage) commands() map[string]script.Cmd {
 	return all
 }
 
-// command starts a member's verb, and lets the engine wait for it.
+// command returns the engine's command for a member.
 func (st *stage) command(name string, m *member) script.Cmd {
 	return script.Command(m.usage(), func(_ *script.State, args ...string) (script.WaitFunc, error) {
 		step, err := st.begin(name, args)
@@ -219,7 +225,7 @@ func (st *stage) call(name string, m *member, args []string) (c *call, capture s
 	return &call{stage: st, who: name, verb: v, args: args, negated: st.negated()}, capture, err
 }
 
-// toolCommands are those of the script engine that a scenario may use: none runs a program, sleeps, or
+// toolCommands are the commands of the script engine that a scenario may use. None runs a program, sleeps, or
 // removes anything.
 func toolCommands() map[string]script.Cmd {
 	return map[string]script.Cmd{
@@ -237,7 +243,7 @@ func commandNames() []string {
 	return names
 }
 
-// confined keeps a command of the engine to the files of the scenario.
+// confined restricts a command of the engine to the files of the scenario.
 func (st *stage) confined(name string, tool script.Cmd) script.Cmd {
 	return script.Command(*tool.Usage(), func(s *script.State, args ...string) (script.WaitFunc, error) {
 		step, err := st.begin(name, args)
@@ -301,7 +307,7 @@ func Explain(w io.Writer, names ...string) error {
 	if err := engine.ListCmds(w, false); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(w, "\nA line can be guarded with conditions, which a ! inside turns round:"); err != nil {
+	if _, err := fmt.Fprintln(w, "\nConditions before a line, which a ! inside negates:"); err != nil {
 		return err
 	}
 	return engine.ListConds(w, nil)

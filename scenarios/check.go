@@ -40,7 +40,7 @@ func checkText(text []byte) (number int, err error) {
 // leastSeen is the length of a text below which encrypted data contains it by chance, once in some thousand runs.
 const leastSeen = 4
 
-// check finds what is wrong with a line of the script without running it.
+// check finds the faults of a line of the script, and does not run it.
 func (s *Scenario) check(line string) error {
 	c, err := split(line)
 	if err != nil || c.name == "" {
@@ -54,7 +54,7 @@ func (s *Scenario) check(line string) error {
 	member, known := members[c.name]
 	switch {
 	case !known && !isToolCommand(c.name):
-		return fmt.Errorf("unknown command %q; those known: %s", c.name, strings.Join(commandNames(), " "))
+		return fmt.Errorf("unknown command %q; there are: %s", c.name, strings.Join(commandNames(), " "))
 	case !known:
 		return c.checkPatterns(toolCommands()[c.name].Usage().RegexpArgs)
 	case c.name == "matrix":
@@ -74,7 +74,7 @@ func (s *Scenario) check(line string) error {
 	return c.checkPatterns(member.usage().RegexpArgs)
 }
 
-// note keeps what a line says about where the scenario can run.
+// note learns from a line where the scenario can run.
 func (s *Scenario) note(c *words, m *member, v *verb) {
 	if m.client && v.logsIn {
 		s.Cast = append(s.Cast, c.name)
@@ -83,12 +83,12 @@ func (s *Scenario) note(c *words, m *member, v *verb) {
 		s.Cast = append(s.Cast, v.needs)
 	}
 	s.follow(c, v)
-	if (m.owns || v.owns) && !slices.Contains(c.conditions, "own") && s.Owns == "" {
+	if m.owns && !slices.Contains(c.conditions, "own") && s.Owns == "" {
 		s.Owns = "it needs a server of its own, for \"" + strings.TrimSpace(c.name+" "+v.name) + "\""
 	}
 }
 
-// follow notes whether a line goes to the server, or to Mallory in its place.
+// follow learns whether a line connects to the server, or to Mallory in its place.
 func (s *Scenario) follow(c *words, v *verb) {
 	switch v.name {
 	case "awaits", "serves":
@@ -112,7 +112,7 @@ func (s *Scenario) checkCondition(text string) error {
 	case !ok && dimension == "own":
 		return nil
 	case !ok || values == nil:
-		return fmt.Errorf("unknown condition [%s]; those known: [own] [key:K] [mechanism:M] [tls:V] and those of the matrix above it, each also with ! inside", text)
+		return fmt.Errorf("unknown condition [%s]; there are [own] [key:K] [mechanism:M] [tls:V] and the dimensions of the matrix above, each also with ! inside", text)
 	}
 	for value := range strings.SplitSeq(list, ",") {
 		if err := oneOf(dimension, value, values...); err != nil {
@@ -138,8 +138,8 @@ func (c *words) checkPatterns(which func(args ...string) []int) error {
 	return nil
 }
 
-// checkFiles returns the line of the first file of the archive that is there twice, or whose name leads
-// out of the scenario's folder.
+// checkFiles returns the line of the first file of the archive that occurs twice, or whose name is outside the
+// scenario's folder.
 func (s *Scenario) checkFiles(text []byte) (number int, err error) {
 	seen := map[string]bool{}
 	for _, f := range s.Files {
@@ -173,17 +173,18 @@ func markerLine(text []byte, name string) (found int) {
 // words are one line of a script. The zero words are a comment, or an empty line.
 type words struct {
 	conditions []string
-	want       string // "!", "?" or ""
+	// want is "!", "?" or "".
+	want       string
 	background bool
 	name       string
 	args       []word
 }
 
-// A word is an argument before its variables are replaced.
+// A word is an argument before the engine replaces its variables.
 type word struct {
-	text     string
-	quoted   bool // at least in part
-	variable bool // has a variable
+	text string
+	// quoted means that at least a part is quoted, variable that a part is a variable.
+	quoted, variable bool
 }
 
 // texts returns the arguments without their quotes.
@@ -195,7 +196,7 @@ func (c *words) texts() []string {
 	return all
 }
 
-// split splits a line as the script engine does, so that faults are found before a run.
+// split splits a line into words, as the script engine does at the run.
 func split(line string) (c words, err error) {
 	all, err := scan(line)
 	if err != nil {
@@ -273,7 +274,7 @@ func parseOptions(words []string, known ...string) (options, error) {
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
 		if !slices.Contains(known, key) {
-			return nil, fmt.Errorf("unknown option %q; those known: %s", key, strings.Join(known, " "))
+			return nil, fmt.Errorf("unknown option %q; there are: %s", key, strings.Join(known, " "))
 		}
 		if _, twice := all[key]; twice {
 			return nil, fmt.Errorf("option %q is there twice", key)
@@ -334,7 +335,7 @@ func oneOf(what, value string, allowed ...string) error {
 // hexPrefix begins a body that is written in hex.
 const hexPrefix = "hex:"
 
-// bodyOf returns a body as a scenario writes it: the text itself, hex:HEX, or xN for N times the letter x.
+// bodyOf returns the bytes of a body in a script: the text itself, hex:HEX, or xN for N times the letter x.
 func bodyOf(text string) ([]byte, error) {
 	if digits, ok := strings.CutPrefix(text, hexPrefix); ok {
 		body, err := hex.DecodeString(digits)

@@ -50,7 +50,7 @@ func TestExpectationsCanFail(t *testing.T) {
 		"echo a\ncmp stdout nowhere":                                           "3: cmp stdout nowhere: open ",
 		"alice login\nalice ask ECHO '(a'\nalice hears 250 -> it\nalice ask ECHO '((a'\nalice hears 250 ^$it": `6: alice hears 250 ^\(a: expected`,
 		"alice login\nalice ask TIME\nalice hears two":                                                        `4: alice hears two: "two" is no reply code`,
-		"alice login pasword=x":       `2: alice login pasword=x: unknown option "pasword"; those known: password`,
+		"alice login pasword=x":       `2: alice login pasword=x: unknown option "pasword"; there are: password`,
 		"alice login\nserver depth=1": `3: server depth=1: the server runs already`,
 	})
 }
@@ -177,7 +177,7 @@ func TestMalloryRefuses(t *testing.T) {
 		"mallory serves alice signature turn":   `signature can't be changed by "turn"`,
 		"mallory stands-between bob proof turn": `proof can't be changed by "turn"`,
 		"mallory stands-between server":         `"server" is no client`,
-		"mallory steps-aside alice":             `"alice" doesn't come to mallory`,
+		"mallory steps-aside alice":             `"alice" doesn't connect to mallory`,
 		"mallory sends NOOP":                    "mallory is not connected",
 	})
 }

@@ -13,21 +13,24 @@
 //	! eve saw 'only me'
 //	[own] log has event=session.open user=bob
 //
-// To test your own handler, write such files, read them with [LoadPath], and run them as a [Suite] whose
-// [Target] puts the handler into the server; the example does all of it. Without a Target each scenario gets
-// its own server in the process. A Target with a [Remote] is a server that runs already. Package report
-// renders the results.
+// # Test your own handler
 //
-// To add a case to Sallyport's login battery, write a file under fixtures/ with the label battery:N;
-// README.md says what it must check.
+// Write such files. Read them with [LoadPath], and run them as a [Suite] with a [Target] whose Configure sets
+// the handler: the example is a complete test. A Target with a [Remote] is a server that runs already. For tests
+// in Go without scenarios, package testserver starts the same server. Package report renders results.
+//
+// # Add a case to the login battery
+//
+// For a case on the network, write a file under fixtures/ with the label battery:N; README.md of this package has
+// the steps. For a case in one SCRAM message, add two lines to a file of fixtures/scram; see fixtures/README.md.
 //
 // # The language
 //
 // Conditions, !, ?, &, wait, help and variables are those of [rsc.io/script]. The first word of a line is a
-// member of the cast. Alice, Bob, Carol and Dave are clients. Eve is an eavesdropper who sees every byte on
+// member of the cast. Alice, Bob, Carol and Dave are clients. Eve is an eavesdropper: she sees every byte on
 // the network. Sybil makes many connections. Mallory attacks logins as a client, as a server, or between the
-// two. The operator runs the server. "help alice" in a scenario, and [Explain], list what Alice can do. A
-// command waits for what it names, until a deadline; none sleeps.
+// two. The operator runs the server. "help alice" in a scenario, and [Explain], list the verbs of Alice. A
+// command waits for its event until a deadline. No command sleeps.
 //
 // # The files
 //

@@ -21,10 +21,10 @@ import (
 
 func eveMember() *member {
 	return &member{
-		summary: "an eavesdropper, who sees every byte between clients and server",
+		summary: "an eavesdropper on every byte between clients and server",
 		verbs: []verb{
-			{name: "pcap", args: "FILE", least: 1, most: 1, run: doPcap, summary: "write what she has seen so far, and the keys that decrypt it, as a pcapng file for Wireshark, into the scenario's folder (see --keep)"},
-			{name: "saw", args: "TEXT", least: 1, most: 1, check: true, run: doSaw, summary: "this text of at least 4 bytes has crossed the network in the clear"},
+			{name: "pcap", args: "FILE", least: 1, most: 1, run: doPcap, summary: "write the bytes so far, and the keys that decrypt them, as a pcapng file for Wireshark into the scenario's folder (see --keep)"},
+			{name: "saw", args: "TEXT", least: 1, most: 1, check: true, run: doSaw, summary: "wait until this text of at least 4 bytes has crossed the network in the clear"},
 		},
 	}
 }
@@ -48,8 +48,8 @@ func doPcap(_ context.Context, c *call) (string, error) {
 }
 
 // Eve is an eavesdropper on the network. She sees every byte between clients and the server, in both
-// directions, and when it passed. [Eve.WritePcap] writes it to a file. The zero Eve is ready to use, also
-// concurrently.
+// directions, and its time. [Eve.WritePcap] writes them to a file. The zero Eve is ready to use. It is safe for
+// concurrent use.
 type Eve struct {
 	mu     sync.Mutex
 	flows  []*flow
@@ -64,22 +64,22 @@ const (
 	serverSide
 )
 
-// A flow is a connection that Eve sees. The bytes of each side are one stream, so that a text is found
-// however it was cut into writes.
+// A flow is a connection that Eve sees. The bytes of each side are one stream, so that a search finds a text
+// in several writes.
 type flow struct {
 	ends  [2]net.Addr
 	bytes [2][]byte
 	ended [2]bool
 }
 
-// An event is something that one side of a connection did: it opened the connection, sent bytes, or ended
-// its direction.
+// An event is an action of one side of a connection.
 type event struct {
 	*flow
 	at   time.Time
 	did  action
 	from side
-	size int // bytes sent
+	// size is the number of bytes sent.
+	size int
 }
 
 type action int
@@ -90,7 +90,7 @@ const (
 	ended
 )
 
-// DialContext makes a connection that Eve sees.
+// DialContext connects, as [net.Dialer.DialContext] does. Eve sees the connection.
 func (e *Eve) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *Eve) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 	return e.Tap(c), nil
 }
 
-// Tap returns a client's connection that Eve sees.
+// Tap returns a connection for the client's use in place of c. Eve sees the connection.
 func (e *Eve) Tap(c net.Conn) net.Conn {
 	f := &flow{ends: [2]net.Addr{c.LocalAddr(), c.RemoteAddr()}}
 	e.mu.Lock()
@@ -121,7 +121,7 @@ func (e *Eve) Saw(s string) bool {
 	return false
 }
 
-// Excerpt returns the first n bytes, or as many as there are, that the first client sent.
+// Excerpt returns at most n bytes of the beginning of what the first client sent.
 func (e *Eve) Excerpt(n int) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -132,7 +132,7 @@ func (e *Eve) Excerpt(n int) []byte {
 	return bytes.Clone(first[:min(n, len(first))])
 }
 
-// Octets returns how many bytes she has seen.
+// Octets returns the number of bytes so far.
 func (e *Eve) Octets() (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -142,7 +142,7 @@ func (e *Eve) Octets() (n int) {
 	return n
 }
 
-// saw notes bytes. A side that has ended its direction sends none.
+// saw notes bytes, unless the side has ended its direction.
 func (e *Eve) saw(f *flow, from side, p []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -178,7 +178,7 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write notes the bytes first, so that no answer to them is noted before.
+// Write notes the bytes before it sends them, so that they come before their answer.
 func (t *tap) Write(p []byte) (int, error) {
 	t.eve.saw(t.flow, clientSide, p)
 	return t.Conn.Write(p)
@@ -189,7 +189,7 @@ func (t *tap) Close() error {
 	return t.Conn.Close()
 }
 
-// CloseWrite ends the client's direction, where the connection below can.
+// CloseWrite ends the client's direction, if the connection below can.
 func (t *tap) CloseWrite() error {
 	half, ok := t.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -202,16 +202,12 @@ func (t *tap) CloseWrite() error {
 // segmentSize bounds the bytes of a segment in a capture.
 const segmentSize = 1460
 
-// ErrNoAddress means that a connection has no IP addresses, which a packet needs.
-var ErrNoAddress = errors.New("eve: no IP address")
-
-// WritePcap writes what Eve has seen so far as a pcapng file, which Wireshark opens. The bytes, their order
-// and their times are real. The packets around them are made up, because Eve sits above TCP: raw IP, with
-// a handshake at the start of each connection and a FIN for each direction that ended.
+// WritePcap writes the connections so far as a pcapng file for Wireshark. The bytes, their order and their
+// times are real. The packets are made up, because Eve works above TCP: raw IP, with a handshake at the start of
+// each connection and a FIN for each direction that ended.
 //
-// A TLS key log (see [KeyLog]) becomes part of the file, as a Decryption Secrets Block: with it Wireshark,
-// and anybody who has the file, can read what was sent. An empty one is left out. The error is
-// [ErrNoAddress] for a connection that is not TCP, or that of the writer.
+// If the TLS key log (see [KeyLog]) is not empty, the file contains it as a Decryption Secrets Block: everybody
+// who has the file can then read the plaintext. WritePcap returns an error if a connection is not TCP.
 func (e *Eve) WritePcap(w io.Writer, keyLog []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -244,8 +240,10 @@ func (e *Eve) WritePcap(w io.Writer, keyLog []byte) error {
 type packets struct {
 	file *pcapgo.NgWriter
 	ends [2]netip.AddrPort
-	rest [2][]byte // what is not yet in a packet
-	next [2]uint32 // sequence number
+	// rest has the bytes that are in no packet yet.
+	rest [2][]byte
+	// next has the next sequence numbers.
+	next [2]uint32
 }
 
 func newPackets(file *pcapgo.NgWriter, f *flow) (*packets, error) {
@@ -253,7 +251,7 @@ func newPackets(file *pcapgo.NgWriter, f *flow) (*packets, error) {
 	for i, addr := range f.ends {
 		end, err := netip.ParseAddrPort(addr.String())
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q", ErrNoAddress, addr)
+			return nil, fmt.Errorf("scenarios: a packet needs an IP address, and the connection has %q", addr)
 		}
 		p.ends[i] = netip.AddrPortFrom(end.Addr().Unmap().WithZone(""), end.Port())
 	}
@@ -321,8 +319,8 @@ func networkOf(source, target netip.Addr) networkLayer {
 }
 
 // A KeyLog is a TLS key log in memory, for tls.Config.KeyLogWriter: a line LABEL CLIENT-RANDOM SECRET for
-// each secret. With it a capture can be read (see [Eve.WritePcap]). The zero KeyLog is ready to use, also
-// concurrently.
+// each secret. It decrypts a capture (see [Eve.WritePcap]). The zero KeyLog is ready to use. It is safe for
+// concurrent use.
 type KeyLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// A test of your own handler runs scenarios against it: here one that is written in place, usually
-// those of a folder, with [scenarios.LoadPath].
+// A test of your own handler. Its scenario is in the source here. To read those of a folder, use
+// [scenarios.LoadPath].
 func Example() {
 	upper := server.HandlerFunc(func(_ context.Context, r *server.Request) (protocol.Reply, error) {
 		if r.Verb != "UPPER" {

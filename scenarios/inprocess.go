@@ -43,7 +43,7 @@ func (st *stage) own() (*host, error) {
 // startLocked starts the server in the process with options.
 func (st *stage) startLocked(o options) (*host, error) {
 	h := &host{release: make(chan struct{}), key: testserver.ECDSA}
-	if key := cmp.Or(st.choice.Get("key"), o["key"]); key != "" {
+	if key := cmp.Or(st.choice.get("key"), o["key"]); key != "" {
 		h.key = testserver.Key(key)
 	}
 	if err := oneOf("key", string(h.key), dimensions["key"]...); err != nil {
@@ -53,7 +53,7 @@ func (st *stage) startLocked(o options) (*host, error) {
 	h.Server, err = testserver.Start(func(own *testserver.Server) {
 		h.Server = own
 		own.TLSConfig.Certificates = []tls.Certificate{testserver.Certificate(h.key)}
-		if st.choice.Get("tls") == "1.2" {
+		if st.choice.get("tls") == "1.2" {
 			own.TLSConfig.MinVersion = tls.VersionTLS12
 		}
 		if st.target.Configure != nil {

@@ -29,7 +29,7 @@ const (
 // each faulty file; the scenarios of the other files are returned with it.
 func Load(fsys fs.FS) ([]*Scenario, error) { return load(fsys, "") }
 
-// load is Load for a file system that is at folder, which the errors name.
+// load is Load for the file system at folder. The errors name the folder.
 func load(fsys fs.FS, folder string) ([]*Scenario, error) {
 	var all []*Scenario
 	var faults []error
@@ -48,9 +48,8 @@ func load(fsys fs.FS, folder string) ([]*Scenario, error) {
 	return all, errors.Join(append(faults, err)...)
 }
 
-// LoadPath reads the scenario file at a path, or all scenarios of the folder there, as [Load] does. A
-// scenario of a folder is named by its path in the folder, a single one by the path. A folder without
-// scenarios is an error.
+// LoadPath reads a scenario file, or all scenarios of a folder, as [Load] does. The name of a scenario is its
+// path in the folder, or the path of the single file. A folder without scenarios is an error.
 func LoadPath(name string) ([]*Scenario, error) {
 	info, err := os.Stat(name)
 	switch {
@@ -79,14 +78,14 @@ func loadFile(fsys fs.FS, file, shown string) (*Scenario, error) {
 	return parse(strings.TrimSuffix(file, extension), shown, text)
 }
 
-// readFile reads a file, or the part of it that shows that it is too long.
+// readFile reads a file. It stops one byte after maxFile.
 func readFile(fsys fs.FS, file string) ([]byte, error) {
 	info, err := fs.Stat(fsys, file)
 	switch {
 	case err != nil:
 		return nil, withoutPath(err)
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is no regular file")
+		return nil, errors.New("the file is not a regular file")
 	}
 	f, err := fsys.Open(file)
 	if err != nil {
@@ -105,7 +104,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// A FileError says what is wrong with a scenario file, and in which line.
+// A FileError is a fault in a scenario file.
 type FileError struct {
 	File string
 	// Line counts from 1. Zero means the file as a whole.
@@ -129,24 +128,24 @@ type Scenario struct {
 	Name string
 	// File is the path of the file.
 	File string
-	// Title is the sentence of the first comment.
+	// Title is the sentence in the first comment.
 	Title string
 	// Labels are the key:value words before the title, such as promise:1 and battery:3.
 	Labels []string
-	// Matrix has each combination in which the scenario runs. Without a matrix that is the empty one.
+	// Matrix has each combination in which the scenario runs. Without a matrix it has one empty combination.
 	Matrix []Combination
-	// Lines are those of the script.
+	// Lines are the lines of the script.
 	Lines []string
-	// Files are those that come with the script.
+	// Files are the files behind the script.
 	Files []txtar.File
-	// Owns says why the scenario needs a server in the process. Empty means that it needs none.
+	// Owns is the reason why the scenario needs a server in the process. Empty means that it needs none.
 	Owns string
-	// Cast are the members that log in.
+	// Cast has the names of the members that log in.
 	Cast []string
 
-	// decoyed are the clients that go to Mallory, as of the line that is checked.
+	// decoyed has the clients that connect to Mallory at the current line of the check.
 	decoyed []string
-	// reaches says that somebody goes to the server.
+	// reaches means that a client connects to the server.
 	reaches bool
 }
 
@@ -172,7 +171,7 @@ func parse(name, file string, text []byte) (*Scenario, error) {
 		return nil, &FileError{file, line, err}
 	}
 	if s.Owns == "" && len(s.decoyed) > 0 && !s.reaches {
-		s.Owns = "no server takes part in it: Mallory is in its place"
+		s.Owns = "it uses no server: Mallory is in its place"
 	}
 	slices.Sort(s.Cast)
 	s.Cast = slices.Compact(s.Cast)
@@ -183,7 +182,7 @@ func parse(name, file string, text []byte) (*Scenario, error) {
 func (s *Scenario) heading() error {
 	text, ok := strings.CutPrefix(s.Lines[0], "#")
 	if !ok {
-		return errors.New("a scenario begins with a comment: # promise:N or the RFC's section, and what it shows")
+		return errors.New("a scenario begins with a comment: labels such as promise:N, and a sentence on what it shows")
 	}
 	words := strings.Fields(text)
 	for len(words) > 0 && isLabel(words[0]) {
@@ -192,7 +191,7 @@ func (s *Scenario) heading() error {
 	}
 	s.Title = strings.Join(words, " ")
 	if s.Title == "" {
-		return errors.New("the first comment says nothing about what the scenario shows")
+		return errors.New("the first comment has no sentence on what the scenario shows")
 	}
 	return nil
 }
@@ -217,8 +216,8 @@ func (c Combination) String() string {
 	return strings.Join(words, " ")
 }
 
-// Get returns the value of a dimension, or "".
-func (c Combination) Get(dimension string) string {
+// get returns the value of a dimension, or "".
+func (c Combination) get(dimension string) string {
 	for _, choice := range c {
 		if choice.Dimension == dimension {
 			return choice.Value
@@ -227,7 +226,7 @@ func (c Combination) Get(dimension string) string {
 	return ""
 }
 
-// dimensions are those that choose how a run is made, and their values. A matrix may have others.
+// dimensions are the dimensions that configure a run, with their values. A matrix can have others, too.
 var dimensions = map[string][]string{
 	"tls":       {"1.2", "1.3"},
 	"key":       {"ecdsa", "ed25519", "rsa"},
@@ -243,7 +242,7 @@ func (s *Scenario) matrix(words []string) error {
 		dimension, list, ok := strings.Cut(word, "=")
 		values := strings.Split(list, ",")
 		if err := s.checkDimension(dimension, values); !ok || err != nil {
-			return cmp.Or(err, fmt.Errorf("matrix has no %q, but DIMENSION=VALUE,VALUE", word))
+			return cmp.Or(err, fmt.Errorf("%q is not DIMENSION=VALUE,VALUE", word))
 		}
 		var product []Combination
 		for _, c := range s.Matrix {
@@ -261,7 +260,7 @@ func (s *Scenario) matrix(words []string) error {
 	return nil
 }
 
-// isDimension matches the name of a dimension. No other variable has such a name.
+// isDimension reports whether a name can be that of a dimension. No other variable has such a name.
 var isDimension = regexp.MustCompile(`^[a-z]+$`).MatchString
 
 func (s *Scenario) checkDimension(name string, values []string) error {
@@ -284,7 +283,7 @@ func (s *Scenario) checkDimension(name string, values []string) error {
 // values returns the values of a dimension of the matrix, in order.
 func (s *Scenario) values(dimension string) (values []string) {
 	for _, c := range s.Matrix {
-		if value := c.Get(dimension); value != "" && !slices.Contains(values, value) {
+		if value := c.get(dimension); value != "" && !slices.Contains(values, value) {
 			values = append(values, value)
 		}
 	}

@@ -15,7 +15,7 @@ const heading = "# promise:1 What it shows.\n"
 
 // Each file has one fault, and the error names it.
 var faulty = map[string]struct{ text, want string }{
-	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; those known: alice bob`},
+	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; there are: alice bob`},
 	"verb":         {heading + "alice logs in\n", `x.txtar:2: can't "logs"; it can be one of: login`},
 	"no verb":      {heading + "alice\n", `x.txtar:2: the line has no verb; it can be one of: login`},
 	"too few":      {heading + "alice hears\n", `x.txtar:2: usage: alice hears CODE [REGEXP] [-> NAME]`},
@@ -24,7 +24,7 @@ var faulty = map[string]struct{ text, want string }{
 	"by chance":    {heading + "! eve saw 235\n", `x.txtar:2: "235" has less than 4 bytes`},
 	"quoted $":     {heading + "alice hears 250 '($'\n", `x.txtar:2: bad regexp "($"`},
 	"tool regexp":  {heading + "echo a\nstdout '[a'\n", `x.txtar:3: bad regexp "[a"`},
-	"condition":    {heading + "[linux] alice login\n", `x.txtar:2: unknown condition [linux]; those known: [own]`},
+	"condition":    {heading + "[linux] alice login\n", `x.txtar:2: unknown condition [linux]; there are [own]`},
 	"tls version":  {heading + "[!tls:1.4] alice login\n", `x.txtar:2: tls can't be "1.4" but one of 1.2 1.3`},
 	"quote":        {heading + "alice ask ECHO 'a\n", `x.txtar:2: a quote is opened and not closed`},
 	"only a !":     {heading + "!\n", `x.txtar:2: the line has no command`},
@@ -40,7 +40,7 @@ var faulty = map[string]struct{ text, want string }{
 	"too early":    {heading + "[reply:a] alice login\nmatrix reply=a\n", `x.txtar:2: unknown condition [reply:a]`},
 	"many":         {heading + "matrix a=1,2,3,4,5,6,7,8 b=1,2,3,4,5,6,7,8 c=1,2,3,4,5,6,7,8 d=1,2\n", `x.txtar:2: the matrix has more than 1000 combinations`},
 	"no heading":   {"alice login\n", `x.txtar:1: a scenario begins with a comment`},
-	"empty title":  {"# promise:1\n", `x.txtar:1: the first comment says nothing`},
+	"empty title":  {"# promise:1\n", `x.txtar:1: the first comment has no sentence`},
 	"nothing":      {"", `x.txtar:1: a scenario begins with a comment`},
 	"latin-1":      {heading + "alice ask ECHO caf\xe9\n", `x.txtar:2: the line is not UTF-8`},
 	"UTF-16":       {"#\x00 \x00a\x00\n\x00", `x.txtar:1: the line has a NUL: is this text, and UTF-8?`},

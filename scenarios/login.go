@@ -15,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// The steps of a login, named for what the client sends next.
+// The steps of a login. The name of a step is what the client sends next.
 const (
 	atCommand = iota
 	atClientFirst
@@ -51,8 +51,8 @@ func doReaches(ctx context.Context, c *call) (string, error) {
 	return l.next + "\n", nil
 }
 
-// doAuthenticates logs in as far as the empty line, which asks for the seat. The arguments follow it in the
-// same record.
+// doAuthenticates logs in until it has sent the empty line, which asks for the seat. It sends the arguments in
+// the same record.
 func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	l, err := a.proceed(ctx, atClientFinal, nil)
@@ -73,7 +73,7 @@ func doAuthenticates(ctx context.Context, c *call) (string, error) {
 	return "", err
 }
 
-// proceed continues a login to a step. The options are for its beginning.
+// proceed continues a login to a step, or begins it with the options.
 func (a *actor) proceed(ctx context.Context, step int, o options) (*lineLogin, error) {
 	l, err := a.lineLogin(ctx, o)
 	if err != nil {
@@ -145,7 +145,7 @@ func (a *actor) newLineLogin(conn *tls.Conn, o options) (*lineLogin, error) {
 	if err := oneOf("binding", cmp.Or(o["binding"], "none"), "none", "old"); err != nil {
 		return nil, err
 	}
-	if o["binding"] == "none" || a.stage.choice.Get("mechanism") == "plain" {
+	if o["binding"] == "none" || a.stage.choice.get("mechanism") == "plain" {
 		config.Mechanism = scram.SHA256
 	}
 	login, err := testserver.NewLogin(conn, config)

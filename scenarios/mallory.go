@@ -20,19 +20,19 @@ import (
 
 func malloryMember() *member {
 	verbs := []verb{
-		{name: "unaltered", args: "[password=P]", most: 1, needs: "alice", run: doAlters, summary: "log in as alice with nothing wrong. After this verb and the next ones, hears has the last reply"},
-		{name: "flag", args: "n|y [password=P]", least: 1, most: 2, needs: "alice", run: doFlag, summary: "log in as alice without channel binding. n: she doesn't want it; y: she believes that the server lacks it"},
+		{name: "unaltered", args: "[password=P]", most: 1, needs: "alice", run: doAlters, summary: "log in as alice without an alteration. After this verb and the next ones, hears has the last reply"},
+		{name: "flag", args: "n|y [password=P]", least: 1, most: 2, needs: "alice", run: doFlag, summary: "log in as alice without channel binding. n: the client does not support it; y: the client believes that the server does not"},
 	}
 	for _, part := range mallory.Parts(mallory.Client) {
 		verbs = append(verbs, verb{
 			name: part, args: "CHANGE [password=P]", least: 1, most: 2, needs: "alice", run: doAlters,
-			summary: "log in as alice with nothing wrong except the " + part,
+			summary: "log in as alice with this part altered: " + part,
 		})
 	}
 	verbs = append(verbs,
-		verb{name: "serves", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doServes, summary: "from now on be the client's server, which knows its password, or P; she can change: " + strings.Join(mallory.Parts(mallory.Server), " ")},
-		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on be between the client and the server, with a certificate that the client trusts, and pass everything on except what she changes: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
-		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "let the client's connections go to the server again"},
+		verb{name: "serves", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doServes, summary: "from now on take the place of the client's server, with the client's password, or P; the parts are: " + strings.Join(mallory.Parts(mallory.Server), " ")},
+		verb{name: "stands-between", args: "CLIENT [PART CHANGE] [password=P]", least: 1, most: 4, run: doStandsBetween, summary: "from now on stand between the client and the server, with a certificate that the client trusts, and pass everything on, with one part altered; the parts are: " + strings.Join(mallory.Parts(mallory.Middle), " ")},
+		verb{name: "steps-aside", args: "CLIENT", least: 1, most: 1, run: doStepsAside, summary: "let the client connect to the server again"},
 	)
 	verbs = append(verbs, rogueVerbs()...)
 	lines := []string{"connect", "sends", "sends-part", "drips", "floods", "floods-part", "hears", "hears-tls", "notices", "ends", "hangs-up"}
@@ -44,10 +44,11 @@ func malloryMember() *member {
 	return &member{summary: "an attacker, as a client, as a server, or between the two; CHANGE is one of: " + mallory.Changes, verbs: verbs}
 }
 
-// A decoy is a server of Mallory's to which a client goes instead of to the real one.
+// A decoy is a server of Mallory's. A client connects to it instead of the real server.
 type decoy struct {
-	addr  string
-	roots *x509.CertPool // what the client trusts
+	addr string
+	// roots are what the client trusts.
+	roots *x509.CertPool
 }
 
 // decoyOf returns the decoy of a client, or nil.
@@ -57,7 +58,7 @@ func (st *stage) decoyOf(name string) *decoy {
 	return st.decoys[name]
 }
 
-// decoy returns a listener to which a client goes from now on. The end of the run closes it.
+// decoy returns a listener that a client connects to from now on. The end of the run closes it.
 func (st *stage) decoy(name string, roots *x509.CertPool) (net.Listener, error) {
 	if err := checkClient(name); err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func doStepsAside(_ context.Context, c *call) (string, error) {
 	c.stage.mu.Lock()
 	defer c.stage.mu.Unlock()
 	if c.stage.decoys[c.args[0]] == nil {
-		return "", fmt.Errorf("%q doesn't come to mallory", c.args[0])
+		return "", fmt.Errorf("%q doesn't connect to mallory", c.args[0])
 	}
 	delete(c.stage.decoys, c.args[0])
 	return "", nil
@@ -112,7 +113,7 @@ func doStandsBetween(_ context.Context, c *call) (string, error) {
 	})
 }
 
-// alteredLogin returns what makes a login for one connection, changed as the arguments say.
+// alteredLogin returns a function that makes the login of one connection, with the change in the arguments.
 func (c *call) alteredLogin(role mallory.Role) (login func() *fixtures.Vector, err error) {
 	args, password := c.cutPassword(c.stage.password(c.args[0]))
 	var change mallory.Change
@@ -131,7 +132,7 @@ func (c *call) alteredLogin(role mallory.Role) (login func() *fixtures.Vector, e
 	return func() *fixtures.Vector { one := *v; return &one }, err
 }
 
-// receive has a client go to Mallory from now on, who serves each of its connections.
+// receive lets a client connect to Mallory from now on. Mallory serves each of its connections.
 func (st *stage) receive(name string, serve func(context.Context, *testserver.Conn) error) error {
 	pair, roots, err := testserver.FaultyCertificate("")
 	if err != nil {
@@ -192,16 +193,16 @@ func (c *call) cutPassword(otherwise string) (args []string, password string) {
 	return args, otherwise
 }
 
-// loginOf is a login of a client by somebody who knows the password. Its error doesn't tell the password.
+// loginOf is the login of a client with a password. Its error does not contain the password.
 func (st *stage) loginOf(name, password string) (l fixtures.Login, err error) {
 	l = fixtures.Login{
 		User: st.user(name), Name: st.user(name), Mechanism: scram.SHA256Plus, Binding: scram.TypeExporter,
 		Flag: "n", Salt: "salt of Mallory's", Iterations: scram.MinIterations,
 	}
 	switch {
-	case st.choice.Get("mechanism") == "plain":
+	case st.choice.get("mechanism") == "plain":
 		l.Mechanism = scram.SHA256
-	case st.choice.Get("tls") == "1.2":
+	case st.choice.get("tls") == "1.2":
 		l.Binding = scram.TypeServerEndPoint
 	}
 	l.Stored, err = scram.Prepare(password)
@@ -225,7 +226,7 @@ func doAlters(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().impersonate(ctx, who, change)
 }
 
-// doFlag logs in with a gs2 flag other than p, which stands for channel binding.
+// doFlag logs in with a gs2 flag other than p, which means channel binding.
 func doFlag(ctx context.Context, c *call) (string, error) {
 	args, password := c.cutPassword(c.stage.password("alice"))
 	if len(args) != 1 || args[0] != "n" && args[0] != "y" {
@@ -239,8 +240,8 @@ func doFlag(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().impersonate(ctx, who, mallory.Change{})
 }
 
-// impersonate logs in line by line. The server's last reply is left for hears; an error means that
-// Mallory could not send all of it.
+// impersonate logs in line by line. The server's last reply stays for "hears". An error means that Mallory
+// could not send all her lines.
 func (a *actor) impersonate(ctx context.Context, who fixtures.Login, change mallory.Change) error {
 	login, err := mallory.Login(mallory.Client, who, change)
 	if err != nil {
@@ -261,16 +262,17 @@ func (a *actor) impersonate(ctx context.Context, who fixtures.Login, change mall
 	return errors.Join(err, end.lost)
 }
 
-// lineServer is the peer of a vector to which an actor sends lines.
+// lineServer is the server of a vector, at the other end of an actor's connection.
 type lineServer struct {
 	actor     *actor
 	mechanism string
 	steps     int
-	lost      error // why no reply came
+	// lost is why no reply came.
+	lost error
 }
 
-// Next sends a message, the last one with the empty line behind it, and takes the challenge that answers
-// it. Another reply is left for hears.
+// Next sends a message, the last one with the empty line behind it, and returns the challenge of the reply. It
+// leaves a reply without a challenge for "hears".
 func (s *lineServer) Next(ctx context.Context, heard []byte) ([]byte, error) {
 	lines := []string{encoded(heard), ""}
 	if s.steps++; s.steps == 1 {

@@ -68,26 +68,26 @@ const (
 )
 
 const (
-	// maxSeen bounds what is kept of the bytes between two arrows.
+	// maxSeen bounds the bytes that a link keeps between two calls of seen.
 	maxSeen = 64 << 10
 	// maxFirst is longer than any TLS alert.
 	maxFirst = 64
 )
 
-// A link is a client's connection to the server with what the network does to it. It keeps the bytes that
-// have crossed it since the last call of seen.
+// A link is a client's connection to the server, with the faults of the network. It keeps the bytes that have
+// crossed it since the last call of seen.
 type link struct {
 	net.Conn
 	tcp *net.TCPConn
 
 	mu      sync.Mutex
 	crossed [2][]byte
-	head    []byte // the first bytes that came
-	delay   time.Duration
-	dropped chan struct{} // closed when nothing arrives any more
-	stalled chan struct{} // closed when the client reads no more
-	closed  chan struct{}
-	once    [3]sync.Once
+	// head has the first bytes that came.
+	head  []byte
+	delay time.Duration
+	// dropped is closed when nothing arrives any more, stalled when the client reads no more.
+	dropped, stalled, closed chan struct{}
+	once                     [3]sync.Once
 }
 
 func newLink(conn net.Conn, tcp *net.TCPConn) *link {
@@ -130,7 +130,7 @@ func (l *link) setDelay(d time.Duration) {
 	l.delay = d
 }
 
-// hold waits for the delay of the network, and reports whether the network still delivers.
+// hold waits for the delay of the network, and reports whether the network delivers.
 func (l *link) hold() bool {
 	l.mu.Lock()
 	timer := time.NewTimer(l.delay)
@@ -142,7 +142,7 @@ func (l *link) hold() bool {
 	case <-timer.C:
 	}
 	select {
-	case <-l.dropped: // select chooses at random where several are ready
+	case <-l.dropped: // the first select chooses at random if several are ready
 		return false
 	default:
 		return true

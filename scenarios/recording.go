@@ -20,25 +20,27 @@ import (
 // maxRecordedBody bounds the bodies that a recording keeps, in bytes.
 const maxRecordedBody = 4 << 10
 
-// verbSay is the stock verb whose reply depends on the operator.
+// verbSay is the stock verb with a reply that depends on the operator.
 const verbSay = "SAY"
 
 // A Recording writes a session with a server as a scenario: each request, and its reply as a pattern that
-// also matches other times, sizes, numbers and random words. The user becomes a member of the cast, and the
-// password its variable, wherever they occur. Make one with [NewRecording].
+// also matches other times, sizes, numbers and random words. Variables replace the user and the password
+// everywhere. Make one with [NewRecording].
 type Recording struct {
 	w      io.Writer
 	who    client.Credentials
 	member string
-	size   int   // bytes written
-	err    error // the first one of w
+	// size is the number of bytes written.
+	size int
+	// err is the first error of w.
+	err error
 }
 
 // NewRecording begins a recording of a session of a user with the server at addr.
 func NewRecording(w io.Writer, addr string, who client.Credentials, now time.Time) *Recording {
 	t := &Recording{w: w, who: who, member: clientNames()[0]}
 	t.write("# Recorded from a session with %s on %s.", show.Printable(addr), now.Format(time.DateOnly))
-	t.write("#\n# What varies is a pattern: look through it, and make it as strict as it can be.")
+	t.write("#\n# The replies are patterns: read them, and make each as strict as it can be.")
 	if who.Username != t.member {
 		t.write("# To replay it there, the file of --users needs the line %s=USER:PASSWORD.", t.member)
 	}
@@ -68,7 +70,7 @@ func (t *Recording) Allows(r protocol.Request) error {
 	return err
 }
 
-// Exchange records a request and its reply, or that it had none.
+// Exchange records a request with its reply, or that no reply came.
 func (t *Recording) Exchange(r protocol.Request, reply protocol.Reply, err error) {
 	refused, isReply := errors.AsType[*protocol.ReplyError](err)
 	switch {
@@ -77,7 +79,7 @@ func (t *Recording) Exchange(r protocol.Request, reply protocol.Reply, err error
 	case reply.Code == protocol.CodeBye:
 		t.Quit()
 	default:
-		line, _ := t.request(r) // which Allows has seen
+		line, _ := t.request(r) // Allows has checked it
 		t.write("%s", line)
 		t.write("%s", t.reply(r, reply))
 	}
@@ -100,7 +102,7 @@ func (t *Recording) request(r protocol.Request) (string, error) {
 	return line, nil
 }
 
-// body returns a body as ask-body takes it.
+// body returns a body in the form of "ask-body".
 func (t *Recording) body(body []byte) (string, error) {
 	plain, err := bodyOf(string(body))
 	if err == nil && bytes.Equal(plain, body) && isText(body) && !bytes.ContainsAny(body, "\r\n") && string(body) != captures {
@@ -112,7 +114,7 @@ func (t *Recording) body(body []byte) (string, error) {
 	return hexPrefix + hex.EncodeToString(body), nil
 }
 
-var errHexPassword = errors.New("the body holds the password, and is not a line of text in which its variable could stand")
+var errHexPassword = errors.New("the request can't be recorded: its body has the password in it, and is no line of text")
 
 // reply returns the line that expects a reply.
 func (t *Recording) reply(r protocol.Request, reply protocol.Reply) string {
@@ -130,7 +132,7 @@ func (t *Recording) reply(r protocol.Request, reply protocol.Reply) string {
 		pattern = quoteWord("^" + regexp.QuoteMeta(keyword) + "( |$)")
 	case reply.Code == protocol.CodeBody && len(r.Body) > 0 && bytes.Equal(r.Body, reply.Body):
 		if body, err := t.body(r.Body); err == nil {
-			return fmt.Sprintf("%s hears-body %s", t.member, body)
+			return t.member + " hears-body " + body
 		}
 	case reply.Code == protocol.CodeBody && (len(text) > maxRecordedBody || !isText(reply.Body)):
 	case strings.EqualFold(r.Verb, protocol.VerbHelp): // each server has its own verbs
@@ -188,8 +190,8 @@ func (t *Recording) write(format string, args ...any) {
 	t.err = cmp.Or(t.err, err)
 }
 
-// leaks reports whether the password, in any case of its letters, is in a text. In the part that is called
-// replaced the literal password doesn't count, because a variable replaces it.
+// leaks reports whether a text contains the password in any case of its letters. It ignores the exact password
+// in the part that is called replaced, because a variable replaces it there.
 func (t *Recording) leaks(text, replaced string) bool {
 	if t.who.Password == "" {
 		return false
@@ -243,8 +245,7 @@ func inWord(text string, i int) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= 0x80
 }
 
-// varying are texts that vary from one run to the next, and the pattern for each. The first that matches
-// counts.
+// varying are texts that differ between runs, with a pattern for each. The first match applies.
 var varying = []struct{ what, pattern string }{
 	{`\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[-+]\d\d:?\d\d)?)?`, `[0-9][-0-9T:.Z+ ]*`}, // RFC 3339, and its parts
 	{`\d\d?:\d\d(?::\d\d(?:\.\d+)?)?`, `[0-9][0-9:.]*`},
@@ -266,8 +267,8 @@ func compileVarying() *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + strings.Join(all, "|") + ")")
 }
 
-// symbolic returns a regexp that matches the text, and texts that differ only in what varies. What was in
-// the request is not symbolic.
+// symbolic returns a regexp that matches the text, and texts that differ only in varying parts. Text of the
+// request does not vary.
 func symbolic(text, asked string) string {
 	var out strings.Builder
 	rest := 0

@@ -118,7 +118,7 @@ func TestRecordingRefuses(t *testing.T) {
 		"the password is in it":         {Verb: "Echo", Argument: "Sesame"},
 		"a body of 4097 bytes":          {Verb: "ECHO", Body: make([]byte, 4097)},
 		"too long for a line":           {Verb: "ECHO", Argument: strings.Repeat("'", 8185)},
-		"the body holds the password":   {Verb: "ECHO", Body: []byte("echo sesame\n")},
+		"its body has the password":     {Verb: "ECHO", Body: []byte("echo sesame\n")},
 		"the password is in it, or not": {Verb: "ECHO", Argument: "fine"},
 	} {
 		err := tape.Allows(r)

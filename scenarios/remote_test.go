@@ -84,7 +84,7 @@ func TestRunElsewhere(t *testing.T) {
 	)
 	s.Target = &Target{Remote: elsewhere(t)}
 	const noPassword, ownTLS, noServer = "the users file has no password of carol",
-		"it needs a server of its own, to choose tls", "no server takes part in it: Mallory is in its place"
+		"it needs a server of its own, to choose tls", "it uses no server: Mallory is in its place"
 	want := []string{
 		"0 passed ", "1 failed ", `2 skipped it needs a server of its own, for "server"`, "3 skipped " + noPassword, "4 skipped " + noPassword,
 		"5 [tls=1.2] skipped " + ownTLS, "5 [tls=1.3] skipped " + ownTLS, "6 passed ", "7 passed ", "8 passed ", "9 passed ", "10 passed ",

@@ -51,7 +51,7 @@ type rogue struct {
 func rogueVerbs() []verb {
 	const behind = ", and these lines in the same record; after awaits"
 	return []verb{
-		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "be the server of the client's next connection; later ones are refused. The client trusts the certificate, unless it is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: demand this number; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, drips, floods, floods-part and hangs-up go to the client"},
+		{name: "awaits", args: "CLIENT [certificate=FAULT] [tls=none|1.1|1.2|1.3] [alpn=ID|none] [iterations=N] [drip]", least: 1, most: 6, run: doAwaits, summary: "take the place of the server for the client's next connection; later ones are refused. The client trusts the certificate, unless FAULT is expired, not-yet-valid, wrong-name, wrong-usage or unknown-ca. iterations: the number in the challenge; drip: send each byte in a record of its own, a millisecond apart. Until she connects as a client again, sends, sends-part, drips, floods, floods-part and hangs-up go to the client"},
 		{name: "reads", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doReads, summary: "the client's next line matches; after awaits"},
 		{name: "greets", args: "[LINE...]", most: many, run: doStep, summary: "send the greeting, as an honest server does" + behind},
 		{name: "challenges", args: "[LINE...]", most: many, run: doStep, summary: "greet, and answer AUTH with the challenge of an honest server" + behind},
@@ -112,7 +112,7 @@ func rogueTLS(pair tls.Certificate, o options) (config *tls.Config, err error) {
 	return config, err
 }
 
-// serve takes one connection and reads it to its end.
+// serve accepts one connection and reads it to its end.
 func (a *actor) serve(ctx context.Context, r *rogue) {
 	raw, err := r.listener.Accept()
 	_ = r.listener.Close()
@@ -234,7 +234,7 @@ func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 
 var errNoRogue = errors.New("mallory awaits no client")
 
-// rogueSteps are the lines of an honest server in a login, in order, by the verbs that send them.
+// rogueSteps are the lines of an honest server in a login, in order, with the verbs that send them.
 var rogueSteps = []struct {
 	verb string
 	line func(r *rogue, ctx context.Context, a *actor) (string, error)
@@ -245,7 +245,7 @@ var rogueSteps = []struct {
 	{"seats", (*rogue).welcome},
 }
 
-// doStep does the steps up to the verb that are not done yet.
+// doStep does the steps up to that of the verb, except those that are done.
 func doStep(ctx context.Context, c *call) (string, error) {
 	a := c.actor()
 	a.mu.Lock()
@@ -268,7 +268,7 @@ func doStep(ctx context.Context, c *call) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("mallory %s only once", c.verb.name)
+	return "", fmt.Errorf("mallory %s only once in a connection", c.verb.name)
 }
 
 func (r *rogue) greeting(context.Context, *actor) (string, error) {

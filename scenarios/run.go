@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,23 +27,23 @@ import (
 	"github.com/sallyport/sallyport/server"
 )
 
-// Target is where scenarios run. The zero Target runs each against a server of its own in the process.
+// Target is the server that scenarios run against. The zero Target starts a server in the process for each.
 type Target struct {
 	// Remote is a server that runs already. Nil means a server in the process.
 	Remote *Remote
 	// Configure changes the server in the process before it starts: set Handler to test your own. The
-	// options of a scenario's "server" line come after it. The users, the interaction log and OnSay are
-	// those of the scenario. Nil changes nothing.
+	// options of a scenario's "server" line take effect after it. The engine sets the users, the interaction
+	// log and OnSay. Nil changes nothing.
 	Configure func(*server.Server)
 	// Timeout bounds each step. Zero means 10 s.
 	Timeout time.Duration
-	// Keep is a folder in which the files of each run stay. Empty means that they are removed.
+	// Keep is a folder that keeps the files of each run. Empty means that a run removes its files.
 	Keep string
 }
 
 func (t *Target) timeout() time.Duration { return cmp.Or(t.Timeout, 10*time.Second) }
 
-// lacks says why a scenario can't run here. Empty means that it can.
+// lacks returns the reason why a scenario can't run against the target. Empty means that it can.
 func (t *Target) lacks(s *Scenario) string {
 	if t.Remote == nil {
 		return ""
@@ -64,7 +65,7 @@ func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
 	}
 	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
 	name = strings.Trim(name, "-")
-	if !filepath.IsLocal(name) || name == "." { // a file may have any name
+	if !filepath.IsLocal(name) || name == "." { // the scenario's file may have any name
 		return "", fmt.Errorf("%s: %w", s.File, outsideError(name))
 	}
 	dir := filepath.Join(t.Keep, name)
@@ -75,11 +76,11 @@ func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
 type Remote struct {
 	// Addr is its host:port.
 	Addr string
-	// Roots are the authorities of its certificate. Nil means those of the system.
+	// Roots are the certificate authorities to trust. Nil means the roots of the system.
 	Roots *x509.CertPool
-	// Passwords are those of the members of the cast.
+	// Passwords has the passwords, by the members of the cast.
 	Passwords map[string]string
-	// Users are the users as which members log in, where that is not their own name.
+	// Users has the user names, by the members of the cast whose user has another name.
 	Users map[string]string
 }
 
@@ -100,8 +101,8 @@ func (r *Remote) Reach(ctx context.Context) error {
 const maxUsers = 64 << 10
 
 // ReadUsers reads the users of the cast on a server: a line MEMBER:PASSWORD each, or MEMBER=USER:PASSWORD
-// where the member logs in as another user. Empty lines and comments (#) don't count. No error shows a
-// line, because it may be a password.
+// if the user has another name. It ignores empty lines and comments (#). No error contains a line, because a
+// line may be a password.
 func (r *Remote) ReadUsers(in io.Reader) error {
 	r.Passwords, r.Users = map[string]string{}, map[string]string{}
 	lines := bufio.NewScanner(io.LimitReader(in, maxUsers))
@@ -146,7 +147,7 @@ func (t *Target) redact(r *Result) {
 	}
 }
 
-// redactor replaces each password, in each form in which a message may show it, by its variable.
+// redactor replaces each password, in each form that a message may contain, by its variable.
 func (r *Remote) redactor() *strings.Replacer {
 	type pair struct{ secret, name string }
 	var all []pair
@@ -165,13 +166,13 @@ func (r *Remote) redactor() *strings.Replacer {
 	return strings.NewReplacer(words...)
 }
 
-// quotedInside returns a text as %q shows it, without the quotes.
+// quotedInside returns a text in the form of %q, without the quotes.
 func quotedInside(text string) string {
 	quoted := strconv.Quote(text)
 	return quoted[1 : len(quoted)-1]
 }
 
-// redactedError is an error whose text had a secret.
+// redactedError is an error with passwords removed from its text.
 type redactedError struct {
 	text  string
 	cause error
@@ -181,7 +182,7 @@ func (e redactedError) Error() string { return e.text }
 func (e redactedError) Unwrap() error { return e.cause }
 
 // Run runs a scenario in one of its combinations. The context bounds the whole run, the target's time-out
-// each step. What went wrong is in the result.
+// each step. A failure is in the result.
 func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (r Result) {
 	r = Result{Scenario: s, Combination: choice, Start: time.Now()}
 	defer func() { r.Duration = time.Since(r.Start) }()
@@ -216,7 +217,7 @@ type skipError string
 
 func (s skipError) Error() string { return "skipped: " + string(s) }
 
-// act runs the script, and ends everything that it has begun.
+// act runs the script, and ends everything that the script began.
 func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -233,8 +234,8 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	}
 	st.leave()
 	cancel()
-	// The result of background commands comes from the steps: the engine's own answer includes what the
-	// end of the run has done to them.
+	// The steps have the results of background commands. The engine's own result contains the faults that the
+	// end of the run caused.
 	_ = state.CloseAndWait(&account)
 	err = errors.Join(err, st.unsettled(), st.close())
 	r.Transcript = account.String()
@@ -243,7 +244,7 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 
 var errSucceeded = errors.New("it succeeded, and had to fail")
 
-// withSuccess replaces the engine's error for a ! command that succeeded by one that says so.
+// withSuccess replaces the engine's error for a ! command that succeeded by errSucceeded.
 func withSuccess(err error) error {
 	if command, ok := errors.AsType[*script.CommandError](err); ok && errors.Is(command.Err, script.ErrUnexpectedSuccess) {
 		command.Err = errSucceeded
@@ -251,7 +252,7 @@ func withSuccess(err error) error {
 	return err
 }
 
-// lines gives the script to the engine line by line, so that the stage knows which line runs.
+// lines gives the script to the engine line by line, so that the stage knows the current line.
 type lines struct {
 	stage *stage
 	rest  []byte
@@ -285,19 +286,16 @@ func (st *stage) environment(dir string) []string {
 // conditions returns the conditions that can guard a line.
 func (st *stage) conditions() map[string]script.Cond {
 	all := map[string]script.Cond{
-		"own": script.BoolCondition("the server is our own, not one that runs elsewhere", st.target.Remote == nil),
+		"own": script.BoolCondition("the server is in the process, and not elsewhere", st.target.Remote == nil),
 	}
-	names := make([]string, 0, len(dimensions)+len(st.choice))
-	for dimension := range dimensions {
-		names = append(names, dimension)
-	}
+	names := slices.Collect(maps.Keys(dimensions))
 	for _, choice := range st.choice {
 		names = append(names, choice.Dimension)
 	}
 	for _, dimension := range names {
 		all[dimension] = script.PrefixCondition("the matrix has chosen this "+dimension,
 			func(_ *script.State, values string) (bool, error) {
-				return slices.Contains(strings.Split(values, ","), st.choice.Get(dimension)), nil
+				return slices.Contains(strings.Split(values, ","), st.choice.get(dimension)), nil
 			})
 	}
 	return all

@@ -13,28 +13,34 @@ import (
 	"time"
 )
 
-// A stage is one run: the cast, the server if it is in the process, and the record of what happened.
+// A stage is one run: the cast, the server if it is in the process, and the account of the run.
 type stage struct {
 	scenario *Scenario
 	choice   Combination
 	target   *Target
 	start    time.Time
 	ctx      context.Context
-	dir      string // of the scenario's files
-	eve      *Eve
-	keyLog   KeyLog
+	// dir has the scenario's files.
+	dir    string
+	eve    *Eve
+	keyLog KeyLog
 
-	mu        sync.Mutex
-	line      int   // of the command that runs
-	words     words // of that command
+	mu sync.Mutex
+	// line is the number of the current line, words are its words.
+	line      int
+	words     words
 	steps     []*Step
 	exchanges []*Exchange
 	actors    map[string]*actor
-	decoys    map[string]*decoy // by the names of the clients
-	host      *host
-	kept      int           // bytes of the commands and their output
-	left      bool          // the script is over
-	changed   chan struct{} // closed and replaced by happened
+	// decoys are Mallory's servers, by the names of their clients.
+	decoys map[string]*decoy
+	host   *host
+	// kept counts the bytes of the commands and their output.
+	kept int
+	// left means that the script has ended.
+	left bool
+	// changed is closed and replaced by happened.
+	changed chan struct{}
 }
 
 func newStage(s *Scenario, choice Combination, target *Target, start time.Time) *stage {
@@ -53,11 +59,11 @@ func (st *stage) next() (string, error) {
 	}
 	text := st.scenario.Lines[st.line]
 	st.line++
-	st.words, _ = split(text) // the line was checked before
+	st.words, _ = split(text) // parse has checked the line
 	return text, nil
 }
 
-// happened makes all calls of await look again.
+// happened lets all calls of await call done again.
 func (st *stage) happened() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -82,14 +88,17 @@ func (st *stage) await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// Limits of the memory of a run, in bytes. They are needed because a short line can stand for much text.
+// Limits of the memory of a run, in bytes. A short line can stand for much text.
 const (
-	maxVariable = 4 << 10   // of a variable
-	maxKept     = 64 << 20  // of all commands, with their variables replaced, and their output
-	maxCrossed  = 256 << 20 // of everything that crosses the network
+	// maxVariable bounds a variable.
+	maxVariable = 4 << 10
+	// maxKept bounds the commands, with their variables replaced, and their output.
+	maxKept = 64 << 20
+	// maxCrossed bounds the bytes that cross the network.
+	maxCrossed = 256 << 20
 )
 
-// begin notes that a command starts. Its error is that the run has reached a limit.
+// begin notes that a command starts. It returns an error if the run has reached a limit.
 func (st *stage) begin(who string, args []string) (*Step, error) {
 	text := strings.Join(args, " ")
 	err := st.keep(len(text))
@@ -123,16 +132,15 @@ func (st *stage) end(step *Step, err error) {
 	defer st.mu.Unlock()
 	step.Duration = time.Since(st.start) - step.Start
 	step.cut = st.left && err != nil
-	if err != nil && (step.check || !step.cut) { // an action that the end of the script has cut is no fault
+	if err != nil && (step.check || !step.cut) { // an action that the end of the script cuts is no fault
 		step.Err = err.Error()
 	}
 }
 
-// excerpt is how many bytes are kept of an exchange as it crossed the network.
+// excerpt bounds the bytes of an exchange that a result keeps.
 const excerpt = 64
 
-// settle notes that the engine has asked for the result of a step, and reports whether the script was over
-// by then.
+// settle notes that the engine takes the result of a step, and reports whether the script has ended.
 func (st *stage) settle(step *Step) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -140,7 +148,7 @@ func (st *stage) settle(step *Step) bool {
 	return st.left
 }
 
-// unsettled returns the faults of background commands for which the script has not waited.
+// unsettled returns the faults of background commands that the script has not waited for.
 func (st *stage) unsettled() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -159,7 +167,7 @@ func (s *Step) fault() string {
 	case s.Want == "?", s.cut && s.Err == "":
 		return ""
 	case s.cut:
-		return "the script ended before this did: wait for it"
+		return "the script ended before this: wait for it"
 	case s.Want == "!" && s.Err == "":
 		return errSucceeded.Error()
 	case s.Want == "!":
@@ -215,7 +223,7 @@ func (st *stage) actor(name string) *actor {
 	return a
 }
 
-// leave notes that the script is over, and closes all connections.
+// leave notes that the script has ended, and closes all connections.
 func (st *stage) leave() {
 	st.mu.Lock()
 	st.left = true
@@ -226,14 +234,14 @@ func (st *stage) leave() {
 	}
 }
 
-// over reports whether the script is over.
+// over reports whether the script has ended.
 func (st *stage) over() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.left
 }
 
-// close ends the server in the process.
+// close stops the server in the process.
 func (st *stage) close() error {
 	st.mu.Lock()
 	h := st.host
@@ -246,7 +254,7 @@ func (st *stage) close() error {
 
 var errNotConnected = errors.New("is not connected: log in or connect first")
 
-// errNot is the error of a check with a ! before it that finds nothing.
+// errNot is the error of a check with a ! before it that finds nothing, so that the step passes.
 var errNot = errors.New("there is none")
 
 // until is await, except that a check with a ! before it doesn't wait.

@@ -13,12 +13,12 @@ type Suite struct {
 	Scenarios []*Scenario
 	// Only matches the names of the runs to make (see [Result.Name]). Nil means all.
 	Only *regexp.Regexp
-	// Target is where they run. Nil means a server in the process for each.
+	// Target is the server that they run against. Nil means a server in the process for each.
 	Target *Target
-	// Parallel is how many run at once. Zero means one. More than one needs servers in the process,
+	// Parallel is the number of runs at once. Zero means one. More than one needs servers in the process,
 	// because a server elsewhere has one seat.
 	Parallel int
-	// Repeat is how many times the suite runs. Zero means once.
+	// Repeat is the number of times that each case runs. Zero means one.
 	Repeat int
 }
 
@@ -36,7 +36,7 @@ func (c Case) Name() string {
 	return c.Scenario.Name + " [" + c.Combination.String() + "]"
 }
 
-// Cases returns what runs, in order, without the repetitions.
+// Cases returns the cases that run, in order, without the repetitions.
 func (s *Suite) Cases() (all []Case) {
 	for _, scenario := range s.Scenarios {
 		for _, choice := range scenario.Matrix {
@@ -49,9 +49,9 @@ func (s *Suite) Cases() (all []Case) {
 	return all
 }
 
-// Run runs all cases and yields their results in the order of the cases, as they come. When the context
-// or the loop over the results ends, Run ends the cases that still run and returns when they have ended.
-// Such a case yields no result.
+// Run runs all cases and yields each result as soon as the results of the cases before it. If the context or
+// the loop over the results ends, Run cancels the cases that still run, waits for them, and yields no result
+// of them.
 func (s *Suite) Run(ctx context.Context) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -70,11 +70,11 @@ func (s *Suite) Run(ctx context.Context) iter.Seq[Result] {
 	}
 }
 
-// ahead bounds how many results per place may wait for the slowest run, so that they don't fill the memory.
+// ahead bounds the results per place that wait for the slowest run, so that they don't fill the memory.
 const ahead = 4
 
-// start runs the cases in the background. The channel has a channel for each result, in order, and is
-// closed after the last.
+// start runs the cases in the background. It sends a channel for each result, in order, and then closes the
+// channel of these.
 func (s *Suite) start(ctx context.Context) <-chan chan Result {
 	places := max(1, s.Parallel)
 	target := s.Target
@@ -84,7 +84,7 @@ func (s *Suite) start(ctx context.Context) <-chan chan Result {
 	results, free := make(chan chan Result, ahead*places), make(chan struct{}, places)
 	go func() {
 		defer close(results)
-		defer func() { // the last ones have ended
+		defer func() { // wait for the last runs
 			for range places {
 				free <- struct{}{}
 			}
@@ -114,17 +114,17 @@ type Status string
 const (
 	Passed  Status = "passed"
 	Failed  Status = "failed"
-	Skipped Status = "skipped" // it can't run against this target, or in this combination
+	Skipped Status = "skipped" // the scenario can't run against this target, or in this combination
 )
 
-// A Result is all that happened in one run of a scenario.
+// A Result is the account of one run of a scenario.
 type Result struct {
 	Scenario    *Scenario
 	Combination Combination
 	Status      Status
-	// Reason says why a run was skipped.
+	// Reason is why a run was skipped.
 	Reason string
-	// Err says why a run failed. Its text begins with file and line.
+	// Err is why a run failed. Its text begins with file and line.
 	Err       error
 	Start     time.Time
 	Duration  time.Duration
@@ -151,22 +151,24 @@ type Step struct {
 	// Start counts from the beginning of the run.
 	Start    time.Duration
 	Duration time.Duration
-	// Err says why the step failed, also where it had to.
+	// Err is why the step failed, also if it had to fail.
 	Err string
 
+	// settled means that the script has waited for the step, cut that the end of the script ended it.
 	settled, cut bool
-	check        bool // only waits for something that must come
+	// check means that the step only waits for something.
+	check bool
 }
 
-// An Exchange is a message, drawn as an arrow from one to another.
+// An Exchange is a message from one member of the cast, or the server, to another.
 type Exchange struct {
 	// At counts from the beginning of the run.
 	At       time.Duration
 	From, To string
 	// Text is the message in the clear.
 	Text string
-	// Wire are the first bytes of it that crossed the network.
+	// Wire has the first bytes of the message on the network.
 	Wire []byte
-	// Octets is how many bytes of it crossed the network.
+	// Octets is the number of bytes of the message on the network.
 	Octets int
 }

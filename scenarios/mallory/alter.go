@@ -1,6 +1,6 @@
 // Package mallory alters the messages of a login. [Login] alters one part, as a client, as a server, or
-// between two honest ends, and makes the rest as somebody does who knows the password, so that nothing
-// else is wrong. [Serve] plays the server of such a login, [Relay] passes it on between two ends.
+// between an honest client and an honest server. All other parts are right for the password, so the altered
+// part is the only fault. [Serve] plays the server of such a login, [Relay] passes it on.
 package mallory
 
 import (
@@ -19,24 +19,24 @@ import (
 // Role is the part that Mallory plays.
 type Role string
 
-// The roles: a client, a server, or both, to an honest server and an honest client.
+// The roles: a client, a server, or the middle between an honest client and an honest server.
 const (
 	Client Role = "client"
 	Server Role = "server"
 	Middle Role = "middle"
 )
 
-// sends reports whether a message is Mallory's to make. In the middle she makes none.
+// sends reports whether Mallory makes a message. In the middle she makes none.
 func (r Role) sends(step int) bool {
 	return r == Client && step%2 == 0 || r == Server && step%2 == 1
 }
 
-// A Change is an alteration of one part of a login's messages. [Parts] has the parts, [Changes] the
-// alterations. The zero Change alters nothing.
+// A Change alters one part of a login's messages. [Parts] has the parts, [Changes] the ways. The zero Change
+// alters nothing.
 type Change struct{ Part, How string }
 
-// Changes are the alterations: those of fixtures/README.md, and some that are short for others or alter the
-// attribute as a whole.
+// Changes are the ways to alter a part. fixtures/README.md explains them, except for truncate (cut=1), extend
+// (an A more), none (a binding without data), empty, missing, twice, and is=TEXT, which replaces the part.
 const Changes = "truncate extend other none empty missing twice lower cut=N flip=N bytes=N stray is=TEXT"
 
 // maxBytes bounds the length of an altered part.
@@ -53,8 +53,8 @@ var honest = [...][]string{
 // A part is a symbol in one attribute of one message.
 type part struct {
 	step, attribute int
-	form            string // the attribute, with %s for the symbol
-	symbol          string
+	// form is the attribute, with %s for the symbol.
+	form, symbol string
 }
 
 var parts = map[string]part{
@@ -84,13 +84,12 @@ func Parts(role Role) (names []string) {
 	return names
 }
 
-// Login returns a login in which nothing is wrong except the change, for [fixtures.Vector.Play]. As a client
-// or a server Mallory knows the password. She takes the other side's messages as they come, but demands the
-// server's signature.
+// Login returns a login whose only fault is the change, for [fixtures.Vector.Play]. Mallory knows the password.
+// She accepts all messages of an honest peer, except that a server must send the right signature.
 func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
 	v := &fixtures.Vector{Login: who}
 	if role == Client {
-		// Her own nonce, also where she has changed it on its way.
+		// Her own nonce, even if she changes it in transit.
 		v.Messages[2] = fixtures.Message{Mark: fixtures.Expected, Text: "c={cbind},r={cnonce}{snonce},p={proof}"}
 		v.Messages[3] = fixtures.Message{Mark: fixtures.Expected, Text: "v={signature}"}
 	}
@@ -114,7 +113,7 @@ func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
 	return v, nil
 }
 
-// attribute returns the altered attribute of a part, which may be none or two.
+// attribute returns the altered attribute of a part: one, none or two.
 func (c Change) attribute(p part) (all []string, err error) {
 	as := func(value string) []string { return []string{fmt.Sprintf(p.form, value)} }
 	verb, argument, _ := strings.Cut(c.How, "=")
@@ -141,7 +140,7 @@ func (c Change) attribute(p part) (all []string, err error) {
 	return nil, fmt.Errorf("%s can't be changed by %q; the changes are %s", c.Part, c.How, Changes)
 }
 
-// fits reports whether package fixtures can alter the part so.
+// fits reports whether package fixtures can alter the part in this way.
 func (c Change) fits(p part, verb, argument string) bool {
 	switch verb {
 	case "flip", "bytes", "cut":
@@ -153,7 +152,7 @@ func (c Change) fits(p part, verb, argument string) bool {
 	return c.How == "other" || c.How == "lower"
 }
 
-// Bindings returns the channel bindings of a connection, by their types. The certificate is the server's.
+// Bindings returns the channel bindings of a connection by type. The certificate is the server's.
 func Bindings(conn *tls.Conn, certificate *x509.Certificate) map[string][]byte {
 	state, all := conn.ConnectionState(), map[string][]byte{}
 	if b, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil {

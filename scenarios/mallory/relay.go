@@ -13,8 +13,8 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// Serve logs in the client on conn as the vector says, seats it, and then reads until it ends the
-// connection. It takes the client's word for the channel binding.
+// Serve plays the server of the vector for the client on conn, seats it, and then reads until it ends the
+// connection. It does not check the channel binding.
 func Serve(ctx context.Context, conn *testserver.Conn, v *fixtures.Vector) error {
 	if err := conn.Send("220 mallory sallyport/1 ready"); err != nil {
 		return err
@@ -26,8 +26,8 @@ func Serve(ctx context.Context, conn *testserver.Conn, v *fixtures.Vector) error
 	return err
 }
 
-// Relay passes everything on between a client and a server until both have ended. A vector that is not
-// nil says what Mallory alters in the login.
+// Relay passes everything on between a client and a server until both have ended the connection. The vector has
+// Mallory's change of the login. Nil means none.
 func Relay(ctx context.Context, clientConn, serverConn *testserver.Conn, v *fixtures.Vector) error {
 	if v != nil {
 		if err := alter(ctx, clientConn, serverConn, v); err != nil {
@@ -46,7 +46,7 @@ func pass(to, from *testserver.Conn) {
 	_ = to.CloseWrite()
 }
 
-// alter passes on a login as the vector says, with the refusal if there is one, but not the 235.
+// alter passes on the login of the vector, and the server's refusal, but not the 235.
 func alter(ctx context.Context, clientConn, serverConn *testserver.Conn, v *fixtures.Vector) error {
 	greeting, err := serverConn.Line()
 	if err != nil {
@@ -64,15 +64,16 @@ func alter(ctx context.Context, clientConn, serverConn *testserver.Conn, v *fixt
 	return clientConn.Send(s.refusal)
 }
 
-// client is the peer of a vector that takes Mallory for the server.
+// client is the client of a vector. Mallory is its server.
 type client struct {
 	*testserver.Conn
 	steps     int
 	mechanism string
-	welcome   string // follows the last challenge, if it is not empty
+	// welcome follows the last challenge. Empty means that nothing follows.
+	welcome string
 }
 
-// Next sends a challenge, and reads the message that answers it.
+// Next sends a challenge, and returns the message of the answer.
 func (c *client) Next(_ context.Context, challenge []byte) ([]byte, error) {
 	lines := []string{"334 " + encode(challenge)}
 	if c.steps++; c.steps == 3 && c.welcome != "" {
@@ -97,15 +98,16 @@ func (c *client) Next(_ context.Context, challenge []byte) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(line)
 }
 
-// server is the peer of a vector to which Mallory passes on what a client sends.
+// server is the server of a vector. Mallory is its client.
 type server struct {
 	*testserver.Conn
-	client  *client
-	steps   int
-	refusal string // the reply that was no challenge
+	client *client
+	steps  int
+	// refusal is a reply without a challenge.
+	refusal string
 }
 
-// Next sends a message, and reads the challenge that answers it.
+// Next sends a message, and returns the challenge of the reply.
 func (s *server) Next(_ context.Context, message []byte) ([]byte, error) {
 	line := encode(message)
 	if s.steps++; s.steps == 1 {

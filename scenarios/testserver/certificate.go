@@ -38,7 +38,7 @@ func Certificate(kind Key) tls.Certificate {
 	return make.(func() tls.Certificate)()
 }
 
-// NewCertificate makes a new certificate like [Certificate], changed by change before it is signed.
+// NewCertificate makes a certificate like that of [Certificate]. It calls change before it signs.
 func NewCertificate(kind Key, change func(*x509.Certificate)) tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
@@ -89,7 +89,7 @@ func Pool(pairs ...tls.Certificate) *x509.CertPool {
 	return roots
 }
 
-// faults change a certificate to one that a client must refuse, though it trusts who signed it.
+// faults make a certificate that a client must refuse, even if it trusts the signature.
 var faults = map[string]func(*x509.Certificate){
 	"":              func(*x509.Certificate) {},
 	"unknown-ca":    func(*x509.Certificate) {},

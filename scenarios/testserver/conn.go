@@ -36,8 +36,8 @@ func (c checked) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// Conn is a TLS connection that sends and reads single lines. It can send what no correct client or
-// server sends.
+// Conn is a TLS connection for single lines, so that a test can send lines that no correct client or server
+// sends.
 type Conn struct {
 	*tls.Conn
 	// In reads the connection.

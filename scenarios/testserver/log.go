@@ -40,7 +40,7 @@ func (l *Log) Fail(err error) {
 	l.fail = err
 }
 
-// String returns the log as it would stand in the file.
+// String returns the text of the log.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -59,8 +59,8 @@ func (l *Login) Final(ctx context.Context, challenge string) (line string, err e
 	return encode(final), err
 }
 
-// Verify checks the server's signature, in its reply to Final, another 334. The login ends with an
-// empty line then.
+// Verify checks the server's signature, in its reply to Final, another 334. After it the client sends an empty
+// line, which asks for the seat.
 func (l *Login) Verify(challenge string) error {
 	final, err := decode(challenge)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package testserver runs a Sallyport server in the process, for tests of a handler, of a client
-// or of the server itself. It needs no files and no test framework. [Start] is the way in:
+// or of the server itself. It needs no files and no test framework. Begin with [Start]:
 //
 //	s, err := testserver.Start(func(s *testserver.Server) { s.Handler = mine })
 //	...
@@ -7,9 +7,9 @@
 //	c, err := s.Dialer().Dial(ctx, s.Addr, testserver.Credentials("alice"))
 //
 // The server listens on a free port of 127.0.0.1, has the users of [Names], and keeps its interaction
-// log in memory: [Log.Records] says what has happened.
+// log in memory, for [Log.Records].
 //
-// A test that sends what no correct client sends uses [Conn], a TLS connection for single lines, and
+// To send what no correct client sends, use [Conn], a TLS connection for single lines, and
 // [Login], a SCRAM login line by line.
 package testserver
 

@@ -62,15 +62,6 @@ func (u *Users) Lookup(name string) (scram.Verifier, bool) {
 	return u.mock.Verifier(name), false
 }
 
-// Must returns the verifier of a user, and panics where there is none.
-func (u *Users) Must(name string) scram.Verifier {
-	v, ok := u.Lookup(name)
-	if !ok {
-		panic("testserver: there is no user " + name)
-	}
-	return v
-}
-
 // Set stores a user. The zero verifier removes it.
 func (u *Users) Set(name string, v scram.Verifier) {
 	u.mu.Lock()
