@@ -3,8 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -102,36 +100,6 @@ func TestNoExporter(t *testing.T) {
 			t.Error(mode, err)
 		}
 		conn.Close()
-	}
-}
-
-func TestEd25519HasNoEndPoint(t *testing.T) {
-	t.Parallel()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
-	pair := certify(private, nil)
-	for _, test := range []struct {
-		version uint16
-		mode    BindingMode
-		want    error
-	}{
-		{tls.VersionTLS12, BindingRequired, ErrBindingUnavailable},
-		{tls.VersionTLS12, BindingNone, nil},
-		{tls.VersionTLS13, BindingRequired, nil},
-	} {
-		config := serverTLS()
-		config.Certificates, config.MaxVersion = []tls.Certificate{pair}, test.version
-		d := &Dialer{TLSConfig: &tls.Config{RootCAs: trusting(pair), MinVersion: tls.VersionTLS12}, ChannelBinding: test.mode}
-		err := dialOnce(t, d, config, func(s *session) {
-			if test.want == nil {
-				honest().login(s)
-			} else if sent := s.atEnd(); sent != "" {
-				t.Errorf("the client sent %q", sent)
-			}
-		})
-		if !errors.Is(err, test.want) {
-			t.Error(test, err)
-		}
 	}
 }
 

@@ -100,15 +100,6 @@ func TestLoginTimeout(t *testing.T) {
 	for name, script := range map[string]func(*session){
 		"no greeting":  func(s *session) { s.atEnd() },
 		"no challenge": func(s *session) { s.line(); s.send("220 ready"); s.atEnd() },
-		"drip": func(s *session) {
-			s.line()
-			for {
-				time.Sleep(time.Second)
-				if _, err := s.conn.Write([]byte("2")); err != nil {
-					return
-				}
-			}
-		},
 		"no proof": func(s *session) {
 			r := honest()
 			r.proof, r.seat = func(string) []string { return []string{"334-"} }, nil
