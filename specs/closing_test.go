@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -89,16 +88,5 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(l.closed.Load()).To(BeFalse(), "control: it still drains")
 		close(l.goOn)
-	}, limit)
-})
-
-var _ = Describe("The longest line", Label("area:protocol"), func() {
-	It("has 8,192 bytes with its CRLF, and not one more", func(ctx SpecContext) {
-		h := start(nil)
-		w := h.Connect(ctx).Seated("alice")
-		text := strings.Repeat("x", protocol.MaxLine-len("ECHO \r\n"))
-		Expect(w.Ask("ECHO " + text)).To(Equal("250 " + text))
-		Expect(w.Ask("ECHO " + text + "x")).To(HavePrefix("500 line-too-long "))
-		Expect(w.Line()).To(Equal("EOF"))
 	}, limit)
 })

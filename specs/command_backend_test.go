@@ -45,7 +45,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			Expect(alice).To(printed("ok VOLT 5\nok VOLT 0\n2 in all\n"), "the last words come after the half-close")
 			exits(ctx, bob, 0)
 			Expect(stdout(bob)).To(Equal("bob\n"))
-			Eventually(ctx, s.LogText).Should(MatchRegexp(`"event":"stream.close","conn":"[^"]*","bytes_in":14,"bytes_out":29[,}]`))
+			Eventually(ctx, s.LogText).Should(MatchRegexp(`(?s)"event":"stream.close","conn":"[^"]*","bytes_in":14,"bytes_out":29[,}].*"reason":"closed"`))
 		},
 		Entry("over TCP", func() string { return "tcp:" + device("tcp", "127.0.0.1:0") }, limit),
 		Entry("over a Unix socket", func() string { return "unix:" + device("unix", c.Path("device")) }, limit),

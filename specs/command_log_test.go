@@ -106,6 +106,9 @@ var _ = Describe("The command log", Label("area:command", "area:log", "promise:5
 			Expect(stdout(run("verify"))).To(MatchRegexp(`^audit.1\S* to \S+, 2 files: \d+ lines, no --head checked, head ` + head + `\n$`))
 			Expect(run("verify", "--head", head)).To(gexec.Exit(0))
 		}
+		older := stdout(c.Run(ctx, "", "log", "verify", "audit.1"))
+		Expect(stdout(c.Run(ctx, "", "log", "verify", "--head", head, s.Log()))).To(
+			HaveSuffix("audit.jsonl continues the log with the head " + older[strings.LastIndex(older, " ")+1:]))
 		swapped := c.Run(ctx, "", "log", "verify", s.Log(), "audit.1")
 		Expect(swapped).To(gexec.Exit(1))
 		Expect(stdout(swapped)).To(MatchRegexp(`^audit.1:1: chain mismatch: this file does not continue [^\n]*\n$`))

@@ -67,12 +67,6 @@ skip  c: no reason
 $`), ""))
 	}, limit)
 
-	It("leaves with 0 if none fails", func(ctx SpecContext) {
-		run := c.Run(ctx, "", "replay", c.Scenario("a", goodScenario))
-		Expect(run).To(gexec.Exit(0))
-		Expect(stdout(run)).To(HavePrefix("ok    mine/a ("))
-	}, limit)
-
 	It("prints the command that runs a failed case by itself", func(ctx SpecContext) {
 		c.Scenario("a", goodScenario)
 		c.Scenario("b it's", "# Wrong.\nmatrix mechanism=plus,plain\n"+strings.TrimPrefix(badReply, "# Wrong.\n"))

@@ -102,18 +102,6 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 		Expect(c.Read("marks")).To(Equal("start alice\nend alice\nstart bob\nend bob\n"))
 	}, limit)
 
-	It("lets no two of many commands overlap", func(ctx SpecContext) {
-		const many = 6
-		var all []*gexec.Session
-		for range many {
-			all = append(all, c.Start(s.As("hold", "alice", "--", "sh", "-c", "echo start >> marks; ls / > /dev/null; echo end >> marks")...))
-		}
-		for _, session := range all {
-			exits(ctx, session, 0)
-		}
-		Expect(c.Read("marks")).To(Equal(strings.Repeat("start\nend\n", many)))
-	}, limit)
-
 	It("passes standard input, output and error through", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "to the command\n", s.As("hold", "alice", "--", "sh", "-c", "cat; echo aside >&2")...)).To(did(0, "to the command\n", "aside\n"))
 	}, limit)

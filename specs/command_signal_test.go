@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
 )
 
@@ -102,23 +101,6 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 			c.Write("state/cert.pem", "garbage")
 			says(ctx, s.Signal(syscall.SIGHUP).Err, "reload: what failed stays as it was.*cert.pem")
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
-		}, limit)
-
-		It("goes on in a new log file after the old one was renamed", func(ctx SpecContext) {
-			s := c.Serve(ctx)
-			Expect(s.Connect(ctx, "alice", "ECHO", "one")).To(printed("one\n"))
-			old := c.Path("state/audit.1")
-			Expect(os.Rename(s.Log(), old)).To(Succeed())
-			hup(ctx, s)
-			Expect(s.Connect(ctx, "alice", "ECHO", "two")).To(printed("two\n"))
-			head := s.Stop(ctx)
-
-			first := c.Run(ctx, "", "log", "verify", old)
-			Expect(first).To(SatisfyAll(gexec.Exit(0), gbytes.Say(` lines, .*, head [0-9a-f]{64}\n`)))
-			joint := stdout(first)[strings.LastIndex(stdout(first), " ")+1:]
-			second := c.Run(ctx, "", "log", "verify", "--head", head, s.Log())
-			Expect(second).To(gexec.Exit(0))
-			Expect(stdout(second)).To(HaveSuffix("audit.jsonl continues the log with the head " + joint))
 		}, limit)
 	})
 

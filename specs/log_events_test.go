@@ -97,7 +97,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 	DescribeTable("have the beginning and the end of a stream, its data where the operator asks for them",
 		func(ctx SpecContext, payload bool, want ...string) {
 			backend := listener("tcp", "127.0.0.1:0", func(c net.Conn) {
-				if question, _ := bufio.NewReader(c).ReadString('\n'); question == "*IDN?\n" {
+				if question, _ := bufio.NewReader(c).ReadString('\n'); question == "*ID\x00\xff\n" {
 					say(c, "an instrument\n")
 				}
 			})
@@ -109,7 +109,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 			})
 			alice := h.Connect(ctx).Seated("alice")
 			Expect(alice.Ask("OPEN")).To(Equal("252 open"))
-			alice.Send("*IDN?\n")
+			alice.Send("*ID\x00\xff\n")
 			Expect(alice.Bytes(14)).To(Equal("an instrument\n"))
 			Expect(alice.Close()).To(Succeed())
 			Eventually(ctx, func() (all []string) {
@@ -121,7 +121,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		},
 		Entry("not asked for", false, "stream.open", "stream.close 6 14", limit),
 		Entry("asked for", true, "stream.open",
-			"stream.data in "+base64.StdEncoding.EncodeToString([]byte("*IDN?\n")),
+			"stream.data in "+base64.StdEncoding.EncodeToString([]byte("*ID\x00\xff\n")),
 			"stream.data out "+base64.StdEncoding.EncodeToString([]byte("an instrument\n")), "stream.close 6 14", limit),
 	)
 

@@ -62,22 +62,6 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		Expect(harmful("user=\"Zoë 世界\" n=1\n")).To(BeEmpty())
 	}, limit)
 
-	DescribeTable("through what a line can't hold never gets as far",
-		func(ctx SpecContext, input string) {
-			w := h.Connect(ctx).Seated("alice")
-			Expect(w.Ask("ECHO x" + input + "y")).To(HavePrefix("500 syntax "))
-			Expect(w.Line()).To(Equal("EOF"))
-			Expect(h.Log.Records("request")).To(BeEmpty())
-			intact()
-		},
-		Entry("a NUL", "\x00", limit),
-		Entry("an escape", "\x1b[2J", limit),
-		Entry("a line feed", "\n"+`{"event":"server.stop"}`+"\n", limit),
-		Entry("a carriage return", "\r", limit),
-		Entry("a C1 control", "\u009b2J", limit),
-		Entry("no UTF-8", "\xff\xfe", limit),
-	)
-
 	It("through a body or a stream is base64", func(ctx SpecContext) {
 		w := h.Connect(ctx).Seated("alice")
 		w.Send("BODY 9 ECHO\r\n\x1b[2J\r\n\x00\xff\n")

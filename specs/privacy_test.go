@@ -2,7 +2,6 @@ package specs
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -37,26 +36,6 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 		Expect(sent.found(eve.Saw)).To(Equal(sent.secrets()))
 		Expect(sent.found(inCapture(capture(eve, nil)))).To(Equal(sent.secrets()))
 	}, limit)
-
-	DescribeTable("lasts as long as the hybrid post-quantum key exchange does, which both ends choose by themselves",
-		func(ctx SpecContext, offered []tls.CurveID, agreed tls.CurveID) {
-			h := start(nil)
-			dialer, curve := h.Dialer(), tls.CurveID(0)
-			dialer.TLSConfig.CurvePreferences = offered
-			dialer.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
-				curve = state.CurveID
-				return nil
-			}
-			alice, err := dialer.Dial(ctx, h.Addr, testserver.Credentials("alice"))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(alice.Quit(ctx)).To(Succeed())
-			Expect(curve).To(Equal(agreed))
-			Expect(h.Log.Records("tls.handshake")).To(ConsistOf(And(
-				HaveKeyWithValue("version", "TLS 1.3"), HaveKeyWithValue("curve", agreed.String()))))
-		},
-		Entry("by default", nil, tls.X25519MLKEM768, limit),
-		Entry("control: not where the client has X25519 alone", Label("control"), []tls.CurveID{tls.X25519}, tls.X25519, limit),
-	)
 })
 
 // conversation holds what was sent above TLS: the greeting, and then what the

@@ -42,24 +42,6 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		return h.Log.Records("session.close")[0].Str("reason")
 	}
 
-	It("carries bytes both ways, and each direction ends by itself", func(ctx SpecContext) {
-		h, alice, device := opened(ctx, nil)
-		alice.Send("*IDN?\n\x00\xff")
-		question := make([]byte, 8)
-		_, err := io.ReadFull(device, question)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(string(question)).To(Equal("*IDN?\n\x00\xff"))
-		Expect(alice.CloseWrite()).To(Succeed())
-		Expect(io.ReadAll(device)).To(BeEmpty(), "the half-close arrives")
-		_, err = io.WriteString(device, "after the question")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(device.Close()).To(Succeed())
-		Expect(alice.Bytes(18)).To(Equal("after the question"))
-		Expect(alice.Line()).To(Equal("EOF"))
-		Expect(closed(ctx, h)).To(Equal("closed"))
-		Expect(h.Log.Records("stream.close")[0]).To(And(HaveKeyWithValue("bytes_in", 8.0), HaveKeyWithValue("bytes_out", 18.0)))
-	}, limit)
-
 	DescribeTable("frees the seat of a client that has gone, though the backend is silent", Label("promise:6"),
 		func(ctx SpecContext, leave func(*harness.Conn), reason string) {
 			h, alice, device := opened(ctx, func(s *server.Server) { s.Limits.Vanish = 200 * time.Millisecond })

@@ -5,19 +5,9 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/specs/harness"
 )
 
 var _ = Describe("The stock verbs", Label("area:session"), func() {
-	It("list themselves with HELP, a line each, and refuse SAY where no operator listens", func(ctx SpecContext) {
-		alice := start(nil).LoggedIn(ctx, "alice")
-		reply, err := alice.Do(ctx, harness.Ask("HELP", ""))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(reply.Text).To(Equal("ECHO\nHELP\nNOOP\nQUIT\nSAY\nSTAT\nTIME\nWHOAMI"))
-		_, err = alice.Do(ctx, harness.Ask("SAY", "hello"))
-		Expect(err).To(refusedWith(550, protocol.KeywordRefused))
-	}, limit)
-
 	It("end for the client whom the operator evicts, at once", Label("promise:6"), func(ctx SpecContext) {
 		h := start(nil)
 		for range 30 { // what comes as the server wakes up is the rare case
