@@ -60,13 +60,6 @@ var _ = Describe("Our client, with another SCRAM at the other end of TLS", Label
 		Entry("unbound", limit, isGsasl, Label("mech:plain"), gsaslLines, unbound, derive(nil)),
 	)
 
-	for title, who := range accounts {
-		It("logs in with "+title, isXdg, Label("mech:plus"), func(ctx SpecContext) {
-			s := (&lineServer{who: who, stored: toXdg(who.verifier()), bind: exporter}).run()
-			Expect(attempt(ctx, s, bound, who)).To(Succeed())
-		}, limit)
-	}
-
 	DescribeTable("takes a refusal for one", Label("control"),
 		func(ctx SpecContext, lines func(context.Context, derive) *lineServer, dialer client.Dialer, who account, bind derive) {
 			err := attempt(ctx, lines(ctx, bind).run(), dialer, who)
@@ -84,40 +77,4 @@ var _ = Describe("Our client, with another SCRAM at the other end of TLS", Label
 		Entry("of the binding of another session", limit, isGsasl, Label("mech:plus", "rfc:9266"), gsaslLines, bound, alice,
 			other(xdg.ChannelBindingTLSExporter)),
 	)
-
-	It("believes no 235 before a proof", isXdg, Label("control"), func(ctx SpecContext) {
-		s := (&lineServer{who: alice, hasty: true}).run()
-		Expect(attempt(ctx, s, bound, alice)).To(MatchError(client.ErrServerUnverified))
-		Expect(attempt(ctx, s, unbound, alice)).To(MatchError(client.ErrServerUnverified))
-	}, limit)
-
-	It("takes an e= of SCRAM for no proof of the server", isXdg, Label("control"), func(ctx SpecContext) {
-		s := (&lineServer{who: alice, stored: alice.xdgCredentials(), bind: exporter, tells: true}).run()
-		err := attempt(ctx, s, bound, mistaken)
-		Expect(err).To(MatchError(client.ErrServerUnverified))
-		Expect(err).To(MatchError(scram.ErrServerError))
-	}, limit)
-
-	DescribeTable("refuses a server", isXdg, Label("control"), func(ctx SpecContext, dialer client.Dialer, forge func(*lineServer), want error) {
-		s := &lineServer{who: alice, stored: alice.xdgCredentials(), bind: exporter}
-		forge(s)
-		err := attempt(ctx, s.run(), dialer, alice)
-		Expect(err).To(MatchError(client.ErrServerUnverified))
-		Expect(err).To(MatchError(want))
-	},
-		Entry("that doesn't know the password", limit, Label("mech:plus"), bound, forgeServerKey, scram.ErrServerUnverified),
-		Entry("that doesn't know the password, unbound", limit, Label("mech:plain"), unbound, forgeServerKey, scram.ErrServerUnverified),
-		Entry("that asks for too few iterations", limit, Label("rfc:7677"), bound, func(s *lineServer) {
-			s.who.iterations = 1000
-			s.stored = s.who.xdgCredentials()
-		}, scram.ErrIterations),
-		Entry("that asks for more iterations than allowed", limit, client.Dialer{MaxIterations: scram.MinIterations},
-			func(s *lineServer) {
-				s.who.iterations = scram.MinIterations + 1
-				s.stored = s.who.xdgCredentials()
-			}, scram.ErrIterations),
-	)
 })
-
-// forgeServerKey leaves everything right but the server's own proof.
-func forgeServerKey(s *lineServer) { s.stored.ServerKey = octets("forged") }

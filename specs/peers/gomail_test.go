@@ -75,16 +75,6 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeExporter}))
 	}, limit)
 
-	It("logs in with a name that has commas and equal signs", Label("mech:plus"), func(ctx SpecContext) {
-		h := start(nil)
-		who := accounts["a name with commas and equal signs"]
-		h.Users.Set(who.prepared, who.verifier())
-		c, state := connect(ctx, h, 0)
-		Expect(c.Auth(smtp.ScramSHA256PlusAuth(who.name, who.password, state))).To(Succeed())
-		Expect(c.Quit()).To(Succeed())
-		Expect(loggedIn(h)[0]).To(Equal(who.prepared))
-	}, limit)
-
 	It("waits for the seat without noticing", Label("mech:plus", "area:admission"), func(ctx SpecContext) {
 		h := start(nil)
 		bob := h.LoggedIn(ctx, "bob")

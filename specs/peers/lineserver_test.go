@@ -30,8 +30,6 @@ type lineServer struct {
 	bind derive
 	// scram begins a conversation of another implementation. Nil means xdg's.
 	scram func(scram.ChannelBinding) conversation
-	// tells has it say why a login failed, as SCRAM can, rather than with a 535.
-	tells bool
 	// hasty has it answer any AUTH with a 235, without a proof.
 	hasty bool
 	// cut has it end without close_notify.
@@ -122,7 +120,7 @@ func (s *lineServer) login(conn *tls.Conn, text *textproto.Conn) error {
 			return err
 		}
 		answer, failed := server.Step(string(message))
-		if failed != nil && !s.tells {
+		if failed != nil {
 			return failed
 		}
 		if err := text.PrintfLine("334 %s", base64.StdEncoding.EncodeToString([]byte(answer))); err != nil {

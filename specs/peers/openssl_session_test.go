@@ -105,29 +105,22 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 		)
 	})
 
-	When("s_client renegotiates on TLS 1.2", Label("control", "battery:29"), func() {
-		renegotiate := func(s *sClient) string {
-			GinkgoHelper()
-			Expect(ask(s.text, 250, "noop")).To(Equal("ok"))
-			s.command("R")
-			return s.alert()
-		}
-		It("is cut off before the login", func(ctx SpecContext) {
-			h := start(allow12)
-			s := newSClient(ctx, h, "-tls1_2")
-			Expect(s.greet()).To(Succeed())
-			Expect(renegotiate(s)).To(ContainSubstring("SSL alert number 10\n"))
-			Eventually(ctx, func() []testserver.Record { return h.Log.Records("conn.close") }).Should(HaveLen(1))
-		}, limit)
-		It("is cut off in its session, and the seat is free", func(ctx SpecContext) {
-			h := start(allow12)
-			s := newSClient(ctx, h, "-tls1_2")
-			Expect(s.greet()).To(Succeed())
+	DescribeTable("is cut off where s_client renegotiates on TLS 1.2", Label("control", "battery:29"), func(ctx SpecContext, login bool) {
+		h := start(allow12)
+		s := newSClient(ctx, h, "-tls1_2")
+		Expect(s.greet()).To(Succeed())
+		if login {
 			binding, err := ownCertificate(nil)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(s.login(binding)).To(Succeed())
-			Expect(renegotiate(s)).To(ContainSubstring("SSL alert number 10\n"))
-			h.LoggedIn(ctx, "bob")
-		}, limit)
-	})
+		}
+		Expect(ask(s.text, 250, "noop")).To(Equal("ok"))
+		s.command("R")
+		Expect(s.alert()).To(ContainSubstring("SSL alert number 10\n"))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("conn.close", "session.close") }).Should(HaveLen(1))
+		h.LoggedIn(ctx, "bob")
+	},
+		Entry("before the login", limit, false),
+		Entry("in its session", limit, true),
+	)
 })

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -33,19 +34,17 @@ except ssl.SSLEOFError:
     print("cut")
 `
 
-// python runs Python with a password on its standard input, and without
-// installed packages (-S): the script must get by with the standard library. It
-// returns what was printed, and what was complained of where it failed.
-func python(ctx context.Context, password string, arguments ...string) (out, complaint string) {
-	GinkgoHelper()
+// python runs Python with a password on its standard input and without installed packages (-S), because the
+// scripts need the standard library alone. It returns what Python printed. The error has its complaint.
+func python(ctx context.Context, password string, arguments ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "python3", append([]string{"-B", "-S"}, arguments...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(password+"\n"), &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), err.Error() + ": " + stderr.String()
+	err := cmd.Run()
+	if err != nil || stderr.Len() > 0 {
+		err = fmt.Errorf("%w: %s", err, &stderr)
 	}
-	Expect(stderr.String()).To(BeEmpty())
-	return stdout.String(), ""
+	return stdout.String(), err
 }
 
 // caFile is a certificate as a file.
@@ -66,39 +65,26 @@ func address(addr, ca, name string) []string {
 var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4954", "rfc:5802"), func() {
 	BeforeEach(func() { harness.Tool("python3") })
 
-	// script runs echo.py against a server with the harness's certificate.
-	script := func(ctx context.Context, addr string, who account, more ...string) (out, complaint string) {
-		GinkgoHelper()
-		arguments := append([]string{"echo.py"}, address(addr, caFile(testserver.ECDSA), who.name)...)
-		return python(ctx, who.password, append(append(arguments, "hello"), more...)...)
+	// script runs echo.py. Without a mechanism it takes SCRAM-SHA-256-PLUS.
+	script := func(ctx context.Context, addr, ca string, who account, mechanism ...string) (string, error) {
+		arguments := append([]string{"echo.py"}, address(addr, ca, who.name)...)
+		return python(ctx, who.password, append(append(arguments, "hello"), mechanism...)...)
 	}
-	It("logs in bound to the certificate and gets its text back", Label("mech:plus", "rfc:5929"), func(ctx SpecContext) {
-		h := start(nil)
-		out, complaint := script(ctx, h.Addr, alice)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("hello\n"))
-		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeServerEndPoint}))
-		// The log of a connection may still be written when its client has gone.
-		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
-		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("quit"))
-	}, limit)
 
-	It("logs in with SCRAM-SHA-256", Label("mech:plain"), func(ctx SpecContext) {
+	DescribeTable("logs in and gets its text back", func(ctx SpecContext, who account, mechanism, binding string) {
 		h := start(nil)
-		out, complaint := script(ctx, h.Addr, alice, scram.SHA256)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("hello\n"))
-		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256, ""}))
-	}, limit)
-
-	It("logs in with a name that has commas and equal signs", Label("mech:plus"), func(ctx SpecContext) {
-		h := start(nil)
-		who := accounts["a name with commas and equal signs"]
 		h.Users.Set(who.prepared, who.verifier())
-		out, complaint := script(ctx, h.Addr, who)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("hello\n"))
-	}, limit)
+		Expect(script(ctx, h.Addr, caFile(testserver.ECDSA), who, mechanism)).To(Equal("hello\n"))
+		Expect(loggedIn(h)).To(Equal([]string{who.prepared, mechanism, binding}))
+		// The log of a connection may still be written when its client has gone.
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(
+			HaveExactElements(HaveKeyWithValue("reason", "quit")))
+	},
+		Entry("bound to the certificate", limit, Label("mech:plus", "rfc:5929"), alice, scram.SHA256Plus, scram.TypeServerEndPoint),
+		Entry("with SCRAM-SHA-256", limit, Label("mech:plain"), alice, scram.SHA256, ""),
+		Entry("with a name that has commas and equal signs", limit, Label("mech:plus"),
+			accounts["a name with commas and equal signs"], scram.SHA256Plus, scram.TypeServerEndPoint),
+	)
 
 	It("trusts the CA that a server makes for itself", Label("mech:plus", "rfc:5929"), func(ctx SpecContext) {
 		dir, now := GinkgoT().TempDir(), time.Now()
@@ -106,18 +92,15 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 		pair, err := certs.Load(filepath.Join(dir, certs.CertFile), filepath.Join(dir, certs.KeyFile), now)
 		Expect(err).NotTo(HaveOccurred())
 		h := start(func(s *server.Server) { s.TLSConfig.Certificates[0] = pair })
-		arguments := append([]string{"echo.py"}, address(h.Addr, filepath.Join(dir, certs.CAFile), "alice")...)
-		out, complaint := python(ctx, alice.password, append(arguments, "hello")...)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("hello\n"))
+		Expect(script(ctx, h.Addr, filepath.Join(dir, certs.CAFile), alice)).To(Equal("hello\n"))
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeServerEndPoint}))
 	}, limit)
 
 	DescribeTable("is refused", Label("control"), func(ctx SpecContext, mechanism ...string) {
 		h := start(nil)
-		out, complaint := script(ctx, h.Addr, mistaken, mechanism...)
+		out, err := script(ctx, h.Addr, caFile(testserver.ECDSA), mistaken, mechanism...)
 		Expect(out).To(BeEmpty())
-		Expect(complaint).To(ContainSubstring("echo.py: (535, b'login-failed"))
+		Expect(err).To(MatchError(ContainSubstring("echo.py: (535, b'login-failed")))
 		Expect(refusals(h)).To(Equal([]string{"wrong-proof"}))
 	},
 		Entry("with a wrong password", limit, Label("mech:plus")),
@@ -126,43 +109,41 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 
 	It("sends nothing to a server that it doesn't trust", Label("control"), func(ctx SpecContext) {
 		h := start(nil)
-		arguments := append([]string{"echo.py"}, address(h.Addr, caFile(testserver.RSA), "alice")...)
-		out, complaint := python(ctx, alice.password, append(arguments, "hello")...)
+		out, err := script(ctx, h.Addr, caFile(testserver.RSA), alice)
 		Expect(out).To(BeEmpty())
-		Expect(complaint).To(ContainSubstring("CERTIFICATE_VERIFY_FAILED"))
+		Expect(err).To(MatchError(ContainSubstring("CERTIFICATE_VERIFY_FAILED")))
 		Eventually(ctx, func() []testserver.Record { return h.Log.Records("tls.fail") }).Should(HaveLen(1))
 	}, limit)
 
-	DescribeTable("judges a server of another make", func(ctx SpecContext, forge func(*lineServer), out, complaint string) {
+	DescribeTable("judges a server of another make", func(ctx SpecContext, forge func(*lineServer), complaint string) {
 		s := &lineServer{who: alice, stored: alice.xdgCredentials(), bind: ownCertificate}
 		forge(s)
-		gotOut, gotComplaint := script(ctx, s.run().addr, alice)
-		Expect(gotOut).To(Equal(out))
-		Expect(gotComplaint).To(ContainSubstring(complaint))
+		out, err := script(ctx, s.run().addr, caFile(testserver.ECDSA), alice)
+		if complaint == "" {
+			Expect(out, err).To(Equal("hello\n"))
+			return
+		}
+		Expect(out).To(BeEmpty())
+		Expect(err).To(MatchError(ContainSubstring(complaint)))
 	},
-		Entry("that is honest", limit, func(*lineServer) {}, "hello\n", ""),
-		Entry("that doesn't know the password", limit, Label("control"), forgeServerKey, "", "did not prove"),
-		Entry("that asks for no proof and gives none", limit, Label("control"), func(s *lineServer) {
-			s.hasty = true
-		}, "", "did not prove"),
+		Entry("that is honest", limit, func(*lineServer) {}, ""),
+		Entry("that doesn't know the password", limit, Label("control"), forgeServerKey, "did not prove"),
+		Entry("that asks for no proof and gives none", limit, Label("control"), func(s *lineServer) { s.hasty = true }, "did not prove"),
 		Entry("that expects another binding", limit, Label("control"), func(s *lineServer) {
 			s.bind = other(xdg.ChannelBindingTLSServerEndpoint)
-		}, "", "(535,"),
+		}, "(535,"),
 	)
 
-	It("sees the close_notify of our server", func(ctx SpecContext) {
-		h := start(nil)
-		out, complaint := python(ctx, alice.password,
-			append([]string{"-c", closing}, address(h.Addr, caFile(testserver.ECDSA), "alice")...)...)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("closed\n"))
-	}, limit)
-
-	It("would miss that of a server that just hangs up", Label("control"), func(ctx SpecContext) {
-		s := (&lineServer{who: alice, stored: alice.xdgCredentials(), bind: ownCertificate, cut: true}).run()
-		out, complaint := python(ctx, alice.password,
-			append([]string{"-c", closing}, address(s.addr, caFile(testserver.ECDSA), "alice")...)...)
-		Expect(complaint).To(BeEmpty())
-		Expect(out).To(Equal("cut\n"))
-	}, limit)
+	DescribeTable("sees how the connection ends", func(ctx SpecContext, serve func() (addr string), end string) {
+		arguments := append([]string{"-c", closing}, address(serve(), caFile(testserver.ECDSA), "alice")...)
+		Expect(python(ctx, alice.password, arguments...)).To(Equal(end + "\n"))
+	},
+		Entry("with the close_notify of our server", limit, func() string { return start(nil).Addr }, "closed"),
+		Entry("without, at a server that hangs up", limit, Label("control"), func() string {
+			return (&lineServer{who: alice, stored: alice.xdgCredentials(), bind: ownCertificate, cut: true}).run().addr
+		}, "cut"),
+	)
 })
+
+// forgeServerKey leaves everything right but the server's own proof.
+func forgeServerKey(s *lineServer) { s.stored.ServerKey = octets("forged") }

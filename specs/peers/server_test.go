@@ -128,15 +128,6 @@ var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label
 		Entry("RSA", limit, testserver.RSA),
 	)
 
-	for title, who := range accounts {
-		It("seats a user with "+title+", whose verifier xdg made", isXdg, Label("mech:plus"), func(ctx SpecContext) {
-			h := start(nil)
-			h.Users.Set(who.prepared, fromXdg(who.xdgCredentials()))
-			Expect(attempt(ctx, h, xdgScram, who, 0, exporter)).To(Succeed())
-			Expect(loggedIn(h)).To(Equal([]string{who.prepared, scram.SHA256Plus, scram.TypeExporter}))
-		}, limit)
-	}
-
 	DescribeTable("refuses", Label("control", "promise:2"),
 		func(ctx SpecContext, p *peer, who account, bind derive, reason string, more ...string) {
 			h := start(allow12)
