@@ -93,7 +93,8 @@ func TestHalfClosedClientIsAnswered(t *testing.T) {
 	})
 }
 
-// A client that is granted the seat passes it on if it has sent anything before its 235.
+// A client that is granted the seat passes it on if it has sent anything before its 235, also a part of a line
+// (CVE-2011-0411).
 func TestGrantIsPassedOn(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {
