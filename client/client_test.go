@@ -57,8 +57,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// The client refuses what would be more than one command, or leave the server waiting for a body or in a
-// stream.
+// The client refuses a request that would be several commands, or that would leave the server waiting for a
+// body or in a stream.
 func TestRequestsThatAreNotSent(t *testing.T) {
 	t.Parallel()
 	c := seated(t, serveEcho)
@@ -98,7 +98,7 @@ func TestConcurrentDo(t *testing.T) {
 			c.Notices()
 		}
 		var all sync.WaitGroup
-		for i := range 100 { // more than are owed at once
+		for i := range 100 { // more than the client pipelines
 			all.Go(func() {
 				body := bytes.Repeat([]byte{byte(i)}, i*300)
 				for j := range 5 {
@@ -248,7 +248,7 @@ func TestContextEnds(t *testing.T) {
 	var all sync.WaitGroup
 	for _, ctx := range []context.Context{ctx, context.Background()} {
 		all.Go(func() {
-			// The reply of the one is lost with the other's.
+			// Both replies are lost, because the connection ends.
 			if _, err := c.Do(ctx, echo("x")); !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
@@ -275,7 +275,7 @@ func TestBlockedWrite(t *testing.T) {
 		c := seated(t, func(*session) { <-release })
 		ctx, cancel := context.WithCancel(testContext(t))
 		var all sync.WaitGroup
-		for range 2 { // one that writes, and one that waits to
+		for range 2 { // one writes, and one waits to write
 			all.Go(func() {
 				_, err := c.Do(ctx, protocol.Request{Verb: "ECHO", Body: make([]byte, 32<<20)})
 				if !errors.Is(err, context.Canceled) && !errors.Is(err, net.ErrClosed) {

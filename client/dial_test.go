@@ -44,7 +44,7 @@ func isReply(err error, code protocol.Code, keyword protocol.Keyword) bool {
 	return errors.As(err, &reply) && reply.Code == code && reply.Keyword == keyword
 }
 
-// What else a server may do wrong is in fixtures/scram and fixtures/rogue-server.
+// fixtures/scram and fixtures/rogue-server have more faults of servers.
 func TestRogueServers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", protocol.MaxLine)

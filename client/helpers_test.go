@@ -40,7 +40,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// certify makes a self-signed certificate for 127.0.0.1, after changing it. A nil change changes nothing.
+// certify makes a self-signed certificate for 127.0.0.1. A change, if any, is made before it is signed.
 func certify(key crypto.Signer, change func(*x509.Certificate)) tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -56,9 +56,9 @@ func certify(key crypto.Signer, change func(*x509.Certificate)) tls.Certificate 
 
 var (
 	key = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
-	// goodCertificate is that of serverTLS, which dialer trusts.
+	// goodCertificate is the certificate of serverTLS. The Dialer of dialer trusts it.
 	goodCertificate = sync.OnceValue(func() tls.Certificate { return certify(key(), nil) })
-	// verifier is what the servers know of alice.
+	// verifier is the verifier of alice.
 	verifier = sync.OnceValue(func() scram.Verifier { return must(scram.NewVerifier(alice.Password, nil, scram.MinIterations)) })
 )
 
@@ -157,7 +157,7 @@ func serve(t testing.TB, config *tls.Config, script func(*session)) (addr string
 // rogue is the server's side of a login. It knows the password and makes no mistake, unless a test
 // replaces one of its replies.
 type rogue struct {
-	admission string // what EHLO says
+	admission string // the policy that EHLO names
 	greeting  string
 	challenge func(serverFirst string) []string
 	proof     func(serverFinal string) []string
@@ -171,7 +171,7 @@ func honest() *rogue {
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// login is the server's side up to the 235. Where the client proves nothing it ends with a 535.
+// login serves a login up to the 235. It sends 535 if the proof is wrong.
 func (r *rogue) login(s *session) {
 	opening, line := []string{r.greeting}, s.line()
 	if strings.HasPrefix(line, "EHLO ") {
@@ -205,7 +205,7 @@ func (r *rogue) login(s *session) {
 	s.send(append(r.proof(string(serverFinal)), r.seat...)...)
 }
 
-// bindings are those that the connection can have.
+// bindings returns the channel bindings of the connection.
 func (s *session) bindings() (all []scram.ChannelBinding) {
 	state := s.conn.ConnectionState()
 	if exporter, err := scram.TLSExporter(state.ExportKeyingMaterial); err == nil && state.Version >= tls.VersionTLS13 {

@@ -64,7 +64,7 @@ func TestUnsolicited(t *testing.T) {
 			if listening {
 				notices := c.Notices()
 				for range test.early[:min(1, len(test.early))] {
-					<-notices // then all early lines are read, because they came at once
+					<-notices // the early lines came at once, so the client has read all of them
 				}
 			}
 			if reply, err := c.Do(testContext(t), echo("x")); !test.want(err) || err == nil && reply.Text != "x" {

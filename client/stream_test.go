@@ -36,7 +36,7 @@ func TestOpen(t *testing.T) {
 		if again, err := c.Open(testContext(t)); !errors.Is(err, ErrStream) {
 			t.Error(again, err)
 		}
-		for range c.Notices() { // is closed
+		for range c.Notices() { // the channel is closed
 		}
 		io.WriteString(stream, "up\x00\xff")
 		stream.CloseWrite()
@@ -49,7 +49,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// The client writes nothing behind OPEN before the reply.
+// The client writes nothing after OPEN until the reply has come.
 func TestOpenIsRefused(t *testing.T) {
 	t.Parallel()
 	asked, checked := make(chan struct{}), make(chan struct{})

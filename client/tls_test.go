@@ -80,12 +80,12 @@ func TestTLSMustBe(t *testing.T) {
 		})
 	}
 	if err := dialOnce(t, &Dialer{}, serverTLS(), func(s *session) { s.atEnd() }); err == nil {
-		t.Error("a Dialer without a configuration trusts anybody")
+		t.Error("a Dialer without a configuration trusts an unknown CA")
 	}
 }
 
-// crypto/tls has no exporter without extended master secret. Its server always uses that, so the case
-// here is renegotiation, with which there is no exporter either.
+// crypto/tls has no exporter without extended master secret, nor with renegotiation. Its server always uses
+// extended master secret, so this test uses renegotiation.
 func TestNoExporter(t *testing.T) {
 	t.Parallel()
 	config := serverTLS()
@@ -117,7 +117,7 @@ func TestInsecureIsRefused(t *testing.T) {
 	}
 }
 
-// An error never shows what came in the clear. More of it is in fixtures/rogue-server.
+// An error never shows plaintext of the server. fixtures/rogue-server has more cases.
 func TestPlaintextServers(t *testing.T) {
 	t.Parallel()
 	for _, banner := range []string{

@@ -23,11 +23,11 @@ func TestWaitingForTheSeat(t *testing.T) {
 		r.login(s)
 		s.send("235 welcome", "121 waiting 1")
 	}
-	var heard []Notice
+	var got []Notice
 	d := dialer()
-	d.OnNotice = func(n Notice) { heard = append(heard, n) }
+	d.OnNotice = func(n Notice) { got = append(got, n) }
 	check(t, dialOnce(t, d, serverTLS(), script))
-	if diff := cmp.Diff([]Notice{{120, "position 2 holder bob"}, {120, "position 1 holder bob"}}, heard); diff != "" {
+	if diff := cmp.Diff([]Notice{{120, "position 2 holder bob"}, {120, "position 1 holder bob"}}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -52,7 +52,7 @@ func TestNoWait(t *testing.T) {
 	r := honest()
 	r.admission, r.seat = "takeover", []string{"120 position 1 holder bob", "235 welcome"}
 	if err := dialOnce(t, d, serverTLS(), r.login); err != nil {
-		t.Error(err) // bob has to leave, and alice was to get the seat
+		t.Error(err) // the server evicts bob, so alice does not wait
 	}
 }
 

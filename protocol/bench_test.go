@@ -15,7 +15,7 @@ func (text repeated) Read(p []byte) (int, error) {
 	return copy(p, text), nil
 }
 
-// The parts of a request that make no system call.
+// BenchmarkParse measures the parts of a request that make no system call.
 func BenchmarkParse(b *testing.B) {
 	lines, replies, out := NewReader(repeated("ECHO 0123456789abcdef\r\n")), NewReader(repeated("250 0123456789abcdef\r\n")), []byte(nil)
 	for _, part := range []struct {

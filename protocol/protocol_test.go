@@ -36,7 +36,7 @@ func TestReaderTakesLines(t *testing.T) {
 		"empty line":         {"\r\nX\r\n", []string{"", "X"}, io.EOF},
 		"tab and utf-8":      {"a\tü \u00a0\r\n", []string{"a\tü \u00a0"}, io.EOF},
 		"greatest line":      {long + "\r\n", []string{long}, io.EOF},
-		"one octet more":     {long + "x\r\n", nil, ErrLineTooLong},
+		"one byte more":      {long + "x\r\n", nil, ErrLineTooLong},
 		"endless line":       {strings.Repeat("x", 3*MaxLine), nil, ErrLineTooLong},
 		"bare LF":            {"NOOP\n", nil, ErrSyntax},
 		"bare LF after line": {"A\r\nNOOP\nQUIT\r\n", []string{"A"}, ErrSyntax},
@@ -49,8 +49,8 @@ func TestReaderTakesLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for how, src := range map[string]io.Reader{
-				"whole":           strings.NewReader(test.in),
-				"octet for octet": iotest.OneByteReader(strings.NewReader(test.in)),
+				"whole":        strings.NewReader(test.in),
+				"byte by byte": iotest.OneByteReader(strings.NewReader(test.in)),
 			} {
 				lines, err := readAll(src)
 				if diff := cmp.Diff(test.want, lines); diff != "" || !errors.Is(err, test.err) {
@@ -61,19 +61,19 @@ func TestReaderTakesLines(t *testing.T) {
 	}
 }
 
-// Lines are looked at eight octets at a time; the rule is for each of them.
-func TestEveryOctetEverywhere(t *testing.T) {
+// The reader looks at eight bytes at a time. Its rule holds for each of them.
+func TestEveryByteEverywhere(t *testing.T) {
 	t.Parallel()
 	for at := range 20 {
 		for c := range 256 {
 			line := bytes.Repeat([]byte{'x'}, 20)
 			line[at] = byte(c)
 			want := error(io.EOF)
-			if c < ' ' && c != '\t' || c >= 0x80 { // alone, no such octet is UTF-8
+			if c < ' ' && c != '\t' || c >= 0x80 { // such a byte alone is not UTF-8
 				want = ErrSyntax
 			}
 			if _, err := readAll(bytes.NewReader(append(line, "\r\n"...))); !errors.Is(err, want) {
-				t.Errorf("octet %#02x at %d: %v, want %v", c, at, err, want)
+				t.Errorf("byte %#02x at %d: %v, want %v", c, at, err, want)
 			}
 		}
 	}
@@ -86,11 +86,11 @@ func TestReaderBuffersNoMoreThanOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if taken := 1<<20 - src.Len(); taken > MaxLine {
-		t.Errorf("read %d octets of an endless line", taken)
+		t.Errorf("read %d bytes of an endless line", taken)
 	}
 }
 
-// stutter fails every second read, as a deadline does that wakes a reader.
+// stutter fails every second read, as when a deadline wakes a reader.
 type stutter struct {
 	src  io.Reader
 	fail bool
@@ -197,7 +197,7 @@ func TestRequestAppend(t *testing.T) {
 
 func TestReplyGoesThereAndBack(t *testing.T) {
 	t.Parallel()
-	for wire, reply := range map[string]Reply{
+	for text, reply := range map[string]Reply{
 		"250 done\r\n":                      {Code: 250, Text: "done"},
 		"250 \r\n":                          {Code: 250},
 		"250-a\r\n250-\r\n250 c\r\n":        {Code: 250, Text: "a\n\nc"},
@@ -207,12 +207,12 @@ func TestReplyGoesThereAndBack(t *testing.T) {
 		"250-250 nested\r\n250 250-x\r\n":   {Code: 250, Text: "250 nested\n250-x"},
 	} {
 		out, err := reply.Append([]byte("x"))
-		if err != nil || string(out) != "x"+wire {
+		if err != nil || string(out) != "x"+text {
 			t.Errorf("%+v: %q, %v", reply, out, err)
 		}
-		got, _, err := ReadReply(NewReader(strings.NewReader(wire)))
+		got, _, err := ReadReply(NewReader(strings.NewReader(text)))
 		if diff := cmp.Diff(reply, got); diff != "" || err != nil {
-			t.Errorf("%q: %v\n%s", wire, err, diff)
+			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
 	body := Reply{Code: CodeBody, Text: "of no\nmeaning here", Body: []byte("abc")}
@@ -232,13 +232,13 @@ func TestReplyGoesThereAndBack(t *testing.T) {
 
 func TestReadReplyRefuses(t *testing.T) {
 	t.Parallel()
-	for _, wire := range []string{
+	for _, text := range []string{
 		"25 x\r\n", "250\r\n", "250x\r\n", "2x0 a\r\n", "099 a\r\n", "600 a\r\n", "HTTP/1.1 400 Bad Request\r\n",
 		"250-a\r\n251 3\r\n", "250-a\r\n550 b\r\n", "251 -1\r\n", "251 \r\n", "251 03\r\n", "251-3\r\n251 3\r\n", "251 3 \r\n",
 		strings.Repeat("250-"+strings.Repeat("x", 1000)+"\r\n", 300),
 	} {
-		if got, _, err := ReadReply(NewReader(strings.NewReader(wire))); !errors.Is(err, ErrReply) {
-			t.Errorf("%.40q: taken as %.60q, %v", wire, got.Text, err)
+		if got, _, err := ReadReply(NewReader(strings.NewReader(text))); !errors.Is(err, ErrReply) {
+			t.Errorf("%.40q: taken as %.60q, %v", text, got.Text, err)
 		}
 	}
 }
@@ -279,7 +279,7 @@ func TestValidVerb(t *testing.T) {
 	}
 }
 
-// clientLines and serverLines are from logins and sessions, good and bad ones.
+// clientLines and serverLines are lines of good and bad logins and sessions.
 var (
 	clientLines = []string{
 		"EHLO client", "AUTH SCRAM-SHA-256-PLUS biwsbj1hbGljZSxyPWFiYw==", "Yz1iaXdzLHI9YWJjZGVmLHA9QUFBQQ==", "", "*", "=",
@@ -292,8 +292,7 @@ var (
 	}
 )
 
-// FuzzReader checks that lines never hold what a line must not hold, and that
-// cutting the input elsewhere changes nothing.
+// FuzzReader checks that no line has a forbidden byte, and that the sizes of reads change nothing.
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{"NOOP\r\nQUIT\r\n", "a\nb", "a\rb\r\n", "\u0085\r\n", "\xff\r\n", "\x00"} {
 		f.Add([]byte(seed))
@@ -303,7 +302,7 @@ func FuzzReader(f *testing.F) {
 		lines, err := readAll(bytes.NewReader(in))
 		again, err2 := readAll(iotest.OneByteReader(bytes.NewReader(in)))
 		if !cmp.Equal(lines, again) || !errors.Is(err2, err) {
-			t.Fatalf("%q, %v; octet for octet %q, %v", lines, err, again, err2)
+			t.Fatalf("%q, %v; byte by byte %q, %v", lines, err, again, err2)
 		}
 		for _, line := range lines {
 			if strings.ContainsAny(line, "\r\n\x00") || len(line)+2 > MaxLine {
@@ -328,7 +327,7 @@ func FuzzParseCommand(f *testing.F) {
 	})
 }
 
-// FuzzReadReply checks that what was read can be written and read again.
+// FuzzReadReply checks that a reply that was read can be written and read again.
 func FuzzReadReply(f *testing.F) {
 	for _, seed := range []string{"250 x\r\n", "250-a\r\n250 b\r\n", "251 12\r\n", "421 busy x\r\n", "250-a\r\n251 b\r\n"} {
 		f.Add([]byte(seed))
@@ -341,11 +340,11 @@ func FuzzReadReply(f *testing.F) {
 		if err != nil || reply.Code == CodeBody {
 			return
 		}
-		wire, err := reply.Append(nil)
+		text, err := reply.Append(nil)
 		if err != nil {
 			t.Fatalf("%+v can be read and not written: %v", reply, err)
 		}
-		again, _, err := ReadReply(NewReader(bytes.NewReader(wire)))
+		again, _, err := ReadReply(NewReader(bytes.NewReader(text)))
 		if err != nil || !cmp.Equal(reply, again) {
 			t.Fatalf("%+v, then %+v, %v", reply, again, err)
 		}

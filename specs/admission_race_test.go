@@ -19,11 +19,11 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// racers is how many clients come at once. Of each eight one has a wrong password,
-// one vanishes and one quits before it knows whether it has the seat.
+// racers is the number of clients. Of each eight one has a wrong password, one vanishes, and one quits before it
+// knows whether it has the seat.
 const racers = 200
 
-// race counts the clients of a server, and the runs of its handler.
+// race is a handler that counts its runs, and the clients of its server.
 type race struct {
 	h               *harness.H
 	running, worked atomic.Int32
@@ -35,7 +35,7 @@ func (r *race) ServeRequest(context.Context, *server.Request) (protocol.Reply, e
 	if r.running.Add(1) != 1 {
 		r.overlapped.Store(true)
 	}
-	runtime.Gosched() // let another one in that could come in
+	runtime.Gosched() // give a second run, if the server allows one, the time to begin
 	r.worked.Add(1)
 	r.running.Add(-1)
 	return protocol.Reply{}, nil
@@ -48,7 +48,7 @@ func (r *race) dial(ctx context.Context, i int, password string) (*client.Client
 	return d.Dial(ctx, r.h.Addr, client.Credentials{Username: name, Password: testserver.Password(name) + password})
 }
 
-// run is what client i does, from its login to its end.
+// run is client i, from its login to its end.
 func (r *race) run(ctx context.Context, i int) error {
 	switch i % 8 {
 	case 0:
@@ -59,7 +59,7 @@ func (r *race) run(ctx context.Context, i int) error {
 	case 1, 2:
 		w := r.h.Connect(ctx).Greeted().LogIn(testserver.Names()[i%len(testserver.Names())], "")
 		if i%8 == 2 {
-			// Under reject the server may have closed the connection before.
+			// With reject the server may have closed the connection.
 			_, _ = w.Write([]byte("QUIT\r\n"))
 			w.Line()
 			_ = w.Close()
@@ -73,7 +73,7 @@ func (r *race) run(ctx context.Context, i int) error {
 	}
 	if err == nil {
 		r.served.Add(1)
-		_ = c.Quit(ctx) // under takeover it may be evicted meanwhile
+		_ = c.Quit(ctx) // with takeover it may have been evicted
 	}
 	reply, ok := errors.AsType[*protocol.ReplyError](err)
 	if ok && (reply.Keyword == protocol.KeywordBusy || reply.Keyword == protocol.KeywordEvicted) {
@@ -97,7 +97,7 @@ func alternate(sessions []testserver.Record) {
 var _ = Describe("Admission, when 200 clients race", Label("area:admission", "promise:1", "promise:2", "promise:6", "battery:21"), func() {
 	honest := racers * 5 / 8
 
-	DescribeTable("runs one handler at a time, and is as good as new afterwards",
+	DescribeTable("runs one handler at a time, and serves the next client afterwards",
 		func(ctx SpecContext, admission server.Admission, all bool) {
 			r := &race{}
 			r.h = start(func(s *server.Server) {
@@ -121,7 +121,7 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 			Expect(r.overlapped.Load()).To(BeFalse(), "two handlers ran at once")
 			Expect(r.served.Load() + r.refused.Load()).To(BeEquivalentTo(honest))
 			if all {
-				Expect(r.refused.Load()).To(BeZero(), "everybody is served in turn")
+				Expect(r.refused.Load()).To(BeZero(), "all are served in turn")
 			}
 			Expect(r.h.Log.Records("login.fail")).To(HaveLen(racers / 8))
 			Eventually(ctx, func() error {
@@ -141,12 +141,12 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 			alternate(r.h.Log.Records("session.open", "session.close"))
 			Expect(r.h.Log.Verify()).To(Succeed())
 		},
-		Entry("where they queue, and all are served in turn", server.Queue{Depth: racers}, true, limit),
-		Entry("where the second is turned away", server.Reject{}, false, limit),
-		Entry("where the newcomer takes over", server.Takeover{}, false, limit),
+		Entry("with a queue, in which all are served in turn", server.Queue{Depth: racers}, true, limit),
+		Entry("with reject", server.Reject{}, false, limit),
+		Entry("with takeover", server.Takeover{}, false, limit),
 	)
 
-	It("would see it if two handlers ran at once", Label("control"), func(ctx SpecContext) {
+	It("would notice two handlers at once", Label("control"), func(ctx SpecContext) {
 		r := &race{}
 		entered, leave := make(chan struct{}), make(chan struct{})
 		go func() {

@@ -12,7 +12,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// counting counts what the server writes to its sockets.
+// counting is a listener that counts the writes of the server to its sockets.
 type counting struct {
 	net.Listener
 	writes atomic.Int64
@@ -36,7 +36,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// late holds back the end of a client's TLS handshake, and sends it with what the client writes next.
+// late delays the end of a client's TLS handshake, and sends it with the client's next write.
 type late struct {
 	net.Conn
 	writes int

@@ -19,7 +19,7 @@ import (
 )
 
 var _ = Describe("A capture", Label("area:privacy"), func() {
-	DescribeTable("holds what crossed the wire, byte for byte, in packets that are sound",
+	DescribeTable("has all bytes that were sent, in valid packets",
 		func(ctx SpecContext, address string) {
 			if l, err := net.Listen("tcp", address); err != nil {
 				Skip("no such address here: " + err.Error())
@@ -46,7 +46,7 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 					Expect(segment(packets[i+1]).Ack).To(Equal(fin.Seq + 1))
 				}
 			}
-			Expect(len(packets)).To(BeNumerically(">", 7+len(long)/1500), "control: it is in segments")
+			Expect(len(packets)).To(BeNumerically(">", 7+len(long)/1500), "control: it has several segments")
 		},
 		Entry("over IPv4", "127.0.0.1:0", limit),
 		Entry("over IPv6", "[::1]:0", limit),
@@ -64,7 +64,7 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 		Expect(eve.Saw("onetwo")).To(BeFalse())
 	}, limit)
 
-	It("holds the TLS keys only where it is given them", func(ctx SpecContext) {
+	It("has the TLS keys only if they are given", func(ctx SpecContext) {
 		h := start(nil)
 		Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed())
 		keys := h.KeyLog.Bytes()
@@ -82,7 +82,7 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 		Expect(eve.WritePcap(io.Discard, nil)).To(MatchError(ContainSubstring("a packet needs an IP address")))
 	}, limit)
 
-	It("says so where it can't be written", func(ctx SpecContext) {
+	It("reports that it can't be written", func(ctx SpecContext) {
 		h := start(nil)
 		Expect(h.LoggedIn(ctx, "alice").Quit(ctx)).To(Succeed())
 		r, w := io.Pipe()
@@ -92,7 +92,7 @@ var _ = Describe("A capture", Label("area:privacy"), func() {
 	}, limit)
 })
 
-// capture returns what Eve has seen as a capture file, with the keys, if any.
+// capture returns a capture file of all that Eve has seen, with the TLS keys, if any.
 func capture(eve *scenarios.Eve, keys []byte) []byte {
 	GinkgoHelper()
 	var file bytes.Buffer
@@ -178,7 +178,7 @@ func reassembled(packets []gopacket.Packet) (all []string) {
 	return all
 }
 
-// inCapture returns a search of the streams of a capture file.
+// inCapture returns a function that searches the streams of a capture file.
 func inCapture(file []byte) func(string) bool {
 	GinkgoHelper()
 	all := reassembled(read(file))

@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// slowDrain is a listener whose first connection drains once goOn is closed. It
-// notes how far the server is with closing that connection.
+// slowDrain is a listener whose first connection can be drained only when goOn is closed. It records how far the
+// server is with closing that connection.
 type slowDrain struct {
 	net.Listener
 	accepted atomic.Bool
@@ -79,14 +79,14 @@ var _ = Describe("The end of a connection", Label("area:closing"), func() {
 		Eventually(ctx, l.closed.Load).Should(BeTrue())
 	}, limit)
 
-	It("does not keep the seat from the next client while it takes", Label("promise:6"), func(ctx SpecContext) {
+	It("does not delay the next client", Label("promise:6"), func(ctx SpecContext) {
 		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("QUIT")).To(HavePrefix("221 "))
 		Eventually(ctx, l.halved).WithTimeout(5 * time.Second).Should(BeClosed())
 		bob := h.LogIn(ctx, "bob")
 		Eventually(ctx, bob.Done).WithTimeout(5 * time.Second).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
-		Expect(l.closed.Load()).To(BeFalse(), "control: it still drains")
+		Expect(l.closed.Load()).To(BeFalse(), "control: the server still drains")
 		close(l.goOn)
 	}, limit)
 })

@@ -12,8 +12,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// device is an unmodified line service. It answers each line and, at the end of
-// its input, says how many there were.
+// device is a line service. It answers each line and, at the end of its input, sends the number of lines.
 func device(network, address string) string {
 	GinkgoHelper()
 	return listener(network, address, func(conn net.Conn) {
@@ -55,16 +54,16 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 		func(ctx SpecContext, backend func() string) {
 			s := c.Serve(ctx, "--backend", backend())
 			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "554 failed .*: the server can't reach its backend"))
-			Expect(stderr(s.Session)).To(MatchRegexp(`verb=OPEN error="dial `), "the operator is told why")
+			Expect(stderr(s.Session)).To(MatchRegexp(`verb=OPEN error="dial `), "the operator learns why")
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		},
-		Entry("over TCP", func() string { return "tcp:" + nobodysAddr }, limit),
+		Entry("over TCP", func() string { return "tcp:" + unusedAddr }, limit),
 		Entry("over a Unix socket", func() string { return "unix:" + c.Path("nosuch") }, limit),
 	)
 
-	DescribeTable("is not taken for done when the stream was cut",
+	DescribeTable("is not finished when the stream was cut",
 		func(ctx SpecContext, cut func(context.Context, *service, *os.File), flags ...string) {
-			// It answers each line; at "crash" it resets the connection.
+			// backend answers each line, and resets the connection at "crash".
 			backend := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 				for in := bufio.NewScanner(conn); in.Scan() && in.Text() != "crash"; {
 					_, _ = fmt.Fprintln(conn, "half of the answer")
@@ -79,7 +78,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			exits(ctx, alice, 1)
 			Expect(stderr(alice)).To(MatchRegexp(`^sallyport connect: the server ended the stream early \(evicted, [^\n]+\n$`))
 		},
-		Entry("by who took over", func(ctx context.Context, s *service, _ *os.File) {
+		Entry("by a takeover", func(ctx context.Context, s *service, _ *os.File) {
 			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))
 		}, "--admission", "takeover", limit),
 		Entry("by the session's limit", func(context.Context, *service, *os.File) {}, "--session-limit", "1s", limit),

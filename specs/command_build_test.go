@@ -2,11 +2,11 @@ package specs
 
 import "os"
 
-// SPECS_COVERDIR, of "make cover", is the folder for the coverage of the command.
-// The command itself must be among the packages, or else nothing is measured.
+// SPECS_COVERDIR, of "make cover", is the folder for the coverage of the command. If the packages lack the
+// command itself, Go measures nothing.
 //
-// SPECS_COMMAND_RACE, of "make race", builds the command with the race detector. Each of its many starts then
-// takes several times as long. A race makes the exit code 66, which no spec expects.
+// SPECS_COMMAND_RACE, of "make race", builds the command with the race detector. Each start
+// then takes several times as long. After a race the exit code is 66, which no spec expects.
 func init() {
 	if os.Getenv("SPECS_COVERDIR") != "" {
 		const module = "github.com/sallyport/sallyport/"

@@ -20,7 +20,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 	It("prints the result of a request and nothing else", func(ctx SpecContext) {
 		Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(printed("hello\n"))
 		Expect(s.Connect(ctx, "alice", "echo", "two", "words")).To(printed("two words\n"))
-		Expect(s.Connect(ctx, "alice", "ECHO", "--body", "-h")).To(printed("--body -h\n"), "behind the verb all is the request's")
+		Expect(s.Connect(ctx, "alice", "ECHO", "--body", "-h")).To(printed("--body -h\n"), "after the verb all belongs to the request")
 		Expect(s.Connect(ctx, "alice", "HELP")).To(printed("ECHO\nHELP\nNOOP\nQUIT\nSAY\nSTAT\nTIME\nWHOAMI\n"))
 		Expect(s.Connect(ctx, "alice", "QUIT")).To(printed(""))
 	}, limit)
@@ -33,9 +33,9 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 	}, limit)
 
 	DescribeTable("goes on after a line from a pipe, and reports it by the exit code",
-		func(ctx SpecContext, lines, said string) {
+		func(ctx SpecContext, lines, complaint string) {
 			run := c.Run(ctx, "ECHO a\n"+lines+"ECHO c\n", s.As("connect", "alice")...)
-			Expect(run).To(did(6, "a\nc\n", MatchRegexp("^"+said+"$")))
+			Expect(run).To(did(6, "a\nc\n", MatchRegexp("^"+complaint+"$")))
 		},
 		Entry("that is refused", "NOSUCH b\n", "NOSUCH: 500 unknown-command see HELP\n", limit),
 		Entry("that is not a verb", "no_such b\n", "no_such: \"no_such\" is not a verb: letters, digits and -\n", limit),
@@ -53,9 +53,9 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 	}, limit)
 
 	It("sends a body and prints a 251 as it is", func(ctx SpecContext) {
-		octets := make([]byte, 100_000)
-		_, _ = rand.Read(octets)
-		body := "\x00\r\n\xff no line end " + string(octets)
+		random := make([]byte, 100_000)
+		_, _ = rand.Read(random)
+		body := "\x00\r\n\xff no line end " + string(random)
 		c.Write("body", body)
 		Expect(s.Connect(ctx, "alice", "--body", "body", "ECHO", "ignored")).To(printed(body))
 		Expect(c.Run(ctx, body, s.As("connect", "alice", "--body", "-", "ECHO")...)).To(printed(body))
@@ -92,7 +92,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(c.Run(ctx, "", append(args, "--ca", "other/ca.pem", "--state", "state", "WHOAMI")...)).To(failed(3, "unknown authority.*: other/ca.pem is not the CA of this server"))
 	}, limit)
 
-	It("says what the operator says on standard error while it has the seat", func(ctx SpecContext) {
+	It("prints messages of the operator on standard error while it has the seat", func(ctx SpecContext) {
 		s.Stop(ctx)
 		operator, in := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", s.state, "--chat")
 		s.addr = awaitListening(ctx, operator)[1]

@@ -79,7 +79,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Expect(c.Run(ctx, "pw\n", "user", "add", "alice", "--password-stdin", "--state", "state")).To(failed(1, `"alice": the user exists already; change it with: .* user passwd alice --state state`))
 		Expect(c.Run(ctx, "pw\n", "user", "add", "bob", "--password-stdin", "--state", "state", "--iterations", "10")).To(failed(2, "--iterations is 4096 to 1000000, not 10"))
 		Expect(c.Run(ctx, "pw\n", "user", "add", "b\u0007b", "--password-stdin", "--state", "state")).To(failed(1, ""))
-		// These come before the question for a password, for which there is no terminal.
+		// These errors come before the question for a password, which needs a terminal.
 		Expect(c.Run(ctx, "", "user", "add", "alice", "--state", "state")).To(failed(1, `"alice": the user exists already`))
 		Expect(c.Run(ctx, "", "user", "passwd", "carol", "--state", "state")).To(failed(1, `"carol": no such user; add it with: .* user add carol --state state`))
 		Expect(c.Run(ctx, "", "user", "passwd", "alice", "--state", "state")).To(failed(1, "no terminal"), "control")
@@ -92,24 +92,24 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			return c.Run(ctx, "", append([]string{"connect", "--addr", addr, "--user", "alice", "--password-file", "pw", "ECHO"}, args...)...)
 		}
 
-		It("is 3 where nobody listens", func(ctx SpecContext) {
-			addr := nobodysAddr
+		It("is 3 if no server listens", func(ctx SpecContext) {
+			addr := unusedAddr
 			Expect(connect(ctx, addr)).To(failed(3, addr+": .*refused: is a server running there\\?"))
 			Expect(c.Run(ctx, "", "hold", "--addr", addr, "--user", "alice", "--password-file", "pw", "--", "touch", "ran")).To(failed(3, "refused"))
 			Expect(c.Path("ran")).NotTo(BeAnExistingFile())
 		}, limit)
 
-		DescribeTable("is 3 where something else listens, whose bytes are not shown", Label("battery:28"),
+		DescribeTable("is 3 if another program listens, whose bytes are not shown", Label("battery:28"),
 			func(ctx SpecContext, answer func(net.Conn)) {
-				heard := make(chan bool, 8)
+				answered := make(chan bool, 8)
 				addr := listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 					answer(conn)
-					heard <- true
+					answered <- true
 				})
 				run := connect(ctx, addr, "secret")
 				Expect(run).To(failed(3, "the server does not speak TLS"))
 				Expect(stderr(run)).NotTo(ContainSubstring("hunter2"))
-				Eventually(ctx, heard).Should(Receive(), "control: it was asked")
+				Eventually(ctx, answered).Should(Receive(), "control: it had a connection")
 			},
 			Entry("a banner", func(conn net.Conn) { say(conn, "220 hunter2 \x1b[2J ready\r\n") }, limit),
 			Entry("HTTP", func(conn net.Conn) {
@@ -118,7 +118,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			}, limit),
 		)
 
-		It("is 3 where the server echoes everything, or answers nothing", func(ctx SpecContext) {
+		It("is 3 if the server echoes all input, or answers nothing", func(ctx SpecContext) {
 			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 				hello := make([]byte, 4096)
 				n, _ := conn.Read(hello)
@@ -131,7 +131,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 	When("there is a server", func() {
 		s := c.withServer()
 
-		It("is 3 where its CA is not known", Label("battery:28"), func(ctx SpecContext) {
+		It("is 3 if its CA is not known", Label("battery:28"), func(ctx SpecContext) {
 			s.state = c.Path("other")
 			Expect(c.Run(ctx, "", "user", "list", "--state", s.state)).To(gexec.Exit(0))
 			Expect(s.Connect(ctx, "alice", "ECHO")).To(failed(3, "unknown authority.*: give the server's ca.pem with --ca"))
@@ -139,7 +139,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(c.Run(ctx, "", stranger...)).To(failed(3, "unknown authority: give the server's ca.pem with --ca"))
 		}, limit)
 
-		It("is 3 where it has another name", Label("battery:28"), func(ctx SpecContext) {
+		It("is 3 if it has another name", Label("battery:28"), func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(
 				failed(3, "rig.example.*: on the server: sallyport cert new --host NAME, then SIGHUP"))
 			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "control")
@@ -154,15 +154,15 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(unknown).To(gexec.Exit(4))
 		}, limit)
 
-		It("is 4 where the server can't prove that it knows the password", func(ctx SpecContext) {
-			// Verifiers with another ServerKey, as of one who stole half of them.
+		It("is 4 if the server can't prove that it knows the password", func(ctx SpecContext) {
+			// Verifiers with a wrong ServerKey, as if half of each were stolen.
 			users := c.Read("state/users")
 			Expect(os.WriteFile(filepath.Join(s.state, "users"), []byte(otherServerKey(users)), 0o600)).To(Succeed())
 			Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(failed(4, "server"))
 			Expect(s.LogText()).NotTo(ContainSubstring(`"verb":"ECHO"`))
 		}, limit)
 
-		It("is 6 for what is refused", func(ctx SpecContext) {
+		It("is 6 for a request that is refused", func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "alice", "NOSUCH")).To(failed(6, "500 unknown-command "))
 			Expect(s.Connect(ctx, "alice", "SAY", "anybody there?")).To(failed(6, "550 refused no operator is listening"))
 			Expect(s.Connect(ctx, "alice", "SAY")).To(failed(6, "501 argument "))
@@ -174,7 +174,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 			Expect(s.Connect(ctx, "alice", "ECHO", strings.Repeat("x", 9000))).To(failed(1, ""))
 		}, limit)
 
-		It("is 5 where the seat is taken and the client does not wait", func(ctx SpecContext) {
+		It("is 5 if the seat is taken and the client does not wait", func(ctx SpecContext) {
 			s.Seated(ctx, "alice")
 			Expect(s.Connect(ctx, "bob", "--no-wait", "ECHO")).To(failed(5, "the seat is taken: position 1 holder alice"))
 			Expect(c.Run(ctx, "", s.As("hold", "bob", "--no-wait", "--", "touch", "ran")...)).To(failed(5, "the seat is taken: position 1 holder alice"))
@@ -182,7 +182,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		}, limit)
 	})
 
-	DescribeTable("is 1 where the server ends the session for another reason",
+	DescribeTable("is 1 if the server ends the session for another reason",
 		func(ctx SpecContext, keyword string, flags ...string) {
 			s := c.Serve(ctx, flags...)
 			alice, _ := c.Piped(s.As("connect", "alice")...)
@@ -193,19 +193,19 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("its time is over", "session-limit", "--session-limit", "50ms", limit),
 	)
 
-	It("is 5 where the wait takes too long", func(ctx SpecContext) {
+	It("is 5 if the wait takes too long", func(ctx SpecContext) {
 		s := c.Serve(ctx, "--queue-wait", "50ms")
 		alice, in := s.Seated(ctx, "alice")
 		run := s.Connect(ctx, "bob", "ECHO")
 		Expect(run).To(gexec.Exit(5))
 		Expect(stderr(run)).To(MatchRegexp(`^waiting: position 1 holder alice\nsallyport connect: [^\n]*421 wait-timeout [^\n]*\n$`))
 		say(in, "WHOAMI\n")
-		says(ctx, alice, "alice\n", "the holder keeps the seat")
+		says(ctx, alice, "alice\n", "alice keeps the seat")
 	}, limit)
 })
 
 var _ = Describe("The command's passwords", Label("area:command", "promise:5"), func() {
-	It("are seen in no process, no log and no message", func(ctx SpecContext) {
+	It("are in no process, no log and no message", func(ctx SpecContext) {
 		const wrong = "not her password"
 		c := newCLI()
 		s := c.Serve(ctx)

@@ -8,7 +8,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// promised are the flags that scripts may count on.
+// promised are the flags that scripts can rely on.
 var promised = map[string]string{
 	"": "version",
 	"serve": "listen state admission queue-depth queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +

@@ -24,15 +24,18 @@ import (
 )
 
 var (
-	commandPath string   // of the built command
-	buildFlags  []string // that it was built with
+	// commandPath is the path of the built command.
+	commandPath string
+	// buildFlags are the flags that it is built with.
+	buildFlags []string
 )
 
 // cli runs the built command in a home directory of its own, with nothing else in the environment.
 type cli struct {
-	home  string
-	env   []string
-	asked *harness.Payload // of the servers' logs
+	home string
+	env  []string
+	// asked is what the logs of its servers may have.
+	asked *harness.Payload
 }
 
 // withCLI gives each spec of a container a cli of its own.
@@ -49,13 +52,12 @@ func (c *cli) withServer(flags ...string) *service {
 	return s
 }
 
-// newCLI returns a cli. When its commands have ended, the logs of its servers are
-// checked with harness.CheckLog.
+// newCLI returns a cli. harness.CheckLog checks the logs of its servers when its commands have ended.
 func newCLI() *cli {
 	home := GinkgoT().TempDir()
 	c := &cli{home: home, asked: &harness.Payload{}, env: []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TERM=xterm",
-		"GORACE=atexit_sleep_ms=0", // or else each run would take a second more
+		"GORACE=atexit_sleep_ms=0", // without it each run takes a second more
 		"GOCOVERDIR=" + os.Getenv("SPECS_COVERDIR"),
 	}}
 	DeferCleanup(c.checkLogs)
@@ -75,7 +77,7 @@ func (c *cli) checkLogs() {
 	})).To(Succeed())
 }
 
-// With returns a cli that has more in the environment.
+// With returns a cli with more environment variables.
 func (c *cli) With(env ...string) *cli {
 	return &cli{home: c.home, asked: c.asked, env: append(append([]string(nil), c.env...), env...)}
 }
@@ -103,14 +105,14 @@ func (c *cli) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// begin starts a command. It ends with the spec at the latest.
+// begin starts a command, which ends with the spec at the latest.
 func begin(name string, cmd *exec.Cmd) *gexec.Session {
 	GinkgoHelper()
 	s, err := gexec.Start(cmd, gexec.NewPrefixedWriter(name+"> ", GinkgoWriter), gexec.NewPrefixedWriter(name+"! ", GinkgoWriter))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func(ctx SpecContext) {
 		ended(ctx, s.Kill())
-		Expect(harness.CheckText(stderr(s))).To(Succeed(), "what it said on stderr")
+		Expect(harness.CheckText(stderr(s))).To(Succeed(), "its standard error")
 	}, limitOfNode)
 	return s
 }
@@ -130,7 +132,7 @@ func (c *cli) Piped(args ...string) (*gexec.Session, *os.File) {
 	cmd.Stdin = in
 	s := begin(args[0], cmd)
 	Expect(in.Close()).To(Succeed())
-	// Before the end of the session is awaited: a child may live on its input.
+	// This comes before the wait for the command's end: a child may run until its input ends.
 	DeferCleanup(func() { _ = write.Close() })
 	return s, write
 }
@@ -155,7 +157,7 @@ func (c *cli) Shell(ctx context.Context, input, line string) *gexec.Session {
 	return s
 }
 
-// AddUser adds users of the cast, and writes a password file NAME.pw of each.
+// AddUser adds users of testserver, and writes a password file NAME.pw for each.
 func (c *cli) AddUser(ctx context.Context, state string, names ...string) {
 	GinkgoHelper()
 	c.writePasswords(names...)
@@ -181,8 +183,8 @@ type service struct {
 
 var listening = regexp.MustCompile(`(?m)^listening on (\S+:\d+)\nnext, in another terminal: (.+)\n`)
 
-// usersFile is the file of users with alice and bob. It is made once, because a
-// run of the command costs more than the rest of many specs.
+// usersFile is the users file with alice and bob. It is made once, because a run of the command costs more than
+// the rest of many specs.
 var usersFile string
 
 // Serve starts a server with alice and bob as its users.
@@ -199,7 +201,7 @@ func (c *cli) Serve(ctx context.Context, args ...string) *service {
 	return c.ServeOn(ctx, c.Path("state"), args...)
 }
 
-// ServeOn starts a server on a state directory as it is.
+// ServeOn starts a server on an existing state directory, or on a new one.
 func (c *cli) ServeOn(ctx context.Context, state string, args ...string) *service {
 	GinkgoHelper()
 	s := c.Start(append([]string{"serve", "--listen", "127.0.0.1:0", "--state", state}, args...)...)
@@ -235,7 +237,7 @@ func (s *service) Stop(ctx context.Context) string {
 	return m[1]
 }
 
-// As returns the command line of a client's command for a user of this server.
+// As returns the arguments of a client's command for a user of this server.
 func (s *service) As(command, user string, args ...string) []string {
 	return append([]string{
 		command, "--addr", s.addr, "--state", s.state, "--user", user, "--password-file", s.cli.Path(user + ".pw"),
@@ -257,7 +259,7 @@ func (s *service) Seated(ctx context.Context, user string) (*gexec.Session, *os.
 	return session, in
 }
 
-// Waiting starts a client with these arguments, and returns when it waits for the seat.
+// Waiting starts connect with these arguments, and returns when it waits for the seat.
 func (s *service) Waiting(ctx context.Context, user, holder string, args ...string) *gexec.Session {
 	GinkgoHelper()
 	session := s.cli.Start(s.As("connect", user, args...)...)
@@ -266,8 +268,7 @@ func (s *service) Waiting(ctx context.Context, user, holder string, args ...stri
 	return session
 }
 
-// ended waits for a command's end. (Eventually(ctx, s) would take the session for a
-// duration, and read it while it runs.)
+// ended waits for a command's end. It avoids Eventually(ctx, s), which takes the session for a duration.
 func ended(ctx context.Context, s *gexec.Session) {
 	GinkgoHelper()
 	Eventually(s).WithContext(ctx).Should(gexec.Exit())
@@ -279,7 +280,7 @@ func exits(ctx context.Context, s *gexec.Session, code int, why ...any) {
 	Eventually(s).WithContext(ctx).Should(gexec.Exit(code), why...)
 }
 
-// says waits until a command prints a pattern. out is a buffer or has one.
+// says waits until out, a command or a buffer, has text that matches the pattern.
 func says(ctx context.Context, out any, pattern string, why ...any) {
 	GinkgoHelper()
 	Eventually(out).WithContext(ctx).Should(gbytes.Say(pattern), why...)
@@ -294,12 +295,11 @@ func say(w io.Writer, text string) {
 func stdout(s *gexec.Session) string { return string(s.Out.Contents()) }
 func stderr(s *gexec.Session) string { return string(s.Err.Contents()) }
 
-// printed matches a command that ended with 0 and printed exactly this on standard
-// output, and nothing on standard error.
+// printed matches a command that ended with 0, and printed this text and nothing on standard error.
 func printed(text string) types.GomegaMatcher { return did(0, text, "") }
 
-// did matches a command that ended with this exit code, and what it printed on
-// standard output and standard error: a text, or what a matcher says.
+// did matches the exit code of a command, its standard output and its standard error. out and err are a text or
+// a matcher.
 func did(code int, out, err any) types.GomegaMatcher {
 	that := func(want any) types.GomegaMatcher {
 		if m, ok := want.(types.GomegaMatcher); ok {
@@ -310,8 +310,8 @@ func did(code int, out, err any) types.GomegaMatcher {
 	return SatisfyAll(gexec.Exit(code), WithTransform(stdout, that(out)), WithTransform(stderr, that(err)))
 }
 
-// failed matches a command that ended with this exit code and printed only why, in one line that matches the
-// pattern and names no package. After wrong usage another line names the help.
+// failed matches a command that ended with this exit code and printed only an error: one line that matches the
+// pattern and names no package. After wrong usage a second line names the help.
 func failed(code int, pattern string) types.GomegaMatcher {
 	more := ""
 	if code == 2 {
@@ -322,11 +322,10 @@ func failed(code int, pattern string) types.GomegaMatcher {
 		Not(MatchRegexp(`: (client|protocol|scram|server|audit): `))))
 }
 
-// nobodysAddr is an address where nothing listens. Its port is privileged: the
-// system gives it to no other spec that asks for a free port.
-const nobodysAddr = "127.0.0.1:1"
+// unusedAddr is an address on which no program listens. Its port is privileged, so no spec gets it as a free port.
+const unusedAddr = "127.0.0.1:1"
 
-// listener serves each connection, and closes it, until the spec ends.
+// listener calls serve with each connection and closes it, until the spec ends.
 func listener(network, address string, serve func(net.Conn)) string {
 	GinkgoHelper()
 	l, err := net.Listen(network, address)

@@ -34,7 +34,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 			Expect(again).To(gexec.Exit(0))
 			Expect(stdout(again)).To(ContainSubstring("1 passed, 0 failed, 0 skipped"))
 		}
-		// Control: it fails on a server that answers otherwise.
+		// Control: it fails if the server's reply differs.
 		c.Write("mine.txtar", strings.Replace(recorded, "alice ask WHOAMI", "alice ask TIME", 1))
 		Expect(c.Run(ctx, "", "replay", "mine.txtar")).To(gexec.Exit(1))
 	}, limit)
@@ -43,7 +43,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 		secret := testserver.Password("bob")
 		lines := "ECHO say " + secret + ".\n" + secret + "\nECHO " + strings.ToUpper(secret) + "\nECHO bye\n"
 		run := c.Run(ctx, lines, s.As("connect", "bob", "--record", "mine.txtar")...)
-		Expect(stdout(run)).To(Equal("say "+secret+".\nbye\n"), "what would give it away is not sent")
+		Expect(stdout(run)).To(Equal("say "+secret+".\nbye\n"), "a request that is the password is not sent")
 		Expect(stderr(run)).To(ContainSubstring("ECHO: the request can't be recorded: the password is in it\n"))
 		Expect(c.Read("mine.txtar")).To(ContainSubstring("alice ask ECHO 'say '$alice_password'.'\nalice hears 250 '^say '$alice_password'\\.$'\n"))
 		Expect(strings.ToLower(c.Read("mine.txtar"))).NotTo(ContainSubstring(secret))
@@ -54,13 +54,13 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 	}, limit)
 
 	It("records bodies of text and of bytes", func(ctx SpecContext) {
-		for name, body := range map[string]string{"text": "a 'line'", "lines": "two\nlines\n", "octets": "\x00\xff\r\n", "empty": ""} {
+		for name, body := range map[string]string{"text": "a 'line'", "lines": "two\nlines\n", "bytes": "\x00\xff\r\n", "empty": ""} {
 			c.Write("body", body)
 			Expect(stdout(s.Connect(ctx, "bob", "--record", name+".txtar", "--body", "body", "ECHO"))).To(Equal(body))
 			Expect(c.Run(ctx, "", s.Replay(name+".txtar")...)).To(gexec.Exit(0), name)
 		}
 		Expect(c.Read("text.txtar")).To(ContainSubstring("alice ask-body 'a ''line''' ECHO\nalice hears-body 'a ''line'''\n"))
-		Expect(c.Read("octets.txtar")).To(ContainSubstring("alice ask-body hex:00ff0d0a ECHO\nalice hears-body hex:00ff0d0a\n"))
+		Expect(c.Read("bytes.txtar")).To(ContainSubstring("alice ask-body hex:00ff0d0a ECHO\nalice hears-body hex:00ff0d0a\n"))
 	}, limit)
 
 	It("refuses a raw stream, a file that exists, and a large body", func(ctx SpecContext) {

@@ -66,10 +66,10 @@ $`))
 		for _, secret := range []string{testserver.Password("alice"), testserver.Password("bob")} {
 			Expect(all).NotTo(ContainSubstring(strings.TrimPrefix(secret, "bob")))
 		}
-		Expect(strings.Count(all, "it is $alice_password")).To(BeNumerically(">=", 3), "where it would have been")
+		Expect(strings.Count(all, "it is $alice_password")).To(BeNumerically(">=", 3), "control: where it would have been")
 	}, limit)
 
-	It("leaves with 3 where somebody else answers", func(ctx SpecContext) {
+	It("leaves with 3 if another server answers", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "", "user", "list", "--state", "other")).To(gexec.Exit(0))
 		s.state = "other"
 		Expect(c.Run(ctx, "", s.Replay(c.Scenario("a", goodScenario))...)).To(failed(3, "no connection to .*: other/ca.pem is not the CA of this server"))
@@ -87,7 +87,7 @@ $`))
 		change()
 		Expect(c.Run(ctx, "", s.Replay("mine")...)).To(failed(code, pattern))
 	},
-		Entry("where nobody listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = nobodysAddr }, limit),
+		Entry("if no server listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = unusedAddr }, limit),
 		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:x\nsecret\n") }, limit),
 		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
 	)

@@ -13,7 +13,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// Scenarios as a person writes them.
+// Scenarios that a person might write.
 const (
 	goodScenario = "# promise:1 Good.\nalice login\nalice ask ECHO hello\nalice hears 250 hello\nalice quit\n"
 	badReply     = "# Wrong.\nalice login\nalice ask ECHO hello\nalice hears 250 goodbye\n"
@@ -31,7 +31,7 @@ func (c *cli) Scenario(name, text string) string {
 	return "mine/" + name + ".txtar"
 }
 
-// UsersFile writes the passwords of members of the cast.
+// UsersFile writes a users file for replay, with passwords of testserver.
 func (c *cli) UsersFile(names ...string) string {
 	GinkgoHelper()
 	var lines strings.Builder
@@ -42,7 +42,7 @@ func (c *cli) UsersFile(names ...string) string {
 	return "users"
 }
 
-// Replay is the command line that runs scenarios against this server.
+// Replay returns the arguments that run scenarios against this server.
 func (s *service) Replay(args ...string) []string {
 	return append([]string{"replay", "--addr", s.addr, "--ca", s.state + "/ca.pem", "--users", "users"}, args...)
 }

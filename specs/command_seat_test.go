@@ -14,7 +14,7 @@ import (
 var _ = Describe("The command's seat", Label("area:command", "area:admission", "promise:1", "promise:6"), func() {
 	c := withCLI()
 
-	DescribeTable("goes to the second client the moment that the first leaves",
+	DescribeTable("goes to the second client as soon as the first leaves",
 		func(ctx SpecContext, leave func(alice *gexec.Session, in *os.File)) {
 			s := c.Serve(ctx)
 			alice, in := s.Seated(ctx, "alice")
@@ -37,7 +37,7 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 		alice.Kill()
 		exits(ctx, bob, 0)
 		Expect(stdout(bob)).To(Equal("bob\n"))
-		// Its command, which nobody can tell any more, ends with its input.
+		// The command of the hold gets no signal any more, but ends with its input.
 		Expect(in.Close()).To(Succeed())
 	}, limit)
 
@@ -51,7 +51,7 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 		Eventually(ctx, func() *gexec.Session { return s.Connect(ctx, "bob", "WHOAMI") }).Should(printed("bob\n"))
 	}, limit)
 
-	When("somebody takes over", func() {
+	When("another client takes over", func() {
 		s := c.withServer("--admission", "takeover")
 
 		takeOver := func(ctx SpecContext) {
@@ -106,7 +106,7 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 		Expect(c.Run(ctx, "to the command\n", s.As("hold", "alice", "--", "sh", "-c", "cat; echo aside >&2")...)).To(did(0, "to the command\n", "aside\n"))
 	}, limit)
 
-	DescribeTable("leaves with the command's exit code, and without a word", func(ctx SpecContext, script string, code int) {
+	DescribeTable("leaves with the command's exit code, and prints nothing", func(ctx SpecContext, script string, code int) {
 		Expect(c.Run(ctx, "", s.As("hold", "alice", "--", "sh", "-c", script)...)).To(did(code, "", ""))
 	},
 		Entry("0", "exit 0", 0, limit),
@@ -115,17 +115,17 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 		Entry("after SIGKILL", "kill -KILL $$", 128+9, limit),
 	)
 
-	It("asks for no seat where there is no such command", func(ctx SpecContext) {
+	It("asks for no seat if there is no such command", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "", s.As("hold", "alice", "--", "no-such-command")...)).To(failed(1, `"no-such-command": executable file not found`))
 		Expect(s.LogText()).NotTo(ContainSubstring("conn.accept"))
 	}, limit)
 
 	DescribeTable("passes a signal on, and leaves with the command's exit code",
-		func(ctx SpecContext, script string, code int, said string) {
+		func(ctx SpecContext, script string, code int, complaint string) {
 			alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", script)...)
 			says(ctx, alice, "seated\n")
 			ended(ctx, alice.Terminate())
-			Expect(alice).To(did(code, "seated\n", said))
+			Expect(alice).To(did(code, "seated\n", complaint))
 			Expect(s.Connect(ctx, "bob", "--no-wait", "WHOAMI")).To(printed("bob\n"))
 		},
 		Entry("to the command, which dies of it", "echo seated; exec cat", 128+15, "", limit),
@@ -135,7 +135,7 @@ var _ = Describe("The command hold", Label("area:command", "promise:1"), func() 
 			"trap '' TERM; (trap 'echo caught >&2; exit' TERM; echo seated; while :; do read line; done); exit 5", 5, "caught\n", limit),
 	)
 
-	It("says how the server's limits bear on it", func(ctx SpecContext) {
+	It("explains which limits of the server end it", func(ctx SpecContext) {
 		Expect(stdout(c.Run(ctx, "", "hold", "--help"))).To(SatisfyAll(
 			ContainSubstring("--queue-wait"), ContainSubstring("--session-limit"), ContainSubstring("--idle-timeout")))
 	}, limit)

@@ -18,7 +18,7 @@ var stateFiles = []string{"ca.pem", "ca-key.pem", "cert.pem", "key.pem", "users"
 var _ = Describe("The command's first evening", Label("area:command"), func() {
 	c := withCLI()
 
-	It("makes all that a server needs, for nobody else to read", Label("promise:4"), func(ctx SpecContext) {
+	It("makes all files that a server needs, unreadable for other users", Label("promise:4"), func(ctx SpecContext) {
 		state := c.ServeOn(ctx, c.Path("new/state")).state
 		Expect(mode(state)).To(Equal(os.ModeDir | 0o700))
 		entries, err := os.ReadDir(state)
@@ -31,7 +31,7 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 		Expect(names).To(ContainElements(stateFiles))
 	}, limit)
 
-	DescribeTable("says what to type next, and that works as it is printed",
+	DescribeTable("prints the next command to type, which works as it is",
 		func(ctx SpecContext, env func(home string) string, flags ...string) {
 			c := c.With(env(c.home))
 			args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
@@ -53,18 +53,18 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 		},
 		Entry("with no flag", func(string) string { return "LANG=C" }, limit),
 		Entry("with $XDG_STATE_HOME", func(home string) string { return "XDG_STATE_HOME=" + home + "/xdg" }, limit),
-		Entry("with --state, in a place that a shell must be told with quotes",
+		Entry("with --state and a path that a shell needs in quotes",
 			func(string) string { return "LANG=C" }, "--state", "it's $HOME", limit),
 	)
 
-	It("says how to reach it where it listens on every address", func(ctx SpecContext) {
+	It("prints how to reach it if it listens on every address", func(ctx SpecContext) {
 		c.AddUser(ctx, "state", "alice")
 		server := c.Start("serve", "--listen", "0.0.0.0:0", "--state", "state")
 		next := awaitListening(ctx, server)[2]
 		Expect(c.Shell(ctx, "", next+" --password-file alice.pw WHOAMI")).To(printed("alice\n"))
 	}, limit)
 
-	It("finds its default state where --state points it to", Label("control"), func(ctx SpecContext) {
+	It("has its default state where --state can name it", Label("control"), func(ctx SpecContext) {
 		c.AddUser(ctx, c.Path(".local/state/sallyport"), "alice")
 		Expect(c.Run(ctx, "", "user", "list")).To(printed("alice  4096 iterations\n"))
 		Expect(c.With("XDG_STATE_HOME="+c.Path("xdg")).Run(ctx, "", "user", "list")).To(printed(""))

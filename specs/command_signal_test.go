@@ -14,7 +14,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 	c := withCLI()
 
 	When("it is SIGTERM", func() {
-		It("tells who has the seat and who waits, and ends with 0 and the log's head", func(ctx SpecContext) {
+		It("informs the client that has the seat and the one that waits, and ends with 0 and the log's head", func(ctx SpecContext) {
 			s := c.Serve(ctx)
 			alice, _ := s.Seated(ctx, "alice")
 			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
@@ -31,13 +31,13 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 			Expect(c.Run(ctx, "", "log", "verify", "--head", head, "cut")).To(gexec.Exit(1), "control: a cut tail")
 		}, limit)
 
-		It("lets what runs come to its end", func(ctx SpecContext) {
+		It("waits for a stream that is open", func(ctx SpecContext) {
 			s := c.Serve(ctx, "--backend", "tcp:"+device("tcp", "127.0.0.1:0"), "--shutdown-grace", "1h")
 			alice, in := c.Piped(s.As("connect", "alice", "--open")...)
 			say(in, "first\n")
 			says(ctx, alice, "ok first\n")
 			says(ctx, s.Terminate().Err, "shutting down\n")
-			Eventually(ctx, func() *gexec.Session { return s.Connect(ctx, "bob", "WHOAMI") }).Should(gexec.Exit(3), "nobody is let in")
+			Eventually(ctx, func() *gexec.Session { return s.Connect(ctx, "bob", "WHOAMI") }).Should(gexec.Exit(3), "no client gets in")
 			say(in, "second\n")
 			says(ctx, alice, "ok second\n")
 			Expect(s.Session).NotTo(gexec.Exit())
@@ -46,7 +46,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 			exits(ctx, s.Session, 0)
 		}, limit)
 
-		DescribeTable("cuts off what doesn't",
+		DescribeTable("cuts a stream off",
 			func(ctx SpecContext, grace string, again bool) {
 				s := c.Serve(ctx, "--backend", "tcp:"+device("tcp", "127.0.0.1:0"), "--shutdown-grace", grace)
 				alice, in := c.Piped(s.As("connect", "alice", "--open")...)
@@ -67,7 +67,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 		)
 	})
 
-	DescribeTable("obeys however early it comes", func(ctx SpecContext, signal os.Signal) {
+	DescribeTable("ends however early the signal comes", func(ctx SpecContext, signal os.Signal) {
 		s := c.Start("serve", "--listen", "127.0.0.1:0", "--state", "state")
 		says(ctx, s.Err, "listening on ")
 		exits(ctx, s.Signal(signal), 0)
@@ -96,7 +96,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "those on this machine aren't locked out")
 		}, limit)
 
-		It("keeps what it has where the new certificate is no good, and says so", func(ctx SpecContext) {
+		It("keeps its certificate if the new one is invalid, and says so", func(ctx SpecContext) {
 			s := c.Serve(ctx)
 			c.Write("state/cert.pem", "garbage")
 			says(ctx, s.Signal(syscall.SIGHUP).Err, "reload: what failed stays as it was.*cert.pem")
@@ -104,7 +104,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 		}, limit)
 	})
 
-	It("needs none to see users who are added, changed and removed", func(ctx SpecContext) {
+	It("needs no signal to see that users were added, changed and removed", func(ctx SpecContext) {
 		s := c.Serve(ctx)
 		c.Write("carol.pw", "her password\n")
 		Expect(s.Connect(ctx, "carol", "WHOAMI")).To(failed(4, "535 login-failed "), "control: not before")

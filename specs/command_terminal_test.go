@@ -23,10 +23,11 @@ type terminal struct {
 	cmd    *exec.Cmd
 	keys   *os.File
 	screen *gbytes.Buffer
-	done   chan struct{} // closed when the command has ended
+	// done is closed when the command has ended.
+	done chan struct{}
 }
 
-// Buffer makes the terminal what gbytes.Say reads.
+// Buffer lets gbytes.Say read the screen.
 func (t *terminal) Buffer() *gbytes.Buffer { return t.screen }
 
 // onTerminal starts a command on a terminal.
@@ -61,14 +62,14 @@ func (t *terminal) Type(text string) {
 	say(t.keys, text)
 }
 
-// ExitCode is that of the command, when it has ended.
+// ExitCode waits for the command's end, and returns its exit code.
 func (t *terminal) ExitCode(ctx SpecContext) int {
 	GinkgoHelper()
 	Eventually(ctx, t.done).Should(BeClosed())
 	return t.cmd.ProcessState.ExitCode()
 }
 
-// Mode is whether the terminal is raw, has echo and so on.
+// Mode returns the settings of the terminal, such as echo.
 func (t *terminal) Mode() *term.State {
 	GinkgoHelper()
 	mode, err := term.GetState(int(t.keys.Fd()))
@@ -76,7 +77,7 @@ func (t *terminal) Mode() *term.State {
 	return mode
 }
 
-// untouched is the Mode of a terminal that no program has changed.
+// untouched returns the Mode of a new terminal.
 func untouched() *term.State {
 	GinkgoHelper()
 	keys, screen, err := pty.Open()
@@ -86,7 +87,7 @@ func untouched() *term.State {
 	return (&terminal{keys: keys}).Mode()
 }
 
-// Shown is all that was ever on the terminal.
+// Shown returns all that the terminal has shown.
 func (t *terminal) Shown() string { return string(t.screen.Contents()) }
 
 const (
@@ -98,7 +99,7 @@ const (
 var _ = Describe("The command on a terminal", Label("area:command", "area:terminal"), func() {
 	c := withCLI()
 
-	// addAlice answers both questions of user add.
+	// addAlice answers the two questions of user add.
 	addAlice := func(ctx SpecContext, t *terminal, first, second string) {
 		GinkgoHelper()
 		says(ctx, t, "New password of alice: ")
@@ -125,7 +126,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		}, limit)
 
-		It("changes nothing where the two differ or one is empty", func(ctx SpecContext) {
+		It("changes nothing if the two differ or one is empty", func(ctx SpecContext) {
 			t := c.Terminal("user", "add", "alice", "--state", "state")
 			addAlice(ctx, t, secret, secret+"!")
 			Expect(t.ExitCode(ctx)).To(Equal(1))
@@ -157,12 +158,12 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			Expect(alice.Shown()).NotTo(ContainSubstring("horse"))
 		}, limit)
 
-		DescribeTable("restores the terminal where a signal ends it", func(ctx SpecContext, signal os.Signal) {
+		DescribeTable("restores the terminal if a signal ends it", func(ctx SpecContext, signal os.Signal) {
 			t := c.Terminal("user", "add", "alice", "--state", "state")
 			says(ctx, t, "New password of alice: ")
 			Expect(t.Mode()).NotTo(Equal(untouched()), "control: it has no echo")
 			Expect(t.cmd.Process.Signal(signal)).To(Succeed())
-			Expect(t.ExitCode(ctx)).To(Equal(-1), "it died of it")
+			Expect(t.ExitCode(ctx)).To(Equal(-1), "the signal ended it")
 			Expect(t.Mode()).To(Equal(untouched()))
 		},
 			Entry("SIGTERM", syscall.SIGTERM, limit),
@@ -203,7 +204,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			says(ctx, alice, "holder alice\r\n.*since ")
 		}, limit)
 
-		It("draws the notice that somebody waits", func(ctx SpecContext) {
+		It("shows the notice that a client waits", func(ctx SpecContext) {
 			alice.Type("ECHO half a li")
 			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
 			says(ctx, alice, `\* waiting 1\r\n`)
@@ -223,7 +224,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		)
 
 		DescribeTable("leaves while a request hangs", func(ctx SpecContext, key string) {
-			// Who accepts a request and answers nothing.
+			// A frozen server accepts a request and answers nothing.
 			s.Freeze(ctx)
 			alice.Type("TIME\r" + key)
 			Expect(alice.ExitCode(ctx)).To(Equal(1))
@@ -280,7 +281,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		Expect(operator.Shown()).To(ContainSubstring("log head "))
 	}, limit)
 
-	It("has the progress of a replay, what failed, and then the summary", Label("area:scenarios"), func(ctx SpecContext) {
+	It("shows the progress of a replay, then its failures and the summary", Label("area:scenarios"), func(ctx SpecContext) {
 		c.Scenario("a", goodScenario)
 		c.Scenario("b", badReply)
 		c.Scenario("c", endless)
@@ -312,17 +313,17 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 	}, limit)
 })
 
-// Freeze stops the server's process until the spec ends. It returns when every
-// thread has stopped, which the signal alone doesn't wait for.
+// Freeze stops the server's process until the spec ends. It returns when each thread has stopped, which is later
+// than the signal.
 func (s *service) Freeze(ctx SpecContext) {
 	GinkgoHelper()
 	Expect(s.Command.Process.Signal(syscall.SIGSTOP)).To(Succeed())
 	DeferCleanup(func() { _ = s.Command.Process.Signal(syscall.SIGCONT) })
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Command.Process.Pid)) // where there is such a thing
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Command.Process.Pid)) // none on other systems
 	for _, thread := range threads {
 		Eventually(ctx, func() string {
 			stat, _ := os.ReadFile(thread)
 			return string(stat)
-		}).Should(Or(BeEmpty(), ContainSubstring(") T ")), "stopped, or gone")
+		}).Should(Or(BeEmpty(), ContainSubstring(") T ")), "it has stopped or ended")
 	}
 }

@@ -21,8 +21,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// corked holds back what is written to it while held is set, so that several TLS
-// records go out in one TCP segment.
+// corked collects writes while held is set, so that several TLS records go out in one TCP segment.
 type corked struct {
 	net.Conn
 	held *bytes.Buffer
@@ -43,7 +42,7 @@ func (c *corked) uncork() {
 }
 
 var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), func() {
-	It("has a request in a second record before the 235 refused, too", Label("promise:2", "battery:17"), func(ctx SpecContext) {
+	It("gets 503 for a request before the 235, also if it comes in a second record", Label("promise:2", "battery:17"), func(ctx SpecContext) {
 		h := start(nil)
 		tcp := &corked{Conn: dial(ctx, h)}
 		w := h.ConnectOn(ctx, tcp).Greeted()
@@ -57,7 +56,7 @@ var _ = Describe("A client that misbehaves", Label("area:faults", "promise:6"), 
 		Expect(w.Line()).To(Equal("EOF"))
 	}, limit)
 
-	It("keeps its place in the lobby no longer when it doesn't read", Label("battery:19"), func(ctx SpecContext) {
+	It("loses its place in the lobby at the deadline though it doesn't read", Label("battery:19"), func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.Limits.Login, s.Limits.Write = 300*time.Millisecond, 30*time.Second })
 		w := h.Connect(ctx)
 		Expect(w.TCP.SetReadBuffer(4096)).To(Succeed())
@@ -78,7 +77,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 		return start(func(s *server.Server) { s.Handler = f })
 	}
 
-	It("can't change what is logged", Label("promise:5"), func(ctx SpecContext) {
+	It("can't change the record of its request", Label("promise:5"), func(ctx SpecContext) {
 		h := serve(func(_ context.Context, r *server.Request) (protocol.Reply, error) {
 			r.Verb, r.Argument, r.User = "HARMLESS", "", "mallory"
 			return protocol.Reply{}, nil
@@ -90,7 +89,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 		Expect(h.Log.Records("request")[0]).To(HaveKeyWithValue("argument_bytes", 9.0))
 	}, limit)
 
-	It("passes the seat on, on record, when it ends its goroutine", Label("promise:6"), func(ctx SpecContext) {
+	It("loses the seat, as the log says, if it ends its goroutine", Label("promise:6"), func(ctx SpecContext) {
 		h := serve(func(context.Context, *server.Request) (r protocol.Reply, err error) {
 			runtime.Goexit()
 			return r, err
@@ -101,7 +100,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("error"))
 	}, limit)
 
-	DescribeTable("can't say what the protocol does not let it say",
+	DescribeTable("can't send a reply that the protocol doesn't allow",
 		func(ctx SpecContext, reply protocol.Reply, failure error, want string) {
 			h := serve(func(context.Context, *server.Request) (protocol.Reply, error) { return reply, failure })
 			w := h.Connect(ctx).Seated("alice")
@@ -116,7 +115,7 @@ var _ = Describe("A handler that misbehaves", Label("area:faults"), func() {
 	)
 })
 
-var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), func() {
+var _ = Describe("A server that ends", Label("area:shutdown", "promise:7"), func() {
 	bare := func() *server.Server {
 		return &server.Server{
 			TLSConfig: &tls.Config{Certificates: []tls.Certificate{testserver.Certificate(testserver.ECDSA)}}, Users: testserver.NewUsers(),
@@ -142,7 +141,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		Eventually(ctx, served).Should(Receive(MatchError(server.ErrServerClosed)))
 	}, limit)
 
-	It("succeeds in shutting down when nothing is left, though its time is over", func(ctx SpecContext) {
+	It("shuts down without an error if no connection is left, though its time is over", func(ctx SpecContext) {
 		over, cancel := context.WithCancel(ctx)
 		cancel()
 		for range 20 {
@@ -164,7 +163,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		Eventually(ctx, stopped).WithTimeout(5 * time.Second).Should(Receive(BeNil()))
 	}, limit)
 
-	It("has on record what a cancelled handler did before it says that it stopped", Label("promise:5"), func(ctx SpecContext) {
+	It("logs the request of a cancelled handler before it logs its own end", Label("promise:5"), func(ctx SpecContext) {
 		entered := make(chan struct{})
 		h := start(func(s *server.Server) {
 			s.Handler = server.HandlerFunc(func(ctx context.Context, _ *server.Request) (r protocol.Reply, err error) {
@@ -181,7 +180,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("shutdown"))
 	}, limit)
 
-	It("says shutdown of everybody whom Close has cut off", func(ctx SpecContext) {
+	It("logs the reason shutdown for each client that Close has cut off", func(ctx SpecContext) {
 		h := start(nil)
 		h.LoggedIn(ctx, "alice")
 		h.Queued(ctx, "bob")
@@ -194,7 +193,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 		}
 	}, limit)
 
-	It("refuses what it can't serve with", func(SpecContext) {
+	It("refuses a configuration that it can't serve with", func(SpecContext) {
 		for _, s := range []*server.Server{
 			{Users: testserver.NewUsers()},
 			{TLSConfig: &tls.Config{Certificates: []tls.Certificate{{}}}, Users: testserver.NewUsers()},
@@ -210,7 +209,7 @@ var _ = Describe("A server at its ends", Label("area:shutdown", "promise:7"), fu
 	}, limit)
 })
 
-// gatedLog blocks the record of the first connection until it is opened.
+// gatedLog blocks the record of the first connection until open is closed.
 type gatedLog struct{ reached, open chan struct{} }
 
 func (g *gatedLog) Write(p []byte) (int, error) {

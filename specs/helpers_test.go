@@ -27,7 +27,7 @@ func refusedWith(code protocol.Code, keyword protocol.Keyword) types.GomegaMatch
 	}, Equal((&protocol.ReplyError{Code: code, Keyword: keyword}).Error()))
 }
 
-// dial connects, and no more.
+// dial opens a TCP connection.
 func dial(ctx context.Context, h *harness.H) net.Conn {
 	GinkgoHelper()
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", h.Addr)
@@ -41,7 +41,7 @@ func auth(mechanism, first string) string {
 	return "AUTH " + mechanism + " " + base64.StdEncoding.EncodeToString([]byte(first))
 }
 
-// brief returns the values of a record's fields, without those that it lacks.
+// brief returns the values of those fields that a record has.
 func brief(r testserver.Record, fields ...string) string {
 	var values []string
 	for _, field := range fields {

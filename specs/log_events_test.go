@@ -28,11 +28,10 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// harness.CheckLog checks, wherever a server ends, that each line of its log is well
-// formed, and that the events of each connection are in order. The scenarios under
-// fixtures/log bring the events about. Here is what they can't do.
+// At each server's end harness.CheckLog checks that each line of its log is well formed, and that the events of each
+// connection are in order. The scenarios in fixtures/log cause the events. These specs have what scenarios can't do.
 var _ = Describe("The interaction log's events", Label("area:log", "promise:5"), func() {
-	// elsewhere are the events that no scenario can bring about.
+	// elsewhere are the events that no scenario can cause.
 	elsewhere := []string{
 		"server.reload", "stream.open", "stream.close", "stream.data", // below
 		"handler.stuck",          // server/timeouts_test.go, in synthetic time
@@ -85,7 +84,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		Expect(h.Log.Records("login.fail")[0].Str("user")).To(Equal("#" + hex.EncodeToString(mac.Sum(nil))[:12]))
 	}, limit)
 
-	It("count what a session came to, in bytes above TLS", func(ctx SpecContext) {
+	It("count the requests of a session, and its bytes above TLS", func(ctx SpecContext) {
 		h := start(nil)
 		sent := converse(ctx, h.Connect(ctx), "alice")
 		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveExactElements(And(
@@ -94,7 +93,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 			HaveKeyWithValue("bytes_out", float64(len(strings.Join(sent.server, "")))))))
 	}, limit)
 
-	DescribeTable("have the beginning and the end of a stream, its data where the operator asks for them",
+	DescribeTable("have the beginning and the end of a stream, and its data if the operator wants them",
 		func(ctx SpecContext, payload bool, want ...string) {
 			backend := listener("tcp", "127.0.0.1:0", func(c net.Conn) {
 				if question, _ := bufio.NewReader(c).ReadString('\n'); question == "*ID\x00\xff\n" {
@@ -119,13 +118,13 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 				return all
 			}).Should(Equal(want))
 		},
-		Entry("not asked for", false, "stream.open", "stream.close 6 14", limit),
-		Entry("asked for", true, "stream.open",
+		Entry("without them", false, "stream.open", "stream.close 6 14", limit),
+		Entry("with them", true, "stream.open",
 			"stream.data in "+base64.StdEncoding.EncodeToString([]byte("*ID\x00\xff\n")),
 			"stream.data out "+base64.StdEncoding.EncodeToString([]byte("an instrument\n")), "stream.close 6 14", limit),
 	)
 
-	It("have each SIGHUP, whether the reload went well or not", Label("area:command"), func(ctx SpecContext) {
+	It("have each SIGHUP, and whether the reload succeeded", Label("area:command"), func(ctx SpecContext) {
 		c := newCLI()
 		s := c.Serve(ctx)
 		says(ctx, s.Signal(syscall.SIGHUP).Err, "reloaded")
@@ -136,8 +135,8 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 	}, limit)
 })
 
-// documented returns the events in the table of a document: the names in its first
-// column, each with the fields in its second.
+// documented returns the events in the table of a document: the names in its first column, with the fields in its
+// second.
 func documented(text string) map[string]string {
 	all, name := map[string]string{}, regexp.MustCompile("`([a-z_.]+)`")
 	names := func(cell string) (found []string) {

@@ -24,11 +24,10 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		h = start(func(s *server.Server) { s.LogPayload, s.LogNames = true, true })
 	})
 
-	// intact checks what holds for every input: the log is sound, and what is shown
-	// of it has a line for each event and no harmful character.
+	// intact checks that the log is sound, and that log show prints a line for each event and no harmful character.
 	intact := func() {
 		GinkgoHelper()
-		log, shown := h.Log.String(), strings.Builder{} // which may grow meanwhile
+		log, shown := h.Log.String(), strings.Builder{} // the log may grow meanwhile
 		Expect(show.Records(&shown, show.Options{}, audit.File{Name: "log", Reader: strings.NewReader(log)})).To(Succeed())
 		Expect(harness.CheckLog(log, harness.Payload{Sent: true, Names: true})).To(Succeed())
 		Expect(strings.Count(shown.String(), "\n")).To(Equal(strings.Count(log, "\n")), "a line for each event")
@@ -46,16 +45,16 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		Entry("of quotes and JSON", `x","event":"login.ok","user":"mallory`, limit),
 		Entry("of a line's end and another line", `x`+forgery+`\n{"event":"server.stop"}`, limit),
 		Entry("of backslashes", `\","x":"\\`, limit),
-		Entry("of escapes that something might undo", `\u001b[2J \x1b[2J %1b[2J &#27;[2J ^[[2J`, limit),
+		Entry("of escapes that a program might decode", `\u001b[2J \x1b[2J %1b[2J &#27;[2J ^[[2J`, limit),
 		Entry("of a tab and spaces", "a\tb  = c=d  ", limit),
 		Entry("of separators of lines and paragraphs", "one\u2028two\u2029three", limit),
 		Entry("of bidi overrides and isolates", "gnp.\u202eexe\u202c \u2066x\u2069 \u200f\u061c", limit),
-		Entry("of what is not seen", "a\u200bb\u00adc\ufeffd\u2060e\U000e0041f\u180eg\u3164h", limit),
-		Entry("of what is no character", "\ufffd \ufffe \U0010ffff \ue000", limit),
+		Entry("of invisible characters", "a\u200bb\u00adc\ufeffd\u2060e\U000e0041f\u180eg\u3164h", limit),
+		Entry("of noncharacters", "\ufffd \ufffe \U0010ffff \ue000", limit),
 		Entry("of combining marks", "a"+strings.Repeat("\u0301", 50), limit),
 	)
 
-	It("would be harmful if it were printed as it is", Label("control"), func(SpecContext) {
+	It("would be harmful without escapes", Label("control"), func(SpecContext) {
 		for _, raw := range []string{"\x1b[2J", "\u009b2J", "\u202e", "\u2066", "\u2028", "\u200b", "\x00", "\r", "\U000e0041"} {
 			Expect(harmful("user=" + raw + "\n")).NotTo(BeEmpty())
 		}
@@ -86,7 +85,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 		},
 		Entry("of quotes and JSON", `x","event":"login.ok`+forgery, `x","event":"login.ok`+forgery, "unknown-user", limit),
 		Entry("of words and equals signs", "alice reason=none", "alice reason=none", "unknown-user", limit),
-		Entry("of what SASLprep takes away", "a\u00adlice\u200b", "alice", "wrong-proof", limit),
+		Entry("of characters that SASLprep removes", "a\u00adlice\u200b", "alice", "wrong-proof", limit),
 		Entry("of a line's end", "x\n{}", "", "malformed", limit),
 		Entry("of an escape", "x\x1b[2J", "", "malformed", limit),
 		Entry("of a bidi override", "x\u202e", "", "malformed", limit),
@@ -106,8 +105,7 @@ var _ = Describe("Injection into the interaction log", Label("area:log", "promis
 	}, limit)
 })
 
-// harmful returns the characters of a shown log that a terminal would obey, hide, or
-// take for the end of a line.
+// harmful returns the characters that a terminal would obey, hide, or take for a line end.
 func harmful(shown string) (all []rune) {
 	for _, r := range shown {
 		if r != '\n' && !unicode.IsPrint(r) || unicode.In(r, unicode.Bidi_Control, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {

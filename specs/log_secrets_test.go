@@ -17,10 +17,9 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// The log of every server that a spec starts, in the process or as a command, is
-// checked when the server has ended. These are the controls of that check.
+// The log of each server that a spec starts is checked when the server has ended. These are the controls of that check.
 var _ = Describe("The check of every log", Label("area:log", "promise:5", "control"), func() {
-	// planted is a log with one record, of these fields and values.
+	// planted returns a log with one record, which has these fields and values.
 	planted := func(event string, fields ...string) string {
 		kept := &testserver.Log{}
 		log := audit.New(kept, audit.Options{})
@@ -50,7 +49,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		Expect(harness.CheckLog(wrongProof("hunter2"), harness.Payload{}, "hunter2")).To(MatchError(harness.ErrSecret))
 	}, limit)
 
-	It("finds what logs in: keys, proofs and exporter values", func(ctx SpecContext) {
+	It("finds keys, proofs and exporter values", func(ctx SpecContext) {
 		h := start(nil)
 		w := h.Connect(ctx).Greeted()
 		state := w.ConnectionState()
@@ -74,7 +73,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		}
 	}, limit)
 
-	It("lets pass what the operator asked for, and there alone", func(SpecContext) {
+	It("allows what the operator asked for, in these fields alone", func(SpecContext) {
 		password := testserver.Password("alice")
 		asked := harness.Payload{Sent: true, Names: true}
 		Expect(harness.CheckLog(wrongProof(password), asked)).To(Succeed())
@@ -102,14 +101,14 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 			Expect(changed).NotTo(Equal(h.Log.String()))
 			Expect(harness.CheckLog(rechained(changed), harness.Payload{})).NotTo(Succeed())
 		},
-		Entry("an event that is none", `"conn.accept"`, `"conn.accepted"`, limit),
+		Entry("an unknown event", `"conn.accept"`, `"conn.accepted"`, limit),
 		Entry("an event that belongs elsewhere", `"tls.handshake"`, `"tls.fail"`, limit),
 		Entry("a field too many", `"quit"`, `"quit","user":"alice"`, limit),
 		Entry("a field too few", `"alpn":"sallyport/1",`, ``, limit),
-		Entry("a field that stands twice", `"reason":"quit"`, `"reason":"quit","reason":"quit"`, limit),
+		Entry("a field that occurs twice", `"reason":"quit"`, `"reason":"quit","reason":"quit"`, limit),
 		Entry("fields in another order", `("reason":"quit"),("requests":1)`, `$2,$1`, limit),
 		Entry("a number as text", `"requests":1`, `"requests":"1"`, limit),
-		Entry("a time that is none", `"time":"2`, `"time":"x2`, limit),
+		Entry("an invalid time", `"time":"2`, `"time":"x2`, limit),
 		Entry("milliseconds for seconds", `"uptime":0`, `"uptime":4000`, limit),
 		Entry("another level", `"level":"info","event":"login.ok"`, `"level":"warn","event":"login.ok"`, limit),
 		Entry("an event that is missing", `(?m)^.*"tls.handshake".*\n`, ``, limit),
@@ -130,8 +129,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 	}, limit)
 })
 
-// rechained returns a log with its chain computed again, so that a change is the only
-// thing that is wrong with it.
+// rechained returns a log with its chain computed again, so that nothing but the change is wrong.
 func rechained(log string) string {
 	var all strings.Builder
 	head := strings.Repeat("0", 64)

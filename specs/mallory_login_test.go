@@ -13,11 +13,10 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// random matches what is random: the server's nonce of each login, and the salt of each user.
+// random matches the random attributes: the server's nonce and the salt.
 var random = regexp.MustCompile(`r=[^,]*|s=[^,]*`)
 
-// guess logs in with a wrong password and returns the server's messages, in which x
-// stands for each random character.
+// guess logs in with a wrong password and returns the server's messages, with x in place of random characters.
 func guess(ctx context.Context, h *harness.H, name string) (answers []string) {
 	GinkgoHelper()
 	w := h.Connect(ctx).Greeted()
@@ -43,7 +42,7 @@ var _ = Describe("A wrong password and the name of no user", Label("area:login",
 		Expect(failed[1].Str("reason")).To(Equal("unknown-user"))
 	}, limit)
 
-	It("would be told apart if salts had other lengths", Label("control"), func(ctx SpecContext) {
+	It("would differ if salts had other lengths", Label("control"), func(ctx SpecContext) {
 		h := start(nil)
 		v, _ := testserver.NewUsers().Lookup("dave")
 		v.Salt = append(v.Salt, "and more"...)

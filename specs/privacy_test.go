@@ -30,7 +30,7 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(sent.secrets(), ""))), "control: the sniffer saw the connection")
 	}, limit)
 
-	It("would be found wanting by the same search without TLS", Label("control"), func(ctx SpecContext) {
+	It("would fail the same search without TLS", Label("control"), func(ctx SpecContext) {
 		sent := converse(ctx, start(nil).Connect(ctx), "alice")
 		eve := sent.inTheClear(ctx)
 		Expect(sent.found(eve.Saw)).To(Equal(sent.secrets()))
@@ -38,8 +38,7 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 	}, limit)
 })
 
-// conversation holds what was sent above TLS: the greeting, and then what the
-// client sent and the server answered, in turn.
+// conversation has the text that was sent above TLS: the greeting, then the client's lines and the server's replies.
 type conversation struct {
 	name           string
 	client, server []string
@@ -66,7 +65,7 @@ func converse(ctx context.Context, w *harness.Conn, name string) *conversation {
 	return c
 }
 
-// ask sends a line, and notes and returns the lines that answer it.
+// ask sends a line, and records and returns the reply.
 func (c *conversation) ask(w *harness.Conn, line string, lines int) (answer string) {
 	GinkgoHelper()
 	w.Send(line + "\r\n")
@@ -77,8 +76,7 @@ func (c *conversation) ask(w *harness.Conn, line string, lines int) (answer stri
 	return strings.TrimSuffix(answer, "\r\n")
 }
 
-// secrets returns what must not be sent in the clear: the user's name, and all
-// lines and replies, with the SCRAM messages in their base64.
+// secrets returns what must not be sent in the clear: the user's name and password, and all lines and replies.
 func (c *conversation) secrets() []string {
 	all := []string{c.name, testserver.Password(c.name), question}
 	for _, sent := range append(append([]string(nil), c.client...), c.server...) {
@@ -99,7 +97,7 @@ func (c *conversation) found(search func(string) bool) (all []string) {
 	return all
 }
 
-// inTheClear sends the same over TCP, behind the password and each line in two pieces. It returns the sniffer.
+// inTheClear sends the password and the same lines over TCP, each line in two pieces. It returns the sniffer.
 func (c *conversation) inTheClear(ctx context.Context) *scenarios.Eve {
 	GinkgoHelper()
 	client := append([]string{"PASS " + testserver.Password(c.name) + "\r\n"}, c.client...)

@@ -25,7 +25,7 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 		Expect(stderr(run)).To(BeEmpty())
 	}, limitOfNode)
 
-	// The fields that others script against.
+	// The fields that scripts rely on.
 	It("are JSON with all that happened", func(ctx SpecContext) {
 		var report struct {
 			Schema                  string
@@ -79,7 +79,7 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 			ContainSubstring(`<testsuite name="." `), ContainSubstring(`tests="4" failures="2" errors="0"`),
 			ContainSubstring(`<testcase name="b [tls=1.3]"`), ContainSubstring(`<skipped message="&lt;no&gt; reason">`),
 			ContainSubstring(`<failure message="mine/b.txtar:5: `)))
-		// The control: the same check refuses what is no JUnit XML.
+		// The control: the same check refuses invalid JUnit XML.
 		for _, change := range [][2]string{
 			{"<skipped ", "<failure></failure><skipped "},
 			{` tests="4"`, ` tests="some"`},
@@ -95,7 +95,7 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 		Expect(c.Read("report.html")).To(SatisfyAll(HavePrefix("<!"), ContainSubstring("mine/b.txtar:5: ")))
 	}, limit)
 
-	It("are refused before anything runs where they can't be written", func(ctx SpecContext) {
+	It("are refused before anything runs if they can't be written", func(ctx SpecContext) {
 		run := c.Run(ctx, "", "replay", "--json", "nowhere/report.json", "mine")
 		Expect(run).To(failed(1, "nowhere/report.json: no such file or directory"))
 	}, limit)

@@ -12,7 +12,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// Each scenario that comes with Sallyport is a spec, in each of its combinations.
+// Each combination of each scenario in fixtures is a spec.
 var _ = Describe("Scenario", func() {
 	suite, err := scenarios.Load(fixtures.Scenarios())
 	if err != nil {
@@ -34,7 +34,7 @@ var _ = Describe("Scenario", func() {
 	}
 })
 
-// control matches a line with which a client succeeds: the exchange without the fault.
+// control matches a line in which a client succeeds without the fault.
 var control = regexp.MustCompile(`(?m)^(\[[^]]*\] *)*(alice|bob|carol|dave|mallory) +(login|reaches (session|\$step)|authenticates|hears 235|unaltered)`)
 
 var _ = Describe("A scenario of the login battery", func() {
@@ -48,7 +48,7 @@ var _ = Describe("A scenario of the login battery", func() {
 		}
 	}, limit)
 
-	It("would be found without one", Label("control"), func(SpecContext) {
+	It("would fail the check without one", Label("control"), func(SpecContext) {
 		Expect(control.MatchString("# battery:1\n! alice login password=guess\nalice hears 535")).To(BeFalse())
 	}, limit)
 })
@@ -65,7 +65,7 @@ func checkLogOf(r *scenarios.Result) {
 	Expect(harness.CheckLog(log.String(), asked)).To(Succeed(), "%s", &log)
 }
 
-// labelled returns those of a scenario's labels that the suite counts.
+// labelled returns the labels that the suite counts.
 func labelled(all []string) (labels []string) {
 	for _, label := range all {
 		if strings.HasPrefix(label, "promise:") || strings.HasPrefix(label, "battery:") {

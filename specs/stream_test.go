@@ -16,7 +16,7 @@ import (
 )
 
 var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
-	// opened starts a server with a backend behind a TCP connection, the device, and has alice open the stream.
+	// opened starts a server whose backend is a device on TCP, and lets alice open the stream.
 	opened := func(ctx SpecContext, configure func(*server.Server)) (h *harness.H, alice *harness.Conn, device *net.TCPConn) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
@@ -63,7 +63,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		}, "reset", limit),
 	)
 
-	It("does not look whole where the backend has failed", func(ctx SpecContext) {
+	It("has no close_notify if the backend has failed", func(ctx SpecContext) {
 		h, alice, device := opened(ctx, nil)
 		Expect(device.SetLinger(0)).To(Succeed())
 		Expect(device.Close()).To(Succeed())
@@ -93,7 +93,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		Expect(h.Server.Say("anybody?")).To(MatchError(server.ErrNoMessages))
 	}, limit)
 
-	It("is refused where the backend can't be reached", func(ctx SpecContext) {
+	It("is refused if the backend can't be reached", func(ctx SpecContext) {
 		for _, failure := range []error{errors.New("an inner secret"), nil} {
 			h := start(func(s *server.Server) {
 				s.Backend = func(context.Context) (net.Conn, error) { return nil, failure }
@@ -107,7 +107,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 
 var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6"), func() {
 	It("loses the seat, if the backend of its stream doesn't read either", func(ctx SpecContext) {
-		ours, theirs := net.Pipe() // a backend that takes nothing and gives all
+		ours, theirs := net.Pipe() // a backend that reads nothing and sends without end
 		DeferCleanup(ours.Close)
 		h := start(func(s *server.Server) {
 			s.Limits.Write = 300 * time.Millisecond
@@ -116,7 +116,7 @@ var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6")
 		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
 		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
-		alice.Send("nobody reads this")
+		alice.Send("the backend reads nothing")
 		go func() {
 			for {
 				if _, err := ours.Write(make([]byte, 64<<10)); err != nil {

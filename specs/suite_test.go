@@ -43,7 +43,7 @@ var _ = harness.NoLeaks()
 // start runs a server for this spec.
 func start(configure func(*server.Server)) *harness.H { return harness.Serve(configure) }
 
-// numbered are the promises and the cases of the login battery.
+// numbered are the labels of the promises and of the cases of the login battery.
 var numbered = func() (labels []string) {
 	for i := range 7 {
 		labels = append(labels, fmt.Sprint("promise:", i+1))
@@ -57,7 +57,7 @@ var numbered = func() (labels []string) {
 var _ = harness.CountLabels(numbered...)
 
 var _ = Describe("The count of labels", Label("control"), func() {
-	It("finds a promise and a case of the battery that no spec guards", func(SpecContext) {
+	It("finds a promise and a case of the battery without a spec", func(SpecContext) {
 		all := map[string]int{}
 		for _, label := range numbered {
 			all[label] = 1

@@ -26,7 +26,7 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 		sent = converse(ctx, h.Connect(ctx), "alice")
 	}, limitOfNode)
 
-	It("sees TLS and no more of a capture", func(ctx SpecContext) {
+	It("sees only TLS in a capture", func(ctx SpecContext) {
 		shown := dissect(ctx, tshark, capture(h.Eve, nil))
 		Expect(protocols(shown)).To(HaveEach(MatchRegexp("^raw:ip:tcp(:tls)*$")))
 		Expect(shown).To(MatchRegexp(`Handshake Protocol: Client Hello`), "control: it understands what is in the clear")
@@ -47,8 +47,8 @@ var _ = Describe("Wireshark", Label("area:privacy", "promise:3", "peer:tshark"),
 	}, limit)
 })
 
-// dissect returns all that tshark prints of a capture: every field and byte of every packet, and what it can
-// decrypt of the first TLS connection. It has only these preferences.
+// dissect returns what tshark prints of a capture: each field and byte of each packet, and what it can decrypt of
+// the first TLS connection. It has no other preferences.
 func dissect(ctx context.Context, tshark string, capture []byte) string {
 	GinkgoHelper()
 	c := newCLI()

@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// vanish has a client's kernel drop all that comes in, so that it acknowledges
-// nothing. To the server it looks as if the cable was pulled.
+// vanish lets a client's kernel drop all input, so that it acknowledges nothing. To the server it looks as if the
+// cable was pulled.
 func vanish(w *harness.Conn) {
 	GinkgoHelper()
 	raw, err := w.TCP.SyscallConn()
@@ -30,16 +30,16 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		return func(s *server.Server) { s.Limits.Vanish = d }
 	}
 
-	It("loses the seat when what it is sent is not acknowledged", func(ctx SpecContext) {
+	It("loses the seat if it acknowledges nothing", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		vanish(h.Connect(ctx).Seated("alice"))
-		bob := h.LogIn(ctx, "bob") // the server tells alice of him
+		bob := h.LogIn(ctx, "bob") // the server sends alice a notice
 		Eventually(ctx, bob.Done).Should(BeClosed())
 		Expect(bob.Err).NotTo(HaveOccurred())
 		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))
 	}, limit)
 
-	It("loses it though it is sent nothing", Label("slow"), func(ctx SpecContext) {
+	It("loses the seat though the server sends nothing", Label("slow"), func(ctx SpecContext) {
 		h := start(within(time.Second))
 		vanish(h.Connect(ctx).Seated("alice"))
 		Eventually(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).Should(HaveLen(1))
@@ -47,7 +47,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
 	}, limit)
 
-	It("loses its place in the queue, and who is behind it moves up", func(ctx SpecContext) {
+	It("loses its place in the queue, and the clients behind it move up", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		alice := h.LoggedIn(ctx, "alice")
 		bob := h.Queued(ctx, "bob")
@@ -65,7 +65,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 			HaveKeyWithValue("reason", "vanished")))
 	}, limit)
 
-	It("passes on a seat that it is granted", func(ctx SpecContext) {
+	It("loses a seat that it is granted to the next client", func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		alice := h.LoggedIn(ctx, "alice")
 		bob := h.Connect(ctx).Greeted().LogIn("bob", "")
@@ -76,7 +76,7 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		Expect(h.Log.Records("session.close")[1]).To(HaveKeyWithValue("reason", "vanished"))
 	}, limit)
 
-	It("keeps the seat where it only says nothing", Label("control"), func(ctx SpecContext) {
+	It("keeps the seat if it only sends nothing", Label("control"), func(ctx SpecContext) {
 		h := start(within(200 * time.Millisecond))
 		alice := h.Connect(ctx).Seated("alice")
 		bob := h.Queued(ctx, "bob")

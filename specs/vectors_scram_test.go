@@ -69,7 +69,7 @@ func playScram(ctx context.Context, v *fixtures.Vector, client, server bool) err
 	return v.Test(ctx, peers[0], peers[1], withoutTLS)
 }
 
-// testStanza plays a stanza of two logins, first with both ends, then with the server alone if it is the one to judge.
+// testStanza plays a stanza for two logins: with both ends, and if the server judges it with the server alone.
 func testStanza(ctx context.Context, stanza string) (results []error) {
 	all, err := fixtures.ParseVectors(fstest.MapFS{
 		"00-logins.txt": {Data: []byte("found: nothing\nplain must RFC 5802 §5: not bound\n" +

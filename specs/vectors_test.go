@@ -34,12 +34,12 @@ var _ = Describe("A login", Label("area:login", "rfc:5802"), func() {
 		declare("the client through Mallory", true, testScram(true, true))
 		declare("Mallory to the server, over TLS,", server, testServer)
 		declare("the client to Mallory, over TLS,", client, testClient)
-		// With a binding it would fail because of that.
+		// A bound login would fail because of its binding.
 		declare("the client through Mallory, over TLS,", v.Login.Mechanism == scram.SHA256 && v.Login.Flag == "n", testBoth)
 	}
 })
 
-// title says how a vector ends, and what is altered.
+// title states how a vector ends, and what is altered.
 func title(v fixtures.Vector) string {
 	if v.Found.Stage == fixtures.Done {
 		return fmt.Sprintf("succeeds: %s (%s)", v.About, v.Name)
@@ -47,7 +47,7 @@ func title(v fixtures.Vector) string {
 	return fmt.Sprintf("fails at %s as %s: %s (%s)", v.Found.Stage, v.Found.Reason, v.About, v.Name)
 }
 
-// labelsOf are the number of the battery, who demands it, and the promises that are at stake.
+// labelsOf returns the number of the battery, the rule, and the promises that the vector checks.
 func labelsOf(v fixtures.Vector) Labels {
 	labels := Labels{"rule:" + v.Rule}
 	if v.Battery > 0 {
@@ -68,7 +68,7 @@ func labelsOf(v fixtures.Vector) Labels {
 	return labels
 }
 
-// play plays a vector on a connection. One for which something is missing is skipped.
+// play plays a vector on a connection. It skips the spec if something is missing that the vector needs.
 func play(ctx SpecContext, v *fixtures.Vector, client, server fixtures.Peer, bindings map[string][]byte) fixtures.Outcome {
 	GinkgoHelper()
 	outcome, err := v.Play(ctx, client, server, facilities(bindings))

@@ -63,7 +63,7 @@ func (u vectorUsers) Lookup(name string) (scram.Verifier, bool) {
 	return u.mock.Verifier(name), false
 }
 
-// testServer plays a vector against a server, which serves an honest client afterwards.
+// testServer plays a vector against a server, and then logs an honest client in.
 func testServer(ctx SpecContext, v *fixtures.Vector) {
 	GinkgoHelper()
 	h := serverOf(v)
@@ -101,8 +101,10 @@ type remoteServer struct {
 	h         *harness.H
 	mechanism string
 	begun     bool
-	long      bool   // a message has not fitted into a line
-	refusal   string // the reply instead of a challenge
+	// long reports that a message was too long for a line.
+	long bool
+	// refusal is the reply in place of a challenge.
+	refusal string
 }
 
 // dialServer connects with the version of TLS that offers the vector's bindings.
@@ -153,7 +155,7 @@ func (r *remoteServer) Next(_ context.Context, message []byte) ([]byte, error) {
 	return nil, fixtures.Reason(strings.Fields(answer)[1])
 }
 
-// testClient plays a vector against a client. One that finds a fault says nothing more, and never a request.
+// testClient plays a vector against a client. A client that finds a fault sends nothing more.
 func testClient(ctx SpecContext, v *fixtures.Vector) {
 	GinkgoHelper()
 	if v.Login.Flag == "y" {
@@ -175,8 +177,7 @@ func testClient(ctx SpecContext, v *fixtures.Vector) {
 	Expect(io.ReadAll(end.In)).To(BeEmpty(), "what the client sent in the end")
 }
 
-// testBoth plays a vector between a client and a server. Where either finds a fault the client has
-// not logged in.
+// testBoth plays a vector between a client and a server. If either finds a fault the client has not logged in.
 func testBoth(ctx SpecContext, v *fixtures.Vector) {
 	GinkgoHelper()
 	server := dialServer(ctx, serverOf(v), v)
@@ -196,12 +197,12 @@ type remoteClient struct {
 	*testserver.Conn
 	mechanism string
 	steps     int
-	long      bool // a message has not fitted into a line
+	long      bool // as of remoteServer
 	dialled   chan error
-	failure   error // of Dial
+	failure   error // the error of Dial, nil before its end
 }
 
-// acceptClient has a Dialer connect to a server of Mallory's, which it trusts.
+// acceptClient lets a Dialer connect to Mallory's server, whose certificate it trusts.
 func acceptClient(ctx context.Context, v *fixtures.Vector) *remoteClient {
 	pair := testserver.Certificate(testserver.ECDSA)
 	dialer := &client.Dialer{TLSConfig: &tls.Config{RootCAs: testserver.Pool(pair)}}
@@ -238,8 +239,8 @@ func (r *remoteClient) bindings() map[string][]byte {
 	return mallory.Bindings(r.Conn.Conn, testserver.Certificate(testserver.ECDSA).Leaf)
 }
 
-// Next sends a challenge, after the last one the 235 as well, and reads the line that answers it. Where
-// there is none, Dial has failed.
+// Next sends a challenge, and the 235 after the last one, and reads the next line. If there is no line, Dial has
+// failed.
 func (r *remoteClient) Next(_ context.Context, message []byte) ([]byte, error) {
 	r.steps++
 	reply := "334 " + base64.StdEncoding.EncodeToString(message)

@@ -8,9 +8,9 @@ import (
 )
 
 var _ = Describe("The stock verbs", Label("area:session"), func() {
-	It("end for the client whom the operator evicts, at once", Label("promise:6"), func(ctx SpecContext) {
+	It("end at once for a client that the operator evicts", Label("promise:6"), func(ctx SpecContext) {
 		h := start(nil)
-		for range 30 { // what comes as the server wakes up is the rare case
+		for range 30 { // a line that comes while the server wakes up is a rare case
 			alice := h.LoggedIn(ctx, "alice")
 			Expect(h.Server.Evict()).To(BeTrue())
 			Expect(alice.Quit(ctx)).To(refusedWith(421, protocol.KeywordEvicted))

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// victims are logins whose nonces are known, so that a message of one means something in the next. The
+// victims are the two ends of logins with fixed nonces, so that a message of one login fits into another. The
 // keys are computed once.
 type victims struct {
 	plus  bool
@@ -19,7 +19,7 @@ type victims struct {
 	other [4][]byte // the messages of a login with other nonces
 }
 
-// same is a source of randomness without any.
+// same is a source of randomness that gives the same bytes each time.
 type same byte
 
 func (s same) Read(p []byte) (int, error) {
@@ -36,7 +36,7 @@ func newVictims(tb testing.TB, plus bool) *victims {
 	if err := recorded.run(v.pair(tb, 0x40).steps(tb.Context())); err != nil || !recorded.won {
 		tb.Fatalf("the login that is recorded fails: %v", err)
 	}
-	v.other = recorded.heard
+	v.other = recorded.received
 	return v
 }
 
@@ -54,49 +54,49 @@ func (v *victims) pair(tb testing.TB, nonces same) *pair {
 	return newPair(tb, c, s)
 }
 
-// attack is Mallory between two honest ends, without the password. What stands in replace is sent in
-// place of their messages, and edits are made to the others.
+// attack is Mallory between two honest ends, without the password. She sends the messages in replace in place
+// of theirs, and makes the edits in all.
 type attack struct {
 	*victims
-	replace [4][]byte
-	edits   []byte
-	heard   [4][]byte
-	altered bool // one of the messages that are signed
-	won     bool // both ends are content
+	replace  [4][]byte
+	edits    []byte
+	received [4][]byte
+	altered  bool // a signed message differs from the one that was sent
+	won      bool // both ends accept the login
 }
 
-// run returns an error if an end is content with what the other has not sent. After the failure of one
-// the other hears what is in replace.
+// run returns an error if an end accepts a message that the other has not sent. When one end has failed, the
+// other gets the messages in replace.
 func (a *attack) run(steps []step) error {
-	var sent, heard []byte
+	var sent, received []byte
 	var failed [2]error
 	for i, do := range steps[:4] {
 		if sent = nil; failed[i%2] == nil {
-			sent, failed[i%2] = do(heard)
+			sent, failed[i%2] = do(received)
 		}
 		if i == 3 && a.altered && failed[1] == nil {
-			return fmt.Errorf("the server lets in who sent %q", a.heard)
+			return fmt.Errorf("the server accepts %q", a.received)
 		}
-		heard = a.alter(i, sent)
+		received = a.alter(i, sent)
 	}
 	if failed[0] != nil {
 		return nil
 	}
-	_, err := steps[4](heard)
-	// The last message is not signed: extensions may stand behind the signature.
-	rest, signed := bytes.CutPrefix(heard, sent)
+	_, err := steps[4](received)
+	// The last message is not signed: extensions may follow the signature.
+	rest, signed := bytes.CutPrefix(received, sent)
 	signed = signed && len(sent) > 0 && (len(rest) == 0 || rest[0] == ',')
 	a.won = err == nil
 	switch {
 	case a.won && (a.altered || !signed):
-		return fmt.Errorf("the client believes %q", a.heard)
-	case !a.won && !a.altered && bytes.Equal(heard, sent):
+		return fmt.Errorf("the client believes %q", a.received)
+	case !a.won && !a.altered && bytes.Equal(received, sent):
 		return fmt.Errorf("an honest login fails: client %w, server %w", err, failed[1])
 	}
 	return nil
 }
 
-// alter makes what arrives of a message, nil where its sender has failed.
+// alter returns the message that arrives. sent is nil if the sender has failed.
 func (a *attack) alter(step int, sent []byte) []byte {
 	message := slices.Clone(sent)
 	if len(a.replace[step]) > 0 {
@@ -108,11 +108,11 @@ func (a *attack) alter(step int, sent []byte) []byte {
 		}
 	}
 	a.altered = a.altered || step < 3 && !bytes.Equal(sent, message)
-	a.heard[step] = message
+	a.received[step] = message
 	return message
 }
 
-// edit does one thing to a message that is not empty.
+// edit makes one change in a message that is not empty.
 func (a *attack) edit(message []byte, step, verb, at int, value byte) []byte {
 	i := at % len(message)
 	parts := strings.Split(string(message), ",")
@@ -140,7 +140,7 @@ func (a *attack) edit(message []byte, step, verb, at int, value byte) []byte {
 	return []byte(strings.Join(parts, ","))
 }
 
-// FuzzLogin: whatever is done to a login on its way, nobody is logged in by it.
+// FuzzLogin checks that no change of messages on their way makes an end accept a login.
 func FuzzLogin(f *testing.F) {
 	byPlus := map[bool]*victims{false: newVictims(f, false), true: newVictims(f, true)}
 	for verb := range 8 {
@@ -168,7 +168,7 @@ func FuzzLogin(f *testing.F) {
 	})
 }
 
-// Against an end that is broken the same attack succeeds after few random edits.
+// The control: against a broken end, the same attack succeeds after few random edits.
 func TestFuzzLoginFinds(t *testing.T) {
 	t.Parallel()
 	const most = 2000

@@ -71,7 +71,7 @@ func TestClientCancel(t *testing.T) {
 	}
 }
 
-// A server's words are quoted in short, and as what they are.
+// An error quotes a server's text, escaped and shortened.
 func TestClientServerError(t *testing.T) {
 	t.Parallel()
 	p := plain(t)
@@ -82,8 +82,8 @@ func TestClientServerError(t *testing.T) {
 	}
 }
 
-// The steps of a login by their letters: c and s are First of client and server, C and S are Final, and
-// v is Verify. Where one comes out of order that end has failed, so that none is possible any more.
+// The letters stand for steps: c and s are First of client and server, C and S are Final, and v is Verify. After
+// a step out of order that end has failed, and each further step fails.
 func TestSequence(t *testing.T) {
 	t.Parallel()
 	for _, steps := range []string{"C", "v", "cc", "cv", "csv", "csCC", "csCSvv", "S", "css", "csCSS"} {

@@ -10,13 +10,13 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// hopeless says that an error is the package's own, as every error about a peer's message is.
+// hopeless reports whether an error is an Error, as each error about a peer's message is.
 func hopeless(err error) bool {
 	_, ok := errors.AsType[Error](err)
 	return ok
 }
 
-// fixtureSeeds returns what one end says in the vectors, with the values of plain.
+// fixtureSeeds returns the messages of one end in the vectors, with the values of plain.
 func fixtureSeeds(f *testing.F, from byte) []string {
 	f.Helper()
 	p := plain(f)
@@ -80,7 +80,7 @@ func FuzzClientFinal(f *testing.F) {
 			t.Fatal(err)
 		}
 		m, err := s.Final(message)
-		if (err == nil) != (string(message) == string(final)) { // anything else would be a forgery
+		if (err == nil) != (string(message) == string(final)) { // any other message would be a forgery
 			t.Fatalf("%q: %q, %v", message, m, err)
 		}
 		if err != nil && (!hopeless(err) || m != nil) {

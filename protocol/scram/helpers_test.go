@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// zeros is a source of randomness that has none, so that nonces are known.
+// zeros is a source of randomness that gives zeros, so that nonces are known.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// zeroNonce is what zeros makes of a nonce.
+// zeroNonce is the nonce that zeros gives.
 const zeroNonce = "AAAAAAAAAAAAAAAAAAAA"
 
 var (
@@ -27,7 +27,7 @@ func verifier(tb testing.TB, password string) Verifier {
 	return v
 }
 
-// lookup knows one user.
+// lookup returns a Lookup that knows one user.
 func lookup(name string, v Verifier) func(string) (Verifier, bool) {
 	mock := NewMock([]byte("secret"), []Verifier{v})
 	return func(n string) (Verifier, bool) {
@@ -45,7 +45,8 @@ type pair struct {
 	server *Server
 }
 
-// newPair fills in a user "user" with password "pencil", known to the server, where unset.
+// newPair returns both ends. Without other settings the user is "user" with the password "pencil", and the
+// server knows them.
 func newPair(tb testing.TB, c ClientConfig, s ServerConfig) *pair {
 	tb.Helper()
 	if c.Username == "" {
@@ -70,7 +71,7 @@ func plain(tb testing.TB) *pair {
 // step takes a message and returns the next one.
 type step func(message []byte) ([]byte, error)
 
-// steps returns the steps of a login in their order, those of the client and of the server in turns.
+// steps returns the steps of a login in order, the client's and the server's in turn.
 func (p *pair) steps(ctx context.Context) []step {
 	return []step{
 		func([]byte) ([]byte, error) { return p.client.First() }, p.server.First,
@@ -79,7 +80,7 @@ func (p *pair) steps(ctx context.Context) []step {
 	}
 }
 
-// messages runs the exchange as far as n messages.
+// messages runs the login up to n messages, and returns them.
 func (p *pair) messages(tb testing.TB, n int) (all [4][]byte) {
 	tb.Helper()
 	var last []byte
@@ -93,7 +94,7 @@ func (p *pair) messages(tb testing.TB, n int) (all [4][]byte) {
 	return all
 }
 
-// run runs it to its end, and returns the first error of each end.
+// run runs the login to its end, and returns the error of the end that failed.
 func (p *pair) run() (client, server error) {
 	var last []byte
 	for i, do := range p.steps(context.Background()) {

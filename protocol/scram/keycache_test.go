@@ -11,7 +11,7 @@ import (
 // cached reports whether keys for a login that asks for these values are in the cache.
 func cached(t *testing.T, keys *KeyCache, name, password string, salt []byte, iterations int) bool {
 	t.Helper()
-	// A context that is done lets only a cached login through.
+	// With a context that is done only cached keys are returned.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, _, err := keys.derive(ctx, ClientConfig{Username: name, Password: password}, salt, iterations)

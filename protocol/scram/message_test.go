@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The examples of RFC 4013 §3, and some more; fixtures/scram/14-characters.txt has the others.
+// The examples of RFC 4013 §3, and some more. fixtures/scram/14-characters.txt has others.
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -25,7 +25,7 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// The shortcut for ASCII gives what SASLprep itself gives.
+// The shortcut for ASCII has the same results as SASLprep.
 func TestPrepareASCII(t *testing.T) {
 	t.Parallel()
 	for r := range rune(128) {
@@ -33,7 +33,7 @@ func TestPrepareASCII(t *testing.T) {
 		if printable := ' ' <= r && r <= '~'; (err == nil) != printable {
 			t.Errorf("%q: %v", r, err)
 		}
-		_, long := Prepare("\u00e9" + string(r)) // takes the long way
+		_, long := Prepare("\u00e9" + string(r)) // without the shortcut
 		if (err == nil) != (long == nil) {
 			t.Errorf("%q: %v, behind a letter %v", r, err, long)
 		}
@@ -106,7 +106,7 @@ func TestTLSServerEndPoint(t *testing.T) {
 	}
 }
 
-// No error says anything of the secret that it is about.
+// No error quotes the secret that it is about.
 func TestErrorsQuoteNoSecret(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"

@@ -13,8 +13,8 @@ import (
 
 const standardFirst = "n,,n=user,r=cnonce"
 
-// A wrong password and an unknown user are told apart by the errors alone, even where the password is
-// that of the verifier.
+// Only the error distinguishes a wrong password from an unknown user. An unknown user fails even with the
+// password of the verifier.
 func TestServerUnknownUser(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, "pencil")
@@ -38,7 +38,7 @@ func TestServerUnknownUser(t *testing.T) {
 	}
 }
 
-// A server doesn't use a binding that is none.
+// A server doesn't use a binding without data or with an unknown type.
 func TestServerUnusableBinding(t *testing.T) {
 	t.Parallel()
 	for gs2, c := range map[string]struct {
@@ -119,7 +119,7 @@ func TestServerAccessors(t *testing.T) {
 	} {
 		c.cfg.Lookup = lookup("user", verifier(t, "pencil"))
 		s := NewServer(c.cfg)
-		// What the names say after a failure is the point, but none of these may do without one.
+		// The names after a failure are the point, so each of these must fail.
 		if _, err := s.First([]byte(c.first)); c.fails != (err != nil) {
 			t.Errorf("%q: %v", c.first, err)
 		}

@@ -57,7 +57,7 @@ func TestNewVerifierDefaults(t *testing.T) {
 	t.Parallel()
 	v, err := NewVerifier("pencil", nil, 0)
 	if err != nil || v.Iterations != DefaultIterations || len(v.Salt) != 16 {
-		t.Fatalf("%d iterations, %d octets of salt, %v", v.Iterations, len(v.Salt), err)
+		t.Fatalf("%d iterations, %d bytes of salt, %v", v.Iterations, len(v.Salt), err)
 	}
 	w, err := NewVerifier("pencil", nil, 0)
 	if err != nil || bytes.Equal(v.Salt, w.Salt) {
@@ -65,7 +65,7 @@ func TestNewVerifierDefaults(t *testing.T) {
 	}
 }
 
-// A verifier does not share its salt with whoever made it.
+// A verifier has a copy of the salt that it was made with.
 func TestNewVerifierCopies(t *testing.T) {
 	t.Parallel()
 	salt := bytes.Clone(testSalt)
@@ -77,7 +77,7 @@ func TestNewVerifierCopies(t *testing.T) {
 	}
 }
 
-// What PostgreSQL keeps for the password and salt of RFC 7677 §3.
+// stored is what PostgreSQL stores for the password and salt of RFC 7677 §3.
 const stored = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
 func TestParseVerifier(t *testing.T) {
@@ -174,7 +174,7 @@ func TestMock(t *testing.T) {
 	m := NewMock(secret, nil)
 	v := m.Verifier("nobody")
 	if v.Iterations != 15000 || len(v.Salt) != 16 || !v.valid() {
-		t.Errorf("with nobody stored: %v", v)
+		t.Errorf("with no user stored: %v", v)
 	}
 	h := hmac.New(sha256.New, secret)
 	h.Write([]byte("nobody"))
@@ -184,7 +184,7 @@ func TestMock(t *testing.T) {
 	if bytes.Equal(v.StoredKey, h.Sum(nil)) || bytes.Equal(v.ServerKey, h.Sum(nil)) || bytes.Equal(v.StoredKey, v.ServerKey) {
 		t.Error("a key is the salt, or the other key")
 	}
-	secret[0]++ // the Mock has its own
+	secret[0]++ // the Mock has a copy
 	if diff := cmp.Diff(v, m.Verifier("nobody")); diff != "" {
 		t.Error("changed:", diff)
 	}
@@ -216,7 +216,7 @@ func TestMockSaltLengths(t *testing.T) {
 			longest = v.Salt
 		}
 		if len(v.Salt) != n || !bytes.HasPrefix(longest, v.Salt) {
-			t.Errorf("%d octets: %x", n, v.Salt)
+			t.Errorf("%d bytes: %x", n, v.Salt)
 		}
 	}
 	for i := 0; i < len(longest); i += sha256.Size {
@@ -226,7 +226,7 @@ func TestMockSaltLengths(t *testing.T) {
 	}
 }
 
-// As often as users have them, and one user more changes few.
+// Mock challenges have the shapes of users' challenges, as often as those. One user more changes few of them.
 func TestMockShapes(t *testing.T) {
 	t.Parallel()
 	a, b := Verifier{Iterations: 4096, Salt: make([]byte, 12)}, Verifier{Iterations: 15000, Salt: make([]byte, 16)}
@@ -256,7 +256,7 @@ func TestMockShapes(t *testing.T) {
 	}
 }
 
-// The salt, which everybody sees, doesn't say which shape a made-up challenge should have.
+// The salt of a mock challenge, which strangers see, doesn't reveal how its shape was chosen.
 func TestMockShapeIsIndependent(t *testing.T) {
 	t.Parallel()
 	m := NewMock([]byte("secret"), []Verifier{{Iterations: 4096, Salt: testSalt}, {Iterations: 5000, Salt: testSalt}})
@@ -272,7 +272,7 @@ func TestMockShapeIsIndependent(t *testing.T) {
 	}
 }
 
-// No password fits a mock verifier: its StoredKey is not the hash of anything one could derive.
+// No password fits a mock verifier: its StoredKey derives from no password.
 func TestMockHasNoPassword(t *testing.T) {
 	t.Parallel()
 	m := NewMock([]byte("secret"), []Verifier{verifier(t, "pencil")})

@@ -20,7 +20,7 @@ var _ = Describe("Our client, with another SCRAM at the other end of TLS", Label
 	unbound := client.Dialer{ChannelBinding: client.BindingNone}
 	tls12 := client.Dialer{TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12}}
 
-	// attempt logs in and, if that worked, has a text echoed.
+	// attempt logs in and then has a text echoed.
 	attempt := func(ctx SpecContext, s *lineServer, dialer client.Dialer, who account) error {
 		config := &tls.Config{}
 		if dialer.TLSConfig != nil {
@@ -60,7 +60,7 @@ var _ = Describe("Our client, with another SCRAM at the other end of TLS", Label
 		Entry("unbound", limit, isGsasl, Label("mech:plain"), gsaslLines, unbound, derive(nil)),
 	)
 
-	DescribeTable("takes a refusal for one", Label("control"),
+	DescribeTable("reports a refusal", Label("control"),
 		func(ctx SpecContext, lines func(context.Context, derive) *lineServer, dialer client.Dialer, who account, bind derive) {
 			err := attempt(ctx, lines(ctx, bind).run(), dialer, who)
 			Expect(err).To(MatchError(client.ErrLoginFailed))

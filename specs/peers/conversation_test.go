@@ -13,19 +13,20 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// bindings are what a conversation can be bound to, without a connection.
+// bindings are the channel bindings of conversations without a connection. The first is none.
 var bindings = []scram.ChannelBinding{
 	{},
-	{Type: scram.TypeExporter, Data: octets("a session")},
-	{Type: scram.TypeServerEndPoint, Data: octets("a certificate")},
+	{Type: scram.TypeExporter, Data: hashed("a session")},
+	{Type: scram.TypeServerEndPoint, Data: hashed("a certificate")},
 }
 
-func octets(of string) []byte {
+// hashed makes 32 bytes of a text, as data of a channel binding or a key.
+func hashed(of string) []byte {
 	sum := sha256.Sum256([]byte(of))
 	return sum[:]
 }
 
-// The stages of a conversation: a case that fails must fail in the right one.
+// The stages of a conversation. A case must fail in the right one.
 const (
 	serverFirst = "server-first"
 	clientFinal = "client-final"
@@ -33,19 +34,19 @@ const (
 	verified    = "verified"
 )
 
-// refusal is the e= of xdg's server.
+// refusal is a server-final of xdg with e=.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// conversation is one side of a login with another implementation: it takes a message and gives its own.
+// conversation is one side of a login by another implementation. Step takes a message and returns the next one.
 type conversation interface {
 	Step(message string) (string, error)
 	Done() bool
 	Valid() bool
 }
 
-// theirsToOurs runs a login and returns the stage of its end.
+// theirsToOurs runs a login of their client with our server, and returns the stage of its end.
 func theirsToOurs(client conversation, server *scram.Server) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.Step("")
@@ -66,7 +67,7 @@ func theirsToOurs(client conversation, server *scram.Server) (stage string, err 
 	return verified, err
 }
 
-// oursToTheirs runs a login the other way round.
+// oursToTheirs runs a login of our client with their server.
 func oursToTheirs(ctx context.Context, client *scram.Client, server conversation) (stage string, err error) {
 	GinkgoHelper()
 	first, err := client.First()
@@ -81,7 +82,7 @@ func oursToTheirs(ctx context.Context, client *scram.Client, server conversation
 	}
 	signature, err := server.Step(string(final))
 	if err != nil && signature == "" {
-		return serverFinal, err // gsasl tells its client nothing
+		return serverFinal, err // gsasl sends its client no reason
 	}
 	if err != nil {
 		Expect(client.Verify([]byte(signature))).To(MatchError(scram.ErrServerError))
@@ -97,7 +98,7 @@ func (a account) xdgClient() *xdg.Client {
 	return client
 }
 
-// xdgCredentials are a verifier that is not of our making.
+// xdgCredentials returns a verifier that xdg has made.
 func (a account) xdgCredentials() xdg.StoredCredentials {
 	GinkgoHelper()
 	stored, err := a.xdgClient().GetStoredCredentialsWithError(xdg.KeyFactors{Salt: a.salt, Iters: a.iterations})
@@ -105,7 +106,7 @@ func (a account) xdgCredentials() xdg.StoredCredentials {
 	return stored
 }
 
-// verifier is one that is.
+// verifier returns one that Sallyport has made.
 func (a account) verifier() scram.Verifier {
 	GinkgoHelper()
 	v, err := scram.NewVerifier(a.password, []byte(a.salt), a.iterations)
@@ -133,7 +134,7 @@ func mechanism(b scram.ChannelBinding) string {
 	return scram.SHA256Plus
 }
 
-// ourServer knows one user.
+// ourServer returns a server that knows one user.
 func ourServer(a account, v scram.Verifier, binding scram.ChannelBinding) *scram.Server {
 	return scram.NewServer(scram.ServerConfig{
 		Mechanism: mechanism(binding), Bindings: []scram.ChannelBinding{binding}, PlusOffered: binding.Type != "",
@@ -152,12 +153,13 @@ func ourClient(a account, binding scram.ChannelBinding) *scram.Client {
 
 // peer is another implementation of SCRAM, on both sides.
 type peer struct {
-	name     string
-	bindings []scram.ChannelBinding // that it can be given
+	name string
+	// bindings are those that it supports.
+	bindings []scram.ChannelBinding
 	client   func(ctx context.Context, who account, b scram.ChannelBinding, more ...string) conversation
 	server   func(ctx context.Context, who account, b scram.ChannelBinding) conversation
-	// refuses matches the error of its server for a wrong password, and doubts that of
-	// its client for a server that doesn't know the password.
+	// refuses matches the error of its server for a wrong password. doubts matches the error of its client for a
+	// server that doesn't know the password.
 	refuses, doubts types.GomegaMatcher
 }
 
@@ -172,7 +174,7 @@ var xdgScram = &peer{
 	refuses: MatchError(refusal(xdg.ErrInvalidProof)), doubts: HaveOccurred(),
 }
 
-// xdgServer knows one user.
+// xdgServer returns a server of xdg that knows one user.
 func xdgServer(who account, stored xdg.StoredCredentials, b scram.ChannelBinding) *xdg.ServerConversation {
 	GinkgoHelper()
 	server, err := xdg.SHA256.NewServer(func(name string) (xdg.StoredCredentials, error) {
@@ -187,17 +189,17 @@ func xdgServer(who account, stored xdg.StoredCredentials, b scram.ChannelBinding
 
 var peers = []*peer{xdgScram, gsaslProgram}
 
-// mistaken has a wrong password, and stranger a name that the other side doesn't know.
+// mistaken has a wrong password, stranger a name that the other side doesn't know.
 var mistaken, stranger = func() (m, s account) {
 	m, s = alice, alice
 	m.password, s.name, s.prepared = "wrong", "mallory", "mallory"
 	return m, s
 }()
 
-// forged is a verifier of alice whose server doesn't know her password.
+// forged returns a verifier of alice with a wrong ServerKey.
 func forged() scram.Verifier {
 	v := alice.verifier()
-	v.ServerKey = octets("forged")
+	v.ServerKey = hashed("forged")
 	return v
 }
 
@@ -323,7 +325,7 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 		Entry("where it has none", limit, bindings[1], bindings[0], serverFirst, xdg.ErrChannelBindingNotSupported),
 	)
 
-	DescribeTable("is a downgrade where its client could have bound, and our server can", Label("mech:plain", "control"),
+	DescribeTable("is a downgrade if its client could have bound, and our server can", Label("mech:plain", "control"),
 		func(_ SpecContext, plusOffered bool, outcome types.GomegaMatcher) {
 			_, err := theirsToOurs(alice.xdgClient().NewConversationAdvertisingChannelBinding(), scram.NewServer(scram.ServerConfig{
 				Mechanism: scram.SHA256, PlusOffered: plusOffered,
@@ -332,10 +334,10 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 			Expect(err).To(outcome)
 		},
 		Entry("as here", limit, true, MatchError(scram.ErrBindingDowngrade)),
-		Entry("but a login where it can't", limit, false, Not(HaveOccurred())),
+		Entry("but a login if it can't", limit, false, Not(HaveOccurred())),
 	)
 
-	DescribeTable("is a downgrade where our client could have bound, and its server can", Label("mech:plain", "control"),
+	DescribeTable("is a downgrade if our client could have bound, and its server can", Label("mech:plain", "control"),
 		func(ctx SpecContext, offered scram.ChannelBinding, outcome types.GomegaMatcher) {
 			client, err := scram.NewClient(scram.ClientConfig{
 				Username: alice.name, Password: alice.password, Mechanism: scram.SHA256, ServerLacksPlus: true,
@@ -345,10 +347,10 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 			Expect(err).To(outcome)
 		},
 		Entry("as here", limit, bindings[1], MatchError(refusal(xdg.ErrServerDoesSupportChannelBinding))),
-		Entry("but a login where it can't", limit, bindings[0], Not(HaveOccurred())),
+		Entry("but a login if it can't", limit, bindings[0], Not(HaveOccurred())),
 	)
 
-	It("ends where its server asks for too few iterations", Label("control"), func(ctx SpecContext) {
+	It("ends if its server demands too few iterations", Label("control"), func(ctx SpecContext) {
 		weak := alice
 		weak.iterations = scram.MinIterations - 1
 		stage, err := oursToTheirs(ctx, ourClient(weak, bindings[0]), xdgScram.server(ctx, weak, bindings[0]))
@@ -370,9 +372,9 @@ var _ = Describe("A SCRAM conversation with xdg-go/scram", Label("peer:xdg", "rf
 	}, limit)
 })
 
-// elsewhere is a binding of the same type to something else.
+// elsewhere returns a binding of the same type with other data.
 func elsewhere(b scram.ChannelBinding) scram.ChannelBinding {
-	return scram.ChannelBinding{Type: b.Type, Data: octets("elsewhere")}
+	return scram.ChannelBinding{Type: b.Type, Data: hashed("elsewhere")}
 }
 
 func mechanismLabels(b scram.ChannelBinding) Labels {

@@ -16,7 +16,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// echo asks through the connection that go-mail hands out for extensions.
+// echo sends ECHO through the connection that go-mail exposes for extensions.
 func echo(c *smtp.Client, text string) (string, error) { return ask(c.Text, 250, "ECHO "+text) }
 
 var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc:5802"), func() {
@@ -28,7 +28,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Expect(err).NotTo(HaveOccurred())
 		return c, state
 	}
-	// automatic is go-mail's own client, which chooses the mechanism itself.
+	// automatic connects with go-mail's own client, which chooses the mechanism.
 	automatic := func(ctx SpecContext, h *harness.H, password string) (*smtp.Client, error) {
 		host, port, err := net.SplitHostPort(h.Addr)
 		Expect(err).NotTo(HaveOccurred())
@@ -66,7 +66,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Entry("on TLS 1.2", limit, uint16(tls.VersionTLS12)),
 	)
 
-	It("binds of its own accord where it may choose", Label("mech:plus"), func(ctx SpecContext) {
+	It("chooses a bound login by itself", Label("mech:plus"), func(ctx SpecContext) {
 		h := start(func(s *server.Server) { s.RequireBinding = true })
 		c, err := automatic(ctx, h, testserver.Password("alice"))
 		Expect(err).NotTo(HaveOccurred())
@@ -75,7 +75,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeExporter}))
 	}, limit)
 
-	It("waits for the seat without noticing", Label("mech:plus", "area:admission"), func(ctx SpecContext) {
+	It("waits for the seat", Label("mech:plus", "area:admission"), func(ctx SpecContext) {
 		h := start(nil)
 		bob := h.LoggedIn(ctx, "bob")
 		c, state := connect(ctx, h, 0)
@@ -102,7 +102,7 @@ var _ = Describe("go-mail's SMTP client", Label("peer:go-mail", "rfc:4954", "rfc
 		Entry("with a wrong password and without binding", limit, Label("mech:plain"), uint16(0), func(*tls.ConnectionState) smtp.Auth {
 			return smtp.ScramSHA256Auth("alice", "wrong")
 		}, "wrong-proof"),
-		// It knows nothing but tls-unique there, which RFC 9266 §5 warns of.
+		// go-mail has only tls-unique there, which RFC 9266 §5 warns of.
 		Entry("with a binding on TLS 1.2", limit, Label("mech:plus"), uint16(tls.VersionTLS12), func(state *tls.ConnectionState) smtp.Auth {
 			return smtp.ScramSHA256PlusAuth("alice", testserver.Password("alice"), state)
 		}, "binding-type"),

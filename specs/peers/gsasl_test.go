@@ -16,15 +16,17 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// gsasl is one side of a login by GNU SASL's program in its stdio mode: base64
-// lines in and out. It asks for the channel binding in between, so the program
-// itself can be bound to a connection of ours, and needs nothing around it.
+// gsasl is one side of a login by GNU SASL's program. Its input and output are lines of base64. The program asks for
+// the channel binding in between, so it can be bound to a connection of ours.
 type gsasl struct {
 	*tool
-	binding  []byte // tls-exporter's; nil: none
-	first    bool   // the client's first step takes no message
-	steps    int
-	finished bool // both sides are proved
+	// binding is the data of tls-exporter. Nil means no binding.
+	binding []byte
+	// first reports that the first step takes no message, as the client's.
+	first bool
+	steps int
+	// finished reports that both sides are proved.
+	finished bool
 }
 
 const (
@@ -32,7 +34,7 @@ const (
 	asksUnique   = "Enter base64 encoded tls-unique channel binding"
 )
 
-// -d has it end after the login.
+// newGsasl starts the program, which ends after the login because of -d.
 func newGsasl(ctx context.Context, side, mechanism string, arguments ...string) *gsasl {
 	GinkgoHelper()
 	arguments = append([]string{side, "--mechanism", mechanism, "--quiet", "-d"}, arguments...)
@@ -43,7 +45,7 @@ func newGsasl(ctx context.Context, side, mechanism string, arguments ...string) 
 	return g
 }
 
-// gsaslClient logs in as who.
+// gsaslClient starts a client that logs in as who.
 func gsaslClient(ctx context.Context, who account, mechanism string, more ...string) *gsasl {
 	GinkgoHelper()
 	g := newGsasl(ctx, "--client", mechanism, append([]string{"-a", who.name, "-p", who.password}, more...)...)
@@ -51,18 +53,18 @@ func gsaslClient(ctx context.Context, who account, mechanism string, more ...str
 	return g
 }
 
-// gsaslServer takes any name, and the password of who.
+// gsaslServer starts a server that accepts any name with the password of who.
 func gsaslServer(ctx context.Context, who account, mechanism string) *gsasl {
 	GinkgoHelper()
 	salt := base64.StdEncoding.EncodeToString([]byte(who.salt))
 	g := newGsasl(ctx, "--server", mechanism,
 		"-p", who.password, "--salt", salt, "--iteration-count", strconv.Itoa(who.iterations))
 	Expect(g.out.Scan()).To(BeTrue())
-	Expect(g.out.Text()).To(BeEmpty(), "a server has nothing to say first")
+	Expect(g.out.Text()).To(BeEmpty(), "a server sends nothing first")
 	return g
 }
 
-// linesAndPrompts splits what gsasl prints: its questions don't end their line.
+// linesAndPrompts splits the output of gsasl into lines and questions, which have no line end.
 func linesAndPrompts(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	i := bytes.IndexAny(data, "\n:")
 	switch {
@@ -76,7 +78,7 @@ func linesAndPrompts(data []byte, atEOF bool) (advance int, token []byte, err er
 	return 0, nil, nil
 }
 
-// Step gives the peer's message and returns gsasl's.
+// Step sends the peer's message to gsasl and returns the next one.
 func (g *gsasl) Step(message string) (string, error) {
 	if g.steps++; g.steps > 1 || !g.first {
 		if err := g.give([]byte(message)); err != nil {
@@ -110,20 +112,19 @@ func (g *gsasl) give(message []byte) error {
 	return err
 }
 
-// Done reports whether it has nothing more to say.
+// Done reports whether gsasl has sent its last message.
 func (g *gsasl) Done() bool { return g.finished }
 
-// Valid reports whether gsasl, too, thinks that both sides are proved. It still
-// wants an empty line, and fails if it was not done.
+// Valid reports whether gsasl also finds both sides proved: it reads one more empty line, and fails if not.
 func (g *gsasl) Valid() bool { return g.finished && g.give(nil) == nil && g.ended() == nil }
 
-// bound has gsasl use a binding, or none.
+// bound sets the binding that gsasl uses.
 func (g *gsasl) bound(b scram.ChannelBinding) *gsasl {
 	g.binding = b.Data
 	return g
 }
 
-// gsaslProgram can be given the exporter's binding alone.
+// gsaslProgram supports no binding but tls-exporter.
 var gsaslProgram = &peer{
 	name: "gsasl", bindings: bindings[:2],
 	client: func(ctx context.Context, who account, b scram.ChannelBinding, more ...string) conversation {

@@ -20,19 +20,18 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// lineServer is the smallest server that speaks the protocol, with SCRAM by xdg
-// and lines by net/textproto. It knows one user.
+// lineServer is a minimal server of the protocol, with SCRAM by xdg and lines by net/textproto. It knows one user.
 type lineServer struct {
 	who account
-	// stored is of the user. A change of it makes a server that can't prove itself.
+	// stored is the verifier of the user. With another ServerKey the server can't prove itself.
 	stored xdg.StoredCredentials
 	// bind derives the binding for SCRAM-SHA-256-PLUS.
 	bind derive
 	// scram begins a conversation of another implementation. Nil means xdg's.
 	scram func(scram.ChannelBinding) conversation
-	// hasty has it answer any AUTH with a 235, without a proof.
+	// hasty lets it answer any AUTH with a 235, without a proof.
 	hasty bool
-	// cut has it end without close_notify.
+	// cut lets it end without close_notify.
 	cut bool
 
 	addr  string
@@ -151,7 +150,7 @@ func (s *lineServer) conversation(state tls.ConnectionState, mechanism string) (
 	return xdgServer(s.who, s.stored, b), nil
 }
 
-// ownCertificate is tls-server-end-point as its server sees it.
+// ownCertificate derives tls-server-end-point from the server's certificate, as the server does.
 func ownCertificate(*tls.ConnectionState) (xdg.ChannelBinding, error) {
 	leaf := testserver.Certificate(testserver.ECDSA).Leaf
 	return xdg.NewTLSServerEndpointBinding(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}})

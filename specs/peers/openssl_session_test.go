@@ -28,7 +28,7 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 		Entry("with another cipher and group", limit, "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256", "-groups", "P-256"),
 	)
 
-	It("has gsasl's proof, and nothing of ours", Label("peer:gsasl"), func(ctx SpecContext) {
+	It("succeeds with a proof of gsasl", Label("peer:gsasl"), func(ctx SpecContext) {
 		h := start(nil)
 		g := gsaslClient(ctx, alice, scram.SHA256Plus)
 		s := newSClient(ctx, h)
@@ -39,7 +39,7 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 		Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeExporter}))
 	}, limit)
 
-	It("fails where one bit of it differs", Label("control", "promise:3", "battery:9"), func(ctx SpecContext) {
+	It("fails if one bit of the binding differs", Label("control", "promise:3", "battery:9"), func(ctx SpecContext) {
 		h := start(nil)
 		s := newSClient(ctx, h)
 		Expect(s.greet()).To(Succeed())
@@ -87,7 +87,7 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 	})
 
 	When("s_client changes its keys in an idle session", Label("rfc:8446"), func() {
-		DescribeTable("is served on", func(ctx SpecContext, letter string, updates ...string) {
+		DescribeTable("continues the session", func(ctx SpecContext, letter string, updates ...string) {
 			s := seated(ctx, start(nil), "-msg")
 			for range 3 {
 				s.command(letter)
@@ -99,13 +99,13 @@ var _ = Describe("A login over openssl s_client", Label("peer:openssl", "rfc:926
 			Expect(strings.Count(s.printed.String(), "KeyUpdate")).To(Equal(3 * len(updates)))
 			Expect(ask(s.text, 221, "quit")).To(Equal("bye"))
 		},
-			Entry("and asks our server to do so, too", limit, "K", ">>> TLS 1.3, Handshake [length 0005], KeyUpdate",
+			Entry("and asks our server to do the same", limit, "K", ">>> TLS 1.3, Handshake [length 0005], KeyUpdate",
 				"<<< TLS 1.3, Handshake [length 0005], KeyUpdate"),
 			Entry("and doesn't ask our server to", limit, "k", ">>> TLS 1.3, Handshake [length 0005], KeyUpdate"),
 		)
 	})
 
-	DescribeTable("is cut off where s_client renegotiates on TLS 1.2", Label("control", "battery:29"), func(ctx SpecContext, login bool) {
+	DescribeTable("is cut off if s_client renegotiates on TLS 1.2", Label("control", "battery:29"), func(ctx SpecContext, login bool) {
 		h := start(allow12)
 		s := newSClient(ctx, h, "-tls1_2")
 		Expect(s.greet()).To(Succeed())

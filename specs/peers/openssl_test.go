@@ -18,13 +18,13 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// sClient is openssl s_client, whose standard input and output are a connection to our server over a TLS that
-// is not Go's. What is read from it are replies; what the program prints of its own in between is kept apart.
-// It doesn't send a write that begins with Q, R or K, but takes it for a command.
+// sClient is openssl s_client: a connection to our server over a TLS that is not Go's. Read returns only the server's
+// replies. The program takes a line that begins with Q, R or K for a command, and doesn't send it.
 type sClient struct {
 	*tool
-	text    *textproto.Conn
-	printed bytes.Buffer // by the program; before the greeting all of the handshake
+	text *textproto.Conn
+	// printed is what the program itself prints: before the greeting, about the handshake.
+	printed bytes.Buffer
 	pending []byte
 }
 
@@ -33,14 +33,14 @@ var (
 	keying  = regexp.MustCompile(`Keying material: ([0-9A-F]{64})\n`)
 )
 
-// newSClient connects to our server, and verifies it.
+// newSClient connects to our server, and verifies its certificate.
 func newSClient(ctx context.Context, h *harness.H, arguments ...string) *sClient {
 	GinkgoHelper()
 	return newSClientWith(ctx, h, "", arguments...)
 }
 
-// newSClientWith has options (SSL_CONF_cmd(3)) in place of the system's, which
-// may forbid what a spec wants to see refused.
+// newSClientWith takes options (SSL_CONF_cmd(3)) in place of the system's, which may forbid what our server is to
+// refuse.
 func newSClientWith(ctx context.Context, h *harness.H, options string, arguments ...string) *sClient {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, harness.Tool("openssl"), append([]string{
@@ -56,7 +56,7 @@ func newSClientWith(ctx context.Context, h *harness.H, options string, arguments
 	return s
 }
 
-// Read gives the replies.
+// Read reads replies.
 func (s *sClient) Read(p []byte) (int, error) {
 	for len(s.pending) == 0 {
 		if !s.out.Scan() {
@@ -75,7 +75,7 @@ func (s *sClient) Read(p []byte) (int, error) {
 
 func (s *sClient) Write(p []byte) (int, error) { return s.in.Write(p) }
 
-// Close leaves the program to the end of the spec.
+// Close does nothing: the program ends with the spec.
 func (s *sClient) Close() error { return nil }
 
 // greet reads the greeting.
@@ -84,14 +84,14 @@ func (s *sClient) greet() error {
 	return err
 }
 
-// command sends a letter that s_client obeys.
+// command sends a letter that is a command of s_client.
 func (s *sClient) command(letter string) {
 	GinkgoHelper()
 	_, err := s.in.Write([]byte(letter + "\n"))
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// prints waits for a line of the program's own.
+// prints waits for a line that the program itself prints.
 func (s *sClient) prints(line string) bool {
 	for s.out.Scan() {
 		s.printed.WriteString(s.out.Text() + "\n")
@@ -102,7 +102,7 @@ func (s *sClient) prints(line string) bool {
 	return false
 }
 
-// binding is tls-exporter as OpenSSL derived it. The greeting must be read.
+// binding returns tls-exporter as OpenSSL derived it. It needs the greeting.
 func (s *sClient) binding() xdg.ChannelBinding {
 	GinkgoHelper()
 	match := keying.FindSubmatch(s.printed.Bytes())
@@ -112,7 +112,7 @@ func (s *sClient) binding() xdg.ChannelBinding {
 	return xdg.ChannelBinding{Type: xdg.ChannelBindingTLSExporter, Data: data}
 }
 
-// login proves alice with xdg's SCRAM after the greeting.
+// login logs alice in with xdg's SCRAM, after the greeting.
 func (s *sClient) login(binding xdg.ChannelBinding) error {
 	GinkgoHelper()
 	conversation := alice.xdgClient().NewConversationWithChannelBinding(binding)
@@ -123,7 +123,7 @@ func (s *sClient) login(binding xdg.ChannelBinding) error {
 	return nil
 }
 
-// seated connects and logs in, bound by what OpenSSL derived.
+// seated connects and logs in, bound to what OpenSSL derived.
 func seated(ctx context.Context, h *harness.H, arguments ...string) *sClient {
 	GinkgoHelper()
 	s := newSClient(ctx, h, arguments...)
@@ -132,7 +132,7 @@ func seated(ctx context.Context, h *harness.H, arguments ...string) *sClient {
 	return s
 }
 
-// needOpenSSL skips where the command is LibreSSL's, or too old.
+// needOpenSSL skips the spec if openssl is LibreSSL's or too old.
 func needOpenSSL(ctx context.Context) {
 	GinkgoHelper()
 	if version := output(ctx, "", harness.Tool("openssl"), "version"); !regexp.MustCompile(`^OpenSSL [3-9]`).MatchString(version) {
@@ -140,7 +140,7 @@ func needOpenSSL(ctx context.Context) {
 	}
 }
 
-// alert returns what s_client prints when our server ends the handshake, or the connection, with an alert.
+// alert waits until our server ends the connection with an alert, and returns what s_client prints of it.
 func (s *sClient) alert() string {
 	GinkgoHelper()
 	Expect(s.text.ReadResponse(220)).Error().To(MatchError(os.ErrClosed))
@@ -183,7 +183,7 @@ var _ = Describe("Our server, with openssl s_client at the other end", Label("pe
 		Entry("on TLS 1.0", limit, "70", "-tls1", "-cipher", "DEFAULT:@SECLEVEL=0"),
 	)
 
-	It("refuses TLS 1.2 where it was not asked for", Label("control", "battery:29"), func(ctx SpecContext) {
+	It("refuses TLS 1.2 by default", Label("control", "battery:29"), func(ctx SpecContext) {
 		h := start(nil)
 		Expect(newSClient(ctx, h, "-tls1_2").alert()).To(ContainSubstring("SSL alert number 70\n"))
 	}, limit)

@@ -19,14 +19,13 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// postgres is a PostgreSQL server of our own. It listens on a Unix socket in a
-// directory of its own, and on no port.
+// postgres is a PostgreSQL server that listens only on a Unix socket in a directory of its own.
 type postgres struct{ dir, bin string }
 
-// Its administrator, whom the socket's directory protects, needs no password; everybody else does.
+// hba lets the administrator in without a password, because the directory protects the socket. All others need one.
 const hba = "local all postgres trust\nlocal all all scram-sha-256\n"
 
-// asOwner is a command that PostgreSQL refuses to root.
+// asOwner returns a command that does not run as root, which PostgreSQL refuses.
 func asOwner(command ...string) *exec.Cmd {
 	if os.Geteuid() == 0 {
 		command = append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"}, command...)
@@ -34,12 +33,12 @@ func asOwner(command ...string) *exec.Cmd {
 	return exec.Command(command[0], command[1:]...)
 }
 
-// newPostgres runs until the container that it is made for is done.
+// newPostgres starts a server, which runs until its container is done.
 func newPostgres(ctx SpecContext) *postgres {
 	GinkgoHelper()
 	program, err := filepath.EvalSymlinks(harness.Tool("postgres"))
 	Expect(err).NotTo(HaveOccurred())
-	p := &postgres{bin: filepath.Dir(program)} // where its own psql is
+	p := &postgres{bin: filepath.Dir(program)} // psql of the same version is there as well
 	p.dir, err = os.MkdirTemp("", "sallyport-postgres-")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(os.RemoveAll, p.dir)
@@ -54,7 +53,7 @@ func newPostgres(ctx SpecContext) *postgres {
 	return p
 }
 
-// own gives a directory to the user that PostgreSQL runs as.
+// own gives a directory to the user who runs PostgreSQL.
 func own(dir string) {
 	GinkgoHelper()
 	if os.Geteuid() != 0 {
@@ -90,7 +89,7 @@ func readAll(file string) string {
 	return fmt.Sprint(string(text), err)
 }
 
-// psql runs a statement, in which :'name' stands for a variable, as a user who logs in with a password.
+// psql logs a user in and runs a statement, in which :'name' stands for a variable.
 func (p *postgres) psql(ctx context.Context, name, password, statement string, variables ...string) (string, error) {
 	arguments := []string{"-h", p.dir, "-U", name, "-d", "postgres", "-XAtqw", "-v", "ON_ERROR_STOP=1"}
 	for _, variable := range variables {
@@ -103,7 +102,7 @@ func (p *postgres) psql(ctx context.Context, name, password, statement string, v
 	return strings.TrimSpace(string(out)), err
 }
 
-// sql is psql by the administrator.
+// sql runs a statement as the administrator.
 func (p *postgres) sql(ctx context.Context, statement string, variables ...string) string {
 	GinkgoHelper()
 	out, err := p.psql(ctx, "postgres", "", statement, variables...)
@@ -116,7 +115,7 @@ var _ = Describe("PostgreSQL", Label("peer:postgres", "promise:4", "rfc:5803"), 
 	var db *postgres
 	BeforeAll(func(ctx SpecContext) { db = newPostgres(ctx) }, NodeTimeout(30*time.Second))
 
-	// create makes a role, whose password PostgreSQL hashes, or takes as hashed.
+	// create makes a role, and returns what PostgreSQL stores for a password or a verifier.
 	create := func(ctx SpecContext, password string) (stored string) {
 		GinkgoHelper()
 		db.sql(ctx, "DROP ROLE IF EXISTS alice; SET password_encryption = 'scram-sha-256'; CREATE ROLE alice LOGIN PASSWORD :'password'",

@@ -23,7 +23,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// closing reports how a connection ends after QUIT: by close_notify, or not.
+// closing prints how a connection ends after QUIT: closed by close_notify, or cut.
 const closing = `
 import ssl, sys, echo
 smtp = echo.login(*sys.argv[1:], sys.stdin.readline().rstrip("\n"))
@@ -47,7 +47,7 @@ func python(ctx context.Context, password string, arguments ...string) (string, 
 	return stdout.String(), err
 }
 
-// caFile is a certificate as a file.
+// caFile writes a certificate of testserver to a file.
 func caFile(kind testserver.Key) string {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "ca.pem")
@@ -56,7 +56,7 @@ func caFile(kind testserver.Key) string {
 	return file
 }
 
-// address is HOST PORT CA NAME, as echo.py takes them.
+// address returns HOST PORT CA NAME, the first arguments of echo.py.
 func address(addr, ca, name string) []string {
 	host, port, _ := net.SplitHostPort(addr)
 	return []string{host, port, ca, name}
@@ -145,5 +145,5 @@ var _ = Describe("Python's smtplib, as in echo.py", Label("peer:smtplib", "rfc:4
 	)
 })
 
-// forgeServerKey leaves everything right but the server's own proof.
-func forgeServerKey(s *lineServer) { s.stored.ServerKey = octets("forged") }
+// forgeServerKey makes a server whose own proof is wrong.
+func forgeServerKey(s *lineServer) { s.stored.ServerKey = hashed("forged") }

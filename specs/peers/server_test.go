@@ -16,13 +16,13 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// derive is how xdg binds to a connection.
+// derive is a function of xdg that derives a channel binding from a connection.
 type derive func(*tls.ConnectionState) (xdg.ChannelBinding, error)
 
 func unbound(*tls.ConnectionState) (xdg.ChannelBinding, error) { return xdg.ChannelBinding{}, nil }
 
-// saslLogin is a login by the SASL profile of SMTP (RFC 4954), over a line
-// reader that is not ours either. It says whether both sides are proved.
+// saslLogin logs in by the SASL profile of SMTP (RFC 4954), with the line reader of net/textproto. It returns no error
+// if both sides are proved.
 func saslLogin(text *textproto.Conn, mechanism string, client conversation) error {
 	if _, _, err := text.ReadResponse(220); err != nil {
 		return err
@@ -30,7 +30,7 @@ func saslLogin(text *textproto.Conn, mechanism string, client conversation) erro
 	return saslExchange(text, mechanism, client)
 }
 
-// saslExchange is a login after the greeting.
+// saslExchange logs in after the greeting.
 func saslExchange(text *textproto.Conn, mechanism string, client conversation) error {
 	command, challenge := "AUTH "+mechanism+" ", ""
 	for range 2 {
@@ -55,7 +55,7 @@ func saslExchange(text *textproto.Conn, mechanism string, client conversation) e
 	return err
 }
 
-// ask sends a line and reads a reply.
+// ask sends a line and returns the reply, which must have the wanted code.
 func ask(text *textproto.Conn, want int, line string) (string, error) {
 	if err := text.PrintfLine("%s", line); err != nil {
 		return "", err
@@ -64,7 +64,7 @@ func ask(text *textproto.Conn, want int, line string) (string, error) {
 	return reply, err
 }
 
-// answered matches the reply of a server that said something else.
+// answered matches the error of ask for a reply with this code.
 func answered(code int) types.GomegaMatcher {
 	return WithTransform(func(err error) int {
 		reply, _ := err.(*textproto.Error)
@@ -76,12 +76,12 @@ func answered(code int) types.GomegaMatcher {
 }
 
 var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label("rfc:4954"), func() {
-	// attempt logs in and, if that worked, has a text echoed.
+	// attempt logs in and then has a text echoed.
 	attempt := func(ctx SpecContext, h *harness.H, p *peer, who account, maxVersion uint16, bind derive, more ...string) error {
 		GinkgoHelper()
 		conn := dial(ctx, h.Addr, h.Roots, maxVersion)
 		state := conn.ConnectionState()
-		binding, err := bind(&state) // not ours, and not gsasl's
+		binding, err := bind(&state) // by xdg, neither by Sallyport nor by gsasl
 		Expect(err).NotTo(HaveOccurred())
 		b := scram.ChannelBinding{Type: string(binding.Type), Data: binding.Data}
 		client, text := p.client(ctx, who, b, more...), textproto.NewConn(conn)
@@ -150,7 +150,7 @@ var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label
 		Entry("another's authzid", limit, isGsasl, Label("mech:plus", "battery:12"), gsaslProgram, alice, exporter, "malformed", "-z", "bob"),
 	)
 
-	DescribeTable("refuses a login without binding where it demands one", Label("control"), func(ctx SpecContext, p *peer) {
+	DescribeTable("refuses a login without binding if it requires one", Label("control"), func(ctx SpecContext, p *peer) {
 		h := start(func(s *server.Server) { s.RequireBinding = true })
 		Expect(attempt(ctx, h, p, alice, 0, unbound)).To(answered(504))
 		Expect(attempt(ctx, h, p, alice, 0, exporter)).To(Succeed())
@@ -160,9 +160,9 @@ var _ = Describe("Our server, with another SCRAM at the other end of TLS", Label
 	)
 })
 
-// other derives a binding from nothing that has to do with the connection.
+// other returns a binding that doesn't belong to the connection.
 func other(of xdg.ChannelBindingType) derive {
 	return func(*tls.ConnectionState) (xdg.ChannelBinding, error) {
-		return xdg.ChannelBinding{Type: of, Data: octets("elsewhere")}, nil
+		return xdg.ChannelBinding{Type: of, Data: hashed("elsewhere")}, nil
 	}
 }

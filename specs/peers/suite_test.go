@@ -1,11 +1,11 @@
-// Package peers sets Sallyport against implementations that are not its own: xdg-go/scram and gsasl on the
-// other side of both mechanisms in both directions, go-mail and Python's smtplib as clients, openssl s_client
-// as the other end of TLS, PostgreSQL and gsasl as makers and takers of verifiers. It is a module of its own,
-// so that none of them enters the product's dependency graph. Labels name the peer (peer:xdg), the mechanism
-// (mech:plus), the RFC (rfc:9266), and the promise and the case of the login battery as in the main suite.
+// Package peers tests Sallyport with other implementations: xdg-go/scram and gsasl as clients and servers of both
+// mechanisms, go-mail and Python's smtplib as clients, openssl s_client as the other end of TLS, PostgreSQL and gsasl
+// as makers and users of verifiers. It is a module of its own, so that the product doesn't depend on them. Labels name
+// the peer (peer:xdg), the mechanism (mech:plus), the RFC (rfc:9266), and the promise and the case of the login battery
+// as in the main suite.
 //
-// A spec whose tool is not installed is skipped, unless SALLYPORT_NEED names
-// it: SALLYPORT_NEED=gsasl,openssl,postgres,python3 as in CI.
+// A spec whose tool is not installed is skipped, unless SALLYPORT_NEED names it:
+// SALLYPORT_NEED=gsasl,openssl,postgres,python3 as in CI.
 package peers
 
 import (
@@ -36,7 +36,7 @@ var (
 )
 
 var _ = BeforeSuite(func() {
-	// A name that stands for nothing would make nothing fail.
+	// With an unknown name nothing would ever fail.
 	for _, tool := range harness.Needed() {
 		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark", "xmllint"), "in SALLYPORT_NEED")
 	}
@@ -55,7 +55,7 @@ type account struct {
 
 var alice = account{"alice", "alice", testserver.Password("alice"), "salt of alice", scram.MinIterations}
 
-// accounts are what SCRAM treats in different ways.
+// accounts have names, passwords and salts that SCRAM treats differently.
 var accounts = map[string]account{
 	"a plain name":                       alice,
 	"a name with commas and equal signs": {"a,b=c,=2C=", "a,b=c,=2C=", "p,=w", "0123456789abcdef", scram.MinIterations},
@@ -65,7 +65,7 @@ var accounts = map[string]account{
 	"more iterations":                    {"dave", "dave", "secret", "0123456789abcdef", 10_001},
 }
 
-// dial makes a TLS connection for a generic client: no ALPN, so no notices.
+// dial makes a TLS connection without ALPN, so that the server sends no notices.
 func dial(ctx context.Context, addr string, roots *x509.CertPool, maxVersion uint16) *tls.Conn {
 	GinkgoHelper()
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, MaxVersion: maxVersion}}
@@ -77,10 +77,10 @@ func dial(ctx context.Context, addr string, roots *x509.CertPool, maxVersion uin
 	return conn.(*tls.Conn)
 }
 
-// allow12 has a server accept TLS 1.2.
+// allow12 lets a server accept TLS 1.2.
 func allow12(s *server.Server) { s.TLSConfig.MinVersion = tls.VersionTLS12 }
 
-// loggedIn returns user, mechanism and binding of the only login in the log.
+// loggedIn returns the user, mechanism and binding of the only login in the log.
 func loggedIn(h *harness.H) []string {
 	GinkgoHelper()
 	records := h.Log.Records("login.ok")
@@ -88,7 +88,7 @@ func loggedIn(h *harness.H) []string {
 	return []string{records[0].Str("user"), records[0].Str("mechanism"), records[0].Str("binding")}
 }
 
-// refusals returns the reasons of all failed logins in the log, which has no other.
+// refusals returns the reasons of all logins in the log, which must have failed.
 func refusals(h *harness.H) (reasons []string) {
 	GinkgoHelper()
 	Expect(h.Log.Records("login.ok")).To(BeEmpty())

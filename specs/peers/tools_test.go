@@ -24,13 +24,13 @@ func output(ctx context.Context, stdin string, command ...string) string {
 	return string(out)
 }
 
-// tool is a program that a spec talks to over its standard input and output.
-// It ends when the spec does, and everybody who reads from it with it.
+// tool is a program whose standard input and output a spec uses. It ends with the spec, and so do reads from it.
 type tool struct {
 	*exec.Cmd
-	in        io.WriteCloser
-	out       *bufio.Scanner
-	complaint bytes.Buffer // standard error, whole once the program has ended
+	in  io.WriteCloser
+	out *bufio.Scanner
+	// complaint is its standard error, which is complete when the program has ended.
+	complaint bytes.Buffer
 }
 
 func launch(cmd *exec.Cmd) *tool {

@@ -17,21 +17,20 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// passwords are typed in forms that SASLprep leaves, and changes.
+// passwords are some that SASLprep changes, and some that it doesn't.
 var passwords = []string{alice.password, "a, b=c:$'\"", accounts["a name that SASLprep changes"].password}
 
-// startWith runs our server with a file of users that holds one line, as serve
-// does with the file that "sallyport user" keeps.
+// startWith runs our server with a users file of one line.
 func startWith(name, verifier string) *harness.H {
 	GinkgoHelper()
 	file := filepath.Join(GinkgoT().TempDir(), "users")
 	Expect(os.WriteFile(file, []byte(name+":"+verifier+"\n"), 0o600)).To(Succeed())
-	store, err := users.Open(file, octets("secret of the mock"), func(err error) { Fail(err.Error()) })
+	store, err := users.Open(file, hashed("secret of the mock"), func(err error) { Fail(err.Error()) })
 	Expect(err).NotTo(HaveOccurred())
 	return start(func(s *server.Server) { s.Users = store })
 }
 
-// letsIn proves that a verifier is one of the password, and of no other.
+// letsIn checks that a verifier accepts this password and no other.
 func letsIn(ctx SpecContext, verifier, password string) {
 	GinkgoHelper()
 	h := startWith("alice", verifier)
@@ -47,7 +46,7 @@ func letsIn(ctx SpecContext, verifier, password string) {
 	Expect(loggedIn(h)).To(Equal([]string{"alice", scram.SHA256Plus, scram.TypeExporter}))
 }
 
-// fromGsasl puts {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey into the form of RFC 5803, which is ours.
+// fromGsasl converts {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey to the form of RFC 5803, which Sallyport uses.
 func fromGsasl(made string) string {
 	GinkgoHelper()
 	mechanism, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(made), "{"), "}")
