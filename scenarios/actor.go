@@ -37,7 +37,8 @@ type actor struct {
 	login *lineLogin
 	// greeted means that the script has taken the greeting.
 	greeted bool
-	session session
+	// sessions has the TLS session of the last connection.
+	sessions tls.ClientSessionCache
 	// rogue is Mallory as the server of a connection. Nil for all other actors.
 	rogue *rogue
 	// cancels end the logins and requests that run.
@@ -164,9 +165,8 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	if err != nil {
 		return err
 	}
-	defer a.during(&a.logins)()
-	ctx, cancel := a.cancellable(ctx)
-	defer cancel()
+	ctx, done := a.during(ctx, &a.logins)
+	defer done()
 	a.begin()
 	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
 	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
@@ -189,26 +189,21 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 	return nil
 }
 
-// during counts something that runs until the caller calls done.
-func (a *actor) during(count *int) (done func()) {
+// during counts something that runs until the caller calls done, and returns a context that also ends when the
+// actor gives up.
+func (a *actor) during(ctx context.Context, count *int) (running context.Context, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	*count++
-	return func() {
+	a.cancels = append(a.cancels, cancel)
+	return ctx, func() {
+		cancel()
 		a.mu.Lock()
 		*count--
 		a.mu.Unlock()
 		a.stage.happened()
 	}
-}
-
-// cancellable returns a context that ends with ctx, or when the actor gives up.
-func (a *actor) cancellable(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cancels = append(a.cancels, cancel)
-	return ctx, cancel
 }
 
 // listen takes the server's notices until the connection ends.
@@ -273,11 +268,11 @@ func (a *actor) over(from *link, err error) {
 // speaks notes an exchange from the actor. The caller calls sent when the bytes have crossed the network.
 func (a *actor) speaks(text string) (sent func()) {
 	seen := a.stage.exchange(a.name, a.other(), text)
-	return func() { seen(a.seen(up)) }
+	return func() { seen(a.seen(clientSide)) }
 }
 
 // answered notes an exchange to the actor.
-func (a *actor) answered(text string) { a.stage.exchange(a.other(), a.name, text)(a.seen(down)) }
+func (a *actor) answered(text string) { a.stage.exchange(a.other(), a.name, text)(a.seen(serverSide)) }
 
 // other returns the name of the peer.
 func (a *actor) other() string {
@@ -289,13 +284,13 @@ func (a *actor) other() string {
 	return "server"
 }
 
-func (a *actor) seen(d direction) []byte {
+func (a *actor) seen(from side) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.link == nil {
 		return nil
 	}
-	return a.link.seen(d)
+	return a.link.seen(from)
 }
 
 // seated returns the client that has the seat. It waits for a login that runs in the background.

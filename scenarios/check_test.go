@@ -165,7 +165,7 @@ func TestMalloryRefuses(t *testing.T) {
 		"mallory proof bytes=99999999999":       `proof can't be changed by "bytes=99999999999"`,
 		"mallory nonce flip=0":                  `nonce can't be changed by "flip=0"`,
 		"mallory proof none":                    `proof can't be changed by "none"`,
-		"mallory proof flip=99":                 "nothing is wrong with",
+		"mallory proof flip=99":                 "the alteration changes nothing",
 		"mallory proof password=x":              "usage: mallory proof CHANGE",
 		"mallory proof flip=0 flip=1":           "usage: mallory proof CHANGE",
 		"mallory unaltered proof":               "usage: mallory unaltered",

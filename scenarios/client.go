@@ -89,9 +89,8 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	if r.Body != nil {
 		text = fmt.Sprintf("BODY %d %s", len(r.Body), text)
 	}
-	defer a.during(&a.asks)()
-	ctx, cancel := a.cancellable(ctx)
-	defer cancel()
+	ctx, done := a.during(ctx, &a.asks)
+	defer done()
 	sent := a.speaks(text)
 	reply, err := c.Do(ctx, r)
 	sent()

@@ -10,7 +10,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
@@ -79,7 +78,10 @@ func (a *actor) connect(ctx context.Context, how connection) error {
 	if err != nil {
 		return err
 	}
-	config.NextProtos, config.ClientSessionCache = []string{protocol.ALPN}, a.session.offer(how.resume)
+	if !how.resume || a.sessions == nil {
+		a.sessions = tls.NewLRUClientSessionCache(1)
+	}
+	config.NextProtos, config.ClientSessionCache = []string{protocol.ALPN}, a.sessions
 	if how.change != nil {
 		how.change(config)
 	}
@@ -172,35 +174,6 @@ func readBody(in io.Reader, n int64) ([]byte, error) {
 	body := make([]byte, n)
 	_, err := io.ReadFull(in, body)
 	return body, err
-}
-
-// A session is the last TLS session of a client, as a tls.ClientSessionCache. It gives the session to
-// crypto/tls only while offered is true.
-type session struct {
-	mu      sync.Mutex
-	last    *tls.ClientSessionState
-	offered bool
-}
-
-func (s *session) offer(yes bool) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.offered = yes
-	return s
-}
-
-// Get returns the session for crypto/tls.
-func (s *session) Get(string) (*tls.ClientSessionState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last, s.offered && s.last != nil
-}
-
-// Put takes a session from crypto/tls.
-func (s *session) Put(_ string, last *tls.ClientSessionState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = last
 }
 
 func doSends(ctx context.Context, c *call) (string, error) {

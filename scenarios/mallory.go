@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,7 +22,7 @@ import (
 func malloryMember() *member {
 	verbs := []verb{
 		{name: "unaltered", args: "[password=P]", most: 1, needs: "alice", run: doAlters, summary: "log in as alice without an alteration. After this verb and the next ones, hears has the last reply"},
-		{name: "flag", args: "n|y [password=P]", least: 1, most: 2, needs: "alice", run: doFlag, summary: "log in as alice without channel binding. n: the client does not support it; y: the client believes that the server does not"},
+		{name: "flag", args: "n|y [password=P]", least: 1, most: 2, needs: "alice", run: doAlters, summary: "log in as alice without channel binding. n: the client does not support it; y: the client believes that the server does not"},
 	}
 	for _, part := range mallory.Parts(mallory.Client) {
 		verbs = append(verbs, verb{
@@ -209,35 +210,27 @@ func (st *stage) loginOf(name, password string) (l fixtures.Login, err error) {
 	return l, err
 }
 
-// doAlters logs in with a change to the part that the verb is named after.
+// doAlters logs in with a change to the part that the verb is named after. "flag" sets a gs2 flag other than p,
+// which means channel binding.
 func doAlters(ctx context.Context, c *call) (string, error) {
 	args, password := c.cutPassword(c.stage.password("alice"))
-	var change mallory.Change
-	switch {
-	case c.verb.name != "unaltered" && len(args) == 1:
-		change = mallory.Change{Part: c.verb.name, How: args[0]}
-	case c.verb.name != "unaltered" || len(args) > 0:
+	if len(args) != 1 && (c.verb.name != "unaltered" || len(args) > 0) {
 		return "", fmt.Errorf("usage: mallory %s %s", c.verb.name, c.verb.args)
 	}
 	who, err := c.stage.loginOf("alice", password)
+	var change mallory.Change
+	switch c.verb.name {
+	case "unaltered":
+	case "flag":
+		who.Mechanism, who.Flag = scram.SHA256, args[0]
+		err = cmp.Or(err, oneOf("flag", args[0], "n", "y"))
+	default:
+		change = mallory.Change{Part: c.verb.name, How: args[0]}
+	}
 	if err != nil {
 		return "", err
 	}
 	return "", c.actor().impersonate(ctx, who, change)
-}
-
-// doFlag logs in with a gs2 flag other than p, which means channel binding.
-func doFlag(ctx context.Context, c *call) (string, error) {
-	args, password := c.cutPassword(c.stage.password("alice"))
-	if len(args) != 1 || args[0] != "n" && args[0] != "y" {
-		return "", fmt.Errorf("flag can't be %q but n or y", args)
-	}
-	who, err := c.stage.loginOf("alice", password)
-	if err != nil {
-		return "", err
-	}
-	who.Mechanism, who.Flag = scram.SHA256, args[0]
-	return "", c.actor().impersonate(ctx, who, mallory.Change{})
 }
 
 // impersonate logs in line by line. The server's last reply stays for "hears". An error means that Mallory

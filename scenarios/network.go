@@ -59,14 +59,6 @@ func doDrops(ctx context.Context, c *call) (string, error) {
 	return "", err
 }
 
-// direction of bytes on a connection.
-type direction int
-
-const (
-	up   direction = iota // from the client to the server
-	down                  // from the server to the client
-)
-
 const (
 	// maxSeen bounds the bytes that a link keeps between two calls of seen.
 	maxSeen = 64 << 10
@@ -97,13 +89,12 @@ func newLink(conn net.Conn, tcp *net.TCPConn) *link {
 	}
 }
 
-func (l *link) note(d direction, p []byte) {
+func (l *link) note(from side, p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if room := maxSeen - len(l.crossed[d]); room > 0 {
-		l.crossed[d] = append(l.crossed[d], p[:min(room, len(p))]...)
-	}
-	if d == down {
+	room := max(0, maxSeen-len(l.crossed[from]))
+	l.crossed[from] = append(l.crossed[from], p[:min(room, len(p))]...)
+	if from == serverSide {
 		l.head = append(l.head, p[:min(len(p), maxFirst-len(l.head))]...)
 	}
 }
@@ -115,12 +106,12 @@ func (l *link) first() []byte {
 	return l.head
 }
 
-// seen returns what has crossed since the last call.
-func (l *link) seen(d direction) []byte {
+// seen returns the bytes of a side that have crossed since the last call.
+func (l *link) seen(from side) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := l.crossed[d]
-	l.crossed[d] = nil
+	p := l.crossed[from]
+	l.crossed[from] = nil
 	return p
 }
 
@@ -160,7 +151,7 @@ func (l *link) Read(p []byte) (int, error) {
 		default:
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) || l.hold() {
-			l.note(down, p[:n])
+			l.note(serverSide, p[:n])
 			return n, err
 		}
 		if err != nil {
@@ -172,7 +163,7 @@ func (l *link) Read(p []byte) (int, error) {
 
 // Write sends to the server.
 func (l *link) Write(p []byte) (int, error) {
-	l.note(up, p)
+	l.note(clientSide, p)
 	if !l.hold() {
 		return len(p), nil
 	}

@@ -1,6 +1,6 @@
-// Command demo shows what Sallyport is for in one minute, over real sockets: a server with a temporary state
-// directory, two clients, an eavesdropper on the network, and the log at the end. Its exit code is 0 if
-// everything went as it should.
+// Command demo shows the purpose of Sallyport in one minute, over real sockets: a server with a temporary state
+// directory, two clients, an eavesdropper on the network, and the log at the end. Its exit code is 0 if nothing
+// failed.
 package main
 
 import (
@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios"
-	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/certs"
@@ -60,11 +59,9 @@ func run(ctx context.Context) error {
 // demo has the server and the clients of the demonstration.
 type demo struct {
 	home     state.State
-	server   *server.Server
-	served   chan error
+	server   *testserver.Server
 	eve      scenarios.Eve
 	dialer   client.Dialer
-	addr     string
 	password map[string]string
 
 	first, second *client.Client
@@ -75,7 +72,7 @@ type demo struct {
 // open does what "sallyport serve" and "sallyport user add" do.
 func open(dir string) (*demo, error) {
 	say("A server starts, with a state directory that is removed at the end.")
-	d := &demo{password: map[string]string{}, served: make(chan error, 1), seated: make(chan error, 1), notice: make(chan client.Notice, 16)}
+	d := &demo{password: map[string]string{}, seated: make(chan error, 1), notice: make(chan client.Notice, 16)}
 	var err error
 	if d.home, err = state.Prepare(dir, nil, time.Now()); err != nil {
 		return nil, err
@@ -98,29 +95,25 @@ func open(dir string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.server = &server.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}, Users: store, Audit: log}
-	return d, d.listen()
-}
-
-func (d *demo) listen() error {
 	roots, err := certs.Pool(d.home.CA())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	d.addr = l.Addr().String()
 	d.dialer = client.Dialer{TLSConfig: &tls.Config{RootCAs: roots}, DialContext: d.eve.DialContext}
-	go func() { d.served <- d.server.Serve(l) }()
-	note("listening on %s, with a private CA, a certificate and two users: alice and bob", d.addr)
-	return nil
+	d.server, err = testserver.Start(func(s *testserver.Server) {
+		s.TLSConfig.Certificates = []tls.Certificate{pair}
+		s.Server.Users, s.Audit = store, log
+	})
+	if err != nil {
+		return nil, err
+	}
+	note("listening on %s, with a private CA, a certificate and two users: alice and bob", d.server.Addr)
+	return d, nil
 }
 
 func (d *demo) alice(ctx context.Context) (err error) {
 	say("Alice connects, proves her password with SCRAM-SHA-256-PLUS, and gets the seat: only she is served.")
-	if d.first, err = d.dialer.Dial(ctx, d.addr, d.credentials("alice")); err != nil {
+	if d.first, err = d.dialer.Dial(ctx, d.server.Addr, d.credentials("alice")); err != nil {
 		return err
 	}
 	return ask(ctx, "alice", d.first, "ECHO", whisper)
@@ -132,7 +125,7 @@ func (d *demo) bobWaits(ctx context.Context) error {
 	dialer.OnNotice = func(n client.Notice) { d.notice <- n }
 	go func() {
 		var err error
-		d.second, err = dialer.Dial(ctx, d.addr, d.credentials("bob"))
+		d.second, err = dialer.Dial(ctx, d.server.Addr, d.credentials("bob"))
 		d.seated <- err
 	}()
 	select {
@@ -153,7 +146,7 @@ func (d *demo) bobIsSeated(ctx context.Context) error {
 	if err := <-d.seated; err != nil {
 		return err
 	}
-	note("bob has the seat %.1f ms after alice said QUIT", float64(time.Since(left).Microseconds())/1000)
+	note("bob has the seat %.1f ms after alice sent QUIT", float64(time.Since(left).Microseconds())/1000)
 	if err := ask(ctx, "bob", d.second, "WHOAMI", ""); err != nil {
 		return err
 	}
@@ -176,14 +169,8 @@ func (d *demo) sniffer(context.Context) error {
 	return nil
 }
 
-func (d *demo) stop(ctx context.Context) error {
-	if err := d.server.Shutdown(ctx); err != nil {
-		return err
-	}
-	if err := <-d.served; !errors.Is(err, server.ErrServerClosed) {
-		return err
-	}
-	return d.server.Audit.Close()
+func (d *demo) stop(context.Context) error {
+	return errors.Join(d.server.Stop(), d.server.Audit.Close())
 }
 
 func (d *demo) log(context.Context) error {

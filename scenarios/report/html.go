@@ -41,18 +41,22 @@ func HTML(w io.Writer, all []scenarios.Result) error {
 
 // A page is the data of the templates. Its texts are visible and bounded, and the templates escape them.
 type page struct {
-	Total       int
-	Start, Took string  // empty if nothing ran
-	Groups      []group // failed, passed, skipped
+	Total int
+	// Start and Took are empty if no scenario ran.
+	Start, Took string
+	// Groups are failed, passed and skipped.
+	Groups []group
 }
 
 // A group has the scenarios that ended in the same way.
 type group struct {
 	Status scenarios.Status
-	Mark   string // for readers who see no colours
-	Count  string
-	All    []scenario
-	Left   string // how many more there are, or empty
+	// Mark shows the status without colour.
+	Mark  string
+	Count string
+	All   []scenario
+	// Left is the number of scenarios that are left out. Empty means none.
+	Left string
 }
 
 type scenario struct {
@@ -67,14 +71,14 @@ type scenario struct {
 }
 
 type step struct {
-	Line        int
-	Who, Text   string
-	Want        string // "!" or "?"
-	Background  bool
-	Fault       bool
-	Start, Took string
-	Err         string
-	X, Width    int // of the bar on the time line, in thousandths of the run
+	Line      int
+	Who, Text string
+	// Want is "!", "?" or "".
+	Want              string
+	Background, Fault bool
+	Start, Took, Err  string
+	// X and Width place the bar on the time line, in thousandths of the run.
+	X, Width int
 }
 
 func newPage(all []scenarios.Result) page {

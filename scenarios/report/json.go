@@ -66,15 +66,15 @@ type (
 //
 // A result has:
 //
-//   - name, file, title, labels (an array): those of the scenario; the name has the combination as well
+//   - name (with the combination), file, title and labels (an array) of the scenario
 //   - combination: an object with the value of each dimension
-//   - status: "passed", "failed" or "skipped"; reason says why it was skipped, error why it failed (it
-//     begins with file and line)
+//   - status: "passed", "failed" or "skipped"; reason: why the run was skipped; error: why it failed, with file
+//     and line at the beginning
 //   - start (RFC 3339), seconds: when it ran, and how long
-//   - steps: line, who, text, want ("!" or "?" before it), background, at, seconds, error (also where the
-//     step had to fail)
-//   - exchanges: at, from, to, text, and what Eve saw of it: wire (the first bytes, in hex) and octets (the
-//     number of bytes)
+//   - steps: line, who, text, want ("!" or "?" before it), background, at, seconds, error (also if the step had
+//     to fail)
+//   - exchanges: at, from, to, text, wire (the first bytes on the network, in hex) and octets (the number of
+//     bytes on the network)
 //   - log: the records of the interaction log of a server in the process
 func JSON(w io.Writer, all []scenarios.Result) error {
 	doc := jsonReport{Schema: Schema, Results: make([]jsonResult, 0, len(all))}

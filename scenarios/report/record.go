@@ -10,12 +10,12 @@ import (
 
 // A record is a line of the interaction log in its parts.
 type record struct {
-	At     string // from the beginning of the run
-	Time   string // as in the log
-	Event  string
-	Fields []field
-	Chain  string
-	Raw    string // the line, if it is no record
+	// At is the time since the beginning of the run, Time the text in the log.
+	At, Time, Event string
+	Fields          []field
+	Chain           string
+	// Raw is a line that is not a record.
+	Raw string
 }
 
 type field struct{ Key, Value string }
@@ -23,7 +23,7 @@ type field struct{ Key, Value string }
 // maxFields bounds the fields of a record.
 const maxFields = 40
 
-// newRecord splits a record into its fields, in their order. A line that is no record stays as it is.
+// newRecord splits a record into its fields, in their order. It keeps a line that is not a record.
 func newRecord(raw json.RawMessage, start time.Time) record {
 	fields, err := fieldsOf(raw)
 	if err != nil {
@@ -75,7 +75,7 @@ func fieldsOf(raw json.RawMessage) (fields []field, err error) {
 	return fields, err
 }
 
-// plain returns a value for people: a string without its quotes, unless it needs them to show where it ends.
+// plain returns a string without quotes, and any other value, or a string with spaces, as JSON.
 func plain(value json.RawMessage) string {
 	var s string
 	if json.Unmarshal(value, &s) != nil || s == "" || strings.ContainsAny(s, " =\"") {

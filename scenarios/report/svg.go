@@ -12,14 +12,14 @@ import (
 
 // Measures of a sequence diagram, in CSS pixels.
 const (
-	cell      = 7.4 // no narrower than a character of the 12 px monospace font
-	line      = 16  // from one line of text to the next
+	cell      = 7.4 // width of a character of the 12 px monospace font, or more
+	line      = 16  // height of a line of text
 	pad       = 12
-	timeWidth = 84 // of the column of times
+	timeWidth = 84 // width of the column of times
 	columnGap = 92 // least distance of two participants
 	headTop   = 6
 	headSize  = 24 // height of the box with a participant's name
-	gapRow    = 36 // height of the note about rows that are left out
+	gapRow    = 36 // height of the note on the rows that are left out
 )
 
 // Limits of a sequence diagram.
@@ -29,21 +29,22 @@ const (
 	maxName         = 12 // characters of a participant's name
 	labelWidth      = 44 // characters in a line of a message
 	labelLines      = 3
-	wireBytes       = 16 // of what Eve saw
+	wireBytes       = 16 // bytes on the network
 )
 
 // A diagram is the layout of a sequence diagram: a column for each participant, a row for each exchange, and
-// beside each row what Eve saw of it.
+// beside each row its bytes on the network.
 type diagram struct {
 	Width, Height int
 	TimeX, WireX  int
-	Top, Bottom   int // of the lifelines
-	FootY         int // of the names below a long diagram; 0 for none
-	FootText      int
-	Participants  []participant
-	Rows          []row
-	Gap           *gap
-	Total         string
+	// Top and Bottom are the ends of the lifelines.
+	Top, Bottom int
+	// FootY and FootText are the positions of the names below a long diagram. Zero means no names.
+	FootY, FootText int
+	Participants    []participant
+	Rows            []row
+	Gap             *gap
+	Total           string
 }
 
 type participant struct {
@@ -53,16 +54,21 @@ type participant struct {
 
 // A row is an exchange as an arrow, with its text above.
 type row struct {
-	At           string
-	Class        string // say, reply or refusal
-	Line, Head   string // paths of the arrow
-	X            int    // of the text
-	Anchor       string
-	Y            int // of the text's first line, and of the bytes that Eve saw
-	OctetsY      int // of their number
-	ArrowY       int
-	Label        []label
-	Title        string // the whole exchange, for readers who can't see the arrow
+	At string
+	// Class is say, reply or refusal.
+	Class string
+	// Line and Head are the paths of the arrow.
+	Line, Head string
+	// X, Anchor and Y place the text. Y is also the position of Wire.
+	X      int
+	Anchor string
+	Y      int
+	// OctetsY is the position of Octets, ArrowY that of the arrow.
+	OctetsY, ArrowY int
+	Label           []label
+	// Title is the whole exchange, for screen readers.
+	Title string
+	// Wire has the first bytes on the network, in hex, Octets the number of bytes.
 	Wire, Octets string
 	from, to     int
 }
@@ -72,7 +78,7 @@ type label struct {
 	Text string
 }
 
-// A gap says how many rows are left out.
+// A gap is the note on the rows that are left out.
 type gap struct {
 	Y    int
 	Text string
@@ -126,7 +132,7 @@ func (d *diagram) participants(all []scenarios.Exchange) map[string]int {
 	return columns
 }
 
-// role returns the participant as which a name is drawn: all of Sybil's connections are one.
+// role returns the participant of a name: all of Sybil's connections are one participant.
 func role(name string) string {
 	if strings.HasPrefix(name, "sybil-") {
 		return "sybil"
@@ -134,7 +140,7 @@ func role(name string) string {
 	return name
 }
 
-// which returns the name of a connection that is drawn together with others, and a colon.
+// which returns the name of a connection, with a colon, if its participant stands for several.
 func which(e scenarios.Exchange) string {
 	for _, name := range []string{e.From, e.To} {
 		if role(name) != name {
@@ -248,13 +254,13 @@ func (d *diagram) arrow(r *row) {
 		r.X, r.Anchor = from+loop+4, "start"
 		r.Line = fmt.Sprintf("M%d %dh%dv10H%d", from, y-10, loop, from+6)
 		r.Head = fmt.Sprintf("M%d %dl8 -4v8z", from+1, y)
-	case from < to:
-		r.X, r.Anchor = from+pad, "start"
-		r.Line = fmt.Sprintf("M%d %dH%d", from, y, to-6)
-		r.Head = fmt.Sprintf("M%d %dl-8 -4v8z", to-1, y)
 	default:
-		r.X, r.Anchor = from-pad, "end"
-		r.Line = fmt.Sprintf("M%d %dH%d", from, y, to+6)
-		r.Head = fmt.Sprintf("M%d %dl8 -4v8z", to+1, y)
+		right := 1
+		if r.Anchor = "start"; to < from {
+			right, r.Anchor = -1, "end"
+		}
+		r.X = from + right*pad
+		r.Line = fmt.Sprintf("M%d %dH%d", from, y, to-6*right)
+		r.Head = fmt.Sprintf("M%d %dl%d -4v8z", to-right, y, -8*right)
 	}
 }

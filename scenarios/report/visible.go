@@ -13,8 +13,8 @@ import (
 
 // Limits of one text, in runes.
 const (
-	maxText  = 600  // of a message, a command, a field of the log
-	maxError = 4000 // of the error of a scenario
+	maxText  = 600  // a message, a command, a field of the log
+	maxError = 4000 // the error of a scenario
 )
 
 // visible returns s in visible characters on one line. A control character becomes its picture (␊). Another
@@ -54,7 +54,7 @@ func visible(s string, most int) string {
 // maxMarks bounds the combining marks on one letter: many of them cover the lines above.
 const maxMarks = 2
 
-// paragraph is visible with its line ends kept.
+// paragraph is visible for a text of several lines.
 func paragraph(s string, most int) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -102,11 +102,12 @@ func short(f float64) string {
 // A cut is the beginning and the end of a list that is too long.
 type cut[T any] struct {
 	Head, Tail []T
-	Left       string // how many are left out between them, or empty
+	// Left is the number of items that are left out between them. Empty means none.
+	Left string
 }
 
-// ends keeps at most room items: three quarters from the beginning, and one quarter from the end, where the
-// fault of a run shows.
+// ends keeps at most room items: three quarters from the beginning, and one quarter from the end, because the
+// fault of a run is near the end.
 func ends[T any](all []T, room int) cut[T] {
 	if len(all) <= room {
 		return cut[T]{Head: all}

@@ -27,16 +27,15 @@ const (
 	RSA     Key = "rsa"
 )
 
-var made sync.Map // Key to func() tls.Certificate
+var made = map[Key]func() tls.Certificate{ECDSA: once(ECDSA), Ed25519: once(Ed25519), RSA: once(RSA)}
+
+func once(kind Key) func() tls.Certificate {
+	return sync.OnceValue(func() tls.Certificate { return NewCertificate(kind, func(*x509.Certificate) {}) })
+}
 
 // Certificate returns a self-signed certificate for 127.0.0.1, ::1 and localhost, the same for each
 // call with the same kind.
-func Certificate(kind Key) tls.Certificate {
-	make, _ := made.LoadOrStore(kind, sync.OnceValue(func() tls.Certificate {
-		return NewCertificate(kind, func(*x509.Certificate) {})
-	}))
-	return make.(func() tls.Certificate)()
-}
+func Certificate(kind Key) tls.Certificate { return made[kind]() }
 
 // NewCertificate makes a certificate like that of [Certificate]. It calls change before it signs.
 func NewCertificate(kind Key, change func(*x509.Certificate)) tls.Certificate {
