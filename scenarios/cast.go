@@ -279,17 +279,12 @@ func checkVariable(value string) error {
 // checkPath refuses the name of a file outside the scenario's folder.
 func checkPath(name string) error {
 	if filepath.IsAbs(name) || slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
-		return outsideError(name)
+		return errOutside(name)
 	}
 	return nil
 }
 
-// outsideError is the name of a file outside the scenario's folder.
-type outsideError string
-
-func (o outsideError) Error() string {
-	return fmt.Sprintf("%q is outside the scenario's folder", string(o))
-}
+func errOutside(name string) error { return fmt.Errorf("%q is outside the scenario's folder", name) }
 
 // Explain writes the help of the language: a line for each command and condition, or all verbs of the
 // named commands.

@@ -22,7 +22,7 @@ func clientMember() *member {
 		verbs: append([]verb{
 			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [retry] [timeout=D] [max-iterations=N]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if the seat is taken; retry: try again while the lobby is full; timeout: the time of connect, handshake and login"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; hears takes the reply"},
-			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAskBody, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
+			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAsk, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text, or the body of a 251, matches; the output is its text"},
 			{name: "hears-body", args: "BODY", least: 1, most: 1, check: true, run: doHearsBody, summary: "the next reply is a 251 with exactly this body, written as for ask-body"},
 			{name: "notices", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: doNotices, summary: "a notice (1yz) comes that matches"},
@@ -58,22 +58,17 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 	return "", retry(ctx, o.has("retry"), func() error { return c.actor().logsIn(ctx, d, who) })
 }
 
-func doAsk(ctx context.Context, c *call) (string, error) {
-	r := protocol.Request{Verb: c.args[0]}
-	if len(c.args) > 1 {
-		r.Argument = c.args[1]
+func doAsk(ctx context.Context, c *call) (_ string, err error) {
+	var r protocol.Request
+	args := c.args
+	if c.verb.name == "ask-body" {
+		if r.Body, err = bodyOf(args[0]); err != nil {
+			return "", err
+		}
+		args = args[1:]
 	}
-	return "", c.actor().ask(ctx, r)
-}
-
-func doAskBody(ctx context.Context, c *call) (string, error) {
-	body, err := bodyOf(c.args[0])
-	if err != nil {
-		return "", err
-	}
-	r := protocol.Request{Verb: c.args[1], Body: body}
-	if len(c.args) > 2 {
-		r.Argument = c.args[2]
+	if r.Verb = args[0]; len(args) > 1 {
+		r.Argument = args[1]
 	}
 	return "", c.actor().ask(ctx, r)
 }

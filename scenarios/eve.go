@@ -38,7 +38,7 @@ func doSaw(ctx context.Context, c *call) (string, error) {
 func doPcap(_ context.Context, c *call) (string, error) {
 	name := c.args[0]
 	if name != filepath.Base(name) {
-		return "", outsideError(name)
+		return "", errOutside(name)
 	}
 	file, err := os.OpenFile(filepath.Join(c.stage.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -66,8 +66,10 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 // retry calls do once, or again and again while the server turns the connection away.
 func retry(ctx context.Context, again bool, do func() error) error {
 	for {
-		if err := do(); !again || !turnedAway(err) || ctx.Err() != nil {
+		if err := do(); !again || !turnedAway(err) {
 			return err
+		} else if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
@@ -78,10 +80,12 @@ func (a *actor) connect(ctx context.Context, how connection) error {
 	if err != nil {
 		return err
 	}
+	a.mu.Lock()
 	if !how.resume || a.sessions == nil {
 		a.sessions = tls.NewLRUClientSessionCache(1)
 	}
 	config.NextProtos, config.ClientSessionCache = []string{protocol.ALPN}, a.sessions
+	a.mu.Unlock()
 	if how.change != nil {
 		how.change(config)
 	}

@@ -91,7 +91,8 @@ func doServes(_ context.Context, c *call) (string, error) {
 		return "", err
 	}
 	return "", c.stage.receive(c.args[0], func(ctx context.Context, conn *testserver.Conn) error {
-		return mallory.Serve(ctx, conn, login())
+		one := *login
+		return mallory.Serve(ctx, conn, &one)
 	})
 }
 
@@ -100,9 +101,6 @@ func doStandsBetween(_ context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(c.args) < 3 { // no change
-		login = func() *fixtures.Vector { return nil }
-	}
 	return "", c.stage.receive(c.args[0], func(ctx context.Context, conn *testserver.Conn) error {
 		server, err := c.stage.reach(ctx)
 		if err != nil {
@@ -110,12 +108,16 @@ func doStandsBetween(_ context.Context, c *call) (string, error) {
 		}
 		defer server.Close()
 		defer context.AfterFunc(ctx, func() { _ = server.NetConn().Close() })()
-		return mallory.Relay(ctx, conn, server, login())
+		if len(c.args) < 3 { // no change
+			return mallory.Relay(ctx, conn, server, nil)
+		}
+		one := *login
+		return mallory.Relay(ctx, conn, server, &one)
 	})
 }
 
-// alteredLogin returns a function that makes the login of one connection, with the change in the arguments.
-func (c *call) alteredLogin(role mallory.Role) (login func() *fixtures.Vector, err error) {
+// alteredLogin returns a login with the change in the arguments. Each connection needs a copy.
+func (c *call) alteredLogin(role mallory.Role) (*fixtures.Vector, error) {
 	args, password := c.cutPassword(c.stage.password(c.args[0]))
 	var change mallory.Change
 	switch len(args) {
@@ -129,8 +131,7 @@ func (c *call) alteredLogin(role mallory.Role) (login func() *fixtures.Vector, e
 	if err != nil {
 		return nil, err
 	}
-	v, err := mallory.Login(role, who, change)
-	return func() *fixtures.Vector { one := *v; return &one }, err
+	return mallory.Login(role, who, change)
 }
 
 // receive lets a client connect to Mallory from now on. Mallory serves each of its connections.
@@ -214,7 +215,7 @@ func (st *stage) loginOf(name, password string) (l fixtures.Login, err error) {
 // which means channel binding.
 func doAlters(ctx context.Context, c *call) (string, error) {
 	args, password := c.cutPassword(c.stage.password("alice"))
-	if len(args) != 1 && (c.verb.name != "unaltered" || len(args) > 0) {
+	if (c.verb.name == "unaltered") != (len(args) == 0) || len(args) > 1 {
 		return "", fmt.Errorf("usage: mallory %s %s", c.verb.name, c.verb.args)
 	}
 	who, err := c.stage.loginOf("alice", password)

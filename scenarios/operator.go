@@ -3,9 +3,11 @@ package scenarios
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +87,73 @@ func (o options) limits(l *server.Limits) error {
 		o.number("max-failed-logins", &l.FailedLogins))
 	l.Body = int64(body)
 	return err
+}
+
+// options are key=value words.
+type options map[string]string
+
+// parseOptions reads the options of a command. A word without = is an option with an empty value.
+func parseOptions(words []string, known ...string) (options, error) {
+	all := options{}
+	for _, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		if !slices.Contains(known, key) {
+			return nil, fmt.Errorf("unknown option %q; there are: %s", key, strings.Join(known, " "))
+		}
+		if _, twice := all[key]; twice {
+			return nil, fmt.Errorf("option %q is there twice", key)
+		}
+		all[key] = value
+	}
+	return all, nil
+}
+
+func (o options) has(key string) bool { _, ok := o[key]; return ok }
+
+// text sets s to the value of an option. Without the option s keeps its value.
+func (o options) text(key string, s *string) {
+	if o.has(key) {
+		*s = o[key]
+	}
+}
+
+// number sets n to the value of an option, as text does.
+func (o options) number(key string, n *int) error {
+	return readOption(o, key, "number", n, strconv.Atoi)
+}
+
+// duration sets d to the value of an option, as text does.
+func (o options) duration(key string, d *time.Duration) error {
+	return readOption(o, key, "duration such as 200ms", d, time.ParseDuration)
+}
+
+func readOption[T any](o options, key, form string, into *T, parse func(string) (T, error)) error {
+	if !o.has(key) {
+		return nil
+	}
+	value, err := parse(o[key])
+	if err != nil {
+		return fmt.Errorf("%s=%q is no %s", key, o[key], form)
+	}
+	*into = value
+	return nil
+}
+
+// version returns the version of TLS in an option. It is 0 for none, and without the option.
+func (o options) version(key string, allowed ...string) (uint16, error) {
+	versions := map[string]uint16{"1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+	if !o.has(key) {
+		return 0, nil
+	}
+	return versions[o[key]], oneOf(key, o[key], allowed...)
+}
+
+// oneOf refuses a value that is not among those allowed.
+func oneOf(what, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s can't be %q but one of %s", what, value, strings.Join(allowed, " "))
 }
 
 func operatorMember() *member {

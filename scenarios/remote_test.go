@@ -3,7 +3,6 @@ package scenarios
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -99,39 +98,38 @@ func TestRunElsewhere(t *testing.T) {
 	}
 }
 
-// The control is the same run against a server of its own, whose passwords are no secret.
+// shown returns all texts of a result.
+func shown(r *Result) string {
+	all := []string{r.Reason, errorText(r.Err), r.Transcript}
+	for _, step := range r.Steps {
+		all = append(all, step.Text, step.Err)
+	}
+	for _, e := range r.Exchanges {
+		all = append(all, e.Text)
+	}
+	return strings.Join(all, "\n")
+}
+
+// The control is the same run against a server in the process, whose passwords are no secret.
 func TestResultHasNoPassword(t *testing.T) {
 	t.Parallel()
-	s := suiteOf(t, "alice login\nalice ask ECHO $alice_password\nalice hears 250 -> it\nalice ask ECHO 'x '$alice_password\nalice hears 250 ^$bob_password\n").Scenarios[0]
-	shown := func(target *Target, secret string) bool {
-		r := Run(t.Context(), s, nil, target)
+	const script = "alice login\nalice ask ECHO $alice_password\nalice hears 250 -> it\nalice ask ECHO 'x '$alice_password\nalice hears 250 ^$bob_password\n"
+	for _, remote := range []*Remote{nil, elsewhere(t)} {
+		r := runOne(t, script, &Target{Remote: remote})
 		if r.Status != Failed || !strings.Contains(r.Err.Error(), "0.txtar:6: alice hears 250") {
 			t.Fatalf("%s %v", r.Status, r.Err)
 		}
-		all := []string{r.Err.Error(), r.Transcript}
-		for _, step := range r.Steps {
-			all = append(all, step.Text, step.Err)
+		if strings.Contains(shown(&r), "own secret") != (remote == nil) {
+			t.Errorf("elsewhere %t: the result is %s", remote != nil, shown(&r))
 		}
-		for _, e := range r.Exchanges {
-			all = append(all, e.Text)
-		}
-		return strings.Contains(strings.Join(all, "\n"), secret)
-	}
-	remote := elsewhere(t)
-	if shown(&Target{Remote: remote}, "own secret") {
-		t.Error("the result shows a password")
-	}
-	if !shown(&Target{}, "own secret") {
-		t.Error("the control shows no password: the check can't fail")
 	}
 }
 
-// A password with all that a pattern, a quote or a script treats otherwise.
+// A password with characters that a pattern, a quote or a script replaces.
 func TestNoFormOfAPasswordIsShown(t *testing.T) {
 	t.Parallel()
-	const secret = `p.s+(x)'y"z\d`
 	remote := elsewhere(t)
-	remote.Passwords = map[string]string{"alice": secret}
+	remote.Passwords = map[string]string{"alice": `p.s+(x)'y"z\d`}
 	for _, script := range []string{
 		"skip $alice_password",
 		"alice notices $alice_password",
@@ -141,13 +139,10 @@ func TestNoFormOfAPasswordIsShown(t *testing.T) {
 		"alice ask-body hex:$alice_password ECHO",
 		"env it=$alice_password\nenv\necho $it\nstdout other",
 	} {
-		r := Run(t.Context(), suiteOf(t, script).Scenarios[0], nil, &Target{Remote: remote, Timeout: 5 * time.Second})
-		shown := fmt.Sprintf("%s %v %s", r.Reason, r.Err, r.Transcript)
-		for _, step := range r.Steps {
-			shown += step.Text + step.Err
-		}
-		if r.Status == Passed || strings.Contains(shown, `p.s`) || strings.Contains(shown, `s\+`) || strings.Contains(shown, `s\\+`) || !strings.Contains(shown, "$alice_password") {
-			t.Errorf("%q shows %s", script, shown)
+		r := runOne(t, script, &Target{Remote: remote, Timeout: 5 * time.Second})
+		text := shown(&r)
+		if r.Status == Passed || strings.Contains(text, `p.s`) || strings.Contains(text, `s\+`) || strings.Contains(text, `s\\+`) || !strings.Contains(text, "$alice_password") {
+			t.Errorf("%q shows %s", script, text)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,11 +103,10 @@ func rogueTLS(pair tls.Certificate, o options) (config *tls.Config, err error) {
 		Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol.ALPN},
 		MinVersion: tls.VersionTLS10, DynamicRecordSizingDisabled: true,
 	}
-	switch alpn, ok := o["alpn"]; {
-	case alpn == "none":
+	if o["alpn"] == "none" {
 		config.NextProtos = nil
-	case ok:
-		config.NextProtos = []string{alpn}
+	} else if o.has("alpn") {
+		config.NextProtos = []string{o["alpn"]}
 	}
 	config.MaxVersion, err = o.version("tls", "none", "1.1", "1.2", "1.3")
 	return config, err
@@ -234,16 +234,8 @@ func (a *actor) nextLine(ctx context.Context) (line string, err error) {
 
 var errNoRogue = errors.New("mallory awaits no client")
 
-// rogueSteps are the lines of an honest server in a login, in order, with the verbs that send them.
-var rogueSteps = []struct {
-	verb string
-	line func(r *rogue, ctx context.Context, a *actor) (string, error)
-}{
-	{"greets", (*rogue).greeting},
-	{"challenges", (*rogue).challenge},
-	{"signs", (*rogue).signature},
-	{"seats", (*rogue).welcome},
-}
+// rogueSteps are the verbs that send the lines of an honest server in a login, in order.
+var rogueSteps = []string{"greets", "challenges", "signs", "seats"}
 
 // doStep does the steps up to that of the verb, except those that are done.
 func doStep(ctx context.Context, c *call) (string, error) {
@@ -254,25 +246,38 @@ func doStep(ctx context.Context, c *call) (string, error) {
 	if r == nil {
 		return "", errNoRogue
 	}
-	for r.done < len(rogueSteps) {
-		step := rogueSteps[r.done]
-		line, err := step.line(r, ctx, a)
+	last := slices.Index(rogueSteps, c.verb.name)
+	if r.done > last {
+		return "", fmt.Errorf("mallory %s only once in a connection", c.verb.name)
+	}
+	for r.done <= last {
+		line, err := r.line(ctx, a)
 		if err != nil {
-			return "", fmt.Errorf("before mallory %s: %w", step.verb, err)
+			return "", fmt.Errorf("before mallory %s: %w", rogueSteps[r.done], err)
 		}
-		r.done++
-		if step.verb == c.verb.name {
-			return "", a.send(ctx, append([]string{line}, c.args...)...)
+		r.done++ // before the client can answer
+		lines := []string{line}
+		if r.done > last {
+			lines = append(lines, c.args...)
 		}
-		if err := a.send(ctx, line); err != nil {
+		if err := a.send(ctx, lines...); err != nil {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("mallory %s only once in a connection", c.verb.name)
+	return "", nil
 }
 
-func (r *rogue) greeting(context.Context, *actor) (string, error) {
-	return "220 mallory sallyport/1 ready", nil
+// line returns the line of the next step.
+func (r *rogue) line(ctx context.Context, a *actor) (string, error) {
+	switch rogueSteps[r.done] {
+	case "greets":
+		return "220 mallory sallyport/1 ready", nil
+	case "challenges":
+		return r.challenge(ctx, a)
+	case "signs":
+		return r.signature(ctx, a)
+	}
+	return r.welcome(ctx, a)
 }
 
 func (r *rogue) challenge(ctx context.Context, a *actor) (string, error) {

@@ -66,7 +66,7 @@ func (t *Target) workdir(s *Scenario, choice Combination) (string, error) {
 	name := strings.NewReplacer("/", "-", " ", "-", "=", "").Replace(s.Name + " " + choice.String())
 	name = strings.Trim(name, "-")
 	if !filepath.IsLocal(name) || name == "." { // the scenario's file may have any name
-		return "", fmt.Errorf("%s: %w", s.File, outsideError(name))
+		return "", fmt.Errorf("%s: %w", s.File, errOutside(name))
 	}
 	dir := filepath.Join(t.Keep, name)
 	return dir, os.MkdirAll(dir, 0o700)

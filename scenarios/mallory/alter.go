@@ -113,31 +113,32 @@ func Login(role Role, who fixtures.Login, c Change) (*fixtures.Vector, error) {
 	return v, nil
 }
 
+// wholes are the changes of an attribute as a whole, with %s for the symbol.
+var wholes = map[string][]string{
+	"empty": {""}, "missing": {}, "twice": {"{%s}", "{%s}"}, "truncate": {"{%s cut=1}"}, "extend": {"{%s}A"},
+}
+
 // attribute returns the altered attribute of a part: one, none or two.
 func (c Change) attribute(p part) (all []string, err error) {
-	as := func(value string) []string { return []string{fmt.Sprintf(p.form, value)} }
 	verb, argument, _ := strings.Cut(c.How, "=")
+	values, whole := wholes[c.How]
 	switch {
+	case whole:
 	case verb == "is":
-		return as("{hex " + hex.EncodeToString([]byte(argument)) + "}"), nil
-	case c.How == "empty":
-		return as(""), nil
-	case c.How == "missing":
-		return nil, nil
-	case c.How == "twice":
-		return append(as("{"+p.symbol+"}"), as("{"+p.symbol+"}")...), nil
-	case c.How == "truncate":
-		return as("{" + p.symbol + " cut=1}"), nil
-	case c.How == "extend":
-		return as("{" + p.symbol + "}A"), nil
+		values = []string{"{hex " + hex.EncodeToString([]byte(argument)) + "}"}
 	case c.How == "none" && p.symbol == "cbind": // bound to no connection
-		return as("{base64 {gs2}}"), nil
+		values = []string{"{base64 {gs2}}"}
 	case c.How == "other" && p.symbol == "cbind": // bound to another connection
-		return as("{base64 {gs2}{data other}}"), nil
+		values = []string{"{base64 {gs2}{data other}}"}
 	case c.fits(p, verb, argument):
-		return as("{" + p.symbol + " " + c.How + "}"), nil
+		values = []string{"{%s " + c.How + "}"}
+	default:
+		return nil, fmt.Errorf("%s can't be changed by %q; the changes are %s", c.Part, c.How, Changes)
 	}
-	return nil, fmt.Errorf("%s can't be changed by %q; the changes are %s", c.Part, c.How, Changes)
+	for _, value := range values {
+		all = append(all, fmt.Sprintf(p.form, strings.ReplaceAll(value, "%s", p.symbol)))
+	}
+	return all, nil
 }
 
 // fits reports whether package fixtures can alter the part in this way.

@@ -27,18 +27,14 @@ func Password(name string) string { return name + "'s own secret" }
 var stored = sync.OnceValue(func() map[string]scram.Verifier {
 	all := map[string]scram.Verifier{}
 	for _, name := range Names() {
-		all[name] = verifier(name, Password(name))
+		v, err := scram.NewVerifier(Password(name), []byte("salt of "+name), scram.MinIterations)
+		if err != nil {
+			panic(err)
+		}
+		all[name] = v
 	}
 	return all
 })
-
-func verifier(name, password string) scram.Verifier {
-	v, err := scram.NewVerifier(password, []byte("salt of "+name), scram.MinIterations)
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
 
 // NewUsers returns users of the names in [Names], each with its [Password].
 func NewUsers() *Users {
