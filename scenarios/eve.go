@@ -132,8 +132,8 @@ func (e *Eve) Excerpt(n int) []byte {
 	return bytes.Clone(first[:min(n, len(first))])
 }
 
-// Octets returns the number of bytes so far.
-func (e *Eve) Octets() (n int) {
+// Size returns the number of bytes so far.
+func (e *Eve) Size() (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range e.flows {

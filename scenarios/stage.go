@@ -102,7 +102,7 @@ const (
 func (st *stage) begin(who string, args []string) (*Step, error) {
 	text := strings.Join(args, " ")
 	err := st.keep(len(text))
-	if crossed := st.eve.Octets(); crossed > maxCrossed {
+	if crossed := st.eve.Size(); crossed > maxCrossed {
 		err = fmt.Errorf("%d bytes have crossed the network, more than a scenario may send", crossed)
 	}
 	st.mu.Lock()
@@ -185,7 +185,7 @@ func (st *stage) exchange(from, to, text string) (seen func(wire []byte)) {
 	return func(wire []byte) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		e.Wire, e.Octets = slices.Clone(wire[:min(len(wire), excerpt)]), len(wire)
+		e.Wire, e.Size = slices.Clone(wire[:min(len(wire), excerpt)]), len(wire)
 	}
 }
 

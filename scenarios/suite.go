@@ -169,6 +169,6 @@ type Exchange struct {
 	Text string
 	// Wire has the first bytes of the message on the network.
 	Wire []byte
-	// Octets is the number of bytes of the message on the network.
-	Octets int
+	// Size is the number of bytes of the message on the network.
+	Size int
 }

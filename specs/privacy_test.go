@@ -27,7 +27,7 @@ var _ = Describe("Privacy", Label("area:privacy", "promise:3"), func() {
 		sent := converse(ctx, h.Connect(ctx), "alice")
 		Expect(sent.found(h.Eve.Saw)).To(BeEmpty(), "in the clear")
 		Expect(sent.found(inCapture(capture(h.Eve, nil)))).To(BeEmpty(), "in the clear in the capture")
-		Expect(h.Eve.Octets()).To(BeNumerically(">", len(strings.Join(sent.secrets(), ""))), "control: the sniffer saw the connection")
+		Expect(h.Eve.Size()).To(BeNumerically(">", len(strings.Join(sent.secrets(), ""))), "control: the sniffer saw the connection")
 	}, limit)
 
 	It("would fail the same search without TLS", Label("control"), func(ctx SpecContext) {

@@ -154,7 +154,7 @@ func (d *demo) bobIsSeated(ctx context.Context) error {
 }
 
 func (d *demo) sniffer(context.Context) error {
-	say("Eve, an eavesdropper, saw all %d bytes on the network. The first of them:", d.eve.Octets())
+	say("Eve, an eavesdropper, saw all %d bytes on the network. The first of them:", d.eve.Size())
 	for _, line := range strings.Split(strings.TrimSpace(hex.Dump(d.eve.Excerpt(64))), "\n") {
 		note("%s", line)
 	}

@@ -27,8 +27,8 @@ func example(change func(*scenarios.Result)) scenarios.Result {
 		Status:   scenarios.Passed, Start: began, Duration: 2 * time.Second,
 		Steps: []scenarios.Step{{Line: 3, Who: "alice", Text: "ask TIME", Start: time.Second, Duration: 1500 * time.Microsecond}},
 		Exchanges: []scenarios.Exchange{
-			{At: time.Second, From: "alice", To: "server", Text: "TIME", Wire: []byte{0x17, 3, 3, 0xff}, Octets: 4},
-			{At: time.Second, From: "server", To: "alice", Text: "250 now", Wire: make([]byte, 64), Octets: 1883},
+			{At: time.Second, From: "alice", To: "server", Text: "TIME", Wire: []byte{0x17, 3, 3, 0xff}, Size: 4},
+			{At: time.Second, From: "server", To: "alice", Text: "250 now", Wire: make([]byte, 64), Size: 1883},
 		},
 		Log: []json.RawMessage{json.RawMessage(`{"time":"2026-01-02T03:04:05.25Z","event":"request","verb":"TIME","chain":"abc123"}`)},
 	}

@@ -113,7 +113,7 @@ func newJSONResult(r *scenarios.Result) jsonResult {
 	}
 	for _, e := range r.Exchanges {
 		j.Exchanges = append(j.Exchanges, jsonExchange{
-			e.At.Seconds(), e.From, e.To, e.Text, hex.EncodeToString(e.Wire), e.Octets,
+			e.At.Seconds(), e.From, e.To, e.Text, hex.EncodeToString(e.Wire), e.Size,
 		})
 	}
 	for _, record := range r.Log {

@@ -197,14 +197,14 @@ func title(e scenarios.Exchange) string {
 
 func seen(e scenarios.Exchange) string {
 	switch n := min(len(e.Wire), wireBytes); {
-	case e.Octets == 0:
+	case e.Size == 0:
 		return "nothing more"
-	case e.Octets == 1:
+	case e.Size == 1:
 		return "1 byte"
-	case n < e.Octets:
-		return fmt.Sprintf("first %d of %s bytes", n, count(e.Octets))
+	case n < e.Size:
+		return fmt.Sprintf("first %d of %s bytes", n, count(e.Size))
 	}
-	return count(e.Octets) + " bytes"
+	return count(e.Size) + " bytes"
 }
 
 // columns sets the position of each participant, so that the messages between it and the last one fit.
