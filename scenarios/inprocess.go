@@ -59,7 +59,9 @@ func (st *stage) startLocked(o options) (*host, error) {
 		if st.target.Configure != nil {
 			st.target.Configure(own.Server)
 		}
-		bad = o.configure(own.Server)
+		if bad = o.configure(own.Server); bad != nil {
+			return // the server stops while mu is held, so its log must not call happened
+		}
 		own.Log.OnWrite = st.happened
 		own.OnSay = func(user, text string) { h.hear(user + ": " + text); st.happened() }
 		if own.Handler == nil {
