@@ -14,7 +14,7 @@ PROCS    ?= 4
 MODULES = . specs/peers specs/web bench/compare
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers soak fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-peers: ## measure beside all peers that are installed, and report to bench
 	@dir=$$(mktemp -d) && trap 'exit 130' INT TERM HUP && trap 'GO=$(GO) bench/compare/servers.sh stop "$$dir"' EXIT && \
 	GO=$(GO) bench/compare/servers.sh start "$$dir" && \
 	(cd bench/compare && SALLYPORT_PEERS="$$dir" $(GO) run . -out ../out/peers -bench '$(BENCH)' -peers)
+
+soak: ## run the command among bad clients and faults for $SOAK (10m), then judge (SOAKFLAGS=-help)
+	@$(GO) run ./specs/soak $(SOAKFLAGS)
 
 fuzz: ## run every fuzz target for FUZZTIME each
 	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// connected reports whether the peer has not ended its direction, as the kernel knows it.
+func connected(conn net.Conn) bool {
+	const established = 1 // TCP_ESTABLISHED
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	state := uint8(0)
+	failed := raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			state = info.State
+		}
+	})
+	return failed == nil && state == established
+}
