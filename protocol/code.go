@@ -41,16 +41,17 @@ type Keyword string
 
 // Keywords of 421 say why the server closes the connection.
 const (
-	KeywordBusy          Keyword = "busy"
-	KeywordWaitTimeout   Keyword = "wait-timeout"
-	KeywordLoginTimeout  Keyword = "login-timeout"
-	KeywordIdle          Keyword = "idle"
-	KeywordEvicted       Keyword = "evicted"
-	KeywordSessionLimit  Keyword = "session-limit"
-	KeywordShutdown      Keyword = "shutdown"
-	KeywordTooManyErrors Keyword = "too-many-errors"
-	KeywordThrottled     Keyword = "throttled"
-	KeywordLogFailed     Keyword = "log-failed"
+	KeywordBusy            Keyword = "busy"
+	KeywordWaitTimeout     Keyword = "wait-timeout"
+	KeywordLoginTimeout    Keyword = "login-timeout"
+	KeywordIdle            Keyword = "idle"
+	KeywordEvicted         Keyword = "evicted"
+	KeywordSessionLimit    Keyword = "session-limit"
+	KeywordShutdown        Keyword = "shutdown"
+	KeywordTooManyErrors   Keyword = "too-many-errors"
+	KeywordTooManyCommands Keyword = "too-many-commands"
+	KeywordThrottled       Keyword = "throttled"
+	KeywordLogFailed       Keyword = "log-failed"
 )
 
 // Keywords of the 5yz codes.

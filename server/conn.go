@@ -69,6 +69,7 @@ type conn struct {
 	native   bool      // negotiated the ALPN id, so it gets notices
 	user     string    // prepared, after the login
 	inLobby  bool
+	commands int // before the login
 
 	asked    time.Time // when the connection asked for the seat
 	in, sent int64     // bytes above TLS

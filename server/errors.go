@@ -24,16 +24,17 @@ func Refuse(text string) error {
 
 // Replies that end the connection.
 var (
-	errBusy          = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
-	errWaitTimeout   = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
-	errLoginTimeout  = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
-	errIdle          = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")
-	errEvicted       = refusal(protocol.CodeClosing, protocol.KeywordEvicted, "somebody else took over")
-	errSessionLimit  = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "the time for one session is over")
-	errShutdown      = refusal(protocol.CodeClosing, protocol.KeywordShutdown, "the server is shutting down")
-	errTooManyErrors = refusal(protocol.CodeClosing, protocol.KeywordTooManyErrors, "too many errors before the login")
-	errThrottled     = refusal(protocol.CodeClosing, protocol.KeywordThrottled, "too many failed logins from your address, try again later")
-	errLogFailed     = refusal(protocol.CodeClosing, protocol.KeywordLogFailed, "the interaction log can't be written, tell the operator")
+	errBusy            = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
+	errWaitTimeout     = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
+	errLoginTimeout    = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
+	errIdle            = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")
+	errEvicted         = refusal(protocol.CodeClosing, protocol.KeywordEvicted, "somebody else took over")
+	errSessionLimit    = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "the time for one session is over")
+	errShutdown        = refusal(protocol.CodeClosing, protocol.KeywordShutdown, "the server is shutting down")
+	errTooManyErrors   = refusal(protocol.CodeClosing, protocol.KeywordTooManyErrors, "too many errors before the login")
+	errTooManyCommands = refusal(protocol.CodeClosing, protocol.KeywordTooManyCommands, "too many commands before the login")
+	errThrottled       = refusal(protocol.CodeClosing, protocol.KeywordThrottled, "too many failed logins from your address, try again later")
+	errLogFailed       = refusal(protocol.CodeClosing, protocol.KeywordLogFailed, "the interaction log can't be written, tell the operator")
 
 	errSyntax      = refusal(protocol.CodeSyntax, protocol.KeywordSyntax, "control character, bare CR or LF, or invalid UTF-8")
 	errLineTooLong = refusal(protocol.CodeSyntax, protocol.KeywordLineTooLong, "a line has at most 8192 octets with its CRLF")

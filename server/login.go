@@ -15,8 +15,12 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// maxErrors is the number of failed commands before the login that ends the connection.
-const maxErrors = 3
+// Before the login, failed command number maxErrors ends the connection, and so does a command after
+// number maxCommands.
+const (
+	maxErrors   = 3
+	maxCommands = 20
+)
 
 var (
 	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
@@ -73,6 +77,9 @@ func (c *conn) lobbyCommand() (done bool, err error) {
 	line, err := c.loginLine()
 	if err != nil {
 		return true, err
+	}
+	if c.commands++; c.commands > maxCommands {
+		return true, errTooManyCommands
 	}
 	verb, argument, _ := bytes.Cut(line, []byte{' '})
 	switch string(protocol.AppendUpper(nil, verb)) {

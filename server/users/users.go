@@ -181,12 +181,15 @@ func List(path string) (entries []Entry, err error) {
 
 // put makes the line of a user and adds it, or replaces the old one.
 func put(path, name, password string, iterations int, refusal error) error {
+	if len(name) > scram.MaxName {
+		return fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
+	}
 	prepared, err := scram.Prepare(name)
 	if err != nil {
 		return fmt.Errorf("users: the name is %w", err)
 	}
 	if len(prepared) > scram.MaxName {
-		return fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
+		return fmt.Errorf("%w: more than %d bytes after SASLprep", ErrName, scram.MaxName)
 	}
 	verifier, err := scram.NewVerifier(password, nil, iterations)
 	if errors.Is(err, scram.ErrPrepare) {
