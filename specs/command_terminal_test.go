@@ -204,6 +204,21 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			says(ctx, alice, "holder alice\r\n.*since ")
 		}, limit)
 
+		It("takes a line of the greatest length, and sends no part of a longer one", Label("command:lines"), func(ctx SpecContext) {
+			longest := strings.Repeat("x", 8192-len("ECHO \r\n"))
+			alice.Type("ECHO " + longest + "\r")
+			says(ctx, alice, "[^x]"+longest+"\r\n")
+			alice.Type("ECHO " + longest + strings.Repeat("y", 1000) + "\r")
+			says(ctx, alice, `! nothing was sent: a line of more than 8192 bytes\r\n`)
+			alice.Type("ECHO a\tb\r")
+			says(ctx, alice, `! nothing was sent: the line has a tab`)
+			alice.Type("  WHOAMI\r")
+			says(ctx, alice, "[^ ]alice\r\n")
+			alice.Type(ctrlD)
+			Expect(alice.ExitCode(ctx)).To(Equal(0))
+			Expect(strings.Count(s.LogText(), `"event":"request"`)).To(Equal(3), "with QUIT")
+		}, limit)
+
 		It("shows the notice that a client waits", func(ctx SpecContext) {
 			alice.Type("ECHO half a li")
 			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -22,6 +22,9 @@ type connectFlags struct {
 	body   string
 	open   bool
 	record string
+	raw    bool
+	// timeout is the time for each request. Zero means no limit.
+	timeout time.Duration
 }
 
 func connectCommand() *cobra.Command {
@@ -34,6 +37,13 @@ func connectCommand() *cobra.Command {
 With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
 from a pipe it takes one request a line. Notices go to standard error.
+
+On a terminal a result is shown with its control and invisible characters as
+escapes, such as \x1b and \u202e. Elsewhere, and with --raw, it comes as it is.
+
+A request has all the time it needs, until Ctrl-C. With --timeout the session
+ends with code 1 if a reply takes longer; what became of the request is then
+unknown.
 
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is
@@ -51,6 +61,8 @@ left out.`,
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
 	cmd.Flags().BoolVar(&f.open, "open", false, "join the raw stream of OPEN to standard input and output")
+	cmd.Flags().BoolVar(&f.raw, "raw", false, "print results as they are, also on a terminal (not in an interactive session)")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "how long the reply to a request may take; 0 is without limit")
 	cmd.Flags().StringVar(&f.record, "record", "", "new `file` to record the session in, as a scenario for replay")
 	return cmd
 }
@@ -65,6 +77,8 @@ func (f *connectFlags) run(args []string) error {
 		return usagef("--body needs a verb")
 	case f.body == "-" && f.passwordStdin:
 		return usagef("--body - and --password-stdin can't share standard input: use --password-file")
+	case f.timeout < 0:
+		return usagef("--timeout must not be negative")
 	}
 	if len(args) > 0 {
 		if err := checkVerb(args[0]); err != nil {
@@ -85,7 +99,7 @@ func (f *connectFlags) run(args []string) error {
 	}
 	err = f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
 		recording.begin()
-		return cause(ctx, f.talk(ctx, &session{c, recording}, args, body))
+		return cause(ctx, f.talk(ctx, &session{c, recording, f.timeout}, args, body))
 	})
 	return errors.Join(err, recording.end(err))
 }
@@ -98,7 +112,7 @@ func checkVerb(verb string) error {
 	case upper == protocol.VerbBody:
 		return usagef("use --body FILE, as in: sallyport connect --body FILE VERB")
 	case !protocol.ValidVerb(upper):
-		return usagef("%q is not a verb: letters, digits and -", verb)
+		return usagef("%.40q is not a verb: letters, digits and -", verb)
 	}
 	return nil
 }
@@ -109,11 +123,19 @@ func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body
 	case f.open:
 		return stream(ctx, c.Client)
 	case len(args) > 0:
-		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body})
+		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body}, f.results())
 	case term.IsTerminal(int(os.Stdin.Fd())):
 		return interact(ctx, c, f.addr)
 	}
-	return batch(ctx, c)
+	return batch(ctx, c, f.results())
+}
+
+// results is where replies go.
+func (f *connectFlags) results() io.Writer {
+	if stdout.isTerminal() && !f.raw {
+		return visible{stdout}
+	}
+	return stdout
 }
 
 func (f *connectFlags) readBody() ([]byte, error) {
@@ -127,8 +149,8 @@ func (f *connectFlags) readBody() ([]byte, error) {
 }
 
 // once sends one request and gives the seat back.
-func once(ctx context.Context, c *session, r protocol.Request) error {
-	if err := request(ctx, c, r, os.Stdout); err != nil {
+func once(ctx context.Context, c *session, r protocol.Request, out io.Writer) error {
+	if err := request(ctx, c, r, out); err != nil {
 		return err
 	}
 	if strings.EqualFold(r.Verb, protocol.VerbQuit) {
@@ -153,9 +175,9 @@ func request(ctx context.Context, c *session, r protocol.Request, out io.Writer)
 
 // batch sends one request for each line of standard input. A refusal does not
 // stop the rest; the exit code reports it.
-func batch(ctx context.Context, c *session) error {
-	lines, ended := make(chan string), make(chan error, 1)
-	go readLines(lines, ended)
+func batch(ctx context.Context, c *session, out io.Writer) error {
+	lines := make(chan input)
+	go readLines(lines)
 	var failed error
 	for notices := c.Notices(); ; {
 		select {
@@ -167,12 +189,15 @@ func batch(ctx context.Context, c *session) error {
 			}
 			c.noticed(n)
 			operatorSays(n)
-		case line := <-lines:
-			r := parseRequest(strings.TrimSuffix(line, "\r"))
-			if r.Verb == "" {
+		case in := <-lines:
+			if errors.Is(in.err, io.EOF) {
+				return errors.Join(failed, c.Quit(ctx))
+			}
+			r := parseRequest(in.line)
+			if r.Verb == "" && in.err == nil {
 				continue
 			}
-			refused, err := batchRequest(ctx, c, r)
+			refused, err := batchRequest(ctx, c, r, in.err, out)
 			if err != nil {
 				return err
 			}
@@ -182,30 +207,22 @@ func batch(ctx context.Context, c *session) error {
 			if strings.EqualFold(r.Verb, protocol.VerbQuit) {
 				return failed
 			}
-		case err := <-ended:
-			if err != nil {
-				return fmt.Errorf("standard input: %w", err)
-			}
-			return errors.Join(failed, c.Quit(ctx))
 		}
 	}
 }
 
-// parseRequest splits a line into verb and argument.
-func parseRequest(line string) protocol.Request {
-	verb, argument, _ := strings.Cut(line, " ")
-	return protocol.Request{Verb: verb, Argument: argument}
-}
-
-// batchRequest is request, but prints a refusal.
-func batchRequest(ctx context.Context, c *session, r protocol.Request) (refused bool, err error) {
-	if err = checkVerb(r.Verb); err == nil {
-		err = request(ctx, c, r, os.Stdout)
+// batchRequest is request, but prints a refusal. lineErr is what was wrong with the line.
+func batchRequest(ctx context.Context, c *session, r protocol.Request, lineErr error, out io.Writer) (refused bool, err error) {
+	if err = lineErr; err == nil {
+		err = checkVerb(r.Verb)
+	}
+	if err == nil {
+		err = request(ctx, c, r, out)
 	}
 	if !refusal(err) && !unsendable(err) {
 		return false, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", show.Printable(r.Verb), message(err))
+	fmt.Fprintf(os.Stderr, "%.*s: %s\n", protocol.MaxVerb, show.Printable(r.Verb), message(err))
 	return true, nil
 }
 
@@ -222,13 +239,24 @@ func unsendable(err error) bool {
 		(errors.Is(err, protocol.ErrSyntax) || errors.Is(err, protocol.ErrLineTooLong))
 }
 
-// readLines sends the lines of standard input, and then how it ended. It may
-// outlive the session: nothing wakes a read of a pipe.
-func readLines(lines chan<- string, ended chan<- error) {
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(nil, 2*protocol.MaxLine)
-	for in.Scan() {
-		lines <- in.Text()
+// input is a line, or the error of reading it.
+type input struct {
+	line string
+	err  error
+}
+
+// readLines sends the lines of standard input. The last input has an error that is not
+// protocol.ErrLineTooLong. It may outlive the session: nothing wakes a read of a pipe.
+func readLines(lines chan<- input) {
+	in := newLineReader(os.Stdin)
+	for {
+		line, err := in.next()
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, protocol.ErrLineTooLong) {
+			err = fmt.Errorf("standard input: %w", err)
+		}
+		lines <- input{line, err}
+		if err != nil && !errors.Is(err, protocol.ErrLineTooLong) {
+			return
+		}
 	}
-	ended <- in.Err()
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,41 +42,31 @@ var (
 
 // newConsole takes the terminal until restore is called.
 func newConsole(prompt string) (*console, error) {
-	c := &console{out: os.Stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool)}
+	c := &console{out: stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool)}
 	c.leave, c.left = context.WithCancel(context.Background())
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
-		go c.read(newLineReader(os.Stdin))
+		go c.read(newLineReader(os.Stdin).next)
 		return c, nil
 	}
 	var err error
 	if c.restore, err = makeRaw(in, true); err != nil {
 		return nil, err
 	}
+	k := &keys{Reader: os.Stdin, ctrlC: c.ctrlC}
 	t := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
-	}{keys{os.Stdin, c.ctrlC}, os.Stdout}, prompt)
+	}{k, stdout}, prompt)
+	t.AutoCompleteCallback = k.typed
 	c.out, c.isTerminal = t, true
 	go c.read(func() (string, error) {
 		if width, height, err := term.GetSize(in); err == nil && width > 0 {
 			_ = t.SetSize(width, height)
 		}
-		return t.ReadLine()
+		return k.line(t.ReadLine())
 	})
 	return c, nil
-}
-
-// keys notices Ctrl-C. term.Terminal does not tell it from Ctrl-D.
-type keys struct {
-	io.Reader
-	ctrlC *bool
-}
-
-func (k keys) Read(p []byte) (int, error) {
-	n, err := k.Reader.Read(p)
-	*k.ctrlC = *k.ctrlC || bytes.IndexByte(p[:n], '\x03') >= 0
-	return n, err
 }
 
 // read sends lines until there are no more. It may outlive the console: nothing wakes a read of a terminal.
@@ -86,6 +74,10 @@ func (c *console) read(next func() (string, error)) {
 	defer close(c.lines)
 	for {
 		line, err := next()
+		if unsendable(err) {
+			c.printf("! nothing was sent: %s", message(err))
+			continue
+		}
 		if err != nil && !errors.Is(err, term.ErrPasteIndicator) {
 			if *c.ctrlC {
 				c.left()
@@ -174,17 +166,5 @@ func (c *console) show(reply protocol.Reply) {
 	}
 	for line := range strings.Lines(text + "\n") {
 		c.printf("%s", show.Printable(strings.TrimSuffix(line, "\n")))
-	}
-}
-
-// newLineReader reads lines that do not come from a terminal.
-func newLineReader(r io.Reader) func() (string, error) {
-	in := bufio.NewScanner(r)
-	in.Buffer(nil, 2*protocol.MaxLine)
-	return func() (string, error) {
-		if in.Scan() {
-			return in.Text(), nil
-		}
-		return "", errors.Join(io.EOF, in.Err())
 	}
 }

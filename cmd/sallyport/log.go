@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
@@ -57,7 +56,7 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 	if err != nil {
 		return err
 	}
-	return with(os.Stdout, f.options, files...)
+	return with(stdout, f.options, files...)
 }
 
 // openLogs opens the files of a log. Without names it opens the log of the state directory. It leaves closing
@@ -103,7 +102,7 @@ shown behind a "!".` + filesHelp,
   sallyport log show --event login.fail --event conn.refuse audit.jsonl.1.gz audit.jsonl
   sallyport log show --follow --local`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			f.options.Colour = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
+			f.options.Colour = stdout.isTerminal() && os.Getenv("NO_COLOR") == ""
 			return f.print(show.Records, args)
 		},
 	}

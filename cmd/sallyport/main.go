@@ -22,6 +22,7 @@ func main() {
 func run(args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
+	root.SetOut(stdout)
 	began := false // an earlier error is one of usage
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fromEnvironment(cmd.Flags()); err != nil {
@@ -31,6 +32,9 @@ func run(args []string) int {
 		return nil
 	}
 	cmd, err := root.ExecuteC()
+	if lost := stdout.lost(); err == nil || lost != nil && errors.Is(err, lost) {
+		err, began = lost, true
+	}
 	if err == nil {
 		return exitDone
 	}

@@ -69,26 +69,41 @@ func (r *recording) end(reason error) error {
 type session struct {
 	*client.Client
 	*recording
+	// timeout is the time for each request. Zero means no limit.
+	timeout time.Duration
+}
+
+var errNoReply = errors.New("no reply within --timeout: what became of the request is unknown")
+
+// bounded returns a context that ends when the time for a request is over.
+func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, s.timeout, errNoReply)
 }
 
 // Do sends a request and records it. It does not send what can't be recorded.
 func (s *session) Do(ctx context.Context, r protocol.Request) (protocol.Reply, error) {
-	if s.recording == nil {
-		return s.Client.Do(ctx, r)
+	if s.recording != nil {
+		if err := s.tape.Allows(r); err != nil {
+			return protocol.Reply{}, usagef("%v", err)
+		}
 	}
-	if err := s.tape.Allows(r); err != nil {
-		return protocol.Reply{}, usagef("%v", err)
-	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	reply, err := s.Client.Do(ctx, r)
-	if !unsendable(err) {
+	if s.recording != nil && !unsendable(err) {
 		s.tape.Exchange(r, reply, err)
 	}
-	return reply, err
+	return reply, cause(ctx, err)
 }
 
 // Quit gives the seat back and records that.
 func (s *session) Quit(ctx context.Context) error {
-	err := s.Client.Quit(ctx)
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	err := cause(ctx, s.Client.Quit(ctx))
 	if s.recording != nil && err == nil {
 		s.tape.Quit()
 	}

@@ -132,7 +132,7 @@ func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *rep
 }
 
 func (f *replayFlags) explainCommands(names []string) error {
-	if err := scenarios.Explain(os.Stdout, names...); err != nil {
+	if err := scenarios.Explain(stdout, names...); err != nil {
 		return usagef("%v", err)
 	}
 	return nil
@@ -194,7 +194,7 @@ func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 
 // list shows the scenarios of a suite.
 func list(suite *scenarios.Suite) error {
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	var last *scenarios.Scenario
 	for _, c := range suite.Cases() {
 		s := c.Scenario

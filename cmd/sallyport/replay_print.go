@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/server/audit/show"
@@ -32,7 +29,7 @@ type replayPrinter struct {
 
 func newReplayPrinter(suite *scenarios.Suite, alone func(string) string) *replayPrinter {
 	p := &replayPrinter{
-		out: os.Stdout, isTerminal: term.IsTerminal(int(os.Stdout.Fd())), alone: alone,
+		out: stdout, isTerminal: stdout.isTerminal(), alone: alone,
 		start: time.Now(), total: len(suite.Cases()) * suite.Repeat, skipped: map[string]int{},
 	}
 	p.progress()

@@ -34,7 +34,7 @@ func stream(ctx context.Context, c *client.Client) error {
 		}
 		_ = s.CloseWrite()
 	}()
-	_, err = io.Copy(os.Stdout, s)
+	_, err = io.Copy(stdout, s)
 	_, ofNetwork := errors.AsType[*net.OpError](err)
 	switch {
 	case ctx.Err() != nil:

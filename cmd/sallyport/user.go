@@ -124,7 +124,7 @@ func (f *userFlags) remove(home state.State, args []string) error {
 
 func (f *userFlags) list(home state.State, _ []string) error {
 	all, err := users.List(home.Users())
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, u := range all {
 		fmt.Fprintf(out, "%s\t%d iterations\n", u.Name, u.Iterations)
 	}

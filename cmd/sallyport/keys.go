@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// keys is the input of a term.Terminal. It notices what the Terminal does without a word: that Ctrl-C is
+// Ctrl-D, that a line has at most 4,096 characters, and that a line has no tab.
+type keys struct {
+	io.Reader
+	ctrlC *bool
+	// refused is why the current line can't be sent as it was typed.
+	refused error
+}
+
+// maxTerminalLine is the number of characters after which a Terminal drops one. It drops none after more.
+const maxTerminalLine = 4096
+
+// errTab is a usageError, because nothing is sent.
+var errTab = usagef("the line has a tab: such a line can be sent from a pipe")
+
+// Read skips the rest of a line that is too long.
+func (k *keys) Read(p []byte) (int, error) {
+	n, err := k.Reader.Read(p)
+	*k.ctrlC = *k.ctrlC || bytes.IndexByte(p[:n], '\x03') >= 0
+	if errors.Is(k.refused, protocol.ErrLineTooLong) {
+		end := bytes.IndexAny(p[:n], "\r\n\x03")
+		if end < 0 {
+			return 0, err
+		}
+		n = copy(p, p[end:n])
+	}
+	return n, err
+}
+
+// typed is called for each key that edits nothing, with the line before it.
+func (k *keys) typed(line string, pos int, key rune) (changed string, newPos int, ok bool) {
+	const surrogates, afterSurrogates = 0xd800, 0xe000 // a Terminal's numbers for arrows and the like
+	switch size := utf8.RuneLen(key); {
+	case key == '\t':
+		k.refused = errTab
+	case key < ' ' || key >= surrogates && key < afterSurrogates:
+	case len(line)+size+len("\r\n") > protocol.MaxLine:
+		k.refused = protocol.ErrLineTooLong
+		return line, pos, true
+	case utf8.RuneCountInString(line) == maxTerminalLine:
+		return line[:pos] + string(key) + line[pos:], pos + size, true
+	}
+	return "", 0, false
+}
+
+// line returns a line that was read, or why it can't be sent.
+func (k *keys) line(line string, err error) (string, error) {
+	refused := k.refused
+	k.refused = nil
+	if err == nil && refused != nil {
+		return "", refused
+	}
+	return line, err
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// lineReader reads lines that do not come from a terminal.
+type lineReader struct{ in *bufio.Reader }
+
+func newLineReader(r io.Reader) lineReader {
+	return lineReader{bufio.NewReaderSize(r, 2*protocol.MaxLine)}
+}
+
+// next returns the next line without its end. A line that can't be a request, because it is too long for the
+// buffer, it skips as a whole: then it returns how the line begins, and protocol.ErrLineTooLong.
+func (l lineReader) next() (string, error) {
+	text, err := l.in.ReadSlice('\n')
+	line := string(text)
+	tooLong := errors.Is(err, bufio.ErrBufferFull)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = l.in.ReadSlice('\n')
+	}
+	switch {
+	case tooLong && (err == nil || errors.Is(err, io.EOF)):
+		return line, protocol.ErrLineTooLong
+	case err == nil, errors.Is(err, io.EOF) && line != "":
+		return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
+	}
+	return "", err
+}
+
+// parseRequest splits a line into verb and argument. The line may be indented.
+func parseRequest(line string) protocol.Request {
+	verb, argument, _ := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	return protocol.Request{Verb: verb, Argument: argument}
+}
