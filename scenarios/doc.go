@@ -31,14 +31,4 @@
 // the network. Sybil makes many connections. Mallory attacks logins as a client, as a server, or between the
 // two. The operator runs the server. "help alice" in a scenario, and [Explain], list the verbs of Alice. A
 // command waits for its event until a deadline. No command sleeps.
-//
-// # The files
-//
-//   - load.go reads files, and check.go finds their faults before a run;
-//   - run.go runs a scenario on a stage (stage.go), here or elsewhere; suite.go runs many;
-//   - cast.go has the commands. Each member has its verbs in a file of its own: client.go (with actor.go,
-//     lines.go and login.go for what it does line by line), mallory.go (with rogue.go for Mallory as a
-//     server line by line), sybil.go, eve.go, log.go, network.go, and operator.go with inprocess.go, the
-//     server;
-//   - recording.go makes a scenario of a session.
 package scenarios

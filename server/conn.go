@@ -14,7 +14,12 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// What a connection can be woken for; see the package documentation.
+// What a connection can be woken for.
+//
+// One goroutine at a time writes to a connection: usually its own, while a handler runs the one that watches
+// it, and in a raw stream the one that reads from the backend. Others set a flag (the seat is granted, the
+// position has changed, an eviction, a shutdown), and then a read deadline in the past. The connection's
+// goroutine sets its deadline, then looks at the flags, then reads. So no news is lost.
 const (
 	flagGranted  uint32 = 1 << iota // the seat is yours
 	flagNotice                      // the queue has changed

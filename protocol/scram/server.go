@@ -24,7 +24,7 @@ type ServerConfig struct {
 	Rand io.Reader
 }
 
-// Server is the server side of one login.
+// Server is the server side of one login. First and Final judge the client's messages.
 type Server struct {
 	cfg               ServerConfig
 	state             state

@@ -6,6 +6,8 @@
 //	defer s.Stop()
 //	c, err := s.Dialer().Dial(ctx, s.Addr, testserver.Credentials("alice"))
 //
+// example_test.go is a complete test.
+//
 // The server listens on a free port of 127.0.0.1, has the users of [Names], and keeps its interaction
 // log in memory, for [Log.Records].
 //

@@ -5,16 +5,16 @@
 //
 // # The chain
 //
-//	{"time":"…","level":"info","event":"request","conn":"7",…,"chain":"HEX"}
+//	{"time":"…","level":"info","event":"request","conn":"K4ZQ7M-1",…,"chain":"HEX"}
 //
-// A line gets its hash when the record is sent ([zerolog.Event.Send]): chain.go computes it. The hash is the
+// A record gets its hash in chain.add (chain.go), which [zerolog.Event.Send] calls. The hash is the
 // SHA-256, in lower-case hex, of the previous line's 64 hex digits (64 zeros before the very first line) and
 // of this line's bytes before `,"chain"`. After a rotation the first line of the new file has `"head":"HEX"`
 // before the chain: the hash that it continues.
 //
-// The chain shows any change before the last line that did not recompute it and, against a head noted
-// elsewhere ([Log.Head]), any change up to that head, a cut tail included. It shows no more: an attacker who
-// can write the file can recompute all lines behind that head.
+// Against a head noted elsewhere ([Log.Head]), the chain reveals any change up to that head, a cut tail
+// included. Without a noted head it reveals any change before the last line, unless the writer recomputed the
+// chain from there on: anybody who can write the file can do that.
 //
 // The log has two events of its own. log.repair (octets, data) replaces a torn last line and carries its
 // bytes in base64. log.drop (records) counts records that were lost.
