@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 )
 
 // recordSize is the maximum content of a TLS record in bytes (RFC 8446 §5.1).
@@ -22,7 +23,9 @@ const recordSize = 16 << 10
 type Client struct {
 	conn      *tls.Conn
 	maxBody   int64
-	takesOver bool            // EHLO announced the admission policy takeover
+	takesOver bool // EHLO announced the admission policy takeover
+	timeouts  capability.Timeouts
+	announced bool            // EHLO announced the timeouts
 	ended     context.Context // its cause is why the client can send no more requests
 	end       context.CancelCauseFunc
 	batches   sync.Pool
@@ -123,6 +126,10 @@ func (c *Client) Close() error {
 // Err returns why the connection ended: a *protocol.ReplyError for a 421, ErrStream after Open, nil
 // before the end. The client notices an end only during a request, unless Notices was called.
 func (c *Client) Err() error { return context.Cause(c.ended) }
+
+// Timeouts returns the limits that the server announced. ok is false if it did not, or if Dialer.AskTimeouts
+// was not set.
+func (c *Client) Timeouts() (t capability.Timeouts, ok bool) { return c.timeouts, c.announced }
 
 // fail closes the connection and returns the reason of its first call. It ends a running read first,
 // because sending close_notify takes up to 5 s if the server doesn't read.

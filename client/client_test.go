@@ -149,6 +149,12 @@ func (c *tap) Write(p []byte) (int, error) {
 // tapped returns a client and the tap that counts its writes.
 func tapped(t *testing.T, script func(*session)) (*Client, *tap) {
 	t.Helper()
+	d, counter := tapDialer()
+	return seatedBy(t, d, script), counter
+}
+
+// tapDialer returns a dialer for one connection, and the tap that counts its writes.
+func tapDialer() (*Dialer, *tap) {
 	counter := new(tap)
 	d := dialer()
 	d.TLSConfig.DynamicRecordSizingDisabled = true
@@ -157,7 +163,7 @@ func tapped(t *testing.T, script func(*session)) (*Client, *tap) {
 		counter.Conn, err = new(net.Dialer).DialContext(ctx, network, addr)
 		return counter, err
 	}
-	return seatedBy(t, d, script), counter
+	return d, counter
 }
 
 func TestWrites(t *testing.T) {

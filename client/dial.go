@@ -28,7 +28,9 @@ import (
 	"unicode"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // BindingMode says whether a login is bound to its TLS connection. Zero means that it is.
@@ -63,7 +65,10 @@ type Dialer struct {
 	NoWait bool
 	// OnNotice, if not nil, is called by Dial for each notice while it waits for the seat.
 	OnNotice func(Notice)
-	// DialContext makes the connection. Nil means TCP with keep-alive that finds a dead server in 30 s.
+	// AskTimeouts makes Dial ask the server for its time limits, without a round trip more. Client.Timeouts
+	// returns them.
+	AskTimeouts bool
+	// DialContext makes the connection. Nil means DialTCP.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -112,8 +117,7 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	}
 	dial := d.DialContext
 	if dial == nil {
-		probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
-		dial = (&net.Dialer{KeepAliveConfig: probes}).DialContext
+		dial = DialTCP
 	}
 	raw, err := dial(ctx, "tcp", addr)
 	if err != nil {
@@ -131,6 +135,16 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// DialTCP makes a TCP connection that finds a dead server in 30 s. A server that leaves the client's window
+// closed for that long is dead too, except in a Stream.
+func DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, addr)
+	if err == nil {
+		tcp.FindDead(conn, 30*time.Second)
+	}
+	return conn, err
 }
 
 // strictEOF turns an end without close_notify into an error. crypto/tls reports io.EOF for it.
@@ -190,7 +204,7 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 	}
 	auth := protocol.VerbAuth + " " + config.Mechanism + " " + base64.StdEncoding.EncodeToString(first)
 	replies := []protocol.Code{protocol.CodeReady, protocol.CodeChallenge}
-	if d.NoWait { // under takeover even a newcomer waits a moment, which NoWait must not refuse
+	if d.NoWait || d.AskTimeouts { // under takeover even a newcomer waits a moment, which NoWait must not refuse
 		auth = protocol.VerbEhlo + " client\r\n" + auth
 		replies = slices.Insert(replies, 1, protocol.CodeDone)
 	}
@@ -245,7 +259,10 @@ func (d *Dialer) ask(c *Client, lines string, want ...protocol.Code) ([]byte, er
 			return nil, d.refusal(reply)
 		}
 		challenge = reply.Text
-		c.takesOver = c.takesOver || code == protocol.CodeDone && strings.HasSuffix(challenge, "\nADMISSION takeover")
+		if code == protocol.CodeDone {
+			c.takesOver = strings.HasSuffix(challenge, "\nADMISSION takeover")
+			c.timeouts, c.announced = capability.ParseTimeouts(challenge)
+		}
 	}
 	return decode(challenge)
 }

@@ -157,11 +157,12 @@ func serve(t testing.TB, config *tls.Config, script func(*session)) (addr string
 // rogue is the server's side of a login. It knows the password and makes no mistake, unless a test
 // replaces one of its replies.
 type rogue struct {
-	admission string // the policy that EHLO names
-	greeting  string
-	challenge func(serverFirst string) []string
-	proof     func(serverFinal string) []string
-	seat      []string
+	admission    string   // the policy that EHLO names
+	capabilities []string // more lines of EHLO
+	greeting     string
+	challenge    func(serverFirst string) []string
+	proof        func(serverFinal string) []string
+	seat         []string
 }
 
 func honest() *rogue {
@@ -175,7 +176,7 @@ func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) 
 func (r *rogue) login(s *session) {
 	opening, line := []string{r.greeting}, s.line()
 	if strings.HasPrefix(line, "EHLO ") {
-		opening = append(opening, "250-rogue", "250 ADMISSION "+r.admission)
+		opening = append(append(append(opening, "250-rogue"), r.capabilities...), "250 ADMISSION "+r.admission)
 		line = s.line()
 	}
 	verb, mechanism, encoded := cut3(line)

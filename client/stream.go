@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // Stream is a raw stream to the server's backend. CloseWrite ends the client's direction, Close both.
@@ -35,6 +36,9 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	}
 	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
 		return nil, err
+	}
+	if raw, ok := c.conn.NetConn().(strictEOF); ok {
+		tcp.SetUserTimeout(raw.Conn, 0) // a slow backend keeps the window closed
 	}
 	return &Stream{c.conn, c.reader}, nil
 }

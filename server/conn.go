@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // What a connection can be woken for.
@@ -89,7 +90,7 @@ type conn struct {
 }
 
 func newConn(s *Server, raw net.Conn, from source) *conn {
-	setSocket(raw, s.limits.Vanish)
+	tcp.FindDead(raw, s.limits.Vanish)
 	state := s.tls.Load()
 	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
 	c.raw = &transport{Conn: raw, owner: c}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
@@ -117,9 +118,15 @@ func (c *conn) capabilities() protocol.Reply {
 		}
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
-	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING",
+	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
 		"ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
+}
+
+// timeouts returns the limits that EHLO announces.
+func (c *conn) timeouts() capability.Timeouts {
+	l := c.srv.limits
+	return capability.Timeouts{Idle: l.Idle, Vanish: l.Vanish, Session: l.Session, Wait: c.srv.seat.policy.wait}
 }
 
 // mechanisms returns the mechanisms that this connection offers.

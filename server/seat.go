@@ -10,13 +10,14 @@ import (
 
 // Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or
 // [Takeover].
-type Admission interface{ policy() policy }
+type Admission interface{ policy(l Limits) policy }
 
 // Queue lets clients wait, first come first served.
 type Queue struct {
 	// Depth is the maximum number of waiting clients. Zero means 16.
 	Depth int
-	// Wait is the maximum time that a client waits. Zero means 60 s.
+	// Wait is the maximum time that a client waits. Zero means 2 minutes more than Limits.Idle, so that a
+	// client outlasts an idle holder. Less means no limit.
 	Wait time.Duration
 }
 
@@ -25,7 +26,7 @@ type Reject struct{}
 
 // Takeover evicts the holder ("421 evicted") and gives the seat to the newcomer, after the holder's running
 // handler was cancelled and has returned. Wait is the maximum time that the newcomer waits for it. Zero
-// means 60 s.
+// means 60 s, less means no limit.
 type Takeover struct{ Wait time.Duration }
 
 // policy is the common form of all Admissions.
@@ -36,11 +37,17 @@ type policy struct {
 	evict bool
 }
 
-func (q Queue) policy() policy {
-	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.Wait, time.Minute), false}
+func (q Queue) policy(l Limits) policy {
+	wait := l.Idle
+	if wait > 0 {
+		wait += 2 * time.Minute
+	}
+	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.Wait, wait), false}
 }
-func (Reject) policy() policy     { return policy{name: "reject"} }
-func (t Takeover) policy() policy { return policy{"takeover", 1, cmp.Or(t.Wait, time.Minute), true} }
+func (Reject) policy(Limits) policy { return policy{name: "reject"} }
+func (t Takeover) policy(Limits) policy {
+	return policy{"takeover", 1, cmp.Or(t.Wait, time.Minute), true}
+}
 
 // seat is the right to be served. One connection has it.
 type seat struct {

@@ -106,7 +106,7 @@ func (s *Server) init() error {
 		if s.Admission == nil {
 			s.Admission = Queue{}
 		}
-		s.seat.policy = s.Admission.policy()
+		s.seat.policy = s.Admission.policy(s.limits)
 		if s.Audit == nil {
 			s.Audit = audit.New(io.Discard, audit.Options{})
 		}

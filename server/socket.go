@@ -104,19 +104,6 @@ func (t *transport) setWriteDeadline() {
 // SetWriteDeadline does nothing: crypto/tls would give its close_notify 5 s, but Write sets the deadline.
 func (t *transport) SetWriteDeadline(time.Time) error { return nil }
 
-// setSocket makes the kernel notice within about limit that a peer no longer answers.
-func setSocket(c net.Conn, limit time.Duration) {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok || limit < 0 {
-		return
-	}
-	// Three probes in the second half of the time.
-	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: max(limit/2, time.Second), Interval: max(limit/6, time.Second), Count: 3,
-	})
-	setUserTimeout(tcp, limit)
-}
-
 // temporary reports whether accepting may work again later.
 func temporary(err error) bool {
 	number, ok := errors.AsType[syscall.Errno](err)

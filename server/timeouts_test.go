@@ -213,9 +213,39 @@ func TestQueueWait(t *testing.T) {
 		if got := bob.Line(); got != "120 position 1 holder alice" {
 			w.T.Fatalf("%q", got)
 		}
-		go alice.Line() // somebody must take what a pipe carries: 121 waiting 1
-		w.within(bob, began, time.Minute, "421 wait-timeout ")
+		go func() {
+			alice.Line() // 121 waiting 1
+			time.Sleep(14 * time.Minute)
+			alice.Ask("ECHO x") // she is not idle
+			alice.Line()        // 121 waiting 0
+		}()
+		w.within(bob, began, 17*time.Minute, "421 wait-timeout ")
 	})
+}
+
+// The wait outlasts an idle holder also where the operator allows more or no idleness.
+func TestAnnouncedTimeouts(t *testing.T) {
+	t.Parallel()
+	for line, configure := range map[string]func(*server.Server){
+		"idle=900 vanish=30 session=0 wait=1020":  nil,
+		"idle=3600 vanish=30 session=0 wait=3720": func(s *server.Server) { s.Limits.Idle = time.Hour },
+		"idle=0 vanish=30 session=0 wait=0":       func(s *server.Server) { s.Limits.Idle = -1 },
+		"idle=900 vanish=0 session=0 wait=0":      func(s *server.Server) { s.Limits.Vanish, s.Admission = -1, server.Queue{Wait: -1} },
+		"idle=900 vanish=30 session=7 wait=60":    func(s *server.Server) { s.Limits.Session, s.Admission = 7*time.Second, server.Takeover{} },
+		"idle=900 vanish=1 session=0 wait=0":      func(s *server.Server) { s.Limits.Vanish, s.Admission = time.Millisecond, server.Reject{} },
+	} {
+		inSyntheticTime(t, configure, func(w world) {
+			c := w.connect().Greeted()
+			for c.Send("EHLO x\r\n"); ; {
+				switch got := c.Line(); {
+				case strings.HasPrefix(got, "250 "):
+					w.T.Fatalf("no %q", line)
+				case got == "250-TIMEOUTS "+line:
+					return
+				}
+			}
+		})
+	}
 }
 
 func TestTakeoverWait(t *testing.T) {

@@ -50,6 +50,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("an address without a port", "--listen is HOST:PORT", "serve", "--listen", "foo", limit),
 		Entry("an invalid port", "--listen is HOST:PORT", "serve", "--listen", "127.0.0.1:99999", limit),
 		Entry("a negative --idle-timeout", "not negative", "serve", "--idle-timeout", "-1s", limit),
+		Entry("a negative --queue-wait", "not negative", "serve", "--queue-wait", "-1s", limit),
 		Entry("a negative --session-limit", "not negative", "serve", "--session-limit", "-1s", limit),
 		Entry("a negative --request-timeout", "not negative", "serve", "--request-timeout", "-1s", limit),
 		Entry("a negative --shutdown-grace", "not negative", "serve", "--shutdown-grace", "-1s", limit),

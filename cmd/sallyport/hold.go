@@ -34,7 +34,7 @@ COMMAND gets SIGTERM, 5 s later SIGKILL, and the exit code says why the seat was
 lost, not what COMMAND returned. What COMMAND has started gets the SIGTERM too,
 unless standard input is a terminal.
 
-The limits are those of the server: --queue-wait for the wait (by default 1m;
+The limits are those of the server: --queue-wait for the wait (by default 17m;
 then the exit code is 5), and --session-limit for the seat. hold uses the seat
 every 20 s; with a shorter --idle-timeout of the server it loses the seat.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,

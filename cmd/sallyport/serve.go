@@ -27,6 +27,7 @@ type serveFlags struct {
 	listen, state, admission, tlsMin, cert, key, backend string
 	depth                                                int
 	wait, grace                                          time.Duration
+	waitGiven                                            bool // --queue-wait was given
 	maxBody                                              sizeFlag
 	sync                                                 audit.Sync
 	chat                                                 bool
@@ -61,7 +62,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	addStateFlag(cmd, &f.state)
 	flags.StringVar(&f.admission, "admission", "queue", "what happens to a second client: queue, reject or takeover")
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
-	flags.DurationVar(&f.wait, "queue-wait", time.Minute, "how long a client may wait")
+	flags.DurationVar(&f.wait, "queue-wait", 17*time.Minute, "how long a client may wait; 0: for ever; not given: 2m longer than --idle-timeout")
 	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "how long connect, handshake and login may take")
 	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle (NOOP does not end idleness); 0: for ever")
 	flags.DurationVar(&l.Session, "session-limit", 0, "how long a client may have the seat; 0: for ever")
@@ -94,6 +95,7 @@ func (syncFlag) Type() string { return "none|session|record" }
 func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	s.ErrorLog = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	s.Limits.Body = int64(f.maxBody)
+	f.waitGiven = cmd.Flags().Changed("queue-wait")
 	if err := f.setPolicy(s); err != nil {
 		return err
 	}
@@ -224,11 +226,11 @@ func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Pa
 func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	switch f.admission {
 	case "queue":
-		s.Admission = server.Queue{Depth: f.depth, Wait: f.wait}
+		s.Admission = server.Queue{Depth: f.depth, Wait: f.policyWait()}
 	case "reject":
 		s.Admission = server.Reject{}
 	case "takeover":
-		s.Admission = server.Takeover{Wait: f.wait}
+		s.Admission = server.Takeover{Wait: f.policyWait()}
 	default:
 		return usagef("--admission is queue, reject or takeover, not %q", f.admission)
 	}
@@ -254,6 +256,17 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	return err
 }
 
+// policyWait returns --queue-wait for server.Queue, which has a default of its own: 2 minutes more than --idle-timeout.
+func (f *serveFlags) policyWait() time.Duration {
+	switch {
+	case !f.waitGiven:
+		return 0
+	case f.wait == 0:
+		return -1
+	}
+	return f.wait
+}
+
 // maxLoggedBody fits into a record of the log, where its base64 is longer.
 var maxLoggedBody = sizeFlag(8 << 20)
 
@@ -270,16 +283,16 @@ func (f *serveFlags) checkAddress() error {
 
 // checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses it for the others.
 func (f *serveFlags) checkLimits(l *server.Limits) error {
-	if min(l.Idle, l.Session, l.Request, f.grace) < 0 {
-		return usagef("--idle-timeout, --session-limit, --request-timeout and --shutdown-grace are not negative")
+	if min(l.Idle, l.Session, l.Request, f.grace, f.wait) < 0 {
+		return usagef("--idle-timeout, --session-limit, --request-timeout, --queue-wait and --shutdown-grace are not negative")
 	}
 	for _, d := range []*time.Duration{&l.Idle, &l.Session, &l.Request} {
 		if *d == 0 {
 			*d = -1
 		}
 	}
-	if min(l.Login, l.Write, l.Vanish, f.wait) <= 0 {
-		return usagef("--login-timeout, --write-timeout, --vanish-timeout and --queue-wait are longer than 0")
+	if min(l.Login, l.Write, l.Vanish) <= 0 {
+		return usagef("--login-timeout, --write-timeout and --vanish-timeout are longer than 0")
 	}
 	if min(l.Lobby, l.LobbyPerSource, l.FailedLogins) < 1 {
 		return usagef("--max-lobby, --max-lobby-per-source and --max-failed-logins are at least 1")

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package tcp
+
+import (
+	"net"
+	"time"
+)
+
+// SetUserTimeout does nothing: only Linux can bound how long sent bytes may stay unacknowledged.
+func SetUserTimeout(net.Conn, time.Duration) {}
