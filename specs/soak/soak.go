@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
+	"time"
 )
 
 // soak is a run.
@@ -14,13 +14,17 @@ type soak struct {
 	dir    string
 	bin    string // the command
 	device *device
-	table  table
+	may    abilities
+	table
 }
 
-// table counts what happened.
-type table struct{}
-
-func (t *table) print(w io.Writer) { fmt.Fprintln(w, "nothing is counted yet") }
+// abilities say which faults the command withstands, as far as it is that new.
+type abilities struct {
+	hold     bool // hold ends COMMAND before the seat is given away for silence
+	killHold bool // what COMMAND has started ends with hold, however that ends
+	lostLog  bool // the server notices that its log is gone
+	trust    bool // serve has the flag --trust
+}
 
 func newSoak(ctx context.Context, o options) (*soak, error) {
 	dir, err := os.MkdirTemp("", "sallyport-soak-")
@@ -31,24 +35,53 @@ func newSoak(ctx context.Context, o options) (*soak, error) {
 	if s.device, err = newDevice(); err != nil {
 		return s, err
 	}
-	s.bin, err = build(ctx, dir)
-	return s, err
+	if s.bin, err = build(ctx, dir); err != nil {
+		return s, err
+	}
+	return s, s.ask()
 }
 
-// play makes the acts.
-func (s *soak) play(ctx context.Context) error {
-	srv, err := startServer(ctx, s.bin, s.dir+"/state")
+// ask finds out what the command is able to do.
+func (s *soak) ask() error {
+	command, err := os.ReadFile(s.bin)
 	if err != nil {
 		return err
 	}
-	srv.signal(15)
-	if !srv.ended(5e9) {
-		return errors.New("no end")
+	has := func(word string) bool { return bytes.Contains(command, []byte(word)) }
+	s.may = abilities{hold: has("250-TIMEOUTS"), killHold: has("shepherd"), lostLog: has("log.rotate"), trust: has("penalties")}
+	return nil
+}
+
+// policies are those of the acts, in turn.
+var policies = []string{"queue", "reject", "takeover"}
+
+// play makes the acts: three in a short run, six in a long one.
+func (s *soak) play(ctx context.Context) error {
+	acts := len(policies)
+	if s.length >= 4*time.Minute {
+		acts *= 2
+	}
+	progress, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.progress(progress)
+	for i := range acts {
+		a := &act{soak: s, number: i, policy: policies[i%len(policies)], length: s.length / time.Duration(acts)}
+		if err := a.play(ctx); err != nil {
+			return fmt.Errorf("act %d (%s, flags %q): %w", i, a.policy, a.host.arguments(), err)
+		}
 	}
 	if s.control != "" {
 		return errControl
 	}
-	return nil
+	return ctx.Err()
+}
+
+// progress prints a line each half minute.
+func (s *soak) progress(ctx context.Context) {
+	for began := time.Now(); pause(ctx, 30*time.Second); {
+		fmt.Printf("%4.0f s: %d sessions, %d requests answered, %d overlaps\n", time.Since(began).Seconds(),
+			s.of("sessions"), s.of("requests answered"), s.of("overlaps on the device"))
+	}
 }
 
 // clear ends what the run has started, and removes its directory, or returns it if it is kept.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"strings"
+	"time"
+)
+
+// killTime is how long COMMAND may live on where the server has taken the seat away and has told so, with what
+// a loaded machine takes to start and to end processes.
+const killTime = 5*time.Second + 2*time.Second
+
+// oneUserOfTheDevice demands that no two clients used the device together. Only where the server took the seat
+// of hold away, and told it, COMMAND may live on for its kill time.
+func (c *caseFile) oneUserOfTheDevice() *faults {
+	f := &faults{}
+	for _, o := range c.overlaps {
+		if c.inKillTime(o.earlier) || c.inKillTime(o.later) {
+			continue
+		}
+		f.addf("%s, from %s on", o, o.at.Format(time.StampMilli))
+	}
+	return f
+}
+
+// inKillTime reports whether a use is that of a COMMAND, which ended in its kill time.
+func (c *caseFile) inKillTime(u *use) bool {
+	a := c.attempt(u.token)
+	if a == nil || a.kind != "hold" {
+		return false
+	}
+	lost, strict := c.lostSeat(a)
+	return !strict && !lost.IsZero() && u.until.Sub(lost) <= killTime
+}
+
+// attempt returns the attempt of a token, or nil.
+func (c *caseFile) attempt(token string) *attempt {
+	if !strings.HasPrefix(token, "hold-") && !strings.HasPrefix(token, "stream-") {
+		return nil
+	}
+	for _, a := range c.attempts {
+		if a.id == token {
+			return a
+		}
+	}
+	return nil
+}
+
+// lostSeat returns when an attempt lost the seat, or the zero time if it never had it. It is strict if COMMAND
+// must have ended by then: the server gave the seat away for silence or idleness, or hold gave it back.
+func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
+	records := c.log.conn(a, c.log.accepted())
+	open := find(records, "session.open")
+	if open == nil {
+		return time.Time{}, false
+	}
+	if end := find(records, "session.close"); end != nil {
+		switch end.Reason {
+		case "quit":
+			return end.Time, true
+		case "idle", "vanished":
+			return end.Time, c.strictHold
+		}
+		return end.Time, a.killed
+	}
+	for _, down := range c.downs { // killed with the server
+		if down.from.After(open.Time) {
+			return down.from, false
+		}
+	}
+	return a.ended, false
+}
+
+// holdStopsInTime demands that COMMAND runs only while its hold has the seat.
+func (c *caseFile) holdStopsInTime() *faults {
+	f := &faults{}
+	for _, u := range c.uses {
+		a := c.attempt(u.token)
+		if a == nil || c.mayBeLost(span{a.began, a.ended}) {
+			continue
+		}
+		records := c.log.conn(a, c.log.accepted())
+		open := find(records, "session.open")
+		if open == nil || u.from.Add(slack).Before(open.Time) {
+			f.addf("%s used the device at %s without a session", a, u.from.Format(time.StampMilli))
+			continue
+		}
+		if a.kind == "stream" {
+			if find(records, "stream.open") == nil {
+				f.addf("%s used the device, and the log has no stream of it", a)
+			}
+			continue
+		}
+		switch lost, strict := c.lostSeat(a); {
+		case strict && u.until.After(lost.Add(4*slack)):
+			f.addf("COMMAND of %s used the device for %s after the seat was free", a, u.until.Sub(lost))
+		case u.until.Sub(lost) > killTime:
+			f.addf("COMMAND of %s used the device for %s after its seat was lost", a, u.until.Sub(lost))
+		}
+	}
+	return f
+}

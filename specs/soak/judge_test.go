@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// noon is when the cases begin.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// at returns a moment some milliseconds after noon.
+func at(ms int) time.Time { return noon.Add(time.Duration(ms) * time.Millisecond) }
+
+// line returns a line of a log without a chain, which this package does not look at.
+func line(ms int, event, conn, fields string) string {
+	text := fmt.Sprintf(`{"time":%q,"level":"info","event":%q`, at(ms).Format(time.RFC3339Nano), event)
+	if conn != "" {
+		text += fmt.Sprintf(`,"conn":%q`, conn)
+	}
+	if fields != "" {
+		text += "," + fields
+	}
+	return text + "}\n"
+}
+
+// session returns the lines of a session with one request, which lasts from a moment for 30 ms.
+func session(ms int, conn, user, remote, end string) []string {
+	return []string{
+		line(ms, "conn.accept", conn, fmt.Sprintf(`"remote":%q`, remote)),
+		line(ms+1, "session.open", conn, fmt.Sprintf(`"user":%q`, user)),
+		line(ms+10, "request", conn, `"n":1,"verb":"ECHO","argument_bytes":2,"body_bytes":0,"code":250,"keyword":""`),
+		line(ms+30, "session.close", conn, fmt.Sprintf(`"reason":%q`, end)),
+	}
+}
+
+// visitor returns what the client of such a session notes.
+func visitor(ms int, id, kind, user, remote string) *attempt {
+	return &attempt{
+		id: id, kind: kind, user: user, remote: remote, password: "good",
+		began: at(ms), dialed: at(ms), seated: at(ms + 5), ended: at(ms + 31),
+		exchanges: []exchange{{verb: "ECHO", argument: 2, code: 250, sent: at(ms + 8), answered: at(ms + 12)}},
+	}
+}
+
+// evidenceOf reads lines as a log.
+func evidenceOf(t *testing.T, lines ...string) *evidence {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := readLogs([]piece{{path: path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// twoSessions is a case without a fault: the first user of the device leaves, and the second one comes.
+func twoSessions(t *testing.T) (*caseFile, []string) {
+	lines := append(session(0, "A-1", "ann", "127.1.0.1:1", "quit"), session(100, "A-2", "bob", "127.1.0.2:2", "idle")...)
+	return &caseFile{
+		log: evidenceOf(t, lines...),
+		attempts: []*attempt{
+			visitor(0, "hold-ann", "hold", "ann", "127.1.0.1:1"), visitor(100, "hold-bob", "hold", "bob", "127.1.0.2:2"),
+		},
+		uses:       []*use{{token: "hold-ann", from: at(6), until: at(20)}, {token: "hold-bob", from: at(106), until: at(120)}},
+		strictHold: true,
+	}, lines
+}
+
+// rules are all rules that need a case.
+func (c *caseFile) rules() map[string]error {
+	return map[string]error{
+		"record":    c.everyAnswerIsOnRecord().err(),
+		"log":       c.oneSessionInTheLog().err(),
+		"journals":  c.oneSessionByTheJournals().err(),
+		"device":    c.oneUserOfTheDevice().err(),
+		"hold":      c.holdStopsInTime().err(),
+		"passwords": c.passwordsCount(annsPassword()).err(),
+	}
+}
+
+// annsPassword has one password of ann's and bob's, and a change of ann's.
+func annsPassword() *accounts {
+	return &accounts{changes: map[string][]change{
+		"ann": {{password: "good", began: at(-200), ended: at(-100)}, {password: "new", began: at(1000), ended: at(1100)}},
+		"bob": {{password: "good", began: at(-200), ended: at(-100)}},
+	}}
+}
+
+func TestJudgeFindsNoFault(t *testing.T) {
+	c, _ := twoSessions(t)
+	for rule, err := range c.rules() {
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+}
+
+func TestJudgeFindsEachFault(t *testing.T) {
+	relog := func(change func(lines []string) []string) func(*testing.T, *caseFile, []string) {
+		return func(t *testing.T, c *caseFile, lines []string) { c.log = evidenceOf(t, change(lines)...) }
+	}
+	replace := func(i int, old, with string) func(*testing.T, *caseFile, []string) {
+		return relog(func(lines []string) []string {
+			lines[i] = strings.Replace(lines[i], old, with, 1)
+			return lines
+		})
+	}
+	without := func(i int) func(*testing.T, *caseFile, []string) {
+		return relog(func(lines []string) []string { return append(lines[:i:i], lines[i+1:]...) })
+	}
+	note := func(change func(ann, bob *attempt)) func(*testing.T, *caseFile, []string) {
+		return func(_ *testing.T, c *caseFile, _ []string) { change(c.attempts[0], c.attempts[1]) }
+	}
+	for _, test := range []struct {
+		name, rule string
+		spoil      func(*testing.T, *caseFile, []string)
+	}{
+		{"an answer without a record", "record", without(2)},
+		{"a record with another code", "record", replace(2, `"code":250`, `"code":550`)},
+		{"a record of another verb", "record", replace(2, `ECHO`, `TIME`)},
+		{"a record of another size", "record", replace(2, `"argument_bytes":2`, `"argument_bytes":3`)},
+		{"a record with another number", "record", replace(2, `"n":1`, `"n":2`)},
+		{"a record after the answer", "record", replace(2, at(10).Format("05.99"), at(50).Format("05.99"))},
+		{"a session of another user", "record", replace(1, "ann", "eve")},
+		{"a session without a record", "record", without(1)},
+		{"a connection without a record", "record", without(0)},
+		{"answers in another order", "record", note(func(ann, _ *attempt) {
+			ann.exchanges = append([]exchange{{verb: "TIME", code: 250, sent: at(7), answered: at(8)}}, ann.exchanges...)
+		})},
+		{"two sessions in the log", "log", relog(func(l []string) []string {
+			return []string{l[0], l[1], l[2], l[4], l[5], l[3], l[6], l[7]}
+		})},
+		{"two sessions by the journals", "journals", note(func(ann, _ *attempt) {
+			ann.exchanges = append(ann.exchanges, exchange{sent: at(107), answered: at(108)})
+		})},
+		{"two sessions by the journals, with a third one between", "journals", func(_ *testing.T, c *caseFile, _ []string) {
+			long := c.attempts[0]
+			long.exchanges = append(long.exchanges, exchange{sent: at(300), answered: at(301)})
+			c.attempts = append(c.attempts, visitor(200, "x", "talk", "bob", "127.1.0.2:3"))
+			c.attempts[1].exchanges = nil
+		}},
+		{"two users of the device", "device", func(_ *testing.T, c *caseFile, _ []string) {
+			c.uses[0].until = at(110)
+			c.overlaps = []*overlap{{c.uses[0], c.uses[1], at(106)}}
+		}},
+		{"a user of the device that is no client", "device", func(_ *testing.T, c *caseFile, _ []string) {
+			c.overlaps = []*overlap{{&use{token: "direct-1", until: at(110)}, c.uses[1], at(106)}}
+		}},
+		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(80) }},
+		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(180) }},
+		{"COMMAND before the seat", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].from = at(50) }},
+		{"COMMAND long after an eviction", "hold", func(t *testing.T, c *caseFile, l []string) {
+			replace(7, "idle", "evicted")(t, c, l)
+			c.uses[1].until = at(130 + int(killTime.Milliseconds()) + 100)
+		}},
+		{"a former password", "passwords", note(func(ann, _ *attempt) { ann.kind, ann.password = "talk", "old" })},
+		{"a former password, after the change", "passwords", note(func(ann, _ *attempt) {
+			ann.kind, ann.began, ann.seated = "talk", at(1200), at(1210)
+		})},
+		{"the valid password refused", "passwords", note(func(ann, _ *attempt) {
+			ann.kind, ann.seated, ann.last = "talk", time.Time{}, protocol.ReplyError{Code: 535}
+		})},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, lines := twoSessions(t)
+			test.spoil(t, c, lines)
+			if c.rules()[test.rule] == nil {
+				t.Errorf("the rule %q did not find it", test.rule)
+			}
+		})
+	}
+}
+
+func TestJudgeAllows(t *testing.T) {
+	t.Run("what was lost with the log", func(t *testing.T) {
+		c, lines := twoSessions(t)
+		c.log = evidenceOf(t, append(lines[:2:2], lines[4:]...)...)
+		if c.everyAnswerIsOnRecord().err() == nil || c.oneSessionInTheLog().err() == nil {
+			t.Error("nothing was found, though nothing was lost")
+		}
+		c.lost = []span{{at(9), at(31)}}
+		if err := errors.Join(c.everyAnswerIsOnRecord().err(), c.oneSessionInTheLog().err()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("the kill time after an eviction", func(t *testing.T) {
+		c, lines := twoSessions(t)
+		lines[3] = strings.Replace(lines[3], "quit", "evicted", 1)
+		c.log = evidenceOf(t, lines...)
+		c.uses[0].until = at(110)
+		c.overlaps = []*overlap{{c.uses[0], c.uses[1], at(106)}}
+		if err := errors.Join(c.oneUserOfTheDevice().err(), c.holdStopsInTime().err()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a session that was cut with the server", func(t *testing.T) {
+		c, lines := twoSessions(t)
+		lines[3] = line(50, "server.start", "", "")
+		c.log = evidenceOf(t, lines...)
+		if err := c.oneSessionInTheLog().err(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("either password while it is being changed", func(t *testing.T) {
+		changes := annsPassword().changes["ann"]
+		for _, password := range []string{"good", "new"} {
+			if got := valid(changes, password, span{at(1050), at(1060)}); got != maybe {
+				t.Errorf("%s: %v", password, got)
+			}
+		}
+		changes[1].failed = true
+		if got := valid(changes, "good", span{at(1200), at(1210)}); got != maybe {
+			t.Errorf("after a change that failed: %v", got)
+		}
+	})
+}
