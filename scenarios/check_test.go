@@ -57,9 +57,9 @@ func TestExpectationsCanFail(t *testing.T) {
 
 // The failure of a step that ends at its deadline has the line, and what the step expected.
 func TestLateStepsFail(t *testing.T) {
-	checkErrors(t, &Target{Timeout: 500 * time.Millisecond}, map[string]string{
-		"alice notices never":                                                   `0.txtar:2: alice notices never: nothing of the kind within 500ms: expected a notice "never", came []`,
-		"alice notices never &\nwait":                                           "0.txtar:2: alice notices never: nothing of the kind within 500ms: ",
+	checkErrors(t, &Target{Timeout: 2 * time.Second}, map[string]string{
+		"alice notices never":                                                   `0.txtar:2: alice notices never: nothing of the kind within 2s: expected a notice "never", came []`,
+		"alice notices never &\nwait":                                           "0.txtar:2: alice notices never: nothing of the kind within 2s: ",
 		"alice login\nalice stalls\nalice ask TIME":                             "4: alice ask TIME: nothing of the kind",
 		"alice login\nlog counts 2 event=session.open":                          "expected 2 records with event=session.open, found 1",
 		"server max-lobby=1\nalice connect\nalice hears 220\nbob login retry":   "nothing of the kind",

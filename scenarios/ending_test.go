@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// runOne runs a script, and fails the test if it does not end within 20 s.
+// runOne runs a script, and fails the test if it does not end within 50 s.
 func runOne(t *testing.T, script string, target *Target) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -21,7 +21,7 @@ func runOne(t *testing.T, script string, target *Target) Result {
 	select {
 	case r := <-done:
 		return r
-	case <-time.After(20 * time.Second):
+	case <-time.After(50 * time.Second):
 		t.Fatalf("%q does not end", script)
 		return Result{}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -42,7 +43,7 @@ $`))
 			Expect(passed).NotTo(BeNil())
 			Expect(strconv.Atoi(passed[1])).To(BeNumerically(">=", 25))
 		}
-	}, limit)
+	}, SpecTimeout(5*time.Minute))
 
 	It("runs what --init has written, as the users file says", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "", "replay", "--init", "new")).To(gexec.Exit(0))

@@ -23,8 +23,8 @@ import (
 // Limit bounds a spec, and LimitOfNode what comes before and after it. Specs wait
 // for events alone, so that only a broken one takes so long.
 const (
-	Limit       = ginkgo.SpecTimeout(30 * time.Second)
-	LimitOfNode = ginkgo.NodeTimeout(30 * time.Second)
+	Limit       = ginkgo.SpecTimeout(time.Minute)
+	LimitOfNode = ginkgo.NodeTimeout(time.Minute)
 )
 
 // NoLeaks has each spec of a suite prove that it leaves no goroutine behind,
