@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,9 +108,9 @@ func (c *conn) run() {
 	defer c.raw.Close() // also if a handler ends this goroutine
 	defer c.leaveLobby()
 	why := "tls"
-	err := c.handshake()
+	err := c.safely(c.handshake)
 	if err == nil {
-		if err = c.login(); err == nil {
+		if err = c.safely(c.login); err == nil {
 			c.leaveLobby()
 			err = c.takeSeat()
 		}
@@ -118,12 +120,24 @@ func (c *conn) run() {
 		}
 		c.sendLast(err)
 		why = reason(err)
-	} else if closing, ok := errors.AsType[*protocol.ReplyError](err); ok {
-		why = string(closing.Keyword) // without TLS the reply can't be sent
+	} else if _, closing := errors.AsType[*protocol.ReplyError](err); closing || errors.Is(err, errPanic) {
+		why = reason(err) // without TLS the reply can't be sent
 	}
 	c.srv.Audit.Info("conn.close", c.id).Str("reason", why).Send()
 	_ = c.srv.logged(c.srv.Audit.Flush())
 	c.hangUp()
+}
+
+// safely calls f, which runs code of others: of Users, a Handler, a Backend, a callback. A panic becomes
+// errPanic, so that it ends one connection and not the process.
+func (c *conn) safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.ErrorLog.Error("panic", "conn", c.id, "user", c.user, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
 }
 
 // leaveLobby frees the connection's place in the lobby, once.

@@ -67,6 +67,7 @@ var (
 	errCut     = errors.New("connection cut")
 	errWrite   = errors.New("write failed")
 	errBackend = errors.New("backend failed")
+	errPanic   = errors.New("panic")
 	// errHandlerExit means that a handler has ended its goroutine.
 	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
@@ -94,6 +95,8 @@ func reason(err error) string {
 		return string(reply.Keyword)
 	}
 	switch {
+	case errors.Is(err, errPanic):
+		return "panic"
 	case errors.Is(err, errQuit):
 		return "quit"
 	case errors.Is(err, io.EOF):

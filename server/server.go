@@ -33,7 +33,8 @@ type Users interface {
 }
 
 // Server serves one authenticated session at a time. Set the fields before the first Serve, and don't
-// change them afterwards. TLSConfig and Users are required. Zero is safe for all other fields.
+// change them afterwards. TLSConfig and Users are required. Zero is safe for all other fields. A panic in code
+// that they name fails the request ([Handler]) or ends the connection, and ErrorLog gets the stack.
 type Server struct {
 	// TLSConfig has the certificate. Serve sets in a copy what the protocol demands: the ALPN id, TLS 1.3
 	// as the minimum if MinVersion is zero, and extended master secret with TLS 1.2 (RFC 7627).

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -57,7 +55,7 @@ func (s *session) run() {
 	defer s.end()
 	s.srv.Audit.Info("session.open", s.id).Str("user", s.user).Float64("waited", s.opened.Sub(s.asked).Seconds()).Send()
 	s.reply(protocol.Reply{Code: protocol.CodeSeated, Text: "welcome"})
-	s.why = s.serve()
+	s.why = s.safely(s.serve)
 }
 
 // end sends the last reply, logs the end, and frees the seat. It runs before the connection is drained, and
@@ -323,8 +321,8 @@ func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err er
 	s.handed = s.request
 	s.watchOver(began)
 	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(p)
+		if errors.Is(err, errPanic) {
+			s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
 			err = errFailed
 		}
 		s.unwatch()
@@ -332,11 +330,9 @@ func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err er
 			err = errOverdue
 		}
 	}()
-	return h.ServeRequest(s.ctx, &s.handed)
-}
-
-func (s *session) panicked(p any) {
-	s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
-	s.srv.ErrorLog.Error("a handler panicked", "conn", s.id, "user", s.user, "verb", s.request.Verb,
-		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	err = s.safely(func() (err error) {
+		reply, err = h.ServeRequest(s.ctx, &s.handed)
+		return err
+	})
+	return reply, err
 }

@@ -56,10 +56,10 @@ func (t *transport) Read(p []byte) (int, error) {
 		if late {
 			return 0, errDeadline
 		}
+		t.eof = true // stays so if Read panics, and nothing is read after that
 		n, err := t.Conn.Read(p)
-		t.filled = time.Now()
+		t.eof, t.filled = err == io.EOF, time.Now()
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.eof = err == io.EOF
 			return n, err
 		}
 		t.readBy = past
@@ -77,6 +77,7 @@ func (t *transport) setReadDeadline(by time.Time) {
 func (t *transport) Write(p []byte) (n int, err error) {
 	if t.broken == nil {
 		t.setWriteDeadline()
+		t.broken = errPanic // stays so if Write panics, and nothing is written after that
 		n, t.broken = t.Conn.Write(p)
 	}
 	return n, t.broken

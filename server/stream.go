@@ -40,7 +40,7 @@ func (s *session) open(began time.Time) error {
 		return r, err
 	}), began)
 	if x.backend != nil {
-		defer x.backend.Close()
+		defer s.safely(x.backend.Close)
 	}
 	if err != nil {
 		return s.answerError(err, began)
@@ -70,13 +70,12 @@ func (x *stream) join() error {
 	go x.guard(tail)
 	go func() {
 		defer close(down)
-		if err := x.fromBackend(); err != nil {
+		if err := x.safely(x.fromBackend); err != nil {
 			x.cancel(err)
 		}
 	}()
-	err := x.toBackend()
+	err := x.safely(x.toBackend)
 	if errors.Is(err, io.EOF) {
-		halfClose(x.backend)
 		err = x.linger(tail, down)
 	}
 	if errors.Is(err, errWoken) && x.has(flagEvicted) {
@@ -106,7 +105,7 @@ func (x *stream) guard(tail <-chan struct{}) {
 			}
 		case <-x.ctx.Done():
 			timer.Stop()
-			_ = x.backend.Close()
+			_ = x.safely(x.backend.Close)
 			x.wake(flagDone)
 			return
 		}
@@ -118,7 +117,7 @@ func (x *stream) guard(tail <-chan struct{}) {
 // closes tail when the client has ended its TCP direction too.
 func (x *stream) linger(tail, down chan struct{}) error {
 	ended := make(chan error, 1)
-	go func() { ended <- x.untilEnd(flagDone | flagEvicted) }()
+	go func() { ended <- x.safely(func() error { return x.untilEnd(flagDone | flagEvicted) }) }()
 	select {
 	case <-down:
 		x.wake(flagDone)
@@ -133,8 +132,8 @@ func (x *stream) linger(tail, down chan struct{}) error {
 	return io.EOF
 }
 
-// toBackend copies from the client to the backend. io.EOF is the client's half-close, errWoken the end of the
-// stream. A shutdown doesn't end a stream, like any running request.
+// toBackend copies from the client to the backend. io.EOF is the client's half-close, which it passes on,
+// errWoken the end of the stream. A shutdown doesn't end a stream, like any running request.
 func (x *stream) toBackend() error {
 	x.raw.wait = wait{flags: flagEvicted | flagDone}
 	for buf := make([]byte, streamBuffer); ; {
@@ -147,6 +146,9 @@ func (x *stream) toBackend() error {
 			if _, err := x.backend.Write(buf[:n]); err != nil {
 				return errors.Join(errBackend, err)
 			}
+		}
+		if err == io.EOF {
+			halfClose(x.backend)
 		}
 		if err != nil {
 			return err

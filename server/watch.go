@@ -92,12 +92,12 @@ func (s *session) unwatch() {
 // supervise watches a slow handler, in a goroutine of its own, until unwatch. It cancels the request when its
 // time or the session's is over, or when the client has left. It sends to watched how the client left.
 func (s *session) supervise() {
-	flushed := s.flush() // replies to earlier requests need not wait; no other goroutine writes now
+	flushed := s.safely(s.flush) // replies to earlier requests need not wait; no other goroutine writes now
 	if flushed != nil {
 		s.cancel(errClientGone)
 	}
 	left := make(chan error, 1)
-	go func() { left <- s.listen() }()
+	go func() { left <- s.safely(s.listen) }()
 	by, why := s.overdue(s.began)
 	overdue, cancelled := timerAt(by), s.ctx.Done()
 	defer overdue.Stop()
