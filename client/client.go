@@ -291,11 +291,15 @@ func (c *Client) readReply() error {
 	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeStream)):
 		return unexpected(code)
 	case code == protocol.CodeBody && size > c.maxBody:
-		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrProtocol, size, c.maxBody)
+		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrTooLarge, size, c.maxBody)
 	case code == protocol.CodeBody:
-		reply.Body = slices.Grow(b.spareBody(), int(size))[:size]
-		if _, err := io.ReadFull(c.reader, reply.Body); err != nil {
-			return lost(err)
+		reply.Body = b.spareBody()
+		for n := 0; n < int(size); n = len(reply.Body) { // memory grows with what comes, not with what is announced
+			next := min(int(size), max(cap(reply.Body), 2*n, protocol.DefaultMaxBody))
+			reply.Body = slices.Grow(reply.Body, next-n)[:next]
+			if _, err := io.ReadFull(c.reader, reply.Body[n:]); err != nil {
+				return lost(err)
+			}
 		}
 	}
 	return c.answer(b, reply)

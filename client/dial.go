@@ -9,7 +9,7 @@
 //   - [*ConnectError]: no connection, or no TLS that the Dialer accepts;
 //   - [ErrLoginFailed], [ErrServerUnverified], [ErrBindingUnavailable], [ErrBusy]: no seat;
 //   - [*protocol.ReplyError]: the server refused; code 421 means that it ended the connection;
-//   - [ErrProtocol]: the server broke the protocol;
+//   - [ErrProtocol]: the server broke the protocol; [ErrTooLarge]: a body exceeds MaxBody;
 //   - the error of the context.
 package client
 
@@ -123,11 +123,8 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(strictEOF{raw}, config)
-	err = conn.HandshakeContext(ctx)
-	if notTLS := (tls.RecordHeaderError{}); errors.As(err, &notTLS) {
-		err = errors.New("the server does not speak TLS")
-	} else if err == nil {
+	conn := tls.Client(&strict{Conn: raw}, config)
+	if err = conn.HandshakeContext(ctx); err == nil {
 		err = acceptable(conn.ConnectionState())
 	}
 	if err != nil {
@@ -147,11 +144,19 @@ func DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
 	return conn, err
 }
 
-// strictEOF turns an end without close_notify into an error. crypto/tls reports io.EOF for it.
-type strictEOF struct{ net.Conn }
+// strict turns an end without close_notify into an error, for which crypto/tls reports io.EOF. It refuses
+// a first byte that begins no alert and no handshake (RFC 8446 §5.1), because crypto/tls waits for five.
+type strict struct {
+	net.Conn
+	begun bool
+}
 
-func (c strictEOF) Read(p []byte) (int, error) {
+func (c *strict) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	if n > 0 && !c.begun && p[0] != 21 && p[0] != 22 {
+		return 0, errors.New("the server does not speak TLS")
+	}
+	c.begun = c.begun || n > 0
 	if err == io.EOF {
 		err = fmt.Errorf("no close_notify: %w", io.ErrUnexpectedEOF)
 	}
@@ -166,7 +171,8 @@ func (d *Dialer) tlsConfig(host string) (*tls.Config, error) {
 	if config.MinVersion != tls.VersionTLS12 {
 		config.MinVersion = tls.VersionTLS13
 	}
-	config.ServerName = cmp.Or(config.ServerName, host)
+	name, _, _ := strings.Cut(host, "%") // the zone means nothing elsewhere (RFC 4007 §11.2)
+	config.ServerName = cmp.Or(config.ServerName, name)
 	config.NextProtos = []string{protocol.ALPN}
 	config.Renegotiation = tls.RenegotiateNever
 	config.DynamicRecordSizingDisabled = true // a batch of requests is one record, and one write
@@ -320,7 +326,8 @@ var (
 	ErrLoginFailed        = errors.New("client: login failed")      // refused, or the credentials are unusable
 	ErrServerUnverified   = errors.New("client: the server did not prove that it knows the password")
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
-	ErrProtocol           = errors.New("client: the server broke the protocol")  // or exceeded Dialer.MaxBody
+	ErrProtocol           = errors.New("client: the server broke the protocol")
+	ErrTooLarge           = errors.New("client: the reply is too large")         // its body exceeds Dialer.MaxBody
 	ErrStream             = errors.New("client: the connection is a raw stream") // after Client.Open
 )
 

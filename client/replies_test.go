@@ -1,9 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -19,7 +22,7 @@ func TestRogueReplies(t *testing.T) {
 		"good":                  {"250 fine", nil},
 		"a notice, then good":   {"150 hello\r\n250 fine", nil},
 		"a body at the limit":   {"251 8\r\n12345678", nil},
-		"a body over the limit": {"251 9\r\n123456789", ErrProtocol},
+		"a body over the limit": {"251 9\r\n123456789", ErrTooLarge},
 		"a stream":              {"252 open", ErrProtocol},
 		"nothing":               {"250-x", io.EOF},
 	} {
@@ -90,5 +93,30 @@ func TestReasonBehindAFailedWrite(t *testing.T) {
 	}
 	if !isReply(err, 421, "log-failed") {
 		t.Error(err)
+	}
+}
+
+// A server can announce more than it sends. The test is not parallel: it counts the memory of the process.
+func TestBodyTakesMemoryAsItComes(t *testing.T) {
+	d := dialer()
+	d.MaxBody = 1 << 40
+	c := seatedBy(t, d, func(s *session) {
+		s.line()
+		s.send("251 1073741824", strings.Repeat("x", 100))
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := c.Do(testContext(t), echo("x"))
+	runtime.ReadMemStats(&after)
+	if size := after.TotalAlloc - before.TotalAlloc; err == nil || size > 64<<20 {
+		t.Errorf("%d bytes for 100, %v", size, err)
+	}
+	body := []byte(strings.Repeat("0123456789", 1_234_567))
+	for _, buffer := range [][]byte{nil, make([]byte, 0, 10), make([]byte, 20<<20)} {
+		c = seatedBy(t, d, serveEcho)
+		reply, err := c.DoInto(testContext(t), protocol.Request{Verb: "ECHO", Body: body}, buffer)
+		if err != nil || !bytes.Equal(reply.Body, body) {
+			t.Errorf("%d bytes of %d came back, %v", len(reply.Body), len(body), err)
+		}
 	}
 }

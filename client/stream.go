@@ -37,7 +37,7 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
 		return nil, err
 	}
-	if raw, ok := c.conn.NetConn().(strictEOF); ok {
+	if raw, ok := c.conn.NetConn().(*strict); ok {
 		tcp.SetUserTimeout(raw.Conn, 0) // a slow backend keeps the window closed
 	}
 	return &Stream{c.conn, c.reader}, nil

@@ -175,3 +175,39 @@ func TestNoConnection(t *testing.T) {
 		t.Error(c, err)
 	}
 }
+
+// A program that sends less than the header of a TLS record, and waits, is no reason to wait with it.
+func TestPromptOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	addr := listen(t, func(raw net.Conn) {
+		defer raw.Close()
+		io.WriteString(raw, "> ")
+		io.Copy(io.Discard, raw)
+	})
+	c, err := dialer().Dial(testContext(t), addr, alice)
+	var refused *ConnectError
+	if !errors.As(err, &refused) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(c, err)
+	}
+}
+
+func TestZoneIsNoPartOfTheName(t *testing.T) {
+	t.Parallel()
+	config := serverTLS()
+	pair := certify(key(), func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("fe80::1")} })
+	config.Certificates = []tls.Certificate{pair}
+	addr := serve(t, config, func(s *session) { honest().login(s) })
+	d, dialed := &Dialer{TLSConfig: &tls.Config{RootCAs: trusting(pair)}}, ""
+	d.DialContext = func(ctx context.Context, network, asked string) (net.Conn, error) {
+		dialed = asked
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	c, err := d.Dial(testContext(t), "[fe80::1%eth0]:7443", alice)
+	if err != nil || dialed != "[fe80::1%eth0]:7443" {
+		t.Fatal(dialed, err)
+	}
+	c.Close()
+	if c, err = d.Dial(testContext(t), "[fe80::2%eth0]:7443", alice); err == nil {
+		t.Error("another address is taken for the same", c)
+	}
+}

@@ -93,9 +93,8 @@ func (a *actor) where() (addr string, config *tls.Config, err error) {
 		return d.addr, config, nil
 	}
 	if remote := a.stage.target.Remote; remote != nil {
-		config.RootCAs = remote.Roots
-		config.ServerName, _, err = net.SplitHostPort(remote.Addr)
-		return remote.Addr, config, err
+		config.RootCAs, config.ServerName = remote.Roots, remote.host()
+		return remote.Addr, config, nil
 	}
 	h, err := a.stage.own()
 	if err != nil {

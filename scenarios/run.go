@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,10 +85,17 @@ type Remote struct {
 	Users map[string]string
 }
 
+// host returns the name that the certificate must have. The zone of an address is no part of it (RFC 4007 §11.2).
+func (r *Remote) host() string {
+	host, _, _ := net.SplitHostPort(r.Addr)
+	host, _, _ = strings.Cut(host, "%")
+	return host
+}
+
 // Reach makes a TLS connection and closes it. Its error is a [client.ConnectError].
 func (r *Remote) Reach(ctx context.Context) error {
 	dialer := tls.Dialer{Config: &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: r.Roots, NextProtos: []string{protocol.ALPN},
+		MinVersion: tls.VersionTLS13, RootCAs: r.Roots, ServerName: r.host(), NextProtos: []string{protocol.ALPN},
 	}}
 	conn, err := dialer.DialContext(ctx, "tcp", r.Addr)
 	if err != nil {
@@ -126,7 +134,10 @@ func (r *Remote) ReadUsers(in io.Reader) error {
 			r.Users[member] = user
 		}
 	}
-	return lines.Err()
+	if lines.Err() != nil {
+		return fmt.Errorf(" %w", lines.Err())
+	}
+	return nil
 }
 
 // redact replaces the passwords of a server that runs elsewhere in a result.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
@@ -39,10 +40,13 @@ var (
 	errSyntax      = refusal(protocol.CodeSyntax, protocol.KeywordSyntax, "control character, bare CR or LF, or invalid UTF-8")
 	errLineTooLong = refusal(protocol.CodeSyntax, protocol.KeywordLineTooLong, "a line has at most 8192 octets with its CRLF")
 	errBodyForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is BODY count VERB argument")
-	errTooLarge    = refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, "the body is over the limit, see SIZE")
 	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
 	errLoginFailed = refusal(protocol.CodeLoginFailed, protocol.KeywordLoginFailed, "authentication failed")
 )
+
+func tooLarge(limit int64) *protocol.ReplyError {
+	return refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, fmt.Sprintf("a body has at most %d octets", limit))
+}
 
 // Replies to one command, after which the connection stays open.
 var (

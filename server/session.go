@@ -163,7 +163,7 @@ func (s *session) serveLine(line []byte) error {
 	r.Verb, r.Argument = verb, string(command.Argument)
 	if command.HasBody {
 		if command.Body > s.srv.limits.Body {
-			return s.answerLast(errTooLarge, began)
+			return s.answerLast(tooLarge(s.srv.limits.Body), began)
 		}
 		if err := s.readBody(int(command.Body)); err != nil {
 			return err

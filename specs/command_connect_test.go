@@ -64,9 +64,9 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 
 	It("refuses a body over the server's limit", func(ctx SpecContext) {
 		c.Write("body", strings.Repeat("x", 1<<20+1))
-		Expect(s.Connect(ctx, "alice", "--body", "body", "ECHO")).To(failed(6, "552 too-large "))
+		Expect(s.Connect(ctx, "alice", "--body", "body", "ECHO")).To(failed(6, "552 too-large a body has at most 1048576 octets"))
 		Expect(s.Connect(ctx, "alice", "--max-body", "4KiB", "--body", c.Write("small", strings.Repeat("x", 4097)), "ECHO")).To(
-			failed(1, "a body of 4097 octets, more than 4096"))
+			failed(1, "a body of 4097 octets, more than 4096: for larger ones give --max-body"))
 	}, limit)
 
 	It("takes the password from the first line of standard input, and requests from the rest", func(ctx SpecContext) {
@@ -83,6 +83,18 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(env.Run(ctx, "", "connect", "--user", "bob", "--password-file", "bob.pw", "WHOAMI")).To(printed("bob\n"))
 		c.Write("body", "of the request")
 		Expect(env.With("SALLYPORT_BODY=body").Run(ctx, "", "connect", "ECHO")).To(printed("of the request"))
+	}, limit)
+
+	It("warns of a variable that is no flag, unless Kubernetes sets it", Label("command:warnings"), func(ctx SpecContext) {
+		env := c.With("SALLYPORT_MAXBODY=4KiB", "SALLYPORT_QUEUE_DEPTH=2", "SALLYPORT_SERVICE_HOST=10.0.0.1", "SALLYPORT_PORT=tcp://10.0.0.1:7443")
+		Expect(env.Run(ctx, "", s.As("connect", "alice", "WHOAMI")...)).To(
+			did(0, "alice\n", "warning: no command has a flag for SALLYPORT_MAXBODY in the environment\n"))
+	}, limit)
+
+	It("warns of a password file that others can read", Label("command:warnings"), func(ctx SpecContext) {
+		Expect(os.Chmod(c.Path("alice.pw"), 0o644)).To(Succeed())
+		run := s.Connect(ctx, "alice", "WHOAMI")
+		Expect(run).To(did(0, "alice\n", "warning: others can read or change "+c.Path("alice.pw")+" (mode 0644): chmod 600 it\n"))
 	}, limit)
 
 	It("trusts the CA that --ca names, and no other", func(ctx SpecContext) {

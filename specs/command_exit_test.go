@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -69,7 +70,11 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Expect(c.With("SALLYPORT_ADMISSION=first").Run(ctx, "", "serve")).To(failed(2, "--admission is queue"))
 	}, limit)
 
-	It("is 1 for other failures", func(ctx SpecContext) {
+	It("is 1 for other failures, whose message names the file", func(ctx SpecContext) {
+		c.Write("users", "no log\n")
+		Expect(c.Run(ctx, "", "log", "show", "users")).To(failed(1, `\./users: `), "users is a package, too")
+		Expect(c.Run(ctx, "", "replay", "--init", ".")).To(failed(1, `\.: the directory is not empty`))
+		Expect(os.Remove(c.Path("users"))).To(Succeed())
 		Expect(c.Run(ctx, "", "log", "show", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--password-file", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--body", "nosuch", "ECHO")).To(failed(1, "nosuch: no such file"))
@@ -113,19 +118,24 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 				Eventually(ctx, answered).Should(Receive(), "control: it had a connection")
 			},
 			Entry("a banner", func(conn net.Conn) { say(conn, "220 hunter2 \x1b[2J ready\r\n") }, limit),
+			Entry("a prompt, shorter than the header of a TLS record", func(conn net.Conn) {
+				say(conn, "> ")
+				_, _ = io.Copy(io.Discard, conn)
+			}, limit),
 			Entry("HTTP", func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4096))
 				say(conn, "HTTP/1.1 400 hunter2\r\nContent-Length: 0\r\n\r\n")
 			}, limit),
 		)
 
-		It("is 3 if the server echoes all input, or answers nothing", func(ctx SpecContext) {
+		It("is 3 if the server echoes all input, or closes at once as over its limits", func(ctx SpecContext) {
 			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(conn net.Conn) {
 				hello := make([]byte, 4096)
 				n, _ := conn.Read(hello)
 				_, _ = conn.Write(hello[:n])
 			}))).To(failed(3, "no connection to "))
-			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(net.Conn) {}))).To(failed(3, "no connection to "))
+			Expect(connect(ctx, listener("tcp", "127.0.0.1:0", func(net.Conn) {}))).To(
+				failed(3, "no connection to .*: it closed the connection during the handshake: .* too many from your address"))
 		}, limit)
 	})
 

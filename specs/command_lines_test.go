@@ -53,6 +53,7 @@ var _ = Describe("The command's results", Label("area:command", "command:output"
 		Entry("of user list", "SALLYPORT user list --state state", limit),
 		Entry("of a replay", "SALLYPORT replay mine", limit),
 		Entry("of log sessions", "CONNECT WHOAMI >/dev/null && SALLYPORT log sessions --state state", limit),
+		Entry("of a new folder of scenarios", "rm -rf new; SALLYPORT replay --init new", limit),
 		Entry("of --help", "SALLYPORT serve --help", limit),
 		Entry("of --version", "SALLYPORT --version", limit),
 	)

@@ -4,13 +4,17 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"os/user"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -93,16 +97,11 @@ func notifyContext() (context.Context, context.CancelFunc) {
 
 // hint adds to an error of a connection what a person can do about it.
 func (f *dialFlags) hint(err error) error {
-	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	authority, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, otherName := errors.AsType[x509.HostnameError](err)
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		reason := op.Err
-		if system, ok := errors.AsType[*os.SyscallError](reason); ok {
-			reason = system.Err
-		}
-		err = worded{err, fmt.Sprintf("no connection to %s: %v", withPort(f.addr), reason)} // the address once
-	}
-	switch {
+	switch err = f.inWords(err); {
+	case unknown && (strings.Contains(authority.Error(), "cannot verify signature") || f.hasUnknownKey(err)):
+		return fmt.Errorf("%w: the CA may be the right one, but its signatures can't be verified here: they need a key for RSA, ECDSA or Ed25519, not one for RSASSA-PSS only, and no SHA-1", err)
 	case unknown && f.ca != "":
 		return fmt.Errorf("%w: %s is not the CA of this server", err, show.Printable(f.ca))
 	case unknown:
@@ -115,6 +114,46 @@ func (f *dialFlags) hint(err error) error {
 	return err
 }
 
+// hasUnknownKey reports whether a certificate of the server, or of --ca, has a key that crypto/x509 does not know.
+// It then takes the certificate for none, and blames the CA.
+func (f *dialFlags) hasUnknownKey(err error) bool {
+	var all []*x509.Certificate
+	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		all = verification.UnverifiedCertificates
+	}
+	data, _ := os.ReadFile(f.ca)
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, c)
+		}
+	}
+	return slices.ContainsFunc(all, func(c *x509.Certificate) bool { return c.PublicKey == nil })
+}
+
+// inWords says what happened where the text of an error doesn't.
+func (f *dialFlags) inWords(err error) error {
+	_, connecting := errors.AsType[*client.ConnectError](err)
+	op, ofNetwork := errors.AsType[*net.OpError](err)
+	reason := ""
+	switch {
+	case connecting && ofNetwork && op.Op == "dial": // the address once
+		reason = op.Err.Error()
+		if system, ok := errors.AsType[*os.SyscallError](op.Err); ok {
+			reason = system.Err.Error()
+		}
+	case connecting && errors.Is(err, context.DeadlineExceeded):
+		reason = "it sent no TLS handshake in time: is it a TLS port?"
+	case connecting && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		reason = "it closed the connection during the handshake: it has too many connections, or too many from your address " +
+			"(its log says so), or it is no TLS port"
+	case !connecting && errors.Is(err, context.DeadlineExceeded):
+		return worded{err, "the server did not complete the login in time"}
+	default:
+		return err
+	}
+	return worded{err, fmt.Sprintf("no connection to %s: %s", withPort(f.addr), reason)}
+}
+
 // withPort adds the default port to an address without a port.
 func withPort(addr string) string {
 	if _, _, err := net.SplitHostPort(addr); err == nil {
@@ -124,7 +163,7 @@ func withPort(addr string) string {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		host = strings.TrimSuffix(inner, "]")
 	}
-	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+	if _, err := netip.ParseAddr(host); err != nil && strings.Contains(host, ":") {
 		return addr // for Dial to refuse
 	}
 	return net.JoinHostPort(host, defaultPort)
@@ -145,7 +184,7 @@ func (f *dialFlags) tlsConfig() (config *tls.Config, err error) {
 		return nil, err
 	}
 	if f.ca != "" {
-		config.RootCAs, err = certs.Pool(f.ca)
+		config.RootCAs, err = certs.Pool(fileName(f.ca))
 		return config, err
 	}
 	dir, err := stateDir(f.state)
@@ -185,6 +224,7 @@ func (f *dialFlags) credentials() (who client.Credentials, err error) {
 			return who, e
 		}
 		defer file.Close()
+		warnReadable(file)
 		who.Password, err = readPassword(file)
 	default:
 		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", show.Printable(who.Username)))

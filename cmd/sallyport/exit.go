@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -82,6 +83,14 @@ func message(err error) string {
 	return strings.Join(lines, "\n")
 }
 
+// fileName returns a path in a form that message does not take for the name of a package.
+func fileName(path string) string {
+	if packageNames.MatchString(path + ": ") {
+		return "." + string(filepath.Separator) + path
+	}
+	return path
+}
+
 // advice returns what to do about an error, if the command knows more than its text.
 func advice(err error) string {
 	switch {
@@ -89,6 +98,8 @@ func advice(err error) string {
 		return ": choose another with --state"
 	case errors.Is(err, state.ErrInUse):
 		return ": stop it, or choose another directory with --state"
+	case errors.Is(err, client.ErrTooLarge):
+		return ": for larger ones give --max-body"
 	case errors.Is(err, audit.ErrNoChain):
 		return ": run `sallyport log verify` and move the file away"
 	}

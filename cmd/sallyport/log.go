@@ -70,7 +70,7 @@ func openLogs(stateFlag string, names []string, follow bool) (files []audit.File
 		names = []string{state.Paths{Dir: dir}.Audit()}
 	}
 	for i, name := range names {
-		file := audit.File{Name: name, Reader: os.Stdin}
+		file := audit.File{Name: fileName(name), Reader: os.Stdin}
 		switch {
 		case follow && i == len(names)-1:
 			if name == "-" {
@@ -187,7 +187,7 @@ func isHead(s string) bool {
 func verifyLog(files []audit.File, head string) error {
 	report, err := audit.VerifyFiles(head, files...)
 	if err != nil {
-		fmt.Println(message(err))
+		fmt.Fprintln(stdout, message(err))
 		return statusError{exitFailed}
 	}
 	checked := "no --head checked"
@@ -198,9 +198,9 @@ func verifyLog(files []audit.File, head string) error {
 	if last := len(files) - 1; last > 0 {
 		name = fmt.Sprintf("%s to %s, %d files", name, files[last].Name, len(files))
 	}
-	fmt.Printf("%s: %d lines, %s, head %s\n", name, report.Lines, checked, report.Head)
+	fmt.Fprintf(stdout, "%s: %d lines, %s, head %s\n", name, report.Lines, checked, report.Head)
 	if report.From != "" {
-		fmt.Printf("%s continues the log with the head %s\n", files[0].Name, report.From)
+		fmt.Fprintf(stdout, "%s continues the log with the head %s\n", files[0].Name, report.From)
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 func main() {
@@ -25,6 +26,9 @@ func run(args []string) int {
 	root.SetOut(stdout)
 	began := false // an earlier error is one of usage
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if unknown := unknownVariables(root, os.Environ()); len(unknown) > 0 && !strings.HasPrefix(cmd.Name(), cobra.ShellCompRequestCmd) {
+			fmt.Fprintf(os.Stderr, "warning: no command has a flag for %s in the environment\n", show.Printable(strings.Join(unknown, ", ")))
+		}
 		if err := fromEnvironment(cmd.Flags()); err != nil {
 			return err
 		}
@@ -66,7 +70,8 @@ On one machine, in two terminals:
   sallyport connect --user alice         # asks for it and talks to the server
 
 Every flag can also be given in the environment: --queue-depth as
-SALLYPORT_QUEUE_DEPTH. A flag on the command line wins.
+SALLYPORT_QUEUE_DEPTH. A flag on the command line wins. A variable that begins
+with SALLYPORT_ and is no flag is named on standard error.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no connection or TLS refused,
 4 login failed or the server could not prove itself, 5 no seat, 6 the request
@@ -110,19 +115,4 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 		return usagef("say what to do: %s", strings.Join(names, ", "))
 	}
 	return cmd
-}
-
-// fromEnvironment sets each flag that is not on the command line from its environment variable.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "SALLYPORT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || err != nil || f.Name == "help" {
-			return
-		}
-		if e := flags.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("%s in the environment: %w", name, e)
-		}
-	})
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/term"
@@ -88,4 +89,14 @@ func readPassword(r io.Reader) (string, error) {
 		return password, nil
 	}
 	return "", errEmptyPassword
+}
+
+// warnReadable warns of a file with passwords that is not the user's alone. Where files have no such mode, and
+// of what is no file, it says nothing.
+func warnReadable(file *os.File) {
+	info, err := file.Stat()
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "warning: others can read or change %s (mode %04o): chmod 600 it\n", show.Printable(file.Name()), info.Mode().Perm())
 }

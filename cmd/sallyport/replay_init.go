@@ -33,7 +33,7 @@ func initScenarios(dir string) error {
 	case err != nil:
 		return err
 	case len(entries) > 0:
-		return fmt.Errorf("%s: the directory is not empty (it has %q): nothing was written", dir, entries[0].Name())
+		return fmt.Errorf("%s: the directory is not empty (it has %q): nothing was written", fileName(dir), entries[0].Name())
 	}
 	command := quoteArg(os.Args[0])
 	readme := strings.NewReplacer("{sallyport}", command, "{dir}", quoteArg(dir),
@@ -49,7 +49,7 @@ func initScenarios(dir string) error {
 	); err != nil {
 		return err
 	}
-	fmt.Printf("wrote first.txtar, users and README.md in %s; next: %s replay %s\n", show.Printable(dir), command, quoteArg(dir))
+	fmt.Fprintf(stdout, "wrote first.txtar, users and README.md in %s; next: %s replay %s\n", show.Printable(dir), command, quoteArg(dir))
 	return nil
 }
 

@@ -61,7 +61,7 @@ func writeReports(reports []openReport, results []scenarios.Result) error {
 	for _, r := range reports {
 		out := bufio.NewWriter(r.file)
 		if err := errors.Join(r.write(out, results), out.Flush(), r.file.Close()); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", r.reportFlag.file, err))
+			faults = append(faults, fmt.Errorf("%s: %w", fileName(r.reportFlag.file), err))
 		}
 	}
 	return errors.Join(faults...)

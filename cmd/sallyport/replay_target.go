@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"runtime"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/scenarios"
-	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 // target returns where the scenarios run.
@@ -41,13 +39,7 @@ func readUsers(remote *scenarios.Remote, name string) error {
 		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(os.Stderr, "warning: others can read or change %s (mode %04o): chmod 600 it\n", show.Printable(name), info.Mode().Perm())
-	}
+	warnReadable(file)
 	if err := remote.ReadUsers(file); err != nil {
 		return fmt.Errorf("%s:%w", name, err)
 	}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const envPrefix = "SALLYPORT_"
+
+// variable returns the name of a flag in the environment.
+func variable(f *pflag.Flag) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+// fromEnvironment sets each flag that is not on the command line from its environment variable.
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := variable(f)
+		value, ok := os.LookupEnv(name)
+		if !ok || f.Changed || err != nil || f.Name == "help" {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s in the environment: %w", name, e)
+		}
+	})
+	return err
+}
+
+// otherVariables matches variables that are no flags: those that Kubernetes sets for services called sallyport or
+// sallyport-…, those of cobra and of the tests, and one that images often have.
+var otherVariables = regexp.MustCompile(`^SALLYPORT_(` +
+	`(\w+_)?SERVICE_(HOST|PORT(_\w+)?)=|` +
+	`(\w+_)?PORT=(tcp|udp|sctp)://|` +
+	`(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|` +
+	`(ACTIVE_HELP|COMPLETION_DESCRIPTIONS|NEED|PEERS|VERSION)=)`)
+
+// unknownVariables returns the names of the variables that look like flags of this program, and are none.
+func unknownVariables(root *cobra.Command, environ []string) (unknown []string) {
+	known := map[string]bool{}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known[variable(f)] = true })
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, envPrefix) && !known[name] && !otherVariables.MatchString(entry) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
