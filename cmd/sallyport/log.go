@@ -200,7 +200,12 @@ func verifyLog(files []audit.File, head string) error {
 	}
 	fmt.Fprintf(stdout, "%s: %d lines, %s, head %s\n", name, report.Lines, checked, report.Head)
 	if report.From != "" {
-		fmt.Fprintf(stdout, "%s continues the log with the head %s\n", files[0].Name, report.From)
+		lost := ""
+		if report.Lost.Why != "" {
+			lost = fmt.Sprintf("; that file was %s, with %d bytes", report.Lost.Why, report.Lost.Size)
+		}
+		fmt.Fprintf(stdout, "%s continues the log with the head %s%s
+", files[0].Name, report.From, lost)
 	}
 	return nil
 }

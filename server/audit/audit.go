@@ -16,8 +16,10 @@
 // included. Without a noted head it reveals any change before the last line, unless the writer recomputed the
 // chain from there on: anybody who can write the file can do that.
 //
-// The log has two events of its own. log.repair (octets, data) replaces a torn last line and carries its
-// bytes in base64. log.drop (records) counts records that were lost.
+// The log has three events of its own. log.repair (octets, data) replaces a torn last line and carries its
+// bytes in base64. log.drop (records) counts records that were lost. log.rotate (why, size) is the first line
+// of a file that continues another: why is signal, truncated or vanished, and size what was written to the
+// file that is lost.
 package audit
 
 import (
@@ -87,6 +89,7 @@ type Log struct {
 	mu     sync.Mutex
 	w      io.Writer
 	file   *os.File // the file that w writes to; nil if New made the log
+	place  *place   // where file was opened
 	size   int64    // the number of bytes in the file
 	head   link     // of the last line in the file
 	out    []byte   // lines to write
@@ -163,15 +166,16 @@ func (s *sink) Write(p []byte) (int, error) {
 	if !oneLine || len(p)+2*linkLen > MaxLine || len(l.out) > maxKept {
 		l.lost++
 	} else {
-		l.add(p)
+		l.add(bytes.TrimSuffix(p, []byte("}\n")))
 	}
 	return len(p), nil
 }
 
-// add chains a record and appends it to out. The first record of a file that continues another gets a head.
+// add chains a record, without its end, and appends it to out. The first record of a file that continues
+// another gets a head.
 func (l *Log) add(record []byte) {
 	start, continues := len(l.out), l.size == 0 && len(l.out) == 0 && l.head != genesis()
-	l.out = append(l.out, bytes.TrimSuffix(record, []byte("}\n"))...)
+	l.out = append(l.out, record...)
 	if continues {
 		l.out = appendLink(l.out, "head", l.head)
 	}
@@ -180,12 +184,15 @@ func (l *Log) add(record []byte) {
 }
 
 // note adds one of the log's own events.
-func (l *Log) note(event, fields string) {
+func (l *Log) note(level, event, fields string) {
 	now := l.appendNow(nil)
-	l.add(fmt.Appendf(nil, `{"time":"%s","level":"warn","event":"%s",%s}`+"\n", now, event, fields))
+	l.add(fmt.Appendf(nil, `{"time":"%s","level":"%s","event":"%s",%s`, now, level, event, fields))
 }
 
 // Flush writes all records sent so far with one system call. With SyncRecord they are then on the disk.
+//
+// If the file was truncated, moved or removed, Flush begins it anew at its path, with log.rotate as its first
+// record, and writes the records there.
 //
 // After an error the log keeps up to 1 MiB of records. The next Flush cuts off what was written in part and
 // tries again. Records get lost if there are more, or if a record is no line of at most MaxLine: the next
@@ -202,20 +209,45 @@ func (l *Log) flush() error {
 		return err
 	}
 	l.lost = 0
-	l.note("log.drop", fmt.Sprintf(`"records":%d`, lost))
+	l.note("warn", "log.drop", fmt.Sprintf(`"records":%d`, lost))
 	return errors.Join(fmt.Errorf("%w: %d", ErrDropped, lost), l.write())
 }
 
-func (l *Log) write() (err error) {
+// write writes out. If the file is lost, it begins another one and writes out there. It looks after the write,
+// also after one that failed: a file that was removed may still fill the disk.
+func (l *Log) write() error {
 	if len(l.out) == 0 {
 		return nil
 	}
+	for range 3 {
+		size, err := l.size, l.put()
+		if err == nil {
+			size += int64(len(l.out))
+		}
+		why := l.gone(size)
+		if why == "" {
+			return l.commit(err)
+		}
+		if err := l.begin(why); err != nil {
+			return l.commit(err)
+		}
+	}
+	return l.commit(ErrLost) // somebody does it on purpose
+}
+
+// put appends out to the file. First it cuts off what a failed write has left.
+func (l *Log) put() (err error) {
 	if l.failed {
 		err = l.undo()
 	}
 	if err == nil {
 		_, err = l.w.Write(l.out)
 	}
+	return err
+}
+
+// commit ends a write, which err may have ended already.
+func (l *Log) commit(err error) error {
 	if err == nil {
 		err = l.sync(SyncRecord)
 	}

@@ -69,7 +69,7 @@ func TestEmptiedFileIsNotStretched(t *testing.T) {
 	check(t, os.Truncate(path, 0))
 	disk.err = nil
 	record(t, l, "c")
-	holds(t, read(t, path), "b", "c")
+	holds(t, read(t, path), "log.rotate", "b", "c")
 }
 
 // A log on any writer keeps a bounded number of records too, and its Close closes nothing.

@@ -2,23 +2,26 @@ package audit
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 // Open continues the log at path, or begins one with mode 0600. If a crash has torn the last line, Open
 // replaces it by a log.repair record. The error is ErrNoChain if the last line has no well-formed chain
-// value.
+// value, and ErrNotFile if the path leads to a folder, a pipe or a device.
 func Open(path string, o Options) (*Log, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	l := New(f, o)
 	l.path, l.file = path, f
+	if l.place, err = placeOf(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	if err = l.resume(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: last line: %w", path, err), f.Close())
 	}
@@ -28,14 +31,28 @@ func Open(path string, o Options) (*Log, error) {
 	return l, nil
 }
 
-// resume reads the end of the file and continues its chain. It reads at most 8 MiB, so that the base64 of a
-// torn line still fits into a line.
+// openFile opens a regular file to append to. It opens nothing else: that could wait, or move a tape.
+func openFile(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotFile)
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+}
+
+// maxRepair bounds the bytes in one log.repair, so that their base64 still fits into a line.
+const maxRepair = MaxLine / 2
+
+// resume reads the end of the file and continues its chain.
 func (l *Log) resume(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	end := make([]byte, min(info.Size(), MaxLine/2))
+	end := make([]byte, min(info.Size(), maxRepair))
 	if _, err = f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
 		return err
 	}
@@ -52,38 +69,34 @@ func (l *Log) resume(f *os.File) error {
 	if len(torn) == 0 {
 		return nil
 	}
-	data := base64.StdEncoding.EncodeToString(torn)
-	l.note("log.repair", fmt.Sprintf(`"octets":%d,"data":"%s"`, len(torn), data))
-	l.failed = true // write cuts the torn line off
-	if err = l.write(); err != nil && l.undo() == nil {
+	l.repair(torn)
+	l.failed = true // put cuts the torn line off
+	if err = l.commit(l.put()); err != nil && l.undo() == nil {
 		_, _ = f.Write(torn) // for the next Open
 	}
 	return err
 }
 
-// Reopen flushes, and opens the path again after the file was renamed. The new file continues the chain. It
+// Reopen flushes, and opens the path again if the file was moved away. The new file continues the chain. It
 // must be missing or empty, or end with the head of this log (else ErrMismatch). After an error the log keeps
-// its file.
+// its file. Reopen begins a file that was truncated or removed as Flush does.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
+	why := l.gone(l.size)
+	if why == vanished && linked(l.file) {
+		if why = signal; len(l.out) > 0 {
+			if err := l.commit(l.put()); err != nil {
+				return err
+			}
+		}
 	}
-	err := errors.Join(l.flush(), l.sync(SyncSession))
-	if l.failed {
-		return err
+	if why != "" {
+		if err := l.begin(why); err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
 	}
-	next, openErr := Open(l.path, l.opts)
-	if openErr != nil {
-		return errors.Join(err, openErr)
-	}
-	if next.size > 0 && next.head != l.head {
-		return errors.Join(err, fmt.Errorf("%s: last line: %w", l.path, ErrMismatch), next.file.Close())
-	}
-	err = errors.Join(err, l.file.Close())
-	l.w, l.file, l.size = next.file, next.file, next.size
-	return err
+	return errors.Join(l.flush(), l.sync(SyncSession))
 }
 
 // Close calls SessionEnd and closes the file.
@@ -105,16 +118,13 @@ func (l *Log) sync(when Sync) error {
 	return l.file.Sync()
 }
 
-// undo cuts the lines of a failed write off the file. It does not stretch a file that was emptied meanwhile.
+// undo cuts the lines of a failed write off the file.
 func (l *Log) undo() error {
 	if l.file == nil {
 		return nil
 	}
 	info, err := l.file.Stat()
-	if err != nil {
-		return err
-	}
-	if l.size = min(l.size, info.Size()); l.size < info.Size() {
+	if err == nil && l.size < info.Size() {
 		err = l.file.Truncate(l.size)
 	}
 	return err

@@ -74,8 +74,8 @@ func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// Follow reads the log at path and then waits for lines that are appended, also after a rotation. It looks
-// for them four times a second. When ctx is done, Read returns io.EOF. One goroutine at a time may use the
+// Follow reads the log at path and then waits for lines that are appended, also after a rotation. Of a file
+// that was truncated it reads what is written since. It looks four times a second. When ctx is done, Read returns io.EOF. One goroutine at a time may use the
 // reader.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
@@ -101,6 +101,10 @@ func (f *follower) Read(p []byte) (int, error) {
 			return n, err
 		}
 		here, _ := f.file.Stat()
+		if at, err := f.file.Seek(0, io.SeekCurrent); err == nil && at > here.Size() {
+			_, _ = f.file.Seek(0, io.SeekStart)
+			continue
+		}
 		if missing == nil && !os.SameFile(here, there) {
 			if next, err := os.Open(f.path); err == nil {
 				_ = f.file.Close()

@@ -11,10 +11,15 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// Flush returns ErrDropped, Open ErrNoChain, and Lines ErrTorn, ErrTooLong or ErrNotLog. Verify returns all
-// but ErrDropped.
+// Flush returns ErrDropped, or why a lost file can't be begun anew: ErrCut, ErrLost,
+// or an error of Open. Open returns
+// ErrNoChain or ErrNotFile, Reopen ErrMismatch as well, and Lines ErrTorn, ErrTooLong or ErrNotLog. Verify
+// returns ErrNoChain and those from ErrTorn on.
 const (
 	ErrDropped  Error = "audit: records were lost"
+	ErrCut      Error = "audit: the file was cut, and what is left is too long to keep: move the file away"
+	ErrLost     Error = "audit: the file is truncated, moved or removed again and again"
+	ErrNotFile  Error = "audit: the log must be a regular file: move away what has its name"
 	ErrNoChain  Error = "audit: no chain value at the end"
 	ErrTorn     Error = "audit: torn: the file ends within this line"
 	ErrTooLong  Error = "audit: longer than 16 MiB"
@@ -34,6 +39,28 @@ type Report struct {
 	Head string
 	// From is the head that the first file continues. Empty means that it begins the chain.
 	From string
+	// Lost is what the first file says of the one that it continues. Zero means that this was rotated.
+	Lost Loss
+}
+
+// Loss is why a file was begun anew, as log.rotate has it.
+type Loss struct {
+	// Why is "truncated" or "vanished". A file that vanished may have been moved: then it is complete.
+	Why string
+	// Size is what had been written to the file, in bytes.
+	Size int64
+}
+
+// lossOf returns the loss that a line reports, if it is a log.rotate.
+func lossOf(line []byte) (loss Loss) {
+	var record struct {
+		Event string
+		Loss
+	}
+	if json.Unmarshal(line, &record) == nil && record.Event == "log.rotate" && (record.Why == truncated || record.Why == vanished) {
+		return record.Loss
+	}
+	return Loss{}
 }
 
 // Verify is [VerifyFiles] for a log of one file.
@@ -87,11 +114,21 @@ func (rep *Report) check(c *chain, line []byte, first bool) error {
 	if _, from, ok := cutLink(body, "head", ""); ok && rep.Lines == 0 {
 		c.head, rep.From = from, string(from[:])
 	}
-	if c.add(body); c.head != value {
-		if first && rep.Lines > 0 {
-			return ErrGap
-		}
-		return ErrMismatch
+	c.add(body)
+	loss := Loss{}
+	if first {
+		loss = lossOf(line)
 	}
-	return nil
+	switch joint := first && rep.Lines > 0; {
+	case c.head == value:
+		if rep.Lines == 0 {
+			rep.Lost = loss
+		}
+		return nil
+	case joint && loss != Loss{}:
+		return fmt.Errorf("%w (that one was %s, with %d bytes)", ErrGap, loss.Why, loss.Size)
+	case joint:
+		return ErrGap
+	}
+	return ErrMismatch
 }

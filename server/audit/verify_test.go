@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -85,7 +86,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// rotated returns a log of three files with two lines each, and the head of each.
+// rotated returns a log of three files with two lines each beside log.rotate, and the head of each.
 func rotated(t *testing.T) (texts, heads []string) {
 	t.Helper()
 	l, path := open(t, Options{})
@@ -112,27 +113,27 @@ func TestVerifyFiles(t *testing.T) {
 		fault string
 		is    error
 	}{
-		"all":                 {[]string{a, b, c}, "", Report{6, heads[2], ""}, "", nil},
-		"all, packed":         {[]string{gzipped(t, a), gzipped(t, b), c}, "", Report{6, heads[2], ""}, "", nil},
-		"all, head":           {[]string{a, b, c}, heads[2], Report{6, heads[2], ""}, "", nil},
-		"all, head of an old": {[]string{a, b, c}, heads[0], Report{6, heads[2], ""}, "", nil},
-		"without the oldest":  {[]string{b, c}, "", Report{4, heads[2], heads[0]}, "", nil},
-		"empty ones":          {[]string{"", a, "", b, ""}, heads[1], Report{4, heads[1], ""}, "", nil},
-		"split in a file":     {[]string{lines(a)[0], lines(a)[1]}, heads[0], Report{2, heads[0], ""}, "", nil},
-		"none":                {nil, "", Report{0, zeros, ""}, "", nil},
-		"missing":             {[]string{a, c}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
-		"swapped":             {[]string{b, a, c}, "", Report{2, heads[1], heads[0]}, "1:1: ", ErrGap},
-		"doubled":             {[]string{a, a}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
-		"newest first":        {[]string{c, b, a}, "", Report{2, heads[2], heads[1]}, "1:1: ", ErrGap},
-		"another log's":       {[]string{a, other.String()}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
+		"all":                 {[]string{a, b, c}, "", Report{8, heads[2], "", Loss{}}, "", nil},
+		"all, packed":         {[]string{gzipped(t, a), gzipped(t, b), c}, "", Report{8, heads[2], "", Loss{}}, "", nil},
+		"all, head":           {[]string{a, b, c}, heads[2], Report{8, heads[2], "", Loss{}}, "", nil},
+		"all, head of an old": {[]string{a, b, c}, heads[0], Report{8, heads[2], "", Loss{}}, "", nil},
+		"without the oldest":  {[]string{b, c}, "", Report{6, heads[2], heads[0], Loss{}}, "", nil},
+		"empty ones":          {[]string{"", a, "", b, ""}, heads[1], Report{5, heads[1], "", Loss{}}, "", nil},
+		"split in a file":     {[]string{lines(a)[0], lines(a)[1]}, heads[0], Report{2, heads[0], "", Loss{}}, "", nil},
+		"none":                {nil, "", Report{0, zeros, "", Loss{}}, "", nil},
+		"missing":             {[]string{a, c}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", ErrGap},
+		"swapped":             {[]string{b, a, c}, "", Report{3, heads[1], heads[0], Loss{}}, "1:1: ", ErrGap},
+		"doubled":             {[]string{a, a}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", ErrGap},
+		"newest first":        {[]string{c, b, a}, "", Report{3, heads[2], heads[1], Loss{}}, "1:1: ", ErrGap},
+		"another log's":       {[]string{a, other.String()}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", ErrGap},
 		"tail of one cut":     {[]string{a, lines(b)[0], c}, "", Report{}, "2:1: ", ErrGap},
-		"edited in an old":    {[]string{a, strings.Replace(b, `"b"`, `"x"`, 1), c}, "", Report{}, "1:2: ", ErrMismatch},
-		"edited at the joint": {[]string{a, strings.Replace(b, `"a"`, `"x"`, 1), c}, "", Report{2, heads[0], ""}, "1:1: ", ErrGap},
-		"torn in the middle":  {[]string{a, b[:len(b)-1], c}, "", Report{}, "1:2: ", ErrTorn},
-		"packed, cut":         {[]string{a, gzipped(t, b)[:60], c}, "", Report{2, heads[0], ""}, "1:1: ", io.ErrUnexpectedEOF},
-		"no log in between":   {[]string{a, "hello\n", c}, "", Report{2, heads[0], ""}, "1:1: ", ErrNotLog},
-		"newest missing":      {[]string{a, b}, heads[2], Report{4, heads[1], ""}, "1:2: ", ErrNoHead},
-		"newest missing, any": {[]string{a, b}, "", Report{4, heads[1], ""}, "", nil},
+		"edited in an old":    {[]string{a, strings.Replace(b, `"a"`, `"x"`, 1), c}, "", Report{}, "1:2: ", ErrMismatch},
+		"edited at the joint": {[]string{a, strings.Replace(b, "signal", "nobody", 1), c}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", ErrGap},
+		"torn in the middle":  {[]string{a, b[:len(b)-1], c}, "", Report{}, "1:3: ", ErrTorn},
+		"packed, cut":         {[]string{a, gzipped(t, b)[:60], c}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", io.ErrUnexpectedEOF},
+		"no log in between":   {[]string{a, "hello\n", c}, "", Report{2, heads[0], "", Loss{}}, "1:1: ", ErrNotLog},
+		"newest missing":      {[]string{a, b}, heads[2], Report{5, heads[1], "", Loss{}}, "1:3: ", ErrNoHead},
+		"newest missing, any": {[]string{a, b}, "", Report{5, heads[1], "", Loss{}}, "", nil},
 	} {
 		var files []File
 		for n, text := range x.files {
@@ -145,6 +146,29 @@ func TestVerifyFiles(t *testing.T) {
 		if x.want != (Report{}) {
 			equal(t, name, got, x.want)
 		}
+	}
+}
+
+// Verify says what became of a file that is not there, and of one that lacks lines.
+func TestVerifyAfterALoss(t *testing.T) {
+	t.Parallel()
+	l, path := open(t, Options{})
+	record(t, l, "a")
+	copied := read(t, path)
+	record(t, l, "b")
+	size, head := len(read(t, path)), l.Head()
+	check(t, os.Truncate(path, 0))
+	record(t, l, "c")
+	files := []File{{"old", strings.NewReader(copied)}, {"new", strings.NewReader(read(t, path))}}
+	rep, err := VerifyFiles(l.Head(), files[1])
+	check(t, err)
+	equal(t, "report", rep, Report{2, l.Head(), head, Loss{"truncated", int64(size)}})
+
+	files[1].Reader = strings.NewReader(read(t, path))
+	_, err = VerifyFiles("", files...)
+	is(t, "behind a copy that lacks a line", err, ErrGap)
+	if !strings.HasSuffix(err.Error(), fmt.Sprintf("(that one was truncated, with %d bytes)", size)) {
+		t.Error(err)
 	}
 }
 

@@ -100,7 +100,7 @@ func Prepare(dir string, hosts []string, now time.Time) (State, error) {
 // exposed returns a warning if others than the owner of a file can read or change it.
 func exposed(file string) error {
 	info, err := os.Stat(file)
-	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
 	return fmt.Errorf("state: others can read or change %s (mode %04o): chmod 600 it", file, info.Mode().Perm())

@@ -38,6 +38,7 @@ var Events = map[string]string{
 	"session.close": "reason requests bytes_in bytes_out duration",
 	"log.repair":    "octets data",
 	"log.drop":      "records",
+	"log.rotate":    "why size",
 }
 
 // payload are the fields that a request has in addition with --log-payload.
@@ -46,7 +47,7 @@ const payload = " argument body"
 // levels are those of the events whose level is not info.
 var levels = map[string]string{
 	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn",
-	"handler.panic": "error", "handler.stuck": "error",
+	"handler.panic": "error", "handler.stuck": "error", "log.rotate": "error",
 }
 
 // inSession are the events of an open session.
@@ -144,6 +145,7 @@ var formats = map[string]func(any) bool{
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
+	"why": like(`signal|truncated|vanished`), "size": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
 	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
@@ -223,7 +225,11 @@ func (l line) wellFormed() error {
 	if !known || !slices.Equal(names, strings.Fields(want)) {
 		return fmt.Errorf("an event with the fields %q, which must have %q", names, strings.Fields(want))
 	}
-	if level, other := levels[event]; l.str("level") != level && (other || l.str("level") != "info") {
+	level, other := levels[event]
+	if l.str("why") == "signal" {
+		level = "info"
+	}
+	if l.str("level") != level && (other || l.str("level") != "info") {
 		return fmt.Errorf("%s: its level is %q", event, l.str("level"))
 	}
 	return nil

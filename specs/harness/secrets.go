@@ -30,6 +30,9 @@ type Payload struct {
 
 // exempts reports whether the operator wants a field of a line in the log.
 func (p Payload) exempts(l line, field string) bool {
+	if l.str("event") == "log.repair" {
+		return field == "data" // CheckLog looks into it
+	}
 	switch field {
 	case "argument", "body", "data":
 		return p.Sent
@@ -68,6 +71,10 @@ func CheckLog(text string, asked Payload, more ...string) error {
 		last[conn] = event
 		if event == "login.fail" && l.str("reason") == "unknown-user" && !asked.Names && !hashedName.MatchString(l.str("user")) {
 			faults = append(faults, fmt.Errorf("%w: the name %q of an unknown user", ErrSecret, l.str("user")))
+		}
+		if event == "log.repair" {
+			removed, _ := base64.StdEncoding.DecodeString(l.str("data"))
+			faults = append(faults, CheckText(string(removed), more...))
 		}
 		for _, f := range l {
 			if f.name != "chain" && f.name != "head" && !asked.exempts(l, f.name) {
