@@ -20,7 +20,7 @@ var _ = Describe("The interaction log's file", Label("area:log", "promise:5"), f
 	cut := func(path string) error { return os.Truncate(path, 700) }
 	move := func(path string) error { return os.Rename(path, path+".1") }
 
-	DescribeTable("is begun anew before the next reply, when it was lost between two requests",
+	DescribeTable("is begun anew before the next reply, when it was lost between two requests", Label("area:command"),
 		func(ctx SpecContext, lose func(path string) error, why string) {
 			c := newCLI()
 			s := c.Serve(ctx)
@@ -77,7 +77,7 @@ var _ = Describe("The interaction log's file", Label("area:log", "promise:5"), f
 		Entry("moved", move, "vanished", limit),
 	)
 
-	It("stops the server when it can't be begun anew, until it can", func(ctx SpecContext) {
+	It("stops the server when it can't be begun anew, until it can", Label("area:command"), func(ctx SpecContext) {
 		c := newCLI()
 		s := c.Serve(ctx)
 		alice, in := s.Seated(ctx, "alice")
@@ -94,7 +94,7 @@ var _ = Describe("The interaction log's file", Label("area:log", "promise:5"), f
 		Expect(c.Run(ctx, "", "log", "verify", "--head", s.Stop(ctx), s.Log())).To(gexec.Exit(0))
 	}, limit)
 
-	It("says that a SIGHUP has rotated it, and what did if the SIGHUP comes late", func(ctx SpecContext) {
+	It("says that a SIGHUP has rotated it, and what did if the SIGHUP comes late", Label("area:command"), func(ctx SpecContext) {
 		c := newCLI()
 		s := c.Serve(ctx)
 		rotate := func(to string, before func()) string {
@@ -110,7 +110,7 @@ var _ = Describe("The interaction log's file", Label("area:log", "promise:5"), f
 		Expect(c.Run(ctx, "", "log", "verify", "--head", s.Stop(ctx), "1", "2", s.Log())).To(gexec.Exit(0))
 	}, limit)
 
-	DescribeTable("is refused if it is no file", func(ctx SpecContext, make func(path string) error) {
+	DescribeTable("is refused if it is no file", Label("area:command"), func(ctx SpecContext, make func(path string) error) {
 		c := newCLI()
 		Expect(os.Mkdir(c.Path("state"), 0o700)).To(Succeed())
 		Expect(make(c.Path("state/audit.jsonl"))).To(Succeed())
