@@ -204,8 +204,7 @@ func verifyLog(files []audit.File, head string) error {
 		if report.Lost.Why != "" {
 			lost = fmt.Sprintf("; that file was %s, with %d bytes", report.Lost.Why, report.Lost.Size)
 		}
-		fmt.Fprintf(stdout, "%s continues the log with the head %s%s
-", files[0].Name, report.From, lost)
+		fmt.Fprintf(stdout, "%s continues the log with the head %s%s\n", files[0].Name, report.From, lost)
 	}
 	return nil
 }
