@@ -243,11 +243,12 @@ func (a *actor) notice(from *link, n client.Notice) {
 	if full {
 		return
 	}
-	text := fmt.Sprintf("%d %s", n.Code, n.Text)
+	text := a.stage.secrets.hide(fmt.Sprintf("%d %s", n.Code, n.Text))
 	a.takes(from, text, func() { a.notices = append(a.notices, text) })
 }
 
 func (a *actor) hear(from *link, r protocol.Reply) {
+	r = a.stage.secrets.hideReply(r)
 	a.takes(from, oneLine(r), func() { a.heard = append(a.heard, r) })
 }
 
@@ -259,7 +260,7 @@ func (a *actor) over(from *link, err error) {
 	}
 	a.takes(from, "", func() {
 		if a.ended == nil {
-			a.ended = err
+			a.ended = a.stage.secrets.hideError(err)
 		}
 	})
 }

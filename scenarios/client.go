@@ -42,9 +42,11 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	who := client.Credentials{Username: c.stage.user(c.who), Password: c.stage.password(c.who), Authzid: o["authzid"]}
+	who := client.Credentials{Username: c.stage.user(c.who), Password: c.stage.password(c.who)}
+	c.stage.reveal(o)
 	o.text("user", &who.Username)
 	o.text("password", &who.Password)
+	o.text("authzid", &who.Authzid)
 	d := &client.Dialer{NoWait: o.has("no-wait")}
 	if err := errors.Join(o.duration("timeout", &d.LoginTimeout), o.number("max-iterations", &d.MaxIterations)); err != nil {
 		return "", err
@@ -87,6 +89,10 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	ctx, done := a.during(ctx, &a.asks)
 	defer done()
 	sent := a.speaks(text)
+	r.Argument = a.stage.secrets.reveal(r.Argument)
+	if r.Body != nil {
+		r.Body = []byte(a.stage.secrets.reveal(string(r.Body)))
+	}
 	reply, err := c.Do(ctx, r)
 	sent()
 	var refused *protocol.ReplyError

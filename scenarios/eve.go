@@ -31,7 +31,7 @@ func eveMember() *member {
 
 func doSaw(ctx context.Context, c *call) (string, error) {
 	return "", c.stage.until(ctx, c.negated, func() (bool, error) {
-		return c.stage.eve.Saw(c.args[0]), nil
+		return c.stage.eve.Saw(c.stage.secrets.reveal(c.args[0])), nil
 	})
 }
 

@@ -199,14 +199,14 @@ func doSendsPart(ctx context.Context, c *call) (string, error) {
 
 func (a *actor) sendText(ctx context.Context, shown, text string) error {
 	return a.write(ctx, shown, func(lines net.Conn) error {
-		_, err := io.WriteString(lines, text)
+		_, err := io.WriteString(lines, a.stage.secrets.reveal(text))
 		return err
 	})
 }
 
 func doDrips(ctx context.Context, c *call) (string, error) {
 	return "", c.actor().write(ctx, c.args[0]+" (byte by byte)", func(lines net.Conn) error {
-		text := c.args[0] + "\r\n"
+		text := c.stage.secrets.reveal(c.args[0]) + "\r\n"
 		for i := range len(text) {
 			if _, err := io.WriteString(lines, text[i:i+1]); err != nil {
 				return err
@@ -220,7 +220,7 @@ func doDrips(ctx context.Context, c *call) (string, error) {
 const maxFlood = 64 << 20
 
 func doFloods(ctx context.Context, c *call) (string, error) {
-	text := strings.Join(c.args, "\r\n")
+	text := c.stage.secrets.reveal(strings.Join(c.args, "\r\n"))
 	if c.verb.name == "floods" {
 		text += "\r\n"
 	}

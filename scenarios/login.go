@@ -140,6 +140,7 @@ func (a *actor) newLineLogin(conn *tls.Conn, o options) (*lineLogin, error) {
 	config := scram.ClientConfig{
 		Username: a.stage.user(a.name), Password: a.stage.password(a.name), Keys: &keys,
 	}
+	a.stage.reveal(o)
 	o.text("user", &config.Username)
 	o.text("password", &config.Password)
 	if err := oneOf("binding", cmp.Or(o["binding"], "none"), "none", "old"); err != nil {

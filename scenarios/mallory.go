@@ -189,7 +189,7 @@ func (c *call) cutPassword(otherwise string) (args []string, password string) {
 	args = c.args
 	if n := len(args); n > 0 {
 		if guess, ok := strings.CutPrefix(args[n-1], "password="); ok {
-			return args[:n-1], guess
+			return args[:n-1], c.stage.secrets.reveal(guess)
 		}
 	}
 	return args, otherwise

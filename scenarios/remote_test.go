@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +18,10 @@ import (
 func TestReadUsers(t *testing.T) {
 	t.Parallel()
 	var got Remote
-	err := got.ReadUsers(strings.NewReader("# mine\n\nalice:one: two \r\nbob=bert:three=3\n"))
+	err := got.ReadUsers(strings.NewReader("# mine\n\nalice:one: two \r\nbob=bert:fourteen=14\n"))
 	noError(t, err)
 	want := Remote{
-		Passwords: map[string]string{"alice": "one: two ", "bob": "three=3"},
+		Passwords: map[string]string{"alice": "one: two ", "bob": "fourteen=14"},
 		Users:     map[string]string{"bob": "bert"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -35,7 +36,8 @@ func TestReadUsersRefuses(t *testing.T) {
 		"S3cret:x\n":                        "1: the line is not",
 		"alice:\n":                          "1: the line is not",
 		"alice=:S3cret\n":                   "1: the line is not",
-		"alice:S3cret\n\nalice:S3cret\n":    "3: alice is there twice",
+		"alice:S3cret S3cret\n\nalice:x\n":  "3: alice is there twice",
+		"bob:S3creté\n":                     "1: the password of bob has fewer than 8 characters",
 		"alice:" + strings.Repeat("x", 1e5): "token too long",
 	} {
 		err := new(Remote).ReadUsers(strings.NewReader(text))
@@ -125,24 +127,72 @@ func TestResultHasNoPassword(t *testing.T) {
 	}
 }
 
-// A password with characters that a pattern, a quote or a script replaces.
+// A password with characters that a pattern, a quote or a script replaces, and one that is a word.
 func TestNoFormOfAPasswordIsShown(t *testing.T) {
 	t.Parallel()
+	for _, password := range []string{`p.s+(x)'y"z\d`, "password", "$alice_p"} {
+		remote := elsewhere(t)
+		remote.Passwords = map[string]string{"alice": password}
+		for script, want := range map[string]string{
+			"skip $alice_password":                                        "$alice_password",
+			"alice notices $alice_password":                               "$alice_password",
+			"alice connect\nalice sends QUIT\nalice ends $alice_password": "$alice_password",
+			"alice connect\nalice hears 220 $alice_password":              "$alice_password",
+			"alice sends-part hex:$alice_password":                        "$alice_password",
+			"alice ask-body hex:$alice_password ECHO":                     "$alice_password",
+			"env it=$alice_password\nenv\necho $it\nstdout other":         "it=$alice_password",
+		} {
+			r := runOne(t, script, &Target{Remote: remote, Timeout: 5 * time.Second})
+			text := strings.ReplaceAll(shown(&r), "_password", "")
+			text = strings.ReplaceAll(text, "$alice_p", "")
+			if r.Status == Passed || strings.Contains(text, password) || strings.Contains(text, `p\.s`) || !strings.Contains(shown(&r), want) {
+				t.Errorf("%s: %q shows %s", password, script, text)
+			}
+		}
+	}
+}
+
+// A word that happens to be a password stays, as long as the script has not used the password: otherwise the gap
+// would tell what it is.
+func TestNothingIsSearchedForAPassword(t *testing.T) {
+	t.Parallel()
 	remote := elsewhere(t)
-	remote.Passwords = map[string]string{"alice": `p.s+(x)'y"z\d`}
-	for _, script := range []string{
-		"skip $alice_password",
-		"alice notices $alice_password",
-		"alice connect\nalice sends QUIT\nalice ends $alice_password",
-		"alice connect\nalice hears 220 $alice_password",
-		"alice sends-part hex:$alice_password",
-		"alice ask-body hex:$alice_password ECHO",
-		"env it=$alice_password\nenv\necho $it\nstdout other",
-	} {
+	remote.Passwords["bob"] = "laborato"
+	const script = "alice login\nalice ask ECHO 'the laboratory'\nalice hears 250 ^the' 'laboratory'$'\n"
+	r := runOne(t, script, &Target{Remote: remote})
+	if text := shown(&r); strings.Contains(text, "$") && strings.Contains(text, "_password") || !strings.Contains(text, "the laboratory") {
+		t.Error(text)
+	}
+}
+
+// The password is in what is sent, and in what is compared with it, and not only its name.
+func TestPasswordIsSent(t *testing.T) {
+	t.Parallel()
+	remote := elsewhere(t)
+	heard := func(script string) string {
+		t.Helper()
 		r := runOne(t, script, &Target{Remote: remote, Timeout: 5 * time.Second})
-		text := shown(&r)
-		if r.Status == Passed || strings.Contains(text, `p.s`) || strings.Contains(text, `s\+`) || strings.Contains(text, `s\\+`) || !strings.Contains(text, "$alice_password") {
+		if r.Status != Passed {
+			t.Errorf("%q: %v", script, r.Err)
+		}
+		return shown(&r)
+	}
+	size := len("x" + remote.Passwords["alice"])
+	for _, script := range []string{
+		"alice login\nalice ask-body x$alice_password ECHO\nalice hears-body x$alice_password\n",
+		"alice login password=$alice_password\nalice ask ECHO x$alice_password\nalice hears 250 ^x$alice_password'$' -> it\nalice ask ECHO $it$it\nalice hears 250 ^$it$it'$'\n",
+		"alice connect\nalice authenticates\nalice hears 235\nalice sends 'ECHO '$alice_password 'BODY " + strconv.Itoa(size) + " ECHO'\nalice hears 250 ^$alice_password'$'\nalice sends-part x$alice_password\nalice hears-body x$alice_password\n",
+		"alice connect\nalice drips 'EHLO x'$alice_password\n",
+		"bob connect tls=none\nbob sends-part $alice_password\neve saw $alice_password\n",
+	} {
+		if text := heard(script); strings.Contains(text, "own secret") || !strings.Contains(text, "$alice_password") {
 			t.Errorf("%q shows %s", script, text)
+		}
+	}
+	r := runOne(t, "bob connect tls=none\nbob sends-part $alice_password\neve saw $alice_password\n", &Target{Remote: remote})
+	for _, e := range r.Exchanges {
+		if strings.Contains(string(e.Wire), "own secret") {
+			t.Errorf("the bytes of %q have it: %q", e.Text, e.Wire)
 		}
 	}
 }

@@ -161,7 +161,7 @@ func (a *actor) serveTLS(ctx context.Context, r *rogue, l *link) {
 			a.over(l, err)
 			return
 		}
-		text := string(line)
+		text := a.stage.secrets.hide(string(line))
 		a.takes(l, text, func() { r.unread = append(r.unread, text) })
 	}
 }

@@ -14,11 +14,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/tools/txtar"
 	"rsc.io/script"
@@ -105,11 +104,15 @@ func (r *Remote) Reach(ctx context.Context) error {
 	return nil
 }
 
+// MinPassword is the least number of characters of a password that reports and recordings hide. A shorter one may
+// be part of other words, which then tell what it is.
+const MinPassword = 8
+
 // maxUsers bounds a users file, in bytes.
 const maxUsers = 64 << 10
 
 // ReadUsers reads the users of the cast on a server: a line MEMBER:PASSWORD each, or MEMBER=USER:PASSWORD
-// if the user has another name. It ignores empty lines and comments (#). No error contains a line, because a
+// if the user has another name. A password has at least [MinPassword] characters. It ignores empty lines and comments (#). No error contains a line, because a
 // line may be a password.
 func (r *Remote) ReadUsers(in io.Reader) error {
 	r.Passwords, r.Users = map[string]string{}, map[string]string{}
@@ -128,6 +131,8 @@ func (r *Remote) ReadUsers(in io.Reader) error {
 				number, strings.Join(clientNames(), " "))
 		case twice:
 			return fmt.Errorf("%d: %s is there twice", number, member)
+		case utf8.RuneCountInString(password) < MinPassword:
+			return fmt.Errorf("%d: the password of %s has fewer than %d characters, which a report can't hide", number, member, MinPassword)
 		}
 		r.Passwords[member] = password
 		if other {
@@ -139,58 +144,6 @@ func (r *Remote) ReadUsers(in io.Reader) error {
 	}
 	return nil
 }
-
-// redact replaces the passwords of a server that runs elsewhere in a result.
-func (t *Target) redact(r *Result) {
-	if t.Remote == nil {
-		return
-	}
-	hide := t.Remote.redactor().Replace
-	for i := range r.Steps {
-		r.Steps[i].Text, r.Steps[i].Err = hide(r.Steps[i].Text), hide(r.Steps[i].Err)
-	}
-	for i := range r.Exchanges {
-		r.Exchanges[i].Text = hide(r.Exchanges[i].Text)
-	}
-	r.Transcript, r.Reason = hide(r.Transcript), hide(r.Reason)
-	if r.Err != nil {
-		r.Err = redactedError{hide(r.Err.Error()), r.Err}
-	}
-}
-
-// redactor replaces each password, in each form that a message may contain, by its variable.
-func (r *Remote) redactor() *strings.Replacer {
-	type pair struct{ secret, name string }
-	var all []pair
-	for member, secret := range r.Passwords {
-		for _, form := range []string{secret, regexp.QuoteMeta(secret)} {
-			for _, form := range []string{form, strings.ReplaceAll(form, "'", "''")} {
-				all = append(all, pair{form, "$" + member + "_password"}, pair{quotedInside(form), "$" + member + "_password"})
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b pair) int { return cmp.Compare(len(b.secret), len(a.secret)) })
-	var words []string
-	for _, p := range all {
-		words = append(words, p.secret, p.name)
-	}
-	return strings.NewReplacer(words...)
-}
-
-// quotedInside returns a text in the form of %q, without the quotes.
-func quotedInside(text string) string {
-	quoted := strconv.Quote(text)
-	return quoted[1 : len(quoted)-1]
-}
-
-// redactedError is an error with passwords removed from its text.
-type redactedError struct {
-	text  string
-	cause error
-}
-
-func (e redactedError) Error() string { return e.text }
-func (e redactedError) Unwrap() error { return e.cause }
 
 // Run runs a scenario in one of its combinations. The context bounds the whole run, the target's time-out
 // each step. A failure is in the result.
@@ -219,7 +172,6 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 	} else if err != nil {
 		r.Status = Failed
 	}
-	target.redact(&r)
 	return r
 }
 
@@ -289,7 +241,7 @@ func (st *stage) environment(dir string) []string {
 		env = append(env, choice.Dimension+"="+choice.Value)
 	}
 	for _, name := range clientNames() {
-		env = append(env, name+"_user="+st.user(name), name+"_password="+st.password(name))
+		env = append(env, name+"_user="+st.user(name), name+"_password="+st.secrets.value(name, st.password(name)))
 	}
 	return env
 }

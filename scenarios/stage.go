@@ -24,6 +24,8 @@ type stage struct {
 	dir    string
 	eve    *Eve
 	keyLog KeyLog
+	// secrets hide the passwords of a server elsewhere.
+	secrets *secrets
 
 	mu sync.Mutex
 	// line is the number of the current line, words are its words.
@@ -45,7 +47,7 @@ type stage struct {
 
 func newStage(s *Scenario, choice Combination, target *Target, start time.Time) *stage {
 	return &stage{
-		scenario: s, choice: choice, target: target, start: start, eve: &Eve{},
+		scenario: s, choice: choice, target: target, start: start, eve: &Eve{}, secrets: newSecrets(target.Remote),
 		actors: map[string]*actor{}, decoys: map[string]*decoy{}, changed: make(chan struct{}),
 	}
 }
@@ -102,6 +104,7 @@ const (
 func (st *stage) begin(who string, args []string) (*Step, error) {
 	text := strings.Join(args, " ")
 	err := st.keep(len(text))
+	st.secrets.use(args)
 	if crossed := st.eve.Size(); crossed > maxCrossed {
 		err = fmt.Errorf("%d bytes have crossed the network, more than a scenario may send", crossed)
 	}
@@ -180,12 +183,13 @@ func (s *Step) fault() string {
 func (st *stage) exchange(from, to, text string) (seen func(wire []byte)) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: text}
+	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: st.secrets.hide(text)}
 	st.exchanges = append(st.exchanges, e)
 	return func(wire []byte) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		e.Wire, e.Size = slices.Clone(wire[:min(len(wire), excerpt)]), len(wire)
+		e.Wire, e.Size = []byte(st.secrets.hide(string(wire))), len(wire) // below TLS it may be in the clear
+		e.Wire = e.Wire[:min(len(e.Wire), excerpt)]
 	}
 }
 

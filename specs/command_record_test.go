@@ -75,8 +75,16 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 		Expect(stderr(run)).To(ContainSubstring("a body of 4097 bytes can't be recorded, but at most 4096\n"))
 	}, limit)
 
+	It("refuses a password that it can't hide, because it may be part of other words", Label("promise:5"), func(ctx SpecContext) {
+		Expect(c.Run(ctx, "test\n", "user", "passwd", "bob", "--password-stdin", "--state", s.state)).To(gexec.Exit(0))
+		c.Write("bob.pw", "test\n")
+		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "ECHO", "the latest")).To(failed(1, "--record can't hide a password of fewer than 8 characters"))
+		Expect(c.Path("mine.txtar")).NotTo(BeAnExistingFile())
+		Expect(s.Connect(ctx, "bob", "ECHO", "the latest")).To(printed("the latest\n"), "control")
+	}, limit)
+
 	It("leaves no file where there was no session", func(ctx SpecContext) {
-		c.Write("bob.pw", "wrong\n")
+		c.Write("bob.pw", "a wrong one\n")
 		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "TIME")).To(gexec.Exit(4))
 		Expect(c.Path("mine.txtar")).NotTo(BeAnExistingFile())
 	}, limit)

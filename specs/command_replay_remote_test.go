@@ -62,12 +62,27 @@ $`))
 		c.Scenario("a", "# Wrong.\nalice login\nalice ask ECHO 'it is '$alice_password\nalice hears 250 $bob_password\n")
 		run := c.Run(ctx, "", s.Replay("--json", "report", "--junit", "report.xml", "--html", "report.html", "mine")...)
 		Expect(run).To(gexec.Exit(1))
-		Expect(stdout(run)).To(ContainSubstring("mine/a.txtar:4: alice hears 250 '$bob_password': expected 250 $bob_password"))
+		Expect(stdout(run)).To(ContainSubstring(`mine/a.txtar:4: alice hears 250 \$bob_password: expected 250 \$bob_password`))
 		all := stdout(run) + stderr(run) + c.Read("report") + c.Read("report.xml") + c.Read("report.html")
 		for _, secret := range []string{testserver.Password("alice"), testserver.Password("bob")} {
 			Expect(all).NotTo(ContainSubstring(strings.TrimPrefix(secret, "bob")))
 		}
 		Expect(strings.Count(all, "it is $alice_password")).To(BeNumerically(">=", 3), "control: where it would have been")
+	}, limit)
+
+	It("shows a word that happens to be a password as any other", Label("promise:5"), func(ctx SpecContext) {
+		const script = "# Words.\nalice login\nalice ask ECHO 'the laboratory'\nalice hears 250 never\n"
+		Expect(c.Run(ctx, "laboratory\n", "user", "passwd", "bob", "--password-stdin", "--state", s.state)).To(gexec.Exit(0))
+		c.Write("users", "alice:"+testserver.Password("alice")+"\nbob:laboratory\n")
+		report := func(script string) string {
+			c.Scenario("a", script)
+			run := c.Run(ctx, "", s.Replay("--json", "report", "--junit", "report.xml", "--html", "report.html", "mine")...)
+			Expect(run).To(gexec.Exit(1))
+			return stdout(run) + c.Read("report") + c.Read("report.xml") + c.Read("report.html")
+		}
+		Expect(report(script)).To(SatisfyAll(ContainSubstring("the laboratory"), Not(ContainSubstring("bob_password"))))
+		Expect(report(strings.ReplaceAll(script, "laboratory'", "'$bob_password"))).To(
+			SatisfyAll(ContainSubstring("the $bob_password"), Not(ContainSubstring("laboratory"))), "control")
 	}, limit)
 
 	It("leaves with 3 if another server answers", func(ctx SpecContext) {
@@ -89,7 +104,8 @@ $`))
 		Expect(c.Run(ctx, "", s.Replay("mine")...)).To(failed(code, pattern))
 	},
 		Entry("if no server listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = unusedAddr }, limit),
-		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:x\nsecret\n") }, limit),
+		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:long enough\nsecret\n") }, limit),
+		Entry("with a password that is too short to hide", 1, "users:1: the password of alice has fewer than 8 characters", func() { c.Write("users", "alice:the lab\n") }, limit),
 		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
 	)
 })

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/protocol"
@@ -25,6 +26,9 @@ type recording struct {
 func (f *connectFlags) newRecording(d *client.Dialer, who client.Credentials) (*recording, error) {
 	if f.record == "" {
 		return nil, nil
+	}
+	if utf8.RuneCountInString(who.Password) < scenarios.MinPassword {
+		return nil, fmt.Errorf("--record can't hide a password of fewer than %d characters", scenarios.MinPassword)
 	}
 	file, err := os.OpenFile(f.record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {

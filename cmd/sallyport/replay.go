@@ -46,7 +46,8 @@ they run against that server, one after another, because there is one seat.
 Scenarios that need a server of their own are skipped, and counted as skipped.
 The file of --users has a line MEMBER:PASSWORD for each member of the cast
 (alice, bob, carol, dave) that is a user there, or MEMBER=USER:PASSWORD if the
-user has another name.
+user has another name. A password has at least 8 characters; reports show its
+variable, such as $alice_password.
 
 The exit code is 0 if no scenario failed and 1 if one did. It is 1 as well if a
 file is not a scenario: then each fault is printed with its file and line, and
