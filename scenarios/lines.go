@@ -19,7 +19,7 @@ import (
 // lineVerbs are the verbs of a client that sends lines exactly as the script has them.
 func lineVerbs() []verb {
 	return []verb{
-		{name: "connect", args: "[generic] [resume] [retry] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: resume the TLS session of the last connection; retry: try again while the lobby is full; tls=none: without TLS"},
+		{name: "connect", args: "[generic] [resume] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 4, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: resume the TLS session of the last connection; tls=none: without TLS"},
 		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, logsIn: true, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bind the login to the last connection. After connect"},
 		{name: "authenticates", args: "[LINE...]", most: many, logsIn: true, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
 		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
@@ -40,7 +40,7 @@ type connection struct {
 }
 
 func doConnect(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "generic", "resume", "retry", "tls", "alpn")
+	o, err := parseOptions(c.args, "generic", "resume", "tls", "alpn")
 	if err != nil {
 		return "", err
 	}
@@ -60,18 +60,7 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 			config.MinVersion, config.MaxVersion = version, version
 		}
 	}
-	return "", retry(ctx, o.has("retry"), func() error { return c.actor().connect(ctx, how) })
-}
-
-// retry calls do once, or again and again while the server turns the connection away.
-func retry(ctx context.Context, again bool, do func() error) error {
-	for {
-		if err := do(); !again || !turnedAway(err) {
-			return err
-		} else if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
+	return "", c.actor().connect(ctx, how)
 }
 
 // connect makes a connection for lines. Its error is a [client.ConnectError] if the handshake fails.
@@ -122,8 +111,8 @@ func (a *actor) carry(lines net.Conn, tlsConn *tls.Conn) {
 	a.lines, a.tls = lines, tlsConn
 }
 
-// turnedAway reports whether the server closed the connection during the handshake, as it does while the
-// lobby is full.
+// turnedAway reports whether the server closed the connection during the handshake, as it does if the
+// connection must make room in the lobby.
 func turnedAway(err error) bool {
 	_, early := errors.AsType[*client.ConnectError](err)
 	broken, isBroken := errors.AsType[*net.OpError](err)

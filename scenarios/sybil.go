@@ -20,15 +20,16 @@ func sybilMember() *member {
 		summary: "an attacker with many connections",
 		verbs: []verb{{
 			args: "NUMBER idle|greeted|wrong-password|garbage", least: 2, most: 2, run: doSybil,
-			summary: "idle: TCP connections that send nothing and stay; greeted: TLS connections that stay; wrong-password: logins; garbage: bytes that are no TLS. The output is how many the server took and refused.",
+			summary: "idle: TCP connections that send nothing and stay; greeted: TLS connections that stay, of which those count as taken that the server has not closed in the end; wrong-password: logins; garbage: bytes that are no TLS. The output is how many the server took and refused.",
 		}},
 	}
 }
 
-// Sybil makes at most maxSybil connections, and atOnce at the same time.
+// Sybil makes at most maxSybil connections, and atOnce at the same time: more would push each other out of the
+// lobby of a server with the default limits.
 const (
 	maxSybil = 5000
-	atOnce   = 16
+	atOnce   = 8
 )
 
 func doSybil(ctx context.Context, c *call) (string, error) {
@@ -42,14 +43,23 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 	if err := oneOf("the attack", c.args[1], slices.Sorted(maps.Keys(attacks))...); err != nil {
 		return "", err
 	}
+	taken, err := c.stage.attack(ctx, n, attacks[c.args[1]])
+	if err == nil && c.args[1] == "greeted" {
+		taken, err = c.stage.attack(ctx, n, stays)
+	}
+	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
+}
+
+// attack calls do for each of n connections, and counts those that the server took.
+func (st *stage) attack(ctx context.Context, n int, do func(context.Context, *actor) (bool, error)) (taken int, err error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	taken, places := 0, make(chan struct{}, atOnce)
+	places := make(chan struct{}, atOnce)
 	for i := range n {
 		wg.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			ok, failure := attacks[c.args[1]](ctx, c.stage.actor("sybil-"+strconv.Itoa(i)))
+			ok, failure := do(ctx, st.actor("sybil-"+strconv.Itoa(i)))
 			mu.Lock()
 			defer mu.Unlock()
 			if ok {
@@ -59,7 +69,7 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 		})
 	}
 	wg.Wait()
-	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
+	return taken, err
 }
 
 // idle counts each connection as taken, because a client can't know more.
@@ -77,12 +87,18 @@ func greeted(ctx context.Context, a *actor) (taken bool, err error) {
 	return a.greeting(ctx) == nil, ctx.Err()
 }
 
-// wrongPassword guesses a password until the server judges the guess. While the lobby is full it judges none.
+// stays reports whether a greeted connection is still served.
+func stays(ctx context.Context, a *actor) (taken bool, err error) {
+	if a.send(ctx, protocol.VerbNoop) != nil {
+		return false, ctx.Err()
+	}
+	return a.expect(ctx, protocol.CodeDone) == nil, ctx.Err()
+}
+
+// wrongPassword guesses a password.
 func wrongPassword(ctx context.Context, a *actor) (taken bool, err error) {
-	err = retry(ctx, true, func() error {
-		defer a.close()
-		return a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
-	})
+	defer a.close()
+	err = a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
 	_, refused := errors.AsType[*protocol.ReplyError](err)
 	if refused || errors.Is(err, client.ErrLoginFailed) {
 		return false, nil

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/protocol/tcp"
+	"github.com/sallyport/sallyport/server/lobby"
 )
 
 // What a connection can be woken for.
@@ -67,7 +70,8 @@ func (pause) Temporary() bool { return true }
 type conn struct {
 	srv      *Server
 	id       string
-	from     source
+	from     netip.Prefix // see lobby.Source
+	place    *lobby.Place
 	raw      *transport
 	tls      *tls.Conn
 	endPoint scram.ChannelBinding
@@ -91,10 +95,10 @@ type conn struct {
 	streams  bool     // a raw stream is open, so it takes no messages
 }
 
-func newConn(s *Server, raw net.Conn, from source) *conn {
+func newConn(s *Server, raw net.Conn) *conn {
 	tcp.FindDead(raw, s.limits.Vanish)
 	state := s.tls.Load()
-	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
+	c := &conn{srv: s, id: s.newID(), from: lobby.Source(raw.RemoteAddr()), inLobby: true, endPoint: state.endPoint}
 	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
 	c.rd = protocol.NewReader(input{c})
@@ -106,18 +110,25 @@ func newConn(s *Server, raw net.Conn, from source) *conn {
 func (c *conn) run() {
 	defer c.srv.forget(c)
 	defer c.raw.Close() // also if a handler ends this goroutine
-	defer c.leaveLobby()
+	defer c.place.Leave()
 	why := "tls"
 	err := c.safely(c.handshake)
+	if dropped, ok := err.(errDropped); ok {
+		c.srv.refused.Add(c.from, string(dropped)) // there is no record of it
+		return
+	}
 	if err == nil {
 		if err = c.safely(c.login); err == nil {
-			c.leaveLobby()
+			err = c.leaveLobby()
+		}
+		if err == nil {
 			err = c.takeSeat()
 		}
 		if err == nil {
 			newSession(c).run()
 			return
 		}
+		err = cmp.Or(c.dropped(), err)
 		c.sendLast(err)
 		why = reason(err)
 	} else if _, closing := errors.AsType[*protocol.ReplyError](err); closing || errors.Is(err, errPanic) {
@@ -140,12 +151,19 @@ func (c *conn) safely(f func() error) (err error) {
 	return f()
 }
 
-// leaveLobby frees the connection's place in the lobby, once.
-func (c *conn) leaveLobby() {
-	if c.inLobby {
-		c.inLobby = false
-		c.srv.lobby.leave(c.from)
+// leaveLobby frees the connection's place in the lobby. Its error is that of dropped.
+func (c *conn) leaveLobby() error {
+	c.inLobby = false
+	c.place.Leave()
+	return c.dropped()
+}
+
+// dropped returns an errDropped if the connection has had to make room for another, and nil otherwise.
+func (c *conn) dropped() error {
+	if why := c.place.Dropped(); why != "" {
+		return errDropped(why)
 	}
+	return nil
 }
 
 // wake sets a flag and ends a read of the connection's goroutine, which then handles its flags.
@@ -233,7 +251,8 @@ func (c *conn) write(p []byte) error {
 
 // sendLast writes the replies in out and the reply that err carries, if any.
 func (c *conn) sendLast(err error) {
-	if _, ended := errors.AsType[streamEnd](err); ended || errors.Is(err, errWrite) {
+	_, dropped := err.(errDropped)
+	if _, ended := errors.AsType[streamEnd](err); ended || dropped || errors.Is(err, errWrite) {
 		_ = c.srv.logged(c.srv.Audit.Flush())
 		return
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -121,11 +122,12 @@ func TestDeadlinesDoNotWaitForTheLog(t *testing.T) {
 	}
 	disk.stalls.Store(true)
 	defer close(disk.free)
-	first := dial(t, h.Addr)
-	defer first.Close()
+	for range 2 { // the server waits for the disk with the lock of the log, and then for that lock
+		stranger := dial(t, h.Addr)
+		defer stranger.Close()
+		go func() { _ = tls.Client(stranger, &tls.Config{RootCAs: h.Roots, ServerName: "localhost"}).Handshake() }()
+	}
 	<-disk.entered
-	second := dial(t, h.Addr) // for which the server waits with its lock
-	defer second.Close()
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):

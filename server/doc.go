@@ -8,7 +8,7 @@
 //
 // Each connection has a goroutine. The files follow its path:
 //
-//   - lobby.go counts connections that have not logged in, tls.go does the handshake;
+//   - package lobby bounds connections that have not logged in, tls.go does the handshake;
 //   - login.go runs the login (RFC 5802 in the SASL profile of RFC 4954) under one deadline, which begins
 //     with the accept; package scram judges its messages;
 //   - seat.go grants the seat (seat.grant) and passes it on (seat.release), as [Queue], [Reject] or

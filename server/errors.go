@@ -76,6 +76,11 @@ var (
 	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
 
+// errDropped means that the connection has made room in the lobby for another. It is the reason in the log.
+type errDropped string
+
+func (e errDropped) Error() string { return string(e) }
+
 // lineError returns the reply for an error of reading a line, or the error itself.
 func lineError(err error) error {
 	switch {
@@ -94,6 +99,8 @@ func reason(err error) string {
 		return reason(end.cause)
 	case answered:
 		return string(end.Keyword)
+	case errDropped:
+		return string(end)
 	}
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {
 		return string(reply.Keyword)

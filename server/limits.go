@@ -26,9 +26,10 @@ type Limits struct {
 	Vanish time.Duration
 	// Body is the maximum body of a request in bytes. Zero and less mean 1 MiB.
 	Body int64
-	// Lobby is the maximum number of connections that have not logged in. Zero means 256.
+	// Lobby is the maximum number of connections that have not logged in. Beyond it an older one makes room,
+	// see package lobby. Zero means 256.
 	Lobby int
-	// LobbyPerSource is the same for one source: an IPv4 address or an IPv6 /64. Zero means 16.
+	// LobbyPerSource is the same for one source: an IPv4 address or an IPv6 /56. Zero means 16.
 	LobbyPerSource int
 	// FailedLogins is the number of wrong passwords that one source can try at once. It regains one
 	// per second. Zero means 600.

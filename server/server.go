@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/penalty"
 )
 
@@ -79,7 +80,8 @@ type Server struct {
 	verbs    map[string]string // interned verbs
 	help     string
 	tls      atomic.Pointer[tlsState]
-	lobby    lobby
+	lobby    lobby.Lobby
+	refused  lobby.Refusals
 	throttle penalty.Throttle
 	seat     seat
 	ctx      context.Context
@@ -101,7 +103,8 @@ func (s *Server) init() error {
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
 		s.limits = s.Limits.withDefaults()
-		s.lobby = lobby{limits: s.limits, sources: map[source]int{}}
+		s.lobby.Max, s.lobby.MaxPerSource = s.limits.Lobby, s.limits.LobbyPerSource
+		s.refused.Report = s.logRefusals
 		s.throttle.Burst = s.limits.FailedLogins
 		s.Name = cmp.Or(s.Name, "sallyport")
 		if s.Admission == nil {
@@ -190,26 +193,25 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// admit lets a connection into the lobby, or closes it if there is no room.
+// admit lets a connection into the lobby. It does not wait for the log, because all others would wait too.
 func (s *Server) admit(raw net.Conn) {
-	from := sourceOf(raw.RemoteAddr())
-	if err := s.lobby.enter(from); err != nil {
-		s.Audit.Warn("conn.refuse", s.newID()).Str("remote", raw.RemoteAddr().String()).Str("reason", err.Error()).Send()
-		_ = s.logged(s.Audit.Flush())
-		_ = raw.Close()
-		return
-	}
-	c := newConn(s, raw, from)
+	c := newConn(s, raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
-		s.lobby.leave(from)
 		_ = raw.Close()
 		return
 	}
+	c.place = s.lobby.Enter(c.from, func() { _ = raw.Close() })
 	s.conns[c] = struct{}{}
-	s.Audit.Info("conn.accept", c.id).Str("remote", raw.RemoteAddr().String()).Send()
 	go c.run()
+}
+
+func (s *Server) logRefusals(all []lobby.Refusal) {
+	for _, r := range all {
+		s.Audit.Warn("conn.refuse", "").Str("remote", r.Source).Str("reason", r.Reason).Int("count", r.Count).Send()
+	}
+	_ = s.logged(s.Audit.Flush())
 }
 
 // forget removes a connection that has ended.
@@ -278,6 +280,7 @@ func (s *Server) close(end func(*conn)) {
 // stop logs the end of the server, once.
 func (s *Server) stop() error {
 	s.cancel(ErrServerClosed)
+	s.refused.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.served {

@@ -75,12 +75,16 @@ func leafOf(certificate tls.Certificate) (*x509.Certificate, error) {
 }
 
 // handshake does the TLS handshake under the deadline of the login. If the server ended it, the error is a
-// reply.
+// reply. The log has a connection only from here on: strangers that make room before count as refused.
 func (c *conn) handshake() error {
-	_ = c.srv.logged(c.srv.Audit.Flush()) // the next flush reports a failure, when TLS can carry the reply
 	c.raw.wait = wait{by: c.loginBy, flags: anyFlag}
 	// A context that can be cancelled would cost a goroutine. The deadline and wake do the same.
-	if err := c.tls.HandshakeContext(context.Background()); err != nil {
+	err := c.tls.HandshakeContext(context.Background())
+	if dropped := c.dropped(); err != nil && dropped != nil {
+		return dropped
+	}
+	c.srv.Audit.Info("conn.accept", c.id).Str("remote", c.raw.RemoteAddr().String()).Send()
+	if err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
 		case errors.Is(err, errWoken):

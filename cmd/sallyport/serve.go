@@ -72,7 +72,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
 	flags.Var(&f.maxBody, "max-body", "largest body that a request may have")
 	flags.IntVar(&l.Lobby, "max-lobby", 256, "how many connections may be there before their login")
-	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "how many of them may come from one address (IPv6: one /64)")
+	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "how many of them may come from one address (IPv6: one /56)")
 	flags.IntVar(&l.FailedLogins, "max-failed-logins", 600, "how many wrong passwords one address may try at once; each second allows one more")
 	flags.StringVar(&f.tlsMin, "tls-min", "1.3", "lowest TLS version, 1.2 or 1.3")
 	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")

@@ -19,7 +19,7 @@ var Events = map[string]string{
 	"server.stop":   "uptime",
 	"server.reload": "ok",
 	"conn.accept":   "remote",
-	"conn.refuse":   "remote reason",
+	"conn.refuse":   "remote reason count",
 	"conn.close":    "reason",
 	"tls.handshake": "version cipher curve resumed alpn",
 	"tls.fail":      "error",
@@ -55,8 +55,7 @@ const inSession = "request chat stream.open stream.data stream.close handler.pan
 
 // next are the events that may follow one of the same connection. The key "" stands for the beginning.
 var next = map[string]string{
-	"":              "conn.accept conn.refuse",
-	"conn.refuse":   "",
+	"":              "conn.accept",
 	"conn.accept":   "tls.handshake tls.fail conn.close",
 	"tls.fail":      "conn.close",
 	"tls.handshake": "login.ok login.fail conn.close",
@@ -140,7 +139,7 @@ func (l line) str(name string) string {
 // formats are what the fields look like. Those that are not here are any text.
 var formats = map[string]func(any) bool{
 	"time": isTime, "conn": like(`[A-Z2-7]{6}-[1-9][0-9]*`), "chain": like(`[0-9a-f]{64}`), "head": like(`[0-9a-f]{64}`),
-	"listen": isAddress, "remote": isAddress, "admission": like(`queue|reject|takeover`),
+	"listen": isAddress, "remote": isPeer, "count": isCount, "admission": like(`queue|reject|takeover`),
 	"version": like(`TLS 1\.[23]`), "cipher": like(`TLS_[A-Z0-9_]+`), "curve": like(`[A-Za-z0-9]+`), "alpn": like(`(sallyport/1)?`),
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
@@ -169,6 +168,14 @@ func isAddress(value any) bool {
 	s, _ := value.(string)
 	_, err := netip.ParseAddrPort(s)
 	return err == nil || s == "pipe" // in synthetic time
+}
+
+// isPeer takes the source of refused connections as well.
+func isPeer(value any) bool {
+	s, _ := value.(string)
+	_, addressErr := netip.ParseAddr(s)
+	_, prefixErr := netip.ParsePrefix(s)
+	return isAddress(value) || addressErr == nil || prefixErr == nil || s == "" || s == "others"
 }
 
 // isSeconds takes what no spec lasts for an error of the unit.

@@ -1,0 +1,129 @@
+// Package lobby keeps the connections that have not logged in, and counts those that a limit has closed.
+// Start with [Lobby].
+package lobby
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Reasons in the log why a connection lost its place.
+const (
+	Full       = "lobby-full"
+	SourceFull = "source-full"
+)
+
+// Source returns the unit of all limits per source: an IPv4 address, or an IPv6 /56, which is what a provider
+// gives to one customer. It is zero for a peer without an IP address.
+func Source(addr net.Addr) netip.Prefix {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := ap.Addr().Unmap().WithZone(""), 56
+	if ip.Is4() {
+		bits = 32
+	}
+	prefix, _ := ip.Prefix(bits)
+	return prefix
+}
+
+// Lobby bounds the connections that have not logged in. It refuses none: when it is full, an older connection
+// makes room, so that idle strangers can't keep others out. Set the fields before the first Enter. It is safe
+// for concurrent use.
+type Lobby struct {
+	// Max is the maximum number of connections. It is at least 1.
+	Max int
+	// MaxPerSource is the same for one source. It is at least 1. Peers without an IP address have no such
+	// limit.
+	MaxPerSource int
+
+	mu      sync.Mutex
+	entered uint64
+	all     int
+	sources map[netip.Prefix][]*Place // oldest first
+}
+
+// Place is the place of one connection.
+type Place struct {
+	lobby  *Lobby
+	from   netip.Prefix
+	number uint64 // the oldest has the lowest
+	drop   func()
+	left   bool
+	reason string
+}
+
+// Enter gives a connection a place. If its source has too many, the oldest connection of that source makes
+// room; if the lobby is full, the oldest connection of the source that has most. Enter calls the drop of that
+// connection, which must close it without waiting.
+func (l *Lobby) Enter(from netip.Prefix, drop func()) *Place {
+	p, excess := l.add(from, drop)
+	if excess != nil {
+		excess.drop()
+	}
+	return p
+}
+
+func (l *Lobby) add(from netip.Prefix, drop func()) (p, excess *Place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sources == nil {
+		l.sources = map[netip.Prefix][]*Place{}
+	}
+	l.entered++
+	l.all++
+	p = &Place{lobby: l, from: from, number: l.entered, drop: drop}
+	l.sources[from] = append(l.sources[from], p)
+	switch {
+	case from.IsValid() && len(l.sources[from]) > l.MaxPerSource:
+		excess = l.sources[from][0]
+		l.remove(excess, SourceFull)
+	case l.all > l.Max:
+		excess = l.oldestOfMost()
+		l.remove(excess, Full)
+	}
+	return p, excess
+}
+
+// oldestOfMost returns the oldest connection of the source that has most. Among equals it is the source with
+// the oldest connection.
+func (l *Lobby) oldestOfMost() (oldest *Place) {
+	most := 0
+	for _, places := range l.sources {
+		if n := len(places); n > most || n == most && places[0].number < oldest.number {
+			most, oldest = n, places[0]
+		}
+	}
+	return oldest
+}
+
+func (l *Lobby) remove(p *Place, reason string) {
+	p.left, p.reason = true, reason
+	l.all--
+	places := l.sources[p.from]
+	if len(places) == 1 {
+		delete(l.sources, p.from)
+		return
+	}
+	i := slices.Index(places, p)
+	l.sources[p.from] = slices.Delete(places, i, i+1)
+}
+
+// Leave gives the place back. It may be called again.
+func (p *Place) Leave() {
+	p.lobby.mu.Lock()
+	defer p.lobby.mu.Unlock()
+	if !p.left {
+		p.lobby.remove(p, "")
+	}
+}
+
+// Dropped returns why the connection has lost its place, or "". It doesn't change after Leave.
+func (p *Place) Dropped() string {
+	p.lobby.mu.Lock()
+	defer p.lobby.mu.Unlock()
+	return p.reason
+}
