@@ -83,6 +83,7 @@ func (a *act) play(ctx context.Context) (err error) {
 	if err := a.shifts(ctx); err != nil {
 		return errors.Join(err, a.host.failure())
 	}
+	a.count("server: SIGQUIT")
 	goroutines, err := a.host.goroutines()
 	if err = errors.Join(err, a.host.failure()); err != nil {
 		return err
@@ -199,11 +200,11 @@ func (a *act) shift(ctx context.Context, number int, length time.Duration) error
 // good lets a random good client come.
 func (a *act) good(ctx context.Context, r *rand.Rand, i int) {
 	a.visit(ctx, r, i, []kind{
-		{"talk", 10, (*guest).talk},
-		{"pipeline", 5, (*guest).pipeline},
-		{"stream", 6, (*guest).stream},
-		{"impatient", 4, (*guest).impatient},
-		{"forgetful", 3, (*guest).forgetful},
+		{"talk", 24, (*guest).talk},
+		{"pipeline", 12, (*guest).pipeline},
+		{"stream", 20, (*guest).stream},
+		{"impatient", 6, (*guest).impatient},
+		{"forgetful", 5, (*guest).forgetful},
 		{"linger", 1, (*guest).linger},
 		{"greedy", 1, (*guest).greedy},
 	}, randomFate(r))
@@ -293,7 +294,7 @@ func (a *act) measure(ctx context.Context) {
 	}
 	if best.descriptors < 1<<30 {
 		a.samples = append(a.samples, best)
-		a.most("most memory (MiB)", int(best.rss>>20))
+		a.most("most MiB at rest", int(best.rss>>20))
 		a.most("most descriptors at rest", best.descriptors)
 	}
 }

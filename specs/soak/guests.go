@@ -45,9 +45,11 @@ func (g *guest) leave() {
 	g.path.close()
 	g.note.remote, g.note.dialed = g.path.seen()
 	g.journal.add(g.note)
-	g.count("attempts: " + g.note.kind)
-	g.count("network: " + g.note.fate)
-	if !g.note.seated.IsZero() {
+	g.count("clients: " + g.note.kind)
+	if g.note.fate != clean {
+		g.count("connections with a network fault: " + g.note.fate)
+	}
+	if !g.note.seated.IsZero() || g.note.exit == exitDone {
 		g.count("sessions")
 	}
 	if g.note.last.Code != 0 {
@@ -105,9 +107,9 @@ func (g *guest) request() (request protocol.Request, noted string) {
 	return request, request.Verb
 }
 
-// stay is how long a session lasts.
+// stay waits as long as a client does between two requests.
 func (g *guest) stay(ctx context.Context) bool {
-	return pause(ctx, time.Duration(g.r.IntN(30))*time.Millisecond)
+	return pause(ctx, time.Duration(g.r.IntN(6))*time.Millisecond)
 }
 
 // talk sends requests one after another.

@@ -20,6 +20,7 @@ type attempt struct {
 	exchanges      []exchange
 	last           protocol.ReplyError // the reply that ended it, if one did
 	killed         bool                // by SIGKILL
+	exit           int                 // of a program: its exit code plus one, so that 0 is none
 	err            error
 }
 

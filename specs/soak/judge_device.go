@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,6 +16,7 @@ func (c *caseFile) oneUserOfTheDevice() *faults {
 	f := &faults{}
 	for _, o := range c.overlaps {
 		if c.inKillTime(o.earlier) || c.inKillTime(o.later) {
+			c.spared++
 			continue
 		}
 		f.addf("%s, from %s on", o, o.at.Format(time.StampMilli))
@@ -70,9 +72,19 @@ func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
 	return a.ended, false
 }
 
-// holdStopsInTime demands that COMMAND runs only while its hold has the seat.
+// holdStopsInTime demands that COMMAND runs only while its hold has the seat, and that a hold that leaves with 0
+// gave it back.
 func (c *caseFile) holdStopsInTime() *faults {
 	f := &faults{}
+	for _, a := range c.attempts {
+		if a.kind != "hold" || a.exit != exitDone || !c.strictHold || c.mayBeLost(span{a.began, a.ended}) {
+			continue
+		}
+		records := c.log.conn(a, c.log.accepted())
+		if !slices.ContainsFunc(records, func(r *record) bool { return r.Verb == "QUIT" && r.Code == 221 }) {
+			f.addf("%s left with 0, and the log has no QUIT of it", a)
+		}
+	}
 	for _, u := range c.uses {
 		a := c.attempt(u.token)
 		if a == nil || c.mayBeLost(span{a.began, a.ended}) {

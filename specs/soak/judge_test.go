@@ -158,6 +158,7 @@ func TestJudgeFindsEachFault(t *testing.T) {
 		}},
 		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(80) }},
 		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(180) }},
+		{"hold that leaves with 0 without its QUIT", "hold", note(func(ann, _ *attempt) { ann.exit = exitDone })},
 		{"COMMAND before the seat", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].from = at(50) }},
 		{"COMMAND long after an eviction", "hold", func(t *testing.T, c *caseFile, l []string) {
 			replace(7, "idle", "evicted")(t, c, l)

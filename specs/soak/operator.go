@@ -34,14 +34,14 @@ type deed struct {
 func (o *operator) deeds() []deed {
 	return []deed{
 		{"passwords changed", 4, true, (*operator).passwd},
-		{"SIGHUP", 2, true, func(o *operator, _ context.Context) error { o.hup(); return nil }},
+		{"server: SIGHUP", 2, true, func(o *operator, _ context.Context) error { o.hup(); return nil }},
 		{"log: rotated", 4, true, (*operator).rotate},
 		{"log: renamed, SIGHUP later", 2, true, (*operator).renameLate},
 		{"log: renamed without SIGHUP", 2, o.may.lostLog, (*operator).renameOnly},
 		{"log: copied and truncated", 2, o.may.lostLog, func(o *operator, _ context.Context) error { return o.logs.copyTruncate() }},
 		{"log: deleted", 2, o.may.lostLog, (*operator).remove},
-		{"disk: filled", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
-		{"disk: filled, and the server killed", 2, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
+		{"disk filled: alone", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
+		{"disk filled: with SIGKILL", 2, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
 		{"server: stopped for a moment", 2, runtime.GOOS == "linux", (*operator).suspend},
 		{"server: SIGKILL", 6, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGKILL) }},
 		{"server: SIGTERM", 3, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGTERM) }},

@@ -18,6 +18,7 @@ type fate struct {
 	kind   string
 	after  int64         // it happens when this many bytes have passed, both directions together
 	length time.Duration // of the pause before each piece (delay, drip), or of the whole (freeze, blackhole)
+	size   int           // of a piece (drip)
 }
 
 // The kinds of fate.
@@ -34,9 +35,9 @@ const (
 
 var fates = []string{delay, drip, drop, reset, halfClose, blackhole, freeze}
 
-// randomFate chooses a fate; two in five connections are clean.
+// randomFate chooses a fate; half of the connections are clean.
 func randomFate(r *rand.Rand) fate {
-	if r.IntN(5) < 2 {
+	if r.IntN(2) == 0 {
 		return fate{kind: clean}
 	}
 	f := fate{kind: fates[r.IntN(len(fates))], after: r.Int64N(8 << 10)}
@@ -44,9 +45,12 @@ func randomFate(r *rand.Rand) fate {
 	case delay:
 		f.length = time.Duration(r.IntN(20)) * time.Millisecond
 	case drip:
-		f.length = time.Duration(r.IntN(2000)) * time.Microsecond
-	case blackhole, freeze:
-		f.length = time.Duration(100+r.IntN(1500)) * time.Millisecond
+		f.length, f.size = time.Duration(r.IntN(1000))*time.Microsecond, 1+r.IntN(100)
+	case blackhole, freeze: // a few of them longer than the server's limits
+		f.length = time.Duration(20+r.IntN(200)) * time.Millisecond
+		if r.IntN(8) == 0 {
+			f.length *= 15
+		}
 	}
 	return f
 }
@@ -170,8 +174,8 @@ func (p *path) pass(dst net.Conn, piece []byte, up bool) bool {
 	case p.kind == delay:
 		p.pause(p.length)
 	case p.kind == drip:
-		for ; len(piece) > 3; piece = piece[3:] {
-			if !p.write(dst, piece[:3]) || !p.pause(p.length) {
+		for ; len(piece) > p.size; piece = piece[p.size:] {
+			if !p.write(dst, piece[:p.size]) || !p.pause(p.length) {
 				return false
 			}
 		}

@@ -31,8 +31,12 @@ func (g *guest) program(ctx context.Context, input, verb string, args ...string)
 		g.killSometimes(ctx, p)
 	}
 	<-p.done
+	g.note.exit = p.cmd.ProcessState.ExitCode() + 1
 	return p
 }
+
+// exitDone is attempt.exit of a program that left with 0.
+const exitDone = 1
 
 // killSometimes kills one program in five at a random moment.
 func (g *guest) killSometimes(ctx context.Context, p *process) {
@@ -45,7 +49,7 @@ func (g *guest) killSometimes(ctx context.Context, p *process) {
 	case <-p.done:
 	case <-ctx.Done():
 		g.note.killed = true
-		g.count("kills: a client")
+		g.count("clients killed")
 		p.signal(syscall.SIGKILL)
 	}
 }
@@ -77,7 +81,7 @@ func (g *guest) hold(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	length := time.Duration(50+g.r.IntN(700)) * time.Millisecond
+	length := time.Duration(20+g.r.IntN(300)) * time.Millisecond
 	if g.path.kind == blackhole {
 		length = g.path.length + 2*time.Second
 	}

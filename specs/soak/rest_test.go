@@ -207,7 +207,7 @@ func TestPath(t *testing.T) {
 		clean: true, delay: true, drip: true, freeze: true, drop: false, reset: false, halfClose: false, blackhole: false,
 	} {
 		t.Run(kind, func(t *testing.T) {
-			p, err := newPath(t.Context(), l.Addr().String(), "", fate{kind, 8, 10 * time.Millisecond})
+			p, err := newPath(t.Context(), l.Addr().String(), "", fate{kind, 8, 10 * time.Millisecond, 3})
 			if err != nil {
 				t.Fatal(err)
 			}

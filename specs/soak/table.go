@@ -5,11 +5,12 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
-	"text/tabwriter"
 )
 
-// table counts what happened. The zero table is ready to use.
+// table counts what happened. A count may have a kind behind a colon, as in "attacks: flood". The zero table is
+// ready to use.
 type table struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -20,6 +21,10 @@ func (t *table) count(what string) { t.countN(what, 1) }
 func (t *table) countN(what string, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.add(what, n)
+}
+
+func (t *table) add(what string, n int) {
 	if t.counts == nil {
 		t.counts = map[string]int{}
 	}
@@ -28,9 +33,9 @@ func (t *table) countN(what string, n int) {
 
 // most keeps the greatest number.
 func (t *table) most(what string, n int) {
-	t.countN(what, 0)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.add(what, 0)
 	t.counts[what] = max(t.counts[what], n)
 }
 
@@ -40,13 +45,31 @@ func (t *table) of(what string) int {
 	return t.counts[what]
 }
 
-// print prints all counts.
+// rows are the order of the table.
+var rows = []string{
+	"clients", "attacks", "sessions", "requests answered", "refusals", "connections with a network fault",
+	"disk filled", "log", "server", "clients killed", "passwords changed", "log records", "log files",
+	"uses of the device", "COMMANDs in their kill time", "overlaps on the device", "answers without a record",
+	"most MiB at rest", "most descriptors at rest", "most goroutines at rest",
+}
+
+// print prints all counts as a table in Markdown.
 func (t *table) print(w io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.TabIndent)
-	for _, what := range slices.Sorted(maps.Keys(t.counts)) {
-		fmt.Fprintf(out, "%8d\t %s\n", t.counts[what], what)
+	sums, kinds := map[string]int{}, map[string][]string{}
+	for _, key := range slices.Sorted(maps.Keys(t.counts)) {
+		what, kind, ok := strings.Cut(key, ": ")
+		sums[what] += t.counts[key]
+		if ok {
+			kinds[what] = append(kinds[what], fmt.Sprintf("%s %d", kind, t.counts[key]))
+		}
+		if !slices.Contains(rows, what) {
+			panic("no row of the table: " + what)
+		}
 	}
-	_ = out.Flush()
+	fmt.Fprint(w, "| what | number | of these |\n| --- | ---: | --- |\n")
+	for _, what := range rows {
+		fmt.Fprintf(w, "| %s | %d | %s |\n", what, sums[what], strings.Join(kinds[what], ", "))
+	}
 }
