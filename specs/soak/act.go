@@ -199,7 +199,7 @@ func (a *act) shift(ctx context.Context, number int, length time.Duration) error
 
 // good lets a random good client come.
 func (a *act) good(ctx context.Context, r *rand.Rand, i int) {
-	a.visit(ctx, r, i, []kind{
+	k := anyOf(r, []kind{
 		{"talk", 24, (*guest).talk},
 		{"pipeline", 12, (*guest).pipeline},
 		{"stream", 20, (*guest).stream},
@@ -207,8 +207,12 @@ func (a *act) good(ctx context.Context, r *rand.Rand, i int) {
 		{"forgetful", 5, (*guest).forgetful},
 		{"linger", 1, (*guest).linger},
 		{"greedy", 1, (*guest).greedy},
-	}, randomFate(r))
+	})
+	a.visit(ctx, r, userName(r), goodAddr(i), k, randomFate(r))
 }
+
+// goodAddr returns the address that a good client comes from.
+func goodAddr(i int) string { return fmt.Sprintf("127.1.0.%d", 1+i) }
 
 // programs lets connect or hold come.
 func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
@@ -223,7 +227,7 @@ func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
 	case a.may.hold || f.kind != blackhole && f.kind != freeze && f.kind != drop:
 		kinds = append(kinds, kind{"hold", 2, (*guest).hold})
 	}
-	a.visit(ctx, r, 100+i, kinds, f)
+	a.visit(ctx, r, userName(r), goodAddr(100+i), anyOf(r, kinds), f)
 }
 
 // kind is a kind of client, and how often it comes.
@@ -233,16 +237,20 @@ type kind struct {
 	run    func(*guest, context.Context)
 }
 
-// visit lets a client of one of the kinds come.
-func (a *act) visit(ctx context.Context, r *rand.Rand, i int, kinds []kind, f fate) {
+// anyOf returns one of the kinds, by their weights.
+func anyOf(r *rand.Rand, kinds []kind) kind {
 	var choice []kind
 	for _, k := range kinds {
 		for range k.weight {
 			choice = append(choice, k)
 		}
 	}
-	k := choice[r.IntN(len(choice))]
-	g, err := a.newGuest(ctx, r, k.name, userName(r), fmt.Sprintf("127.1.0.%d", 1+i), f)
+	return choice[r.IntN(len(choice))]
+}
+
+// visit lets a client come.
+func (a *act) visit(ctx context.Context, r *rand.Rand, user, from string, k kind, f fate) {
+	g, err := a.newGuest(ctx, r, k.name, user, from, f)
 	if err != nil {
 		return
 	}

@@ -41,7 +41,7 @@ func (o *operator) deeds() []deed {
 		{"log: copied and truncated", 2, o.may.lostLog, func(o *operator, _ context.Context) error { return o.logs.copyTruncate() }},
 		{"log: deleted", 2, o.may.lostLog, (*operator).remove},
 		{"disk filled: alone", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
-		{"disk filled: with SIGKILL", 2, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
+		{"disk filled: with SIGKILL", 5, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
 		{"server: stopped for a moment", 2, runtime.GOOS == "linux", (*operator).suspend},
 		{"server: SIGKILL", 6, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGKILL) }},
 		{"server: SIGTERM", 3, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGTERM) }},
@@ -81,9 +81,18 @@ func (o *operator) work(ctx context.Context) error {
 
 func (o *operator) hup() { o.host.current().signal(syscall.SIGHUP) }
 
-// passwd changes a password. On a full disk it may fail.
+// passwd changes a password, and lets two clients come: one that knows the new one, and one that doesn't.
 func (o *operator) passwd(ctx context.Context) error {
-	return o.accounts.set(ctx, o.r, "passwd", userName(o.r))
+	user := userName(o.r)
+	if err := o.accounts.set(ctx, o.r, "passwd", user); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, k := range []kind{{"forgetful", 1, (*guest).forgetful}, {"talk", 1, (*guest).talk}} {
+		o.visit(ctx, o.r, user, "127.1.1.2", k, fate{kind: clean})
+	}
+	return nil
 }
 
 // rotate is what the documentation says: rename, and SIGHUP.
