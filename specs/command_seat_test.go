@@ -37,8 +37,6 @@ var _ = Describe("The command's seat", Label("area:command", "area:admission", "
 		alice.Kill()
 		exits(ctx, bob, 0)
 		Expect(stdout(bob)).To(Equal("bob\n"))
-		// The command of the hold gets no signal any more, but ends with its input.
-		Expect(in.Close()).To(Succeed())
 	}, limit)
 
 	It("is refused to the second client under --admission reject", func(ctx SpecContext) {

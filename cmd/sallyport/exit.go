@@ -54,11 +54,12 @@ var noSeat = map[protocol.Keyword]bool{
 // exitCode returns the exit code for an error of the client.
 func exitCode(err error) int {
 	reply, isReply := errors.AsType[*protocol.ReplyError](err)
+	_, isLost := errors.AsType[lostError](err)
 	_, isConnect := errors.AsType[*client.ConnectError](err)
 	switch {
 	case isConnect:
 		return exitConnection
-	case errors.Is(err, client.ErrBusy):
+	case isLost || errors.Is(err, client.ErrBusy):
 		return exitNoSeat
 	case errors.Is(err, client.ErrLoginFailed), errors.Is(err, client.ErrServerUnverified), errors.Is(err, client.ErrBindingUnavailable):
 		return exitLogin

@@ -3,23 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/lease"
+	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
 	"github.com/sallyport/sallyport/protocol"
 )
 
-const (
-	// keepAlive is how often hold sends a request, so that the server does not take it for idle.
-	keepAlive = 20 * time.Second
-	// killAfter is the time that a command has to end after its seat was lost.
-	killAfter = 5 * time.Second
-)
+// quitTime bounds the wait for the reply to QUIT.
+const quitTime = 5 * time.Second
 
 func holdCommand() *cobra.Command {
 	f := &dialFlags{}
@@ -29,14 +27,30 @@ func holdCommand() *cobra.Command {
 		Long: `Wait for the seat, run COMMAND while holding it, and leave with its exit code:
 flock across machines, for jobs that queue for a rig.
 
-If the seat is lost while COMMAND runs (the server stops, somebody takes over),
-COMMAND gets SIGTERM, 5 s later SIGKILL, and the exit code says why the seat was
-lost, not what COMMAND returned. What COMMAND has started gets the SIGTERM too,
-unless standard input is a terminal.
+If the seat is lost while COMMAND runs (the server stops, somebody takes over,
+the network is cut), COMMAND gets SIGTERM, 5 s later SIGKILL, and the exit code
+is 5, whatever COMMAND returned. It is 5 too if the seat can't be given back in
+the end, because it may have been lost before.
+
+On Linux all that COMMAND has started is ended with it, also what has left its
+process group or session, also if hold itself is killed or stopped; what runs as
+another user (sudo) or was started by another program (systemd-run, docker) on
+COMMAND's behalf escapes. On other systems COMMAND's process group is ended, and
+what has left that escapes; everything does if hold is killed.
+What COMMAND leaves in the background when it ends is ended in the same way, and
+only then the seat is given back.
+
+On a terminal Ctrl-C and Ctrl-Z are COMMAND's. While COMMAND is stopped hold is
+stopped too, and the server may take it for idle.
 
 The limits are those of the server: --queue-wait for the wait (by default 17m;
 then the exit code is 5), and --session-limit for the seat. hold uses the seat
-every 20 s; with a shorter --idle-timeout of the server it loses the seat.`,
+several times in the shorter of --idle-timeout and --vanish-timeout. When the
+server has not answered in time, hold ends COMMAND so that it has ended before
+the server gives the seat away. For that these limits must be 8 s or more.
+Takeover, operator, session limit and shutdown take the seat at once: COMMAND has
+ended 5 s after the server said so, or where the network is cut as well after
+a third of the shorter limit, the rest of it, and 5 s at the latest.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return hold(f, args) },
@@ -54,66 +68,130 @@ func hold(f *dialFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	return f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error { return runHolding(ctx, c, args) })
-}
-
-// runHolding runs a command until it ends or the seat is lost.
-func runHolding(ctx context.Context, c *client.Client, args []string) error {
-	held, lose := context.WithCancelCause(ctx)
-	defer lose(nil)
-	go keep(held, c, lose)
-	cmd := exec.CommandContext(held, args[0], args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return terminate(cmd) }
-	cmd.WaitDelay = killAfter
-	err := cmd.Run()
-	if lost := context.Cause(held); lost != nil && ctx.Err() == nil {
-		return fmt.Errorf("the seat was lost: %w", lost)
+	h := &holding{}
+	dialer.AskTimeouts = true
+	dialer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := client.DialTCP(ctx, network, addr)
+		h.conn = conn
+		return conn, err
 	}
-	quit, stop := context.WithTimeout(context.Background(), killAfter)
-	defer stop()
-	_ = c.Quit(quit)
-	return commandStatus(cmd, err)
+	return f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
+		h.client = c
+		return h.run(ctx, args)
+	})
 }
 
-// keep uses the seat until ctx ends. When the seat is lost it calls lose.
-func keep(ctx context.Context, c *client.Client, lose context.CancelCauseFunc) {
-	notices, tick := c.Notices(), time.NewTicker(keepAlive)
-	defer tick.Stop()
-	for {
+// holding is a command that runs while its client has the seat.
+type holding struct {
+	client  *client.Client
+	conn    net.Conn // below client
+	lease   lease.Lease
+	command *shepherd.Process
+}
+
+// lostError is why the seat was lost. Its exit code is 5.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+func lost(err error) error { return lostError{fmt.Errorf("the seat was lost: %w", err)} }
+
+// run runs a command until it ends or the seat is lost. The client keeps the connection until the command has ended:
+// to close it would free the seat.
+func (h *holding) run(ctx context.Context, args []string) (err error) {
+	limits, announced := h.client.Timeouts()
+	if !announced {
+		limits = lease.Assumed
+	}
+	if h.lease, err = lease.New(limits, time.Now()); err != nil {
+		return fmt.Errorf("%s was not started: %w", args[0], err)
+	}
+	if err := h.lease.Ping(ctx, h.ping); err != nil {
+		return cause(ctx, lost(err))
+	}
+	if h.command, err = shepherd.Start(args, h.conn, h.lease.StopBy()); err != nil {
+		return err
+	}
+	held, lose := context.WithCancelCause(ctx)
+	go func() {
+		if err := h.keep(held); err != nil {
+			lose(err)
+		}
+	}()
+	stop := context.AfterFunc(held, h.command.Stop)
+	code, err := h.command.Wait()
+	stop()
+	if why := context.Cause(held); why != nil && ctx.Err() == nil {
+		return lost(why)
+	}
+	lose(nil)
+	return h.leave(code, err)
+}
+
+// leave gives the seat back. A signal to hold does not change the exit code: the command may have ended by itself
+// all the same.
+func (h *holding) leave(code int, err error) error {
+	quit, cancel := context.WithTimeout(context.Background(), quitTime)
+	defer cancel()
+	switch failed := h.client.Quit(quit); {
+	case failed != nil:
+		return lostError{fmt.Errorf("the command ended with exit code %d, but the seat may have been lost before: %w", code, failed)}
+	case err == nil && code != 0:
+		return statusError{code}
+	}
+	return err
+}
+
+// ping uses the seat.
+func (h *holding) ping() error {
+	_, err := h.client.Do(context.Background(), protocol.Request{Verb: protocol.VerbWhoami})
+	return err
+}
+
+// keep renews the lease until ctx ends, and returns why the seat is lost.
+func (h *holding) keep(ctx context.Context) (err error) {
+	for notices := h.client.Notices(); err == nil; {
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if _, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbWhoami}); err != nil {
-				lose(err)
-				return
+			return nil
+		case <-time.After(time.Until(h.lease.NextPing())):
+			if err = h.lease.Ping(ctx, h.ping); err == nil {
+				h.command.Renew(h.lease.StopBy())
 			}
 		case n, open := <-notices:
 			if !open {
-				lose(c.Err())
-				return
+				return h.client.Err()
 			}
 			operatorSays(n)
+		case <-h.command.Paused():
+			h.command.Pause()
+			err = h.resume(ctx)
+		case <-h.command.Continued():
+			err = h.resume(ctx)
 		}
 	}
-}
-
-// commandStatus returns the command's own exit code: after signal n it is 128 + n,
-// as in a shell. err is why the command could not be run. A signal to hold does
-// not change the exit code: the command may have ended by itself all the same.
-func commandStatus(cmd *exec.Cmd, err error) error {
-	state := cmd.ProcessState
-	switch {
-	case state == nil:
-		return err
-	case state.Success():
+	if ctx.Err() != nil {
 		return nil
 	}
-	code := state.ExitCode()
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		code = 128 + int(status.Signal())
+	return err
+}
+
+// resume lets a command go on that was stopped, if the seat is still there.
+func (h *holding) resume(ctx context.Context) error {
+	if err := h.lease.Resume(ctx, h.ping); err != nil {
+		return err
 	}
-	return statusError{code}
+	h.command.Renew(h.lease.StopBy())
+	h.command.Continue()
+	return nil
+}
+
+// superviseCommand is the process between hold and its command.
+func superviseCommand(args []string) int {
+	code, err := shepherd.Main(args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sallyport hold:", message(err))
+		return exitFailed
+	}
+	return code
 }

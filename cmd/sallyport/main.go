@@ -12,10 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == shepherd.Subcommand {
+		os.Exit(superviseCommand(os.Args[2:]))
+	}
 	os.Exit(run(os.Args[1:]))
 }
 

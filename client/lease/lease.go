@@ -1,0 +1,130 @@
+// Package lease says for how long a client that keeps the seat for a program may let it run.
+//
+// The server gives the seat away after a time without a request, or without a packet, of the client. It counts
+// from the last one as it arrived. A [Lease] counts from when the client sent it, which is earlier, and only if it
+// was answered. So a program that has ended by [Lease.StopBy] and its kill time has ended before the next client is
+// seated, whatever the network does.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol/capability"
+)
+
+const (
+	// Kill is the time between SIGTERM and SIGKILL of the program. It ends before the lease does.
+	Kill = 5 * time.Second
+	// Least is the time that must be left to run in.
+	Least = 3 * time.Second
+
+	maxInterval = 20 * time.Second
+	firstPing   = 10 * time.Second
+	slack       = 500 * time.Millisecond // for SIGKILL to take effect on a busy machine
+)
+
+// Assumed are the limits of a server that announces none.
+var Assumed = capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}
+
+// ErrOver means that the lease ended without an answer of the server.
+var ErrOver = errors.New("the server has not answered in time, and may give the seat away")
+
+// ShortError means that a limit of the server leaves less than [Least] to run in.
+type ShortError struct {
+	Flag  string // of serve
+	Limit time.Duration
+}
+
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("the server's %s of %v is too short: ending the command takes %v, so less than %v would be left to run in; "+
+		"raise it to %v or more", e.Flag, e.Limit, Kill, Least, Kill+Least)
+}
+
+// Lease is the time for which a client may believe that it has the seat. It is not safe for concurrent use.
+type Lease struct {
+	length time.Duration // from a ping on; zero for no limit
+	end    time.Time     // of the session; zero for no limit
+	proved time.Time     // when the last ping that was answered was sent
+}
+
+// New returns the lease of a client that was seated at that time. It is over until the first [Lease.Ping]. The
+// error is a *ShortError.
+func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
+	var l Lease
+	for _, limit := range []struct {
+		flag string
+		time.Duration
+	}{{"--idle-timeout", limits.Idle}, {"--vanish-timeout", limits.Vanish}, {"--session-limit", limits.Session}} {
+		if limit.Duration > 0 && limit.Duration-Kill < Least {
+			return l, &ShortError{limit.flag, limit.Duration}
+		}
+	}
+	if limits.Session > 0 {
+		l.end = seated.Add(limits.Session)
+	}
+	l.length = limits.Idle
+	if l.length == 0 || limits.Vanish > 0 && limits.Vanish < l.length {
+		l.length = limits.Vanish
+	}
+	return l, nil
+}
+
+// StopBy returns when the program must be told to end. Zero means that there is no limit.
+func (l Lease) StopBy() time.Time {
+	by := l.end
+	if l.length > 0 {
+		if idle := l.proved.Add(l.length); by.IsZero() || idle.Before(by) {
+			by = idle
+		}
+	}
+	if by.IsZero() {
+		return by
+	}
+	return by.Add(-Kill - slack)
+}
+
+// NextPing returns when to ping: several times in a lease, so that a lost packet is no loss.
+func (l Lease) NextPing() time.Time {
+	interval := maxInterval
+	if l.length > 0 {
+		interval = min(interval, (l.length-Kill)/3)
+	}
+	return l.proved.Add(interval)
+}
+
+// Ping renews the lease if ping, a request that counts as activity, is answered before the lease ends or ctx does.
+// It doesn't interrupt ping, because that would close the connection, and so free the seat, while the program ends.
+func (l *Lease) Ping(ctx context.Context, ping func() error) error {
+	by := l.StopBy()
+	if l.proved.IsZero() || by.IsZero() {
+		by = time.Now().Add(firstPing)
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, by, ErrOver)
+	defer cancel()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	sent, answered := time.Now(), make(chan error, 1)
+	go func() { answered <- ping() }()
+	select {
+	case err := <-answered:
+		if err == nil {
+			l.proved = sent
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Resume is Ping for a client that was stopped, and whose program was stopped with it. The lease may be over then,
+// and the seat not be lost.
+func (l *Lease) Resume(ctx context.Context, ping func() error) error {
+	if by := l.StopBy(); !by.IsZero() && !time.Now().Before(by) {
+		l.proved = time.Time{}
+	}
+	return l.Ping(ctx, ping)
+}

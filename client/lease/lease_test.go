@@ -1,0 +1,146 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol/capability"
+)
+
+var errLost = errors.New("lost")
+
+// answer is a ping that is answered after d.
+func answer(d time.Duration) func() error {
+	return func() error { time.Sleep(d); return nil }
+}
+
+func newLease(t *testing.T, limits capability.Timeouts) Lease {
+	t.Helper()
+	l, err := New(limits, time.Now())
+	if err == nil {
+		err = l.Ping(t.Context(), answer(0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestEarliestLimitCounts(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		limits     capability.Timeouts
+		stop, next time.Duration // after the first ping; stop 0 for never
+	}{
+		{capability.Timeouts{Idle: 15 * time.Minute, Vanish: 30 * time.Second}, 24500 * time.Millisecond, 25 * time.Second / 3},
+		{capability.Timeouts{Idle: 12 * time.Second, Vanish: 30 * time.Second}, 6500 * time.Millisecond, 7 * time.Second / 3},
+		{capability.Timeouts{Vanish: 8 * time.Second, Wait: time.Second}, 2500 * time.Millisecond, time.Second},
+		{capability.Timeouts{Idle: 15 * time.Minute}, 15*time.Minute - 5500*time.Millisecond, 20 * time.Second},
+		{capability.Timeouts{Vanish: 30 * time.Second, Session: 20 * time.Second}, 14500 * time.Millisecond, 25 * time.Second / 3},
+		{capability.Timeouts{Session: time.Hour}, time.Hour - 5500*time.Millisecond, 20 * time.Second},
+		{capability.Timeouts{Wait: time.Minute}, 0, 20 * time.Second},
+		{Assumed, 19500 * time.Millisecond, 20 * time.Second / 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, now := newLease(t, test.limits), time.Now()
+			if got := l.StopBy(); got.IsZero() != (test.stop == 0) || test.stop != 0 && got.Sub(now) != test.stop {
+				t.Errorf("%v: stop after %v, not %v", test.limits, got.Sub(now), test.stop)
+			}
+			if got := l.NextPing().Sub(now); got != test.next {
+				t.Errorf("%v: ping after %v, not %v", test.limits, got, test.next)
+			}
+		})
+	}
+}
+
+func TestTooShort(t *testing.T) {
+	t.Parallel()
+	for flag, limits := range map[string]capability.Timeouts{
+		"--idle-timeout":   {Idle: 7 * time.Second, Vanish: 30 * time.Second},
+		"--vanish-timeout": {Idle: 900 * time.Second, Vanish: 7 * time.Second},
+		"--session-limit":  {Session: time.Second},
+	} {
+		_, err := New(limits, time.Now())
+		if short, ok := errors.AsType[*ShortError](err); !ok || short.Flag != flag {
+			t.Errorf("%v: %v", limits, err)
+		}
+	}
+}
+
+// The server may have seen the ping as soon as it was sent.
+func TestCountsFromTheSending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(t, Assumed)
+		time.Sleep(6 * time.Second)
+		sent := time.Now()
+		if err := l.Ping(t.Context(), answer(10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.StopBy().Sub(sent); got != 19500*time.Millisecond {
+			t.Error(got)
+		}
+	})
+}
+
+func TestPingHasADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(t, Assumed)
+		began, stopBy := time.Now(), l.StopBy()
+		time.Sleep(7 * time.Second)
+		if err := l.Ping(t.Context(), answer(time.Hour)); err != ErrOver || time.Since(began) != 19500*time.Millisecond {
+			t.Error(err, time.Since(began))
+		}
+		if l.StopBy() != stopBy {
+			t.Error("an unanswered ping renewed the lease")
+		}
+		if err := l.Ping(t.Context(), answer(0)); err != ErrOver || l.StopBy() != stopBy {
+			t.Error("a lease that is over was renewed", err)
+		}
+		time.Sleep(time.Hour)
+		if err := l.Resume(t.Context(), answer(0)); err != nil || !l.StopBy().After(time.Now()) {
+			t.Error(err) // the program was stopped meanwhile
+		}
+	})
+}
+
+func TestFirstPingHasADeadline(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []capability.Timeouts{Assumed, {}} {
+		synctest.Test(t, func(t *testing.T) {
+			l, began := must(New(limits, time.Now())), time.Now()
+			if err := l.Ping(t.Context(), answer(time.Hour)); err != ErrOver || time.Since(began) != 10*time.Second {
+				t.Error(err, time.Since(began))
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
+func TestPingFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(t, Assumed)
+		stopBy := l.StopBy()
+		time.Sleep(time.Second)
+		if err := l.Ping(t.Context(), func() error { return errLost }); err != errLost || l.StopBy() != stopBy {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errLost)
+		if err := l.Ping(ctx, answer(0)); err != errLost || l.StopBy() != stopBy {
+			t.Error(err)
+		}
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

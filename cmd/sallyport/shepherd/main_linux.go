@@ -1,0 +1,251 @@
+package shepherd
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Subcommand is the hidden subcommand that must call Main.
+const Subcommand = "shepherd"
+
+// Descriptors of the shepherd. The connection is only kept open.
+const (
+	controlFD    = 3
+	connectionFD = 4
+)
+
+// rescan is how often the shepherd looks for new descendants while it ends them, and looks at the time: a timer
+// stands still while the machine sleeps.
+const (
+	rescan     = 50 * time.Millisecond
+	lookAtTime = time.Second
+)
+
+// onTerminal is the first argument of a shepherd on a terminal.
+const onTerminal = "terminal"
+
+// Main is the shepherd. Its arguments are those that [Start] gives it. It runs the command until everything has
+// ended, and returns the command's exit code.
+func Main(args []string) (int, error) {
+	runtime.LockOSThread() // the command gets a signal when this thread ends
+	if _, err := unix.FcntlInt(controlFD, unix.F_GETFD, 0); err != nil || len(args) < 3 {
+		return 0, errors.New("this is started by sallyport hold alone")
+	}
+	syscall.CloseOnExec(controlFD)
+	syscall.CloseOnExec(connectionFD)
+	ignoreSignals()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("subreaper: %w", err)
+	}
+	s := &herd{control: os.NewFile(controlFD, "control"), messages: make(chan int64), events: make(chan event), terminal: args[0] == onTerminal}
+	go s.listen()
+	first, ok := <-s.messages
+	if !ok || first == stopNow {
+		return 0, errors.New("ended before the command was started")
+	}
+	s.until = first
+	if err := s.start(args[2:]); err != nil {
+		return 0, err
+	}
+	go s.wait()
+	return s.run(), nil
+}
+
+// ignoreSignals leaves the signals of the terminal and of the group to the command. They are caught, not ignored,
+// because the command would inherit that.
+func ignoreSignals() {
+	for _, s := range []os.Signal{
+		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+	} {
+		if !signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+}
+
+// herd is the command and all that it has started.
+type herd struct {
+	control  *os.File
+	messages chan int64
+	events   chan event
+	terminal bool
+	pid      int   // of the command
+	until    int64 // the last message that was a time
+	status   syscall.WaitStatus
+
+	paused   map[int]bool // what was stopped because the command has stopped; nil if it has not
+	stopping bool
+	killAt   int64
+	told     map[int]bool // got SIGTERM
+}
+
+// event is that a child has ended or stopped. pid 0 is that none is left.
+type event struct {
+	pid    int
+	status syscall.WaitStatus
+}
+
+// listen receives the messages of the client. The end of the messages is the end of the client.
+func (s *herd) listen() {
+	defer close(s.messages)
+	for b := make([]byte, 8); ; {
+		if _, err := io.ReadFull(s.control, b); err != nil {
+			return
+		}
+		s.messages <- int64(binary.BigEndian.Uint64(b))
+	}
+}
+
+func (s *herd) start(args []string) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	s.pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2},
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, // if the shepherd is killed
+	})
+	return err
+}
+
+// wait reaps children, and thereby what was adopted, until none is left.
+func (s *herd) wait() {
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WUNTRACED, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			s.events <- event{}
+			return
+		default:
+			s.events <- event{pid, status}
+		}
+	}
+}
+
+// run returns the exit code of the command when nothing is left.
+func (s *herd) run() int {
+	for {
+		select {
+		case message, ok := <-s.messages:
+			if !ok {
+				s.messages = nil
+			}
+			s.obey(message, ok)
+		case e := <-s.events:
+			if e.pid == 0 {
+				return exitCode(s.status)
+			}
+			s.notice(e)
+		case <-time.After(s.pace()):
+		}
+		switch {
+		case s.stopping:
+			s.signal()
+		case s.over() && s.paused == nil:
+			s.stop()
+		}
+	}
+}
+
+// pace returns how long to wait for a message or an event.
+func (s *herd) pace() time.Duration {
+	if s.stopping {
+		return rescan
+	}
+	if s.until > 0 {
+		return max(0, min(lookAtTime, time.Duration(s.until-sinceBoot())))
+	}
+	return lookAtTime
+}
+
+// over reports whether the time is over until which the command may run.
+func (s *herd) over() bool { return s.until > 0 && sinceBoot() >= s.until }
+
+func (s *herd) obey(message int64, ok bool) {
+	switch {
+	case !ok || message == stopNow:
+		s.stop()
+	case message == continueIt:
+		s.resume()
+	default:
+		s.until = message
+	}
+}
+
+func (s *herd) notice(e event) {
+	switch {
+	case e.pid != s.pid:
+	case e.status.Stopped():
+		s.pause()
+	default:
+		s.status = e.status
+		s.stop() // what it has left behind
+	}
+}
+
+// pause stops everything, if this is a terminal's session, and tells the client.
+func (s *herd) pause() {
+	if s.stopping || !s.terminal {
+		return
+	}
+	s.paused = map[int]bool{}
+	for found := true; found; {
+		found = false
+		for _, p := range descendants(os.Getpid()) {
+			if p.state != 'T' && !s.paused[p.pid] {
+				s.paused[p.pid], found = true, true
+				_ = unix.Kill(p.pid, unix.SIGSTOP)
+			}
+		}
+	}
+	_, _ = s.control.Write([]byte{1})
+}
+
+// resume continues what pause has stopped, and the command.
+func (s *herd) resume() {
+	for pid := range s.paused {
+		_ = unix.Kill(pid, unix.SIGCONT)
+	}
+	s.paused = nil
+	_ = unix.Kill(-unix.Getpgrp(), unix.SIGCONT)
+}
+
+// stop begins to end everything.
+func (s *herd) stop() {
+	if s.stopping {
+		return
+	}
+	s.stopping, s.told = true, map[int]bool{}
+	s.killAt = sinceBoot() + int64(KillAfter)
+	if s.paused != nil && s.over() {
+		s.killAt = 0 // it must not run any more
+	}
+	s.signal()
+}
+
+// signal sends SIGTERM, once, or SIGKILL to each process that is left.
+func (s *herd) signal() {
+	kill := sinceBoot() >= s.killAt
+	for _, p := range descendants(os.Getpid()) {
+		switch {
+		case kill:
+			_ = unix.Kill(p.pid, unix.SIGKILL)
+		case !s.told[p.pid]:
+			s.told[p.pid] = true
+			_ = unix.Kill(p.pid, unix.SIGTERM)
+			_ = unix.Kill(p.pid, unix.SIGCONT) // a process that has stopped could not handle it
+		}
+	}
+}

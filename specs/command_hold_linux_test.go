@@ -1,0 +1,274 @@
+package specs
+
+import (
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+// runs reports whether a process runs.
+func runs(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+// What a command starts, which prints the pid of a process that lives for ever.
+const (
+	stubborn   = `sh -c 'trap "" TERM; echo $$; while :; do sleep 1; done'`
+	inASession = `setsid sh -c 'echo $$; while :; do sleep 1; done'`
+	doubleFork = `sh -c '(setsid sh -c "trap \"\" TERM; echo \$\$; while :; do sleep 1; done" &) &'`
+)
+
+// holds starts a hold of alice, whose command starts something that prints its pid, and waits for a line of input.
+func (s *service) holds(ctx SpecContext, script string, flags ...string) (alice *gexec.Session, pid int) {
+	GinkgoHelper()
+	args := append(s.As("hold", "alice", flags...), "--", "sh", "-c", "trap 'exit 3' TERM; "+script+" & read line; exit 0")
+	alice, _ = s.cli.Piped(args...)
+	says(ctx, alice, `\d+\n`)
+	pid, err := strconv.Atoi(strings.TrimSpace(stdout(alice)))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(runs(pid)).To(BeTrue(), "control: it runs")
+	return alice, pid
+}
+
+// next starts a hold of bob that says, as soon as it has the seat, whether the process runs.
+func (s *service) next(ctx SpecContext, pid int) *gexec.Session {
+	GinkgoHelper()
+	bob := s.cli.Start(s.As("hold", "bob", "--", "sh", "-c", "kill -0 $0 2>/dev/null && echo two drivers || echo alone", strconv.Itoa(pid))...)
+	says(ctx, bob.Err, "waiting: position 1 holder alice\n")
+	return bob
+}
+
+var _ = Describe("What the command of a hold has started", Label("area:command", "area:hold", "promise:6", "slow"), func() {
+	c := withCLI()
+
+	DescribeTable("is ended when the seat is taken", func(ctx SpecContext, script string) {
+		s := c.Serve(ctx, "--admission", "takeover")
+		alice, pid := s.holds(ctx, script)
+		Expect(s.Connect(ctx, "bob", "WHOAMI")).To(did(0, "bob\n", Or(BeEmpty(), HavePrefix("waiting: "))))
+		exits(ctx, alice, 5)
+		Expect(stderr(alice)).To(MatchRegexp(`^sallyport hold: the seat was lost: 421 evicted [^\n]*\n$`))
+		Expect(runs(pid)).To(BeFalse())
+	},
+		Entry("though it ignores SIGTERM", stubborn, limit),
+		Entry("though it has left the session", inASession, limit),
+		Entry("though its parents have ended, and it ignores SIGTERM", doubleFork, limit),
+	)
+
+	DescribeTable("keeps the seat until it has ended, if hold", func(ctx SpecContext, signal syscall.Signal, script string) {
+		s := c.Serve(ctx)
+		alice, pid := s.holds(ctx, script)
+		bob := s.next(ctx, pid)
+		alice.Signal(signal)
+		exits(ctx, bob, 0)
+		Expect(stdout(bob)).To(Equal("alone\n"))
+	},
+		Entry("is killed", syscall.SIGKILL, stubborn, limit),
+		Entry("is killed, and it has left the session", syscall.SIGKILL, doubleFork, limit),
+		Entry("dies of SIGQUIT", syscall.SIGQUIT, stubborn, limit),
+	)
+
+	It("has ended when the server takes a hold for idle that was stopped", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--idle-timeout", "9s")
+		alice, pid := s.holds(ctx, stubborn)
+		bob := s.next(ctx, pid)
+		alice.Signal(syscall.SIGSTOP)
+		exits(ctx, bob, 0)
+		Expect(stdout(bob)).To(Equal("alone\n"))
+		alice.Signal(syscall.SIGCONT)
+		exits(ctx, alice, 5)
+	}, limit)
+
+	It("is ended by hold if somebody kills the shepherd", func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		alice, pid := s.holds(ctx, doubleFork)
+		children, err := exec.CommandContext(ctx, "ps", "-o", "pid=", "--ppid", strconv.Itoa(alice.Command.Process.Pid)).Output()
+		Expect(err).NotTo(HaveOccurred())
+		shepherd, err := strconv.Atoi(strings.TrimSpace(string(children)))
+		Expect(err).NotTo(HaveOccurred())
+		bob := s.next(ctx, pid)
+		Expect(syscall.Kill(shepherd, syscall.SIGKILL)).To(Succeed())
+		exits(ctx, alice, 128+9)
+		exits(ctx, bob, 0)
+		Expect(stdout(bob)).To(Equal("alone\n"))
+	}, limit)
+
+	It("is ended when the command ends, before the seat is given back", func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		alice, in := c.Piped(s.As("hold", "alice", "--", "sh", "-c", inASession+" & read line; exit 7")...)
+		says(ctx, alice, `\d+\n`)
+		pid, err := strconv.Atoi(strings.TrimSpace(stdout(alice)))
+		Expect(err).NotTo(HaveOccurred())
+		bob := s.next(ctx, pid)
+		say(in, "end\n")
+		exits(ctx, alice, 7)
+		exits(ctx, bob, 0)
+		Expect(stdout(bob)).To(Equal("alone\n"))
+	}, limit)
+})
+
+// hop passes bytes between clients and a server, until it is frozen. Then both ends' connections stay open, and
+// their kernels answer.
+type hop struct {
+	addr string
+	mu   sync.Mutex // locked for ever when frozen
+}
+
+func newHop(to string) *hop {
+	GinkgoHelper()
+	h := &hop{}
+	pass := func(dst, src net.Conn) {
+		for b := make([]byte, 1<<10); ; {
+			n, err := src.Read(b)
+			if err != nil {
+				return
+			}
+			h.mu.Lock()
+			_, _ = dst.Write(b[:n])
+			h.mu.Unlock()
+		}
+	}
+	h.addr = listener("tcp", "127.0.0.1:0", func(client net.Conn) {
+		server, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go pass(server, client)
+		pass(client, server)
+	})
+	return h
+}
+
+var _ = Describe("The command hold", Label("area:command", "area:hold", "promise:6"), func() {
+	c := withCLI()
+
+	It("ends its command before the server seats the next, though a hop between the two is frozen", Label("slow"), func(ctx SpecContext) {
+		s := c.Serve(ctx, "--idle-timeout", "9s")
+		h := newHop(s.addr)
+		alice, pid := s.holds(ctx, stubborn, "--addr", h.addr)
+		bob := s.next(ctx, pid)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		exits(ctx, alice, 5)
+		Expect(stderr(alice)).To(Equal("sallyport hold: the seat was lost: the server has not answered in time, and may give the seat away\n"))
+		Expect(runs(pid)).To(BeFalse())
+		exits(ctx, bob, 0)
+		Expect(stdout(bob)).To(Equal("alone\n"))
+	}, limit)
+
+	It("keeps the seat longer than the limits, by pings", Label("control", "slow"), func(ctx SpecContext) {
+		s := c.Serve(ctx, "--idle-timeout", "8s")
+		alice, in := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "echo seated; read line")...)
+		says(ctx, alice, "seated\n")
+		Eventually(ctx, func() int { return strings.Count(s.LogText(), `"verb":"WHOAMI"`) }).Should(BeNumerically(">", 9))
+		say(in, "end\n")
+		exits(ctx, alice, 0)
+	}, limit)
+
+	DescribeTable("does not start its command if a limit of the server is too short", func(ctx SpecContext, flag, limit string) {
+		s := c.Serve(ctx, flag, limit)
+		Expect(c.Run(ctx, "", s.As("hold", "alice", "--", "touch", "ran")...)).To(
+			failed(1, "touch was not started: the server's "+flag+" of "+limit+" is too short: .* raise it to 8s or more"))
+		Expect(c.Path("ran")).NotTo(BeAnExistingFile())
+	},
+		Entry("idle", "--idle-timeout", "7s", limit),
+		Entry("vanish", "--vanish-timeout", "2s", limit),
+		Entry("session", "--session-limit", "5s", limit),
+	)
+
+	It("leaves with 5 if the seat can't be given back", Label("slow"), func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		alice, in := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "echo seated; read line")...)
+		says(ctx, alice, "seated\n")
+		s.Freeze(ctx)
+		say(in, "end\n")
+		exits(ctx, alice, 5)
+		Expect(stderr(alice)).To(MatchRegexp(`^sallyport hold: the command ended with exit code 0, but the seat may have been lost before: [^\n]*\n$`))
+	}, limit)
+
+	It("leaves with 5 if the server dies", func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		alice, pid := s.holds(ctx, inASession)
+		s.Kill()
+		exits(ctx, alice, 5)
+		Expect(stderr(alice)).To(MatchRegexp(`^sallyport hold: the seat was lost: [^\n]*\n$`))
+		Expect(runs(pid)).To(BeFalse())
+	}, limit)
+
+	When("it is on a terminal", Label("area:terminal"), func() {
+		It("leaves Ctrl-C to its command", func(ctx SpecContext) {
+			s := c.Serve(ctx)
+			alice := c.Terminal(s.As("hold", "alice", "--", "sh", "-c", "trap 'echo caught' INT; echo seated; read line; read line; echo got $line; exit 7")...)
+			says(ctx, alice, "seated")
+			alice.Type(ctrlC)
+			says(ctx, alice, "caught")
+			alice.Type("more\r")
+			alice.Type("more\r")
+			says(ctx, alice, "got more")
+			Expect(alice.ExitCode(ctx)).To(Equal(7))
+		}, limit)
+
+		It("dies of Ctrl-C with its command", func(ctx SpecContext) {
+			s := c.Serve(ctx)
+			alice := c.Terminal(s.As("hold", "alice", "--", "sh", "-c", "echo seated; exec sleep 1000")...)
+			says(ctx, alice, "seated")
+			alice.Type(ctrlC)
+			Expect(alice.ExitCode(ctx)).To(Equal(128 + 2))
+			Expect(s.Connect(ctx, "bob", "--no-wait", "WHOAMI")).To(printed("bob\n"))
+		}, limit)
+
+		It("ends all that the command has started", Label("slow"), func(ctx SpecContext) {
+			s := c.Serve(ctx, "--admission", "takeover")
+			alice := c.Terminal(s.As("hold", "alice", "--", "sh", "-c", stubborn+" & read line")...)
+			says(ctx, alice, `\d+\r\n`)
+			pid, err := strconv.Atoi(strings.TrimSpace(alice.Shown()))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(runs(pid)).To(BeTrue(), "control")
+			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(did(0, "bob\n", Or(BeEmpty(), HavePrefix("waiting: "))))
+			Expect(alice.ExitCode(ctx)).To(Equal(5))
+			Expect(runs(pid)).To(BeFalse())
+		}, limit)
+
+		It("is a job of a shell, which Ctrl-Z stops and fg continues", func(ctx SpecContext) {
+			s := c.Serve(ctx)
+			cmd := exec.Command("/bin/sh", "-i")
+			cmd.Dir, cmd.Env = c.home, append(c.env, "PS1=ready: ")
+			shell := onTerminal(cmd)
+			says(ctx, shell, "ready: ")
+			shell.Type(quoted(commandPath, s.As("hold", "alice", "--", "sh", "-c", stubborn+` & echo seated; while read line; do echo "<$line>"; done; exit 7`)) + "\r")
+			says(ctx, shell, "\nseated\r\n")
+			shell.Type("one\r")
+			says(ctx, shell, "<one>\r\n")
+			shell.Type("\x1a")
+			says(ctx, shell, "Stopped")
+			shell.Type("echo the shell $((40+2))\r")
+			says(ctx, shell, "the shell 42\r\n")
+			shell.Type("fg\r")
+			shell.Type("two\r")
+			says(ctx, shell, "<two>\r\n")
+			shell.Type("\x1a")
+			says(ctx, shell, "Stopped")
+			shell.Type("bg\rfg\rthree\r")
+			says(ctx, shell, "<three>\r\n")
+			shell.Type(ctrlD)
+			shell.Type("echo code=$?\r")
+			says(ctx, shell, "code=7\r\n")
+			shell.Type("exit\r")
+			Expect(shell.ExitCode(ctx)).To(Equal(0))
+		}, limit)
+	})
+})
+
+// quoted returns a command line for a shell.
+func quoted(path string, args []string) string {
+	line := path
+	for _, arg := range args {
+		line += " '" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+	}
+	return line
+}
