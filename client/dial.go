@@ -8,7 +8,8 @@
 // Callers distinguish errors with errors.Is and errors.As:
 //   - [*ConnectError]: no connection, or no TLS that the Dialer accepts;
 //   - [ErrLoginFailed], [ErrServerUnverified], [ErrBindingUnavailable], [ErrBusy]: no seat;
-//   - [*protocol.ReplyError]: the server refused; code 421 means that it ended the connection;
+//   - [*protocol.ReplyError]: the server refused; code 421 means that it ended the connection, 454 that it
+//     can't read its users now and another Dial may succeed;
 //   - [ErrProtocol]: the server broke the protocol; [ErrTooLarge]: a body exceeds MaxBody;
 //   - the error of the context.
 package client
@@ -310,7 +311,8 @@ func (d *Dialer) refusal(reply protocol.Reply) error {
 		return fmt.Errorf("%w: 235 without a signature", ErrServerUnverified)
 	case err == nil:
 		return unexpected(code)
-	case code == protocol.CodeClosing && !strings.HasPrefix(reply.Text, string(protocol.KeywordBusy)+" "):
+	case code == protocol.CodeClosing && !strings.HasPrefix(reply.Text, string(protocol.KeywordBusy)+" "),
+		code == protocol.CodeTemporary:
 		return err
 	case code == protocol.CodeClosing:
 		meaning = ErrBusy

@@ -60,7 +60,7 @@ func TestRogueServers(t *testing.T) {
 		"a flood of notices":  {func(r *rogue) { r.seat = notices }, nil},
 
 		"235 with v= in it":    {func(r *rogue) { r.proof = func(s string) []string { return []string{"235 " + b64(s)} } }, []error{ErrServerUnverified}},
-		"454":                  {func(r *rogue) { r.challenge = lines("454 later please") }, []error{ErrLoginFailed}},
+		"454":                  {func(r *rogue) { r.challenge = lines("454 later please") }, []error{}},
 		"250 to the AUTH":      {func(r *rogue) { r.challenge = lines("250 fine") }, []error{ErrProtocol}},
 		"250 for the seat":     {func(r *rogue) { r.seat = []string{"250 fine"} }, []error{ErrProtocol}},
 		"251 for the seat":     {func(r *rogue) { r.seat = []string{"251 5", "hello"} }, []error{ErrProtocol}},
@@ -121,6 +121,7 @@ func TestRefusalsAreReplies(t *testing.T) {
 	for line, meaning := range map[string]error{
 		"421 busy somebody is served": ErrBusy, "421 wait-timeout x": nil, "421 throttled x": nil,
 		"421 evicted x": nil, "421 busybody x": nil, "535 login-failed x": ErrLoginFailed,
+		"454 temporary x": nil, "450 temporary x": ErrLoginFailed,
 	} {
 		for stage, change := range map[string]func(*rogue){
 			"challenge": func(r *rogue) { r.challenge = func(string) []string { return []string{line} } },

@@ -19,6 +19,7 @@ const (
 	CodeStream        Code = 252 // the connection becomes a raw stream
 	CodeChallenge     Code = 334 // SASL challenge in base64
 	CodeClosing       Code = 421 // the server closes the connection
+	CodeTemporary     Code = 454 // no login is possible now (RFC 4954 §6)
 	CodeSyntax        Code = 500 // the line is no command
 	CodeArgument      Code = 501 // the argument is malformed
 	CodeSequence      Code = 503 // the command is not allowed now
@@ -54,8 +55,9 @@ const (
 	KeywordLogFailed       Keyword = "log-failed"
 )
 
-// Keywords of the 5yz codes.
+// Keywords of the other codes.
 const (
+	KeywordTemporary      Keyword = "temporary"       // 454
 	KeywordSyntax         Keyword = "syntax"          // 500
 	KeywordLineTooLong    Keyword = "line-too-long"   // 500
 	KeywordUnknownCommand Keyword = "unknown-command" // 500

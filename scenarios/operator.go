@@ -168,6 +168,8 @@ func operatorMember() *member {
 			{name: "releases", run: plainly(func(h *host) error { h.letGo(); return nil }), summary: "let the handlers of BLOCK and STUBBORN return"},
 			{name: "removes", args: "USER", least: 1, most: 1, run: withHost(doRemoves), summary: "remove a user"},
 			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: withHost(doChangesPassword), summary: "give a user another password"},
+			{name: "loses-users", run: plainly(func(h *host) error { h.Users.Fail(errors.New("input/output error")); return nil }), summary: "the server can't read its users until finds-users"},
+			{name: "finds-users", run: plainly(func(h *host) error { h.Users.Fail(nil); return nil }), summary: "the server can read its users again"},
 			{name: "fills-disk", run: withHost(doFillsDisk), summary: "let each following write of the log fail"},
 			{name: "reloads", run: plainly((*host).reload), summary: "give the server another certificate, the only one that clients trust from now on; sessions continue"},
 			{name: "shuts-down", args: "[GRACE]", most: 1, run: withHost(doShutsDown), summary: "shut the server down; the command fails if that takes longer than GRACE"},

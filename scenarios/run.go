@@ -119,6 +119,9 @@ func (r *Remote) ReadUsers(in io.Reader) error {
 	lines := bufio.NewScanner(io.LimitReader(in, maxUsers))
 	for number := 1; lines.Scan(); number++ {
 		line := lines.Text()
+		if number == 1 {
+			line = strings.TrimPrefix(line, "\ufeff") // Notepad's byte order mark
+		}
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 			continue
 		}

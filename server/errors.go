@@ -55,6 +55,7 @@ var (
 	errLoginRequired = refusal(protocol.CodeLoginRequired, protocol.KeywordLoginRequired, "log in with AUTH first")
 	errEhloName      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is EHLO name")
 	errAuthForm      = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is AUTH mechanism initial-response")
+	errTemporary     = refusal(protocol.CodeTemporary, protocol.KeywordTemporary, "the users can't be read now, try again later")
 	errMechanism     = refusal(protocol.CodeMechanism, protocol.KeywordMechanism, "not offered, see EHLO")
 	errBase64        = refusal(protocol.CodeArgument, protocol.KeywordBase64, "not canonical base64")
 	errCancelled     = refusal(protocol.CodeArgument, protocol.KeywordCancelled, "the login was cancelled")

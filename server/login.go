@@ -161,6 +161,9 @@ func (c *conn) auth(argument string) (done bool, err error) {
 	var message []byte
 	switch {
 	case !given:
+		if _, _, err = c.srv.Users.Lookup(""); err != nil {
+			return false, errTemporary
+		}
 		if message, err = x.ask(nil); err != nil {
 			return true, err
 		}
@@ -169,7 +172,14 @@ func (c *conn) auth(argument string) (done bool, err error) {
 			return false, x.fail("malformed", errBase64)
 		}
 	}
-	return true, x.run(message)
+	challenge, err := x.scram.First(message)
+	switch {
+	case x.unread != nil:
+		return !given, errTemporary
+	case err != nil:
+		return true, x.reject(err)
+	}
+	return true, x.run(challenge)
 }
 
 // exchange is one SCRAM conversation.
@@ -179,28 +189,26 @@ type exchange struct {
 	scram     *scram.Server
 	known     bool           // the user exists
 	verifier  scram.Verifier // of the user when the exchange began
+	unread    error          // the users can't be read
 }
 
 func (x *exchange) lookup(name string) (scram.Verifier, bool) {
-	x.verifier, x.known = x.srv.Users.Lookup(name)
+	x.verifier, x.known, x.unread = x.srv.Users.Lookup(name)
 	return x.verifier, x.known
 }
 
-// run runs the exchange from client-first on. It returns nil if client and server have proved themselves.
-func (x *exchange) run(message []byte) error {
-	challenge, err := x.scram.First(message)
+// run runs the exchange from the challenge on. It returns nil if client and server have proved themselves.
+func (x *exchange) run(challenge []byte) error {
+	message, err := x.ask(challenge)
 	if err != nil {
-		return x.reject(err)
-	}
-	if message, err = x.ask(challenge); err != nil {
 		return err
 	}
 	signature, err := x.scram.Final(message)
 	if err != nil {
 		return x.reject(err)
 	}
-	if !x.current() {
-		return x.reject(scram.ErrWrongProof)
+	if err = x.checkCurrent(); err != nil {
+		return err
 	}
 	if message, err = x.ask(signature); err != nil {
 		return err
@@ -214,11 +222,16 @@ func (x *exchange) run(message []byte) error {
 	return nil
 }
 
-// current reports whether the user still has the verifier with which the exchange began. A user who was
-// removed or got a new password meanwhile is refused.
-func (x *exchange) current() bool {
-	v, known := x.srv.Users.Lookup(x.scram.Username())
-	return known && v.Equal(x.verifier)
+// checkCurrent refuses a user who no longer has the verifier with which the exchange began: who was removed
+// or got a new password meanwhile.
+func (x *exchange) checkCurrent() error {
+	switch v, known, err := x.srv.Users.Lookup(x.scram.Username()); {
+	case err != nil:
+		return errTemporary
+	case !known || !v.Equal(x.verifier):
+		return x.reject(scram.ErrWrongProof)
+	}
+	return nil
 }
 
 // ask sends a challenge and returns the client's answer.
@@ -269,7 +282,7 @@ func (x *exchange) loggedName() string {
 	name, mac := x.scram.Username(), hmac.New(sha256.New, x.srv.NameKey)
 	mac.Write([]byte(name))
 	hash := "#" + hex.EncodeToString(mac.Sum(nil)[:6])
-	_, known := x.srv.Users.Lookup(name)
+	_, known, _ := x.srv.Users.Lookup(name)
 	if known || x.known || x.srv.LogNames {
 		return name
 	}

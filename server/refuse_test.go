@@ -79,7 +79,7 @@ type slowUsers struct {
 	reached, free chan struct{}
 }
 
-func (u *slowUsers) Lookup(name string) (scram.Verifier, bool) {
+func (u *slowUsers) Lookup(name string) (scram.Verifier, bool, error) {
 	if name == "alice" && u.lookups.Add(1) == 2 {
 		close(u.reached)
 		<-u.free

@@ -29,8 +29,9 @@ var ErrServerClosed = errors.New("server: closed")
 type Users interface {
 	// Lookup returns the verifier of a user by its prepared name (RFC 4013). For an unknown name it
 	// returns a mock verifier (see scram.Mock) and false, after the same work, so that a client can't
-	// learn which names exist.
-	Lookup(preparedName string) (v scram.Verifier, known bool)
+	// learn which names exist. An error, which must be the same for every name, means that the users can't
+	// be read now: the client gets "454 temporary". Lookup itself tells the operator.
+	Lookup(preparedName string) (v scram.Verifier, known bool, err error)
 }
 
 // Server serves one authenticated session at a time. Set the fields before the first Serve, and don't

@@ -117,4 +117,28 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(printed(""))
 		Expect(s.Connect(ctx, "carol", "WHOAMI")).To(failed(4, "535 login-failed "))
 	}, limit)
+
+	It("accepts users in a file of Windows, with a byte order mark and CRLF", func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		c.Write("state/users", "\ufeff"+strings.ReplaceAll(c.Read("state/users"), "\n", "\r\n"))
+		for _, name := range []string{"alice", "bob"} {
+			Expect(s.Connect(ctx, name, "WHOAMI")).To(printed(name + "\n"))
+		}
+		Expect(stderr(s.Session)).NotTo(ContainSubstring("state/users:"))
+	}, limit)
+
+	It("keeps the users that it can't read any more, and has none where there is no file", Label("battery:36"), func(ctx SpecContext) {
+		s := c.Serve(ctx)
+		Expect(os.Rename(c.Path("state/users"), c.Path("users"))).To(Succeed())
+		Expect(os.Mkdir(c.Path("state/users"), 0o700)).To(Succeed())
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+		says(ctx, s.Err, "level=ERROR msg=users error=.*the users of the last reading count until ")
+		Expect(os.Remove(c.Path("state/users"))).To(Succeed())
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(failed(4, "535 login-failed "))
+		Expect(os.Mkdir(c.Path("state/users"), 0o700)).To(Succeed())
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(failed(1, "454 temporary the users can't be read now, try again later"))
+		Expect(os.Remove(c.Path("state/users"))).To(Succeed())
+		Expect(os.Rename(c.Path("users"), c.Path("state/users"))).To(Succeed())
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+	}, limit)
 })

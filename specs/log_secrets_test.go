@@ -59,7 +59,7 @@ var _ = Describe("The check of every log", Label("area:log", "promise:5", "contr
 		final, err := base64.StdEncoding.DecodeString(line)
 		Expect(err).NotTo(HaveOccurred())
 		_, proof, _ := strings.Cut(string(final), ",p=")
-		verifier, _ := h.Users.Lookup("alice")
+		verifier, _, _ := h.Users.Lookup("alice")
 		values := []string{proof, string(final), verifier.String()}
 		for _, secret := range [][]byte{binding.Data, verifier.StoredKey, verifier.ServerKey} {
 			values = append(values, hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)), base64.StdEncoding.EncodeToString(secret))

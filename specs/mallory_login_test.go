@@ -44,7 +44,7 @@ var _ = Describe("A wrong password and the name of no user", Label("area:login",
 
 	It("would differ if salts had other lengths", Label("control"), func(ctx SpecContext) {
 		h := start(nil)
-		v, _ := testserver.NewUsers().Lookup("dave")
+		v, _, _ := testserver.NewUsers().Lookup("dave")
 		v.Salt = append(v.Salt, "and more"...)
 		h.Users.Set("dave", v)
 		Expect(guess(ctx, h, "smith")).NotTo(Equal(guess(ctx, h, "dave")))

@@ -24,7 +24,7 @@ type panickingUsers struct {
 	at    int32
 }
 
-func (u panickingUsers) Lookup(name string) (scram.Verifier, bool) {
+func (u panickingUsers) Lookup(name string) (scram.Verifier, bool, error) {
 	if name == "mallory" && u.calls.Add(1) == u.at {
 		panic("the users panic")
 	}

@@ -101,7 +101,7 @@ func scramClient(v *fixtures.Vector) fixtures.Peer {
 }
 
 func scramServer(v *fixtures.Vector) fixtures.Peer {
-	cfg := scram.ServerConfig{Mechanism: v.Login.ServerMechanism, PlusOffered: len(v.Login.Bindings) > 0, Lookup: usersOf(v).Lookup}
+	cfg := scram.ServerConfig{Mechanism: v.Login.ServerMechanism, PlusOffered: len(v.Login.Bindings) > 0, Lookup: usersOf(v).find}
 	for _, binding := range v.Login.Bindings {
 		cfg.Bindings = append(cfg.Bindings, scram.ChannelBinding{Type: binding, Data: withoutTLS.Bindings[binding]})
 	}

@@ -52,8 +52,13 @@ func usersOf(v *fixtures.Vector) vectorUsers {
 	return vectorUsers{v.Login, user, scram.NewMock([]byte(fixtures.MockSecret), []scram.Verifier{user}), testserver.NewUsers()}
 }
 
-func (u vectorUsers) Lookup(name string) (scram.Verifier, bool) {
-	v, known := u.others.Lookup(name)
+func (u vectorUsers) Lookup(name string) (scram.Verifier, bool, error) {
+	v, known := u.find(name)
+	return v, known, nil
+}
+
+func (u vectorUsers) find(name string) (scram.Verifier, bool) {
+	v, known, _ := u.others.Lookup(name)
 	switch {
 	case name == u.login.Name && u.login.Known:
 		return u.user, true

@@ -14,6 +14,7 @@ type Users struct {
 	mu        sync.Mutex
 	verifiers map[string]scram.Verifier
 	mock      *scram.Mock
+	failure   error
 }
 
 // Names returns the names of the users that [NewUsers] makes.
@@ -49,13 +50,20 @@ func NewUsers() *Users {
 }
 
 // Lookup finds a user.
-func (u *Users) Lookup(name string) (scram.Verifier, bool) {
+func (u *Users) Lookup(name string) (v scram.Verifier, known bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if v, ok := u.verifiers[name]; ok {
-		return v, true
+	if v, known = u.verifiers[name]; !known {
+		v = u.mock.Verifier(name)
 	}
-	return u.mock.Verifier(name), false
+	return v, known, u.failure
+}
+
+// Fail lets each following Lookup fail with err. Nil ends that.
+func (u *Users) Fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failure = err
 }
 
 // Set stores a user. The zero verifier removes it.

@@ -36,7 +36,7 @@ func TestChangesAreSeen(t *testing.T) {
 		s, _ := open(t, path)
 		knows(t, s, "alice", first)
 		noError(t, change(path))
-		if v, _ := s.Lookup("alice"); !v.Equal(second) {
+		if v, _, _ := s.Lookup("alice"); !v.Equal(second) {
 			t.Errorf("%s: not seen", how)
 		}
 	}
@@ -73,9 +73,9 @@ func TestUnknownNames(t *testing.T) {
 	path := newFile(t, "alice:"+verifier(t, 1).String()+"\n")
 	s, _ := open(t, path)
 	again, _ := open(t, path)
-	v, known := s.Lookup("mallory")
-	w, _ := again.Lookup("mallory")
-	x, _ := s.Lookup("trudy")
+	v, known, _ := s.Lookup("mallory")
+	w, _, _ := again.Lookup("mallory")
+	x, _, _ := s.Lookup("trudy")
 	if known || !v.Equal(w) || v.Equal(x) || bytes.Equal(v.Salt, x.Salt) {
 		t.Errorf("known %v, the same after a restart %v, for another name %v", known, v.Equal(w), v.Equal(x))
 	}
@@ -100,15 +100,15 @@ func TestLookupWhileTheFileIsReplaced(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			for !stop.Load() {
-				if v, known := s.Lookup("always"); !known || !v.Equal(first) {
+				if v, known, _ := s.Lookup("always"); !known || !v.Equal(first) {
 					t.Error("a user who never changed was not found")
 					return
 				}
-				if v, known := s.Lookup("alice"); !known || !(v.Equal(first) || v.Equal(second)) {
+				if v, known, _ := s.Lookup("alice"); !known || !(v.Equal(first) || v.Equal(second)) {
 					t.Error("a user was half changed")
 					return
 				}
-				if _, known := s.Lookup("mallory"); known {
+				if _, known, _ := s.Lookup("mallory"); known {
 					t.Error("a user who never was is known")
 					return
 				}

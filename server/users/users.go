@@ -5,6 +5,7 @@
 //
 // Names are stored as SASLprep prepares them (RFC 4013), with ":" as %3A, "%" as %25 and a leading "#" as
 // %23. Blank lines, and lines that start with "#", are comments. A line has at most 8 KiB, the file 64 MiB.
+// One CR at the end of a line and a byte order mark at the start are accepted, as editors on Windows write them.
 // The file is a secret (RFC 5802 §9) and is written with mode 0600.
 package users
 
@@ -12,11 +13,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,11 @@ import (
 const (
 	maxLine = 8 << 10
 	maxFile = 64 << 20
+
+	// keepFor is the time for which the last users count while the file can't be read.
+	keepFor = 10 * time.Minute
+	// reportEvery is the time between two reports of a file that can't be read.
+	reportEvery = time.Minute
 )
 
 // The reasons for a refusal, the fault of a line of the file, and that of a secret.
@@ -48,15 +54,17 @@ type Store struct {
 	file    os.FileInfo // the state of the file before it was read
 	settled bool        // a later change must differ from that state
 	digest  [sha256.Size]byte
-	failure string                    // the error that was reported last, while the file can't be read
 	users   map[string]scram.Verifier // replaced, never changed
+	failure error                     // the last reading failed
+	failing time.Time                 // when the readings that failed began, zero after one that didn't
+	told    time.Time                 // when a failure was reported last
 	mock    *scram.Mock
 }
 
 // Open reads the file. secret is the key of the challenges for unknown names; it has at least 32 bytes, else
 // the error is [ErrSecret]. After each change of the file the Store calls report for each of its first
 // hundred faulty lines, with "FILE:LINE: reason" and [ErrLine]. If a Lookup can't read the file, it reports
-// the error once. report must not use the Store. Nil means that nothing is reported.
+// the error, once a minute. report must not use the Store. Nil means that nothing is reported.
 func Open(path string, secret []byte, report func(error)) (*Store, error) {
 	if len(secret) < 32 {
 		return nil, ErrSecret
@@ -74,30 +82,61 @@ func Open(path string, secret []byte, report func(error)) (*Store, error) {
 // Lookup returns the verifier of a user, which the caller must not change. The name is the result of
 // [scram.Prepare]. For an unknown name Lookup returns an invented verifier, and known is false. The time it
 // takes depends neither on that nor on the number of users, except that Lookup first reads a file that has
-// changed. While the file can't be read all names are unknown.
-func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool) {
+// changed.
+//
+// While there is no file all names are unknown. While the file can't be read for another reason, the users of
+// the last reading count for ten minutes. After that, and if there was none, the error for every name says why.
+func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool, err error) {
 	s.mu.Lock()
 	if s.stale() {
-		if err := s.load(); err != nil && err.Error() != s.failure {
-			s.failure = err.Error()
-			s.report(err)
-		}
+		s.read()
 	}
 	users, mock := s.users, s.mock
+	if users == nil {
+		err = s.failure
+	}
 	s.mu.Unlock()
 	madeUp := mock.Verifier(preparedName) // also for a known name, which must take as long
 	if v, known = users[preparedName]; !known {
 		v = madeUp
 	}
-	return v, known
+	return v, known, err
 }
 
-// Reload reads the file even if it hasn't changed. After an error all names are unknown.
+// Reload reads the file even if it hasn't changed. An error is like one that [Store.Lookup] meets.
 func (s *Store) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.digest = [sha256.Size]byte{}
 	return s.load()
+}
+
+// read reads the file and reports an error.
+func (s *Store) read() {
+	now := time.Now()
+	if err := s.load(); err == nil {
+		s.told = time.Time{}
+	} else if now.Sub(s.told) >= reportEvery {
+		s.told = now
+		if s.users != nil && s.failure != nil {
+			err = fmt.Errorf("%w: the users of the last reading count until %s", err, s.failing.Add(keepFor).Format(time.TimeOnly))
+		}
+		s.report(err)
+	}
+}
+
+// failed notes that the file can't be read. A missing file has no users.
+func (s *Store) failed(err error) {
+	s.settled, s.failure = false, err
+	if s.failing.IsZero() {
+		s.failing = time.Now()
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.users, s.digest, s.failing, s.failure = nil, [sha256.Size]byte{}, time.Time{}, nil
+	case time.Since(s.failing) >= keepFor:
+		s.users, s.digest = nil, [sha256.Size]byte{}
+	}
 }
 
 // stale reports whether the file must be read again.
@@ -111,11 +150,12 @@ func (s *Store) load() error {
 	now := time.Now()
 	data, info, err := durable.Read(s.path, maxFile)
 	if err != nil {
-		s.users, s.settled, s.digest = nil, false, [sha256.Size]byte{}
+		s.failed(err)
 		return err
 	}
 	// On the coarsest file systems a second change within two seconds can have the same time.
-	s.file, s.settled, s.failure = info, now.Sub(info.ModTime()).Abs() > 2*time.Second, ""
+	s.file, s.settled = info, now.Sub(info.ModTime()).Abs() > 2*time.Second
+	s.failure, s.failing = nil, time.Time{}
 	digest := sha256.Sum256(data)
 	if digest == s.digest {
 		return nil
@@ -233,88 +273,4 @@ func edit(path, name string, refusal error, replacement ...line) error {
 		return fmt.Errorf("%w: %s", durable.ErrTooLarge, path)
 	}
 	return durable.Write(path, data)
-}
-
-// line is a line of the file. A comment has no name. A faulty line may have one.
-type line struct {
-	text, name, fault string
-	verifier          scram.Verifier
-}
-
-func (l line) valid() bool { return l.name != "" && l.fault == "" }
-
-func format(lines []line) (data []byte) {
-	for _, l := range lines {
-		data = append(append(data, l.text...), '\n')
-	}
-	return data
-}
-
-// parse parses the file. All lines of a name that occurs more than once are faulty, because the right
-// password is not known.
-func parse(data []byte) (lines []line) {
-	first := map[string]int{}
-	for text := range strings.Lines(string(data)) {
-		l := parseLine(strings.TrimSuffix(text, "\n"))
-		if i, again := first[l.name]; again && l.name != "" {
-			l.fault = fmt.Sprintf("it has the name of line %d, which is ignored too", i+1)
-			lines[i].fault = fmt.Sprintf("it has the name of line %d, which is ignored too", len(lines)+1)
-		} else {
-			first[l.name] = len(lines)
-		}
-		lines = append(lines, l)
-	}
-	return lines
-}
-
-func parseLine(text string) line {
-	l := line{text: text}
-	if strings.TrimSpace(text) == "" || text[0] == '#' {
-		return l
-	}
-	if len(text) > maxLine {
-		l.fault = "it is longer than 8 KiB"
-		return l
-	}
-	escaped, verifier, colon := strings.Cut(text, ":")
-	name := unescape.Replace(escaped)
-	prepared, err := scram.Prepare(name)
-	switch {
-	case !colon:
-		l.fault = "no colon follows the name"
-	case escape(name) != escaped:
-		l.fault = "the name is not escaped as it must be"
-	case err != nil || prepared != name:
-		l.fault = "the name is not prepared with SASLprep"
-	default:
-		l.name = name
-		if l.verifier, err = scram.ParseVerifier(verifier); err != nil {
-			l.fault = "no SCRAM-SHA-256 verifier follows the name"
-		}
-	}
-	return l
-}
-
-var (
-	percent  = strings.NewReplacer("%", "%25", ":", "%3A")
-	unescape = strings.NewReplacer("%25", "%", "%3A", ":", "%23", "#")
-)
-
-// escape returns a name as it stands in the file.
-func escape(name string) string {
-	escaped := percent.Replace(name)
-	if strings.HasPrefix(escaped, "#") {
-		return "%23" + escaped[1:]
-	}
-	return escaped
-}
-
-// faults returns an error for each of the first hundred faulty lines.
-func faults(path string, lines []line) (list []error) {
-	for i, l := range lines {
-		if l.fault != "" && len(list) < 100 {
-			list = append(list, fmt.Errorf("%s:%d: %w: %s", path, i+1, ErrLine, l.fault))
-		}
-	}
-	return list
 }

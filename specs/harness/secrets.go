@@ -117,7 +117,7 @@ var userSecrets = sync.OnceValue(func() map[string]string {
 	users := testserver.NewUsers()
 	for _, name := range testserver.Names() {
 		password := testserver.Password(name)
-		v, _ := users.Lookup(name)
+		v, _, _ := users.Lookup(name)
 		salted, err := pbkdf2.Key(sha256.New, password, v.Salt, v.Iterations, sha256.Size)
 		if err != nil {
 			panic(err)
