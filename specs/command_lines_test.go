@@ -16,6 +16,7 @@ var _ = Describe("The command's lines of input", Label("area:command", "command:
 
 	It("may be indented, in a pipe and in a here-document", func(ctx SpecContext) {
 		Expect(c.Run(ctx, "  WHOAMI\n \tECHO a  b \n\t\n  quit\nECHO too late\n", s.As("connect", "alice")...)).To(printed("alice\na  b \n"))
+		Expect(c.Run(ctx, "QUIT "+long+"WHOAMI\n", s.As("connect", "alice")...)).To(did(6, "alice\n", HavePrefix("QUIT: ")), "a line that is not sent ends nothing")
 	}, limit)
 
 	It("are refused if they are longer than a request, and the next ones are sent", func(ctx SpecContext) {
@@ -66,6 +67,14 @@ var _ = Describe("The command's results", Label("area:command", "command:output"
 		say(in, "WHOAMI\n")
 		exits(ctx, alice, 1)
 		Expect(alice).To(did(1, "alice\n", "sallyport connect: no reply within --timeout: what became of the request is unknown\n"))
+	}, limit)
+
+	It("are given up at a signal, though the server is silent", func(ctx SpecContext) {
+		alice, in := s.Seated(ctx, "alice")
+		s.Freeze(ctx)
+		say(in, "WHOAMI\n")
+		exits(ctx, alice.Interrupt(), 1)
+		Expect(stderr(alice)).To(ContainSubstring("signal received"))
 	}, limit)
 
 	It("are shown on a terminal without what a terminal obeys or hides", Label("area:terminal"), func(ctx SpecContext) {

@@ -10,8 +10,8 @@ import (
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
-// chat joins the operator's terminal to the seated client. It sends what is typed and shows what the client
-// says with SAY. Ctrl-C stops the server, as it does without chat; Ctrl-D only ends the chat.
+// chat joins the operator's terminal to the seated client: it sends what is typed, and shows the client's SAY.
+// Ctrl-C stops the server, as without a chat. Ctrl-D only ends the chat.
 type chat struct{ *console }
 
 // newChat takes the terminal. The server's messages go above the prompt too.

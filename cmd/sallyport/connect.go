@@ -23,7 +23,7 @@ type connectFlags struct {
 	open   bool
 	record string
 	raw    bool
-	// timeout is the time for each request. Zero means no limit.
+	// timeout bounds each request. Zero means no limit.
 	timeout time.Duration
 }
 
@@ -117,7 +117,7 @@ func checkVerb(verb string) error {
 	return nil
 }
 
-// talk uses the seat as the command line says.
+// talk sends what the command line asks for: a stream, one request, or those of standard input.
 func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body []byte) error {
 	switch {
 	case f.open:
@@ -130,7 +130,7 @@ func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body
 	return batch(ctx, c, f.results())
 }
 
-// results is where replies go.
+// results returns the writer for results. On a terminal it escapes what the terminal would act on or not show.
 func (f *connectFlags) results() io.Writer {
 	if stdout.isTerminal() && !f.raw {
 		return visible{stdout}
@@ -204,14 +204,14 @@ func batch(ctx context.Context, c *session, out io.Writer) error {
 			if refused {
 				failed = statusError{exitRefused}
 			}
-			if strings.EqualFold(r.Verb, protocol.VerbQuit) {
+			if !refused && strings.EqualFold(r.Verb, protocol.VerbQuit) {
 				return failed
 			}
 		}
 	}
 }
 
-// batchRequest is request, but prints a refusal. lineErr is what was wrong with the line.
+// batchRequest is request, except that it prints a refusal. lineErr is the error of reading the line, or nil.
 func batchRequest(ctx context.Context, c *session, r protocol.Request, lineErr error, out io.Writer) (refused bool, err error) {
 	if err = lineErr; err == nil {
 		err = checkVerb(r.Verb)
@@ -232,7 +232,7 @@ func refusal(err error) bool {
 	return ok && reply.Code != protocol.CodeClosing
 }
 
-// unsendable reports whether nothing was sent, because it would not have been one request.
+// unsendable reports whether a request was not sent because it is not valid.
 func unsendable(err error) bool {
 	_, usage := errors.AsType[usageError](err)
 	return usage || !errors.Is(err, client.ErrProtocol) &&

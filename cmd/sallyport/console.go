@@ -22,16 +22,16 @@ type console struct {
 	isTerminal bool
 	// restore gives the terminal back.
 	restore func()
-	// lines are those that were typed. It is closed at the end of the input.
+	// lines receives each line that was typed. It is closed at the end of the input.
 	lines chan string
-	// ctrlC says that Ctrl-C ended the input. It is set before lines is closed.
+	// ctrlC reports whether Ctrl-C ended the input. It is set before lines is closed.
 	ctrlC *bool
-	// leave ends after the input, at Ctrl-C at once. Then a running request is given up.
+	// leave cancels a running request. It ends leaveAfter after the end of the input, and at Ctrl-C at once.
 	leave context.Context
 	left  context.CancelFunc
 }
 
-// leaveAfter is the time that a running request has after Ctrl-D.
+// leaveAfter bounds a running request after Ctrl-D.
 const leaveAfter = 2 * time.Second
 
 // Errors for a person who leaves a server that does not answer.

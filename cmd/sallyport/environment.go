@@ -40,7 +40,7 @@ var otherVariables = regexp.MustCompile(`^SALLYPORT_(` +
 	`(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|` +
 	`(ACTIVE_HELP|COMPLETION_DESCRIPTIONS|NEED|PEERS|VERSION)=)`)
 
-// unknownVariables returns the names of the variables that look like flags of this program, and are none.
+// unknownVariables returns the names of the variables with the prefix that belong to no flag of any command.
 func unknownVariables(root *cobra.Command, environ []string) (unknown []string) {
 	known := map[string]bool{}
 	var walk func(*cobra.Command)

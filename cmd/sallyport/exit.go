@@ -26,7 +26,7 @@ const (
 	exitRefused    = 6
 )
 
-// usageError is wrong usage that cobra does not find.
+// usageError is an error of usage that cobra does not find.
 type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
@@ -71,11 +71,11 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// packageNames matches what errors begin with, and a person can't use.
+// packageNames matches the names of packages at the start of errors, which mean nothing to a user.
 var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audit|certs|users|state|durable|tls|x509|exec): )+`)
 
-// message returns the text of an error for people: without package names, and
-// with what would act on a terminal escaped.
+// message returns the text of an error for a person: without package names, and with escapes for what a terminal
+// would act on or not show.
 func message(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
@@ -92,7 +92,7 @@ func fileName(path string) string {
 	return path
 }
 
-// advice returns what to do about an error, if the command knows more than its text.
+// advice returns what the user can do about an error, or "".
 func advice(err error) string {
 	switch {
 	case errors.Is(err, state.ErrDir):
@@ -107,7 +107,7 @@ func advice(err error) string {
 	return ""
 }
 
-// worded is an error in other words.
+// worded is an error with another text.
 type worded struct {
 	error
 	text string

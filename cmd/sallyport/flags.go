@@ -31,7 +31,8 @@ func stateDir(given string) (string, error) {
 	return state.Default()
 }
 
-// commandLine returns a command of this program for a person to type, as this process was started.
+// commandLine returns a command line for a person to type. It starts this program as it was started, and has the
+// flags --state and --addr where they are needed.
 func commandLine(command, stateFlag, addr string) string {
 	line := quoteArg(os.Args[0]) + " " + command
 	if stateFlag != "" {

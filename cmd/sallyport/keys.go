@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// keys is the input of a term.Terminal. It notices what the Terminal does without a word: that Ctrl-C is
-// Ctrl-D, that a line has at most 4,096 characters, and that a line has no tab.
+// keys is the input of a term.Terminal. A Terminal treats Ctrl-C as Ctrl-D, and drops tabs and what comes after
+// 4,096 characters, without a word. keys notices the first two, and prevents the third.
 type keys struct {
 	io.Reader
 	ctrlC *bool
@@ -18,7 +18,7 @@ type keys struct {
 	refused error
 }
 
-// maxTerminalLine is the number of characters after which a Terminal drops one. It drops none after more.
+// maxTerminalLine is the length at which a Terminal drops the next character. It drops none from a longer line.
 const maxTerminalLine = 4096
 
 // errTab is a usageError, because nothing is sent.

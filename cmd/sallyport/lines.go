@@ -16,8 +16,8 @@ func newLineReader(r io.Reader) lineReader {
 	return lineReader{bufio.NewReaderSize(r, 2*protocol.MaxLine)}
 }
 
-// next returns the next line without its end. A line that can't be a request, because it is too long for the
-// buffer, it skips as a whole: then it returns how the line begins, and protocol.ErrLineTooLong.
+// next returns the next line without its end. If a line does not fit the buffer, it is too long for a request.
+// Then next skips all of it, and returns its beginning and protocol.ErrLineTooLong.
 func (l lineReader) next() (string, error) {
 	text, err := l.in.ReadSlice('\n')
 	line := string(text)

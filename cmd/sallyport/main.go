@@ -28,7 +28,7 @@ func run(args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
-	began := false // an earlier error is one of usage
+	began := false // the flags and arguments are valid, and the command runs
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if unknown := unknownVariables(root, os.Environ()); len(unknown) > 0 && !strings.HasPrefix(cmd.Name(), cobra.ShellCompRequestCmd) {
 			fmt.Fprintf(os.Stderr, "warning: no command has a flag for %s in the environment\n", show.Printable(strings.Join(unknown, ", ")))
@@ -107,7 +107,7 @@ func version() string {
 	return fmt.Sprintf("%s commit %s%s %s", info.Main.Version, commit, dirty, info.GoVersion)
 }
 
-// group makes cmd a command that has subcommands and does nothing by itself.
+// group adds subcommands to a command that does nothing by itself.
 func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	var names []string
 	for _, sub := range subs {

@@ -65,7 +65,7 @@ func askPassword(prompt string) (string, error) {
 	return password, err
 }
 
-// bytewise reads one byte at a time, and so nothing behind the password.
+// bytewise reads one byte at a time, so that what follows the password stays unread.
 type bytewise struct{ io.Reader }
 
 func (b bytewise) Read(p []byte) (int, error) { return b.Reader.Read(p[:min(1, len(p))]) }
@@ -91,8 +91,7 @@ func readPassword(r io.Reader) (string, error) {
 	return "", errEmptyPassword
 }
 
-// warnReadable warns of a file with passwords that is not the user's alone. Where files have no such mode, and
-// of what is no file, it says nothing.
+// warnReadable warns of a regular file with passwords that others can read or change. Windows has no such mode.
 func warnReadable(file *os.File) {
 	info, err := file.Stat()
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {

@@ -19,7 +19,7 @@ import (
 type recording struct {
 	file  *os.File
 	tape  *scenarios.Recording
-	begun bool // there was a session
+	begun bool // the login succeeded
 }
 
 // newRecording makes a recording for --record, in a new file. Without --record it returns nil.
@@ -60,7 +60,7 @@ func (r *recording) end(reason error) error {
 		return errors.Join(r.file.Close(), os.Remove(r.file.Name()))
 	}
 	if _, printed := errors.AsType[statusError](reason); printed || refusal(reason) || unsendable(reason) {
-		reason = nil // the tape has it, with its request
+		reason = nil // recorded with its request
 	}
 	if err := errors.Join(r.tape.End(reason), r.file.Close()); err != nil {
 		return fmt.Errorf("the recording is not complete: %w", err)
@@ -73,13 +73,13 @@ func (r *recording) end(reason error) error {
 type session struct {
 	*client.Client
 	*recording
-	// timeout is the time for each request. Zero means no limit.
+	// timeout bounds each request. Zero means no limit.
 	timeout time.Duration
 }
 
 var errNoReply = errors.New("no reply within --timeout: what became of the request is unknown")
 
-// bounded returns a context that ends when the time for a request is over.
+// bounded returns a context for one request, which ends after the timeout.
 func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if s.timeout == 0 {
 		return ctx, func() {}

@@ -51,7 +51,7 @@ func stream(ctx context.Context, c *client.Client) error {
 	return err
 }
 
-// notOpened adds to a refusal of OPEN what it means.
+// notOpened adds to a refusal of OPEN why the server refuses it.
 func notOpened(err error) error {
 	reply, ok := errors.AsType[*protocol.ReplyError](err)
 	switch {

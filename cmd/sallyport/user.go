@@ -98,8 +98,8 @@ func (f *userFlags) add(home state.State, args []string) error {
 	return nil
 }
 
-// known reports whether a user exists. It is not certain if the file has faults:
-// the line of that user may be one of them.
+// known reports whether a user exists. It is not certain if the file has faulty
+// lines, because one of them may be that of the user.
 func known(home state.State, name string) (known, certain bool) {
 	prepared, unfit := scram.Prepare(name)
 	all, faults := users.List(home.Users())
