@@ -3,6 +3,7 @@ package specs
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 
@@ -108,6 +109,28 @@ var _ = Describe("The interaction log's file", Label("area:log", "promise:5"), f
 		Expect(late).To(MatchRegexp(`^[^\n]*"log.rotate","why":"vanished","size":%d,`, len(c.Read("2"))))
 		Expect(strings.Count(late, "log.rotate")).To(Equal(1))
 		Expect(c.Run(ctx, "", "log", "verify", "--head", s.Stop(ctx), "1", "2", s.Log())).To(gexec.Exit(0))
+	}, limit)
+
+	It("warns once when its disk is nearly full, before it is", Label("area:command"), func(ctx SpecContext) {
+		c := newCLI()
+		small := c.Path("small")
+		Expect(os.Mkdir(small, 0o700)).To(Succeed())
+		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=20m,mode=700", "tmpfs", small).CombinedOutput(); err != nil {
+			Skip(fmt.Sprintf("can't mount a small disk: %v: %s", err, out))
+		}
+		DeferCleanup(func() { Expect(exec.Command("umount", "--lazy", small).Run()).To(Succeed()) })
+		c.AddUser(ctx, small, "alice")
+		s := c.ServeOn(ctx, small)
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
+		s.Stop(ctx)
+		Expect(strings.Count(stderr(s.Session), "the disk of the interaction log is nearly full")).To(Equal(1))
+		Expect(strings.Count(s.LogText(), `"level":"warn","event":"log.space","free":`)).To(Equal(1))
+		Expect(c.Run(ctx, "", "log", "verify", s.Log())).To(gexec.Exit(0))
+
+		wide := c.Serve(ctx)
+		wide.Stop(ctx)
+		Expect(wide.LogText()).NotTo(ContainSubstring("log.space"), "control: another disk")
 	}, limit)
 
 	DescribeTable("is refused if it is no file", Label("area:command"), func(ctx SpecContext, make func(path string) error) {

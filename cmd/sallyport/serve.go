@@ -128,7 +128,9 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return err
 	}
 	s.Users, s.NameKey = store, home.MockSecret
-	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync}); err != nil {
+	if s.Audit, err = audit.Open(home.Audit(), audit.Options{Sync: f.sync, Low: func(free int64) {
+		s.ErrorLog.Warn("the disk of the interaction log is nearly full", "log", home.Audit(), "free bytes", free)
+	}}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Audit.Close()) }()

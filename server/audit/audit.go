@@ -16,10 +16,10 @@
 // included. Without a noted head it reveals any change before the last line, unless the writer recomputed the
 // chain from there on: anybody who can write the file can do that.
 //
-// The log has three events of its own. log.repair (octets, data) replaces a torn last line and carries its
+// The log has four events of its own. log.repair (octets, data) replaces a torn last line and carries its
 // bytes in base64. log.drop (records) counts records that were lost. log.rotate (why, size) is the first line
 // of a file that continues another: why is signal, truncated or vanished, and size what was written to the
-// file that is lost.
+// file that is lost. log.space (free) warns that the disk is nearly full.
 package audit
 
 import (
@@ -76,6 +76,10 @@ type Options struct {
 	Sync Sync
 	// Now returns the time of a record. Nil means time.Now.
 	Now func() time.Time
+	// Low gets the free bytes when the disk of the log is nearly full: below 1 % of its size, but at least
+	// 64 MiB and at most 1 GiB. The log has a log.space then. Flush calls Low, which must not use the log
+	// and must not block. Nil means that only the log says so.
+	Low func(free int64)
 }
 
 // Log is an open interaction log. It is safe for concurrent use. The records of one goroutine keep their
@@ -90,18 +94,21 @@ type Log struct {
 	w      io.Writer
 	file   *os.File // the file that w writes to; nil if New made the log
 	place  *place   // where file was opened
-	size   int64    // the number of bytes in the file
-	head   link     // of the last line in the file
-	out    []byte   // lines to write
-	chain  chain    // up to the last line in out
-	failed bool     // the last write failed
-	lost   int      // the number of records that did not get into out
+	disk   func(*os.File) (free, size int64, err error)
+	looked int64  // the second of the last look at the disk
+	low    bool   // log.space was noted
+	size   int64  // the number of bytes in the file
+	head   link   // of the last line in the file
+	out    []byte // lines to write
+	chain  chain  // up to the last line in out
+	failed bool   // the last write failed
+	lost   int    // the number of records that did not get into out
 }
 
 // New returns a log that begins a chain on any writer. It neither syncs nor closes w. It can't take back the
 // bytes of a write that failed.
 func New(w io.Writer, o Options) *Log {
-	l := &Log{opts: o, w: w, head: genesis(), chain: chain{head: genesis()}}
+	l := &Log{opts: o, w: w, head: genesis(), chain: chain{head: genesis()}, disk: disk}
 	if o.Now == nil {
 		l.opts.Now = time.Now
 	}
@@ -219,6 +226,7 @@ func (l *Log) write() error {
 	if len(l.out) == 0 {
 		return nil
 	}
+	l.watchSpace()
 	for range 3 {
 		size, err := l.size, l.put()
 		if err == nil {

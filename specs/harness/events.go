@@ -39,6 +39,7 @@ var Events = map[string]string{
 	"log.repair":    "octets data",
 	"log.drop":      "records",
 	"log.rotate":    "why size",
+	"log.space":     "free",
 }
 
 // payload are the fields that a request has in addition with --log-payload.
@@ -46,7 +47,7 @@ const payload = " argument body"
 
 // levels are those of the events whose level is not info.
 var levels = map[string]string{
-	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn",
+	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn", "log.space": "warn",
 	"handler.panic": "error", "handler.stuck": "error", "log.rotate": "error",
 }
 
@@ -144,7 +145,7 @@ var formats = map[string]func(any) bool{
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
-	"why": like(`signal|truncated|vanished`), "size": isCount,
+	"why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
 	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
