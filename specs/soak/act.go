@@ -54,13 +54,13 @@ func (a *act) flags(r *rand.Rand) []string {
 	ms := func(choices ...int) string { return fmt.Sprint(choices[r.IntN(len(choices))], "ms") }
 	flags := []string{
 		"--admission", a.policy, "--backend", "tcp:" + a.device.addr(),
-		"--idle-timeout", ms(1500, 3000), "--session-limit", ms(0, 4000, 8000), "--request-timeout", ms(1000, 5000),
+		"--idle-timeout", ms(1500, 3000), "--session-limit", ms(0, 4000, 7000), "--request-timeout", ms(1000, 5000),
 		"--login-timeout", ms(2000, 5000), "--write-timeout", ms(500, 1500), "--queue-wait", ms(2000, 5000),
 		"--shutdown-grace", ms(300, 1000), "--max-failed-logins", "20",
 		"--log-sync", []string{"none", "session", "record"}[r.IntN(3)],
 	}
-	if a.may.hold && a.length >= longAct {
-		flags = append(flags, "--idle-timeout", "9s") // hold needs its kill time before the end
+	if a.holds() {
+		flags = append(flags, "--idle-timeout", idleForHold.String(), "--session-limit", ms(0, 12_000))
 	}
 	if a.may.trust {
 		flags = append(flags, "--trust", "127.1.0.0/16")
@@ -68,8 +68,15 @@ func (a *act) flags(r *rand.Rand) []string {
 	return flags
 }
 
-// longAct is the length from which an act has time for a seat that is lost to idleness by a program.
+// idleForHold is the idle limit of the acts with hold, which needs the time to end its COMMAND before.
+const idleForHold = 9 * time.Second
+
+// longAct is the length from which an act has time for a seat that hold loses to idleness.
 const longAct = 40 * time.Second
+
+// holds reports whether hold is among the clients: in two of three acts. In the others the limits are too short
+// for it.
+func (a *act) holds() bool { return !a.may.hold || a.number%3 != 1 }
 
 // play makes the act, and then judges it.
 func (a *act) play(ctx context.Context) (err error) {
@@ -222,8 +229,9 @@ func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
 	}
 	kinds := []kind{{"connect", 1, (*guest).connect}}
 	switch {
-	case a.may.hold && a.length >= longAct && r.IntN(6) == 0: // until the server takes the seat away
-		kinds, f = []kind{{"hold", 1, (*guest).hold}}, fate{kind: blackhole, after: 4 << 10, length: 12 * time.Second}
+	case !a.holds():
+	case a.may.hold && a.length >= longAct && r.IntN(8) == 0: // until the server takes the seat away
+		kinds, f = []kind{{"hold", 1, (*guest).hold}}, fate{kind: blackhole, after: 4 << 10, length: idleForHold + 3*time.Second}
 	case a.may.hold || f.kind != blackhole && f.kind != freeze && f.kind != drop:
 		kinds = append(kinds, kind{"hold", 2, (*guest).hold})
 	}

@@ -8,7 +8,24 @@ import (
 
 // killTime is how long COMMAND may live on where the server has taken the seat away and has told so, with what
 // a loaded machine takes to start and to end processes.
-const killTime = 5*time.Second + 2*time.Second
+const (
+	killTime = 5*time.Second + busy
+	// deadPath is the same where the network says nothing either: hold finds out by its lease.
+	deadPath = idleForHold + busy
+	// busy is how late a loaded machine is.
+	busy = 2 * time.Second
+	// noticed is how late the device may notice that COMMAND's connection has ended.
+	noticed = 500 * time.Millisecond
+)
+
+// grace returns how long the COMMAND of an attempt may live on after the seat was lost.
+func grace(a *attempt) time.Duration {
+	switch a.fate {
+	case clean, reset, halfClose:
+		return killTime
+	}
+	return deadPath
+}
 
 // oneUserOfTheDevice demands that no two clients used the device together. Only where the server took the seat
 // of hold away, and told it, COMMAND may live on for its kill time.
@@ -31,7 +48,7 @@ func (c *caseFile) inKillTime(u *use) bool {
 		return false
 	}
 	lost, strict := c.lostSeat(a)
-	return !strict && !lost.IsZero() && u.until.Sub(lost) <= killTime
+	return !strict && !lost.IsZero() && u.until.Sub(lost) <= grace(a)
 }
 
 // attempt returns the attempt of a token, or nil.
@@ -61,8 +78,10 @@ func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
 			return end.Time, true
 		case "idle", "vanished":
 			return end.Time, c.strictHold
+		case "cut", "closed", "reset": // by hold's end, unless the network did it
+			return end.Time, a.killed && (a.fate == clean || a.fate == delay || a.fate == drip)
 		}
-		return end.Time, a.killed
+		return end.Time, false
 	}
 	for _, down := range c.downs { // killed with the server
 		if down.from.After(open.Time) {
@@ -103,9 +122,9 @@ func (c *caseFile) holdStopsInTime() *faults {
 			continue
 		}
 		switch lost, strict := c.lostSeat(a); {
-		case strict && u.until.After(lost.Add(4*slack)):
+		case strict && u.until.After(lost.Add(noticed)):
 			f.addf("COMMAND of %s used the device for %s after the seat was free", a, u.until.Sub(lost))
-		case u.until.Sub(lost) > killTime:
+		case u.until.Sub(lost) > grace(a):
 			f.addf("COMMAND of %s used the device for %s after its seat was lost", a, u.until.Sub(lost))
 		}
 	}

@@ -43,7 +43,7 @@ func session(ms int, conn, user, remote, end string) []string {
 // visitor returns what the client of such a session notes.
 func visitor(ms int, id, kind, user, remote string) *attempt {
 	return &attempt{
-		id: id, kind: kind, user: user, remote: remote, password: "good",
+		id: id, kind: kind, fate: clean, user: user, remote: remote, password: "good",
 		began: at(ms), dialed: at(ms), seated: at(ms + 5), ended: at(ms + 31),
 		exchanges: []exchange{{verb: "ECHO", argument: 2, code: 250, sent: at(ms + 8), answered: at(ms + 12)}},
 	}
@@ -156,8 +156,12 @@ func TestJudgeFindsEachFault(t *testing.T) {
 		{"a user of the device that is no client", "device", func(_ *testing.T, c *caseFile, _ []string) {
 			c.overlaps = []*overlap{{&use{token: "direct-1", until: at(110)}, c.uses[1], at(106)}}
 		}},
-		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(80) }},
-		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(180) }},
+		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(900) }},
+		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(900) }},
+		{"COMMAND after hold was killed", "hold", func(t *testing.T, c *caseFile, l []string) {
+			replace(7, "idle", "cut")(t, c, l)
+			c.attempts[1].killed, c.uses[1].until = true, at(900)
+		}},
 		{"hold that leaves with 0 without its QUIT", "hold", note(func(ann, _ *attempt) { ann.exit = exitDone })},
 		{"COMMAND before the seat", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].from = at(50) }},
 		{"COMMAND long after an eviction", "hold", func(t *testing.T, c *caseFile, l []string) {

@@ -48,7 +48,7 @@ func (s *soak) ask() error {
 		return err
 	}
 	has := func(word string) bool { return bytes.Contains(command, []byte(word)) }
-	s.may = abilities{hold: has("250-TIMEOUTS"), killHold: has("shepherd"), lostLog: has("log.rotate"), trust: has("penalties")}
+	s.may = abilities{hold: has("may give the seat away"), killHold: has("may give the seat away"), lostLog: has("log.rotate"), trust: has("penalties")}
 	return nil
 }
 
