@@ -271,32 +271,42 @@ func (a *act) pastTheServer(_ context.Context, r *rand.Rand, _ int) {
 	_ = useDevice(a.device.addr(), fmt.Sprintf("direct-%08x", r.Uint32()), 300*time.Millisecond, nil)
 }
 
-// rest waits until the server is at rest, and takes a sample. A good login must succeed then.
+// rest waits until the server is at rest, and takes a sample. A good login must succeed then, if not at once: the
+// server may still find out that connections have ended, and on a busy machine a login may miss its deadline.
 func (a *act) rest(ctx context.Context, measured bool) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	g, err := a.newGuest(ctx, a.random("rest", len(a.samples)), "probe", probeUser, "127.1.1.1", fate{kind: clean})
-	if err != nil {
-		return err
-	}
-	defer g.leave()
 	within, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	c, err := g.dial(within, false)
-	if err == nil {
-		err = g.do(within, c, protocol.Request{Verb: "WHOAMI"}, "WHOAMI")
-	}
-	if err == nil {
-		err = c.Quit(within)
-	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("no client is there, but a good login failed: %w\n%s", err, a.host.current().err.String())
+	r := a.random("rest", len(a.samples))
+	for {
+		err := a.probe(within, r)
+		if err == nil {
+			break
+		} else if !pause(within, 200*time.Millisecond) {
+			return fmt.Errorf("no client is there, but a good login fails: %w\n%s", err, a.host.current().err.String())
+		}
 	}
 	if measured {
 		a.measure(ctx)
 	}
 	return ctx.Err()
+}
+
+// probe is a good client on a good network.
+func (a *act) probe(ctx context.Context, r *rand.Rand) error {
+	g, err := a.newGuest(ctx, r, "probe", probeUser, "127.1.1.1", fate{kind: clean})
+	if err != nil {
+		return err
+	}
+	defer g.leave()
+	c, err := g.dial(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := g.do(ctx, c, protocol.Request{Verb: "WHOAMI"}, "WHOAMI"); err != nil {
+		return err
+	}
+	return c.Quit(ctx)
 }
 
 // measure takes the sample with the fewest descriptors of a second: the server may still drain connections.

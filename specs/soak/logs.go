@@ -44,7 +44,7 @@ func (l *logs) rename() error {
 
 // awaitNew waits until the server has begun a new file.
 func (l *logs) awaitNew(ctx context.Context) bool {
-	for range 200 {
+	for range 1000 {
 		if _, err := os.Stat(l.path); err == nil {
 			return true
 		}

@@ -102,7 +102,7 @@ func (o *operator) rotate(ctx context.Context) error {
 	}
 	o.hup()
 	if !o.logs.awaitNew(ctx) {
-		return errors.New("after a SIGHUP the server did not begin a new log within 2 s:\n" + o.host.current().err.String())
+		return errors.New("after a SIGHUP the server did not begin a new log within 10 s:\n" + o.host.current().err.String())
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (o *operator) renameLate(ctx context.Context) error {
 	pause(ctx, time.Duration(o.r.IntN(800))*time.Millisecond)
 	o.hup()
 	if !o.logs.awaitNew(ctx) {
-		return errors.New("after a late SIGHUP the server did not begin a new log within 2 s")
+		return errors.New("after a late SIGHUP the server did not begin a new log within 10 s")
 	}
 	return nil
 }

@@ -89,8 +89,15 @@ func newPath(ctx context.Context, to, from string, f fate) (*path, error) {
 	return p, nil
 }
 
-// close ends the path and waits for its end.
+// close waits for a moment until both ends have closed, ends the path, and waits for its end.
 func (p *path) close() {
+	timer := time.NewTimer(200 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-p.ctx.Done():
+	case <-timer.C:
+	}
 	p.cancel()
 	<-p.ended
 }
