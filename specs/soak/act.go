@@ -62,7 +62,7 @@ func (a *act) flags(r *rand.Rand) []string {
 	if a.holds() {
 		flags = append(flags, "--idle-timeout", idleForHold.String(), "--session-limit", ms(0, 12_000))
 	}
-	if a.may.trust {
+	if a.trusts {
 		flags = append(flags, "--trust", "127.1.0.0/16")
 	}
 	return flags
@@ -76,7 +76,7 @@ const longAct = 40 * time.Second
 
 // holds reports whether hold is among the clients: in two of three acts. In the others the limits are too short
 // for it.
-func (a *act) holds() bool { return !a.may.hold || a.number%3 != 1 }
+func (a *act) holds() bool { return a.number%3 != 1 }
 
 // play makes the act, and then judges it.
 func (a *act) play(ctx context.Context) (err error) {
@@ -230,9 +230,9 @@ func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
 	kinds := []kind{{"connect", 1, (*guest).connect}}
 	switch {
 	case !a.holds():
-	case a.may.hold && a.length >= longAct && r.IntN(8) == 0: // until the server takes the seat away
+	case a.length >= longAct && r.IntN(8) == 0: // until the server takes the seat away
 		kinds, f = []kind{{"hold", 1, (*guest).hold}}, fate{kind: blackhole, after: 4 << 10, length: idleForHold + 3*time.Second}
-	case a.may.hold || f.kind != blackhole && f.kind != freeze && f.kind != drop:
+	default:
 		kinds = append(kinds, kind{"hold", 2, (*guest).hold})
 	}
 	a.visit(ctx, r, userName(r), goodAddr(100+i), anyOf(r, kinds), f)

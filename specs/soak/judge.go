@@ -36,8 +36,11 @@ func (a *act) judge(ctx context.Context, goroutines int) error {
 	a.countN("log records", len(log.records))
 	a.countN("log files", len(pieces))
 	uses, overlaps := a.device.take()
-	a.countN("uses of the device", len(uses))
-	c := caseFile{attempts: a.journal.attempts, log: log, lost: a.logs.lost, downs: a.host.downs, uses: uses, overlaps: overlaps, strictHold: a.may.hold}
+	for _, u := range uses {
+		kind, _, _ := strings.Cut(u.token, "-")
+		a.count("uses of the device: " + kind)
+	}
+	c := caseFile{attempts: a.journal.attempts, log: log, lost: a.logs.lost, downs: a.host.downs, uses: uses, overlaps: overlaps}
 	missing := c.everyAnswerIsOnRecord()
 	a.countN("answers without a record", len(missing.all))
 	two := c.oneUserOfTheDevice()
@@ -52,14 +55,13 @@ func (a *act) judge(ctx context.Context, goroutines int) error {
 
 // caseFile is what there is to judge.
 type caseFile struct {
-	attempts   []*attempt
-	log        *evidence
-	lost       []span // what was written in these may be missing from the log
-	downs      []span // when no server ran
-	uses       []*use
-	overlaps   []*overlap
-	strictHold bool // hold ends COMMAND before the seat is given away for silence, and tells a QUIT that failed
-	spared     int  // overlaps that the kill time excuses
+	attempts []*attempt
+	log      *evidence
+	lost     []span // what was written in these may be missing from the log
+	downs    []span // when no server ran
+	uses     []*use
+	overlaps []*overlap
+	spared   int // overlaps that the kill time excuses
 }
 
 // mayBeLost reports whether what happened in a span may be missing from the log.

@@ -77,7 +77,7 @@ func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
 		case "quit":
 			return end.Time, true
 		case "idle", "vanished":
-			return end.Time, c.strictHold
+			return end.Time, true
 		case "cut", "closed", "reset": // by hold's end, unless the network did it
 			return end.Time, a.killed && (a.fate == clean || a.fate == delay || a.fate == drip)
 		}
@@ -96,7 +96,7 @@ func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
 func (c *caseFile) holdStopsInTime() *faults {
 	f := &faults{}
 	for _, a := range c.attempts {
-		if a.kind != "hold" || a.exit != exitDone || !c.strictHold || c.mayBeLost(span{a.began, a.ended}) {
+		if a.kind != "hold" || a.exit != exitDone || c.mayBeLost(span{a.began, a.ended}) {
 			continue
 		}
 		records := c.log.conn(a, c.log.accepted())

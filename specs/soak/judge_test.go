@@ -71,8 +71,7 @@ func twoSessions(t *testing.T) (*caseFile, []string) {
 		attempts: []*attempt{
 			visitor(0, "hold-ann", "hold", "ann", "127.1.0.1:1"), visitor(100, "hold-bob", "hold", "bob", "127.1.0.2:2"),
 		},
-		uses:       []*use{{token: "hold-ann", from: at(6), until: at(20)}, {token: "hold-bob", from: at(106), until: at(120)}},
-		strictHold: true,
+		uses: []*use{{token: "hold-ann", from: at(6), until: at(20)}, {token: "hold-bob", from: at(106), until: at(120)}},
 	}, lines
 }
 

@@ -27,9 +27,7 @@ func (g *guest) program(ctx context.Context, input, verb string, args ...string)
 	if p.begin() != nil {
 		return nil
 	}
-	if g.may.killHold || verb != "hold" {
-		g.killSometimes(ctx, p)
-	}
+	g.killSometimes(ctx, p)
 	<-p.done
 	g.note.exit = p.cmd.ProcessState.ExitCode() + 1
 	return p
@@ -86,6 +84,9 @@ func (g *guest) hold(ctx context.Context) {
 		length = g.path.length + 2*time.Second
 	}
 	args := []string{"--", self, touchVerb, g.device.addr(), g.note.id, length.String()}
+	if g.r.IntN(4) == 0 { // COMMAND ends soon, and what uses the device has left its session and its group
+		args = append([]string{"--", "sh", "-c", `setsid "$0" "$@" & sleep 0.1`}, args[1:]...)
+	}
 	if g.r.IntN(6) == 0 {
 		args = append(args, "deaf")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"time"
 )
 
@@ -14,16 +15,8 @@ type soak struct {
 	dir    string
 	bin    string // the command
 	device *device
-	may    abilities
+	trusts bool // serve has the flag --trust
 	table
-}
-
-// abilities say which faults the command withstands, as far as it is that new.
-type abilities struct {
-	hold     bool // hold ends COMMAND before the seat is given away for silence
-	killHold bool // what COMMAND has started ends with hold, however that ends
-	lostLog  bool // the server notices that its log is gone
-	trust    bool // serve has the flag --trust
 }
 
 func newSoak(ctx context.Context, o options) (*soak, error) {
@@ -38,18 +31,9 @@ func newSoak(ctx context.Context, o options) (*soak, error) {
 	if s.bin, err = build(ctx, dir); err != nil {
 		return s, err
 	}
-	return s, s.ask()
-}
-
-// ask finds out what the command is able to do.
-func (s *soak) ask() error {
-	command, err := os.ReadFile(s.bin)
-	if err != nil {
-		return err
-	}
-	has := func(word string) bool { return bytes.Contains(command, []byte(word)) }
-	s.may = abilities{hold: has("may give the seat away"), killHold: has("may give the seat away"), lostLog: has("log.rotate"), trust: has("penalties")}
-	return nil
+	help, err := exec.CommandContext(ctx, s.bin, "serve", "--help").Output()
+	s.trusts = bytes.Contains(help, []byte(" --trust "))
+	return s, err
 }
 
 // policies are those of the acts, in turn.
