@@ -25,6 +25,10 @@ themselves fail. Then the run is judged:
     the current password logs in, an old one does not, and the log has neither
     after each act the seat is free, and memory, descriptors and goroutines have not grown
 
+With -cuts it cuts the connections of holds instead, by a pulled cable between two network
+namespaces (as root) or a hop that is frozen, and no COMMAND may show a sign of life when
+the next is seated.
+
 The exit code is 0 if all of it holds, 1 if not (the directory of the run is kept then),
 2 after wrong usage, and 130 after an interrupt. A run with the same seed makes the same
 choices; how they meet in time differs.
@@ -37,11 +41,15 @@ type options struct {
 	seed    uint64
 	control string
 	keep    bool
+	cuts    int
 }
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == touchVerb {
 		os.Exit(touch(os.Args[2:]))
+	}
+	if len(os.Args) == 4 && os.Args[1] == aliveVerb {
+		os.Exit(alive(os.Args[2], os.Args[3] == ignoresTerm))
 	}
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
@@ -50,8 +58,9 @@ func main() {
 	o := options{}
 	flag.DurationVar(&o.length, "for", 10*time.Minute, "how long clients come, at least 10 s; `duration` also from $SOAK")
 	flag.Uint64Var(&o.seed, "seed", 0, "repeat the choices of the run with this `number`; 0: others each time")
-	flag.StringVar(&o.control, "control", "", "break a rule on purpose, so that the run must fail: two-drivers (clients that go past the server to the device)")
+	flag.StringVar(&o.control, "control", "", "break a rule on purpose, so that the run must fail: two-drivers (clients that go past the server to the device; with -cuts, a COMMAND past hold)")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directory of the run")
+	flag.IntVar(&o.cuts, "cuts", 0, "instead, cut the connections of this `number` of holds, side by side, and judge when the next is seated; to pull a cable it must be root")
 	err := fromEnvironment()
 	flag.Parse()
 	if o.length < 10*time.Second || o.control != "" && o.control != twoDrivers || flag.NArg() > 0 || err != nil {
@@ -60,6 +69,9 @@ func main() {
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1e9) + 1
+	}
+	if o.cuts > 0 {
+		os.Exit(runCuts(o))
 	}
 	fmt.Printf("seed %d, for %s\n", o.seed, o.length)
 	os.Exit(run(o))
