@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,14 +22,14 @@ func serverMember() *member {
 		owns:    true,
 		verbs: []verb{{
 			args: "[OPTION=VALUE...]", most: many, run: doServer,
-			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3. This line comes before the first client.",
+			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3; trust is a CIDR prefix (default 127.0.0.0/8) or none. This line comes before the first client.",
 		}},
 	}
 }
 
 // serverOptions are the names of the options.
 const serverOptions = "admission depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
-	"max-lobby max-lobby-per-source max-failed-logins key tls-min require-binding log-payload log-names serve-unlogged"
+	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min require-binding log-payload log-names serve-unlogged"
 
 func doServer(_ context.Context, c *call) (string, error) {
 	o, err := parseOptions(c.args, strings.Fields(serverOptions)...)
@@ -59,7 +60,21 @@ func (o options) configure(s *server.Server) error {
 		s.Admission, bad = o.admission()
 		err = errors.Join(err, bad)
 	}
+	if o.has("trust") {
+		var bad error
+		s.Trust, bad = trusted(o["trust"])
+		err = errors.Join(err, bad)
+	}
 	return errors.Join(err, o.limits(&s.Limits))
+}
+
+// trusted reads the value of trust.
+func trusted(text string) ([]netip.Prefix, error) {
+	if text == "none" {
+		return nil, nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return []netip.Prefix{prefix}, err
 }
 
 func (o options) admission() (server.Admission, error) {

@@ -108,6 +108,21 @@ func (r *Remote) Reach(ctx context.Context) error {
 // be part of other words, which then tell what it is.
 const MinPassword = 8
 
+// KeepsOut reports whether the server has a penalty for the address of this client, because scenarios leave
+// without a login and guess passwords, as strangers do. The result of a run says nothing about the server then.
+func (r *Remote) KeepsOut(ctx context.Context, run *Result) bool {
+	const throttled = "421 throttled"
+	for _, e := range run.Exchanges {
+		if strings.HasPrefix(e.Text, throttled) {
+			return true
+		}
+	}
+	if run.Err == nil {
+		return false
+	}
+	return strings.Contains(run.Err.Error(), throttled) || turnedAway(r.Reach(ctx))
+}
+
 // maxUsers bounds a users file, in bytes.
 const maxUsers = 64 << 10
 

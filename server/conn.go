@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,7 @@ type conn struct {
 	loginBy  time.Time // deadline of the login, zero for none
 	native   bool      // negotiated the ALPN id, so it gets notices
 	user     string    // prepared, after the login
+	excused  bool      // to leave without a login is no fault: the guess has counted, or the users can't be read
 	inLobby  bool
 	commands int // before the login
 
@@ -95,10 +97,10 @@ type conn struct {
 	streams  bool     // a raw stream is open, so it takes no messages
 }
 
-func newConn(s *Server, raw net.Conn) *conn {
+func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {
 	tcp.FindDead(raw, s.limits.Vanish)
 	state := s.tls.Load()
-	c := &conn{srv: s, id: s.newID(), from: lobby.Source(raw.RemoteAddr()), inLobby: true, endPoint: state.endPoint}
+	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
 	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
 	c.rd = protocol.NewReader(input{c})
@@ -115,6 +117,7 @@ func (c *conn) run() {
 	err := c.safely(c.handshake)
 	if dropped, ok := err.(errDropped); ok {
 		c.srv.refused.Add(c.from, string(dropped)) // there is no record of it
+		c.srv.penalties.Leave(c.from, false)
 		return
 	}
 	if err == nil {
@@ -134,6 +137,7 @@ func (c *conn) run() {
 	} else if _, closing := errors.AsType[*protocol.ReplyError](err); closing || errors.Is(err, errPanic) {
 		why = reason(err) // without TLS the reply can't be sent
 	}
+	c.penalise(why)
 	c.srv.Audit.Info("conn.close", c.id).Str("reason", why).Send()
 	_ = c.srv.logged(c.srv.Audit.Flush())
 	c.hangUp()
@@ -149,6 +153,14 @@ func (c *conn) safely(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// penalise counts a connection that ends without a login, unless the server is why, or it is excused.
+func (c *conn) penalise(why string) {
+	own := []protocol.Keyword{protocol.KeywordShutdown, protocol.KeywordThrottled, protocol.KeywordLogFailed, "panic"}
+	if c.user == "" && !c.excused && !slices.Contains(own, protocol.Keyword(why)) {
+		c.srv.penalties.Leave(c.from, why == string(protocol.KeywordLoginTimeout))
+	}
 }
 
 // leaveLobby frees the connection's place in the lobby. Its error is that of dropped.

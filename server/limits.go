@@ -31,8 +31,8 @@ type Limits struct {
 	Lobby int
 	// LobbyPerSource is the same for one source: an IPv4 address or an IPv6 /56. Zero means 16.
 	LobbyPerSource int
-	// FailedLogins is the number of wrong passwords that one source can try at once. It regains one
-	// per second. Zero means 600.
+	// FailedLogins is the number of wrong passwords that one source can try at once before they cost it a
+	// penalty, see package penalty. It regains one per second. Zero means 600.
 	FailedLogins int
 }
 

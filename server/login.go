@@ -37,6 +37,7 @@ func (c *conn) login() error {
 	for failed := 0; ; {
 		done, err := c.lobbyCommand()
 		refused, ok := errors.AsType[*protocol.ReplyError](err)
+		c.excused = c.excused || refused == errTemporary
 		if ok && refused.Code != protocol.CodeClosing {
 			if failed++; failed == maxErrors {
 				c.reply(refused.Reply())
@@ -152,9 +153,6 @@ func (c *conn) auth(argument string) (done bool, err error) {
 	if !slices.Contains(c.mechanisms(bindings), x.mechanism) {
 		return false, errMechanism
 	}
-	if c.srv.throttle.Refuses(c.from) {
-		return true, x.fail("throttled", errThrottled)
-	}
 	x.scram = scram.NewServer(scram.ServerConfig{
 		Mechanism: x.mechanism, Bindings: bindings, PlusOffered: len(bindings) > 0, Lookup: x.lookup,
 	})
@@ -199,6 +197,9 @@ func (x *exchange) lookup(name string) (scram.Verifier, bool) {
 
 // run runs the exchange from the challenge on. It returns nil if client and server have proved themselves.
 func (x *exchange) run(challenge []byte) error {
+	if x.srv.penalties.RefusesLogin(x.from, x.scram.Username()) {
+		return x.fail("throttled", errThrottled)
+	}
 	message, err := x.ask(challenge)
 	if err != nil {
 		return err
@@ -260,7 +261,8 @@ func (x *exchange) reject(why error) error {
 		token = scram.ErrMalformed
 	}
 	if token == scram.ErrUnknownUser || token == scram.ErrWrongProof {
-		x.srv.throttle.Fail(x.from)
+		x.excused = true
+		x.srv.penalties.Guess(x.from)
 	}
 	return x.fail(token.Error(), errLoginFailed)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,8 @@ type Server struct {
 	Admission Admission
 	// Limits bound what clients can use.
 	Limits Limits
+	// Trust are addresses that get no penalty, see package penalty. An IPv6 prefix has at most 56 bits.
+	Trust []netip.Prefix
 	// Audit is the interaction log. Nil means none.
 	Audit *audit.Log
 	// ServeUnlogged serves, and warns in ErrorLog, while the log can't be written. Without it clients get
@@ -72,21 +75,21 @@ type Server struct {
 	// ErrorLog gets what the operator should see at once. Nil discards it.
 	ErrorLog *slog.Logger
 
-	once     sync.Once
-	setup    error
-	started  time.Time
-	boot     string // prefix of every connection's id
-	nextID   atomic.Uint64
-	limits   Limits
-	verbs    map[string]string // interned verbs
-	help     string
-	tls      atomic.Pointer[tlsState]
-	lobby    lobby.Lobby
-	refused  lobby.Refusals
-	throttle penalty.Throttle
-	seat     seat
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	once      sync.Once
+	setup     error
+	started   time.Time
+	boot      string // prefix of every connection's id
+	nextID    atomic.Uint64
+	limits    Limits
+	verbs     map[string]string // interned verbs
+	help      string
+	tls       atomic.Pointer[tlsState]
+	lobby     lobby.Lobby
+	refused   lobby.Refusals
+	penalties penalty.Book
+	seat      seat
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -106,7 +109,7 @@ func (s *Server) init() error {
 		s.limits = s.Limits.withDefaults()
 		s.lobby.Max, s.lobby.MaxPerSource = s.limits.Lobby, s.limits.LobbyPerSource
 		s.refused.Report = s.logRefusals
-		s.throttle.Burst = s.limits.FailedLogins
+		s.penalties.Free, s.penalties.Trust = s.limits.FailedLogins, s.Trust
 		s.Name = cmp.Or(s.Name, "sallyport")
 		if s.Admission == nil {
 			s.Admission = Queue{}
@@ -194,9 +197,15 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// admit lets a connection into the lobby. It does not wait for the log, because all others would wait too.
+// admit lets a connection into the lobby, or closes it if its source has a penalty. It does not wait for the log, because all others would wait too.
 func (s *Server) admit(raw net.Conn) {
-	c := newConn(s, raw)
+	from := lobby.Source(raw.RemoteAddr())
+	if s.penalties.RefusesConn(from) {
+		s.refused.Add(from, string(protocol.KeywordThrottled))
+		_ = raw.Close()
+		return
+	}
+	c := newConn(s, raw, from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {

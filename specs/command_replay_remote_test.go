@@ -16,7 +16,7 @@ import (
 
 var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios"), func() {
 	c := withCLI()
-	s := c.withServer()
+	s := c.withServer("--trust", "127.0.0.0/8")
 	BeforeEach(func() { c.UsersFile("alice", "bob") })
 
 	It("runs what can run there, and says why the rest can't", func(ctx SpecContext) {
@@ -107,5 +107,26 @@ $`))
 		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:long enough\nsecret\n") }, limit),
 		Entry("with a password that is too short to hide", 1, "users:1: the password of alice has fewer than 8 characters", func() { c.Write("users", "alice:the lab\n") }, limit),
 		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
+	)
+})
+
+var _ = Describe("The command replay against a server that doesn't trust it", Label("area:command", "area:scenarios"), func() {
+	c := withCLI()
+	s := c.withServer("--max-failed-logins", "1")
+	BeforeEach(func() { c.UsersFile("alice", "bob") })
+
+	// The server keeps this machine out for other reasons than the next scenario's.
+	DescribeTable("names --trust and stops, and counts no failure", func(ctx SpecContext, attack string) {
+		c.Scenario("a", "# Strangers.\n"+attack+"\n")
+		c.Scenario("b", goodScenario)
+		run := c.Run(ctx, "", s.Replay("mine")...)
+		Expect(run).To(gexec.Exit(1))
+		Expect(stderr(run)).To(MatchRegexp("keeps this machine out, .*start it with --trust"))
+		Expect(stdout(run)).To(ContainSubstring(", 0 failed, "))
+		Expect(stdout(run)).NotTo(ContainSubstring("FAIL"))
+		Expect(stdout(run)).To(MatchRegexp("\n  [12] not run\n"))
+	},
+		Entry("after guesses", "sybil 20 wrong-password", limit),
+		Entry("after strangers that have left", "sybil 60 garbage", limit),
 	)
 })

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,6 +68,41 @@ func quoteArg(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// trustFlag is the value of --trust. Each Set adds addresses, separated by commas.
+type trustFlag struct{ all *[]netip.Prefix }
+
+func (trustFlag) Type() string { return "cidr" }
+
+func (f trustFlag) String() string {
+	if f.all == nil || len(*f.all) == 0 {
+		return ""
+	}
+	return fmt.Sprint(*f.all)
+}
+
+func (f trustFlag) Set(s string) error {
+	for text := range strings.SplitSeq(s, ",") {
+		prefix, err := netip.ParsePrefix(text)
+		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
+			prefix, err = ip.Prefix(min(ip.BitLen(), ipv6Source))
+			if ip.Is4() {
+				prefix, err = ip.Prefix(ip.BitLen())
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%q is no address like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/56", text)
+		}
+		if prefix.Addr().Is6() && prefix.Bits() > ipv6Source {
+			return fmt.Errorf("%q is only a part of a source: of IPv6 give at most %d bits", text, ipv6Source)
+		}
+		*f.all = append(*f.all, prefix.Masked())
+	}
+	return nil
+}
+
+// ipv6Source is the number of bits of an IPv6 source.
+const ipv6Source = 56
 
 // sizeFlag is a flag for a number of bytes: 4096, 64KiB, 1MiB, 2GiB.
 type sizeFlag int64

@@ -115,14 +115,18 @@ func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *rep
 		return err
 	}
 	var all []scenarios.Result
+	var keptOut error
 	for r := range suite.Run(ctx) {
+		if keptOut = f.keptOut(ctx, suite.Target.Remote, &r); keptOut != nil {
+			break
+		}
 		p.result(&r)
 		if len(reports) > 0 {
 			all = append(all, r)
 		}
 	}
 	p.summary()
-	err = writeReports(reports, all)
+	err = errors.Join(writeReports(reports, all), keptOut)
 	switch {
 	case ctx.Err() != nil:
 		err = errors.Join(context.Cause(ctx), err)

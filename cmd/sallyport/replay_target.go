@@ -59,6 +59,20 @@ func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error
 	return nil
 }
 
+// keptOut returns an error if the server to run against keeps this machine out: then no run can say anything
+// about the server.
+func (f *replayFlags) keptOut(ctx context.Context, remote *scenarios.Remote, r *scenarios.Result) error {
+	if remote == nil || r.Status == scenarios.Skipped {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	if !remote.KeepsOut(limited, r) {
+		return nil
+	}
+	return fmt.Errorf("%s keeps this machine out, because the scenarios leave without a login and guess passwords (in %s): start it with --trust and the address of this machine, and test it then", remote.Addr, r.Name())
+}
+
 // alone returns a function that returns the command line for one case by itself,
 // with the flags of this process.
 func (f *replayFlags) alone(cmd *cobra.Command, paths []string) func(name string) string {

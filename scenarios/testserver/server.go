@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/sallyport/sallyport/client"
@@ -49,8 +50,8 @@ type Server struct {
 }
 
 // Start starts a server. Configure changes it before; nil changes nothing. Unless configure says
-// otherwise the certificate is [Certificate] of [ECDSA], and one source may fill the whole lobby,
-// because all clients of a test come from one address. Call Stop when the test is over.
+// otherwise the certificate is [Certificate] of [ECDSA], one source may fill the whole lobby, and loopback
+// is trusted, because all clients of a test come from one address. Call Stop when the test is over.
 func Start(configure func(*Server)) (*Server, error) {
 	s := &Server{Users: NewUsers(), Log: &Log{}, done: make(chan struct{})}
 	s.Server = &server.Server{
@@ -58,6 +59,7 @@ func Start(configure func(*Server)) (*Server, error) {
 		Users:     s.Users,
 		Audit:     audit.New(s.Log, audit.Options{}),
 		Limits:    server.Limits{LobbyPerSource: 256},
+		Trust:     []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
 	if configure != nil {
 		configure(s)

@@ -1,0 +1,200 @@
+// Package penalty keeps sources out for a while that leave without a login or guess passwords. Its model are
+// the PerSourcePenalties of OpenSSH 9.8. Start with [Book].
+//
+// Each fault of a source costs seconds, which decay by one second per second. When their sum reaches [Begins],
+// a penalty of that length begins. It is at most [Longest], and nothing that happens meanwhile makes it longer.
+// There are two penalties, because they have different remedies:
+//
+//   - A source that leaves without a login can't connect. When the penalty is over it can, for at least
+//     [Begins], whatever others do at the same address.
+//   - A source that guesses passwords can't log in. When a penalty is over, one login of each name is let
+//     through from this source, also if the next penalty has begun. So a user who shares the address of an
+//     attacker is kept out for at most [Longest], and the attacker has one guess for each name in that time.
+//
+// A name alone is never kept out, and no penalty depends on whether a user exists.
+package penalty
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// Begins is the sum of costs at which a penalty begins.
+	Begins = 15 * time.Second
+	// Longest is the maximum of a penalty, and of the sum.
+	Longest = time.Minute
+
+	costLeave   = time.Second
+	costTimeout = 5 * time.Second
+	costGuess   = 5 * time.Second
+
+	// maxSources bounds the number of sources in a Book, maxNames that of the names of each.
+	maxSources = 4096
+	maxNames   = 1024
+)
+
+// Book has the faults of sources, which are prefixes of addresses. Set the fields before the first use. It is
+// safe for concurrent use. Its memory is bounded: beyond 4,096 sources it forgets one with few faults.
+type Book struct {
+	// Free is the number of wrong passwords that cost nothing. A source regains one per second.
+	Free int
+	// Trust are the addresses that get no penalty.
+	Trust []netip.Prefix
+
+	mu      sync.Mutex
+	seed    maphash.Seed
+	sources map[netip.Prefix]*account
+}
+
+// account has the faults of a source.
+type account struct {
+	leaves, guesses term
+	free            level // wrong passwords that cost nothing
+	// passed has the names, as hashes, that have had their login since the last penalty for guesses ended.
+	passed map[uint64]struct{}
+	ended  time.Time // when that was; zero before the first one has
+}
+
+// level is a number that decays by one per second.
+type level struct {
+	value float64
+	at    time.Time
+}
+
+func (l level) now(t time.Time) float64 { return max(0, l.value-t.Sub(l.at).Seconds()) }
+
+func (l *level) add(n float64, t time.Time) { *l = level{l.now(t) + n, t} }
+
+// term is the sum of costs, and the penalty that began last.
+type term struct {
+	sum   level
+	until time.Time
+}
+
+func (p *term) active(now time.Time) bool { return now.Before(p.until) }
+
+// add adds a cost. No penalty begins during one, or within the pause after one.
+func (p *term) add(cost, pause time.Duration, now time.Time) {
+	p.sum.add(cost.Seconds(), now)
+	p.sum.value = min(p.sum.value, Longest.Seconds())
+	if p.sum.value >= Begins.Seconds() && !now.Before(p.until.Add(pause)) {
+		p.until = now.Add(time.Duration(p.sum.value * float64(time.Second)))
+	}
+}
+
+// Leave counts a connection that has ended without a login, at the login's deadline or before.
+func (b *Book) Leave(from netip.Prefix, timedOut bool) {
+	cost := costLeave
+	if timedOut {
+		cost = costTimeout
+	}
+	b.update(from, func(a *account, now time.Time) { a.leaves.add(cost, Begins, now) })
+}
+
+// RefusesConn reports whether the source can't connect now.
+func (b *Book) RefusesConn(from netip.Prefix) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.sources[from]
+	return a != nil && a.leaves.active(time.Now())
+}
+
+// Guess counts a wrong password.
+func (b *Book) Guess(from netip.Prefix) {
+	b.update(from, func(a *account, now time.Time) {
+		if a.free.now(now) <= float64(b.Free-1) {
+			a.free.add(1, now)
+			return
+		}
+		a.settle(now)
+		a.guesses.add(costGuess, 0, now)
+	})
+}
+
+// RefusesLogin reports whether the source can't log in now with this name. If it can, this was the one login of
+// that name.
+func (b *Book) RefusesLogin(from netip.Prefix, name string) (refused bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a, now := b.sources[from], time.Now()
+	if a == nil {
+		return false
+	}
+	a.settle(now)
+	if a.ended.IsZero() {
+		return a.guesses.active(now)
+	}
+	hash := maphash.String(b.seed, name)
+	_, passed := a.passed[hash]
+	if a.guesses.active(now) && (passed || len(a.passed) >= maxNames) {
+		return true
+	}
+	if len(a.passed) < maxNames {
+		a.passed[hash] = struct{}{}
+	}
+	return false
+}
+
+// settle notes that a penalty for guesses has ended.
+func (a *account) settle(now time.Time) {
+	if until := a.guesses.until; !until.IsZero() && !now.Before(until) && !a.ended.Equal(until) {
+		a.ended, a.passed = until, map[uint64]struct{}{}
+	}
+}
+
+// trusts reports whether all addresses of the source are trusted.
+func (b *Book) trusts(from netip.Prefix) bool {
+	for _, t := range b.Trust {
+		if t.Bits() <= from.Bits() && t.Contains(from.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Book) update(from netip.Prefix, change func(*account, time.Time)) {
+	if b.trusts(from) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.sources == nil {
+		b.sources, b.seed = map[netip.Prefix]*account{}, maphash.MakeSeed()
+	}
+	a := b.sources[from]
+	if a == nil {
+		b.makeRoom(now)
+		a = &account{}
+		b.sources[from] = a
+	}
+	change(a, now)
+}
+
+// makeRoom forgets a source if there are too many: of a few, which the map gives in random order, the one with
+// the fewest faults. To look at all of them would take longer than a login.
+func (b *Book) makeRoom(now time.Time) {
+	if len(b.sources) < maxSources {
+		return
+	}
+	var least netip.Prefix
+	weight, looked := -1.0, 0
+	for from, a := range b.sources {
+		if w := a.weight(now); weight < 0 || w < weight {
+			least, weight = from, w
+		}
+		if looked++; looked == 32 {
+			break
+		}
+	}
+	delete(b.sources, least)
+}
+
+// weight says how much is lost if the account is forgotten.
+func (a *account) weight(now time.Time) float64 {
+	return max(0, a.leaves.sum.now(now), a.guesses.sum.now(now), a.free.now(now),
+		a.leaves.until.Sub(now).Seconds(), a.guesses.until.Sub(now).Seconds())
+}
