@@ -15,7 +15,7 @@ const (
 	// busy is how late a loaded machine is.
 	busy = 2 * time.Second
 	// noticed is how late the device may notice that COMMAND's connection has ended.
-	noticed = 500 * time.Millisecond
+	noticed = time.Second
 )
 
 // grace returns how long the COMMAND of an attempt may live on after the seat was lost.

@@ -155,11 +155,11 @@ func TestJudgeFindsEachFault(t *testing.T) {
 		{"a user of the device that is no client", "device", func(_ *testing.T, c *caseFile, _ []string) {
 			c.overlaps = []*overlap{{&use{token: "direct-1", until: at(110)}, c.uses[1], at(106)}}
 		}},
-		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(900) }},
-		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(900) }},
+		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(1500) }},
+		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(1500) }},
 		{"COMMAND after hold was killed", "hold", func(t *testing.T, c *caseFile, l []string) {
 			replace(7, "idle", "cut")(t, c, l)
-			c.attempts[1].killed, c.uses[1].until = true, at(900)
+			c.attempts[1].killed, c.uses[1].until = true, at(1500)
 		}},
 		{"hold that leaves with 0 without its QUIT", "hold", note(func(ann, _ *attempt) { ann.exit = exitDone })},
 		{"COMMAND before the seat", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].from = at(50) }},

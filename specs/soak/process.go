@@ -64,6 +64,7 @@ func (p *process) prepare(ctx context.Context, input string, path string, args .
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(input), &p.out, &p.err
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}
 	p.cmd.WaitDelay = 5 * time.Second
+	endWithParent(p.cmd)
 }
 
 func (p *process) begin() error {

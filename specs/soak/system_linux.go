@@ -2,9 +2,14 @@ package main
 
 import (
 	"net"
+	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// endWithParent has a command killed when this process ends, however it ends.
+func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 // connected reports whether the peer has not ended its direction, as the kernel knows it.
 func connected(conn net.Conn) bool {
