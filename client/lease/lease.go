@@ -26,8 +26,14 @@ const (
 	slack       = 500 * time.Millisecond // for SIGKILL to take effect on a busy machine
 )
 
-// Assumed are the limits of a server that announces none.
-var Assumed = capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}
+// Limits returns the limits that a server announced, or if it did not, those that it may have. Its arguments are what
+// client.Client.Timeouts returns.
+func Limits(announced capability.Timeouts, ok bool) capability.Timeouts {
+	if !ok {
+		return capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}
+	}
+	return announced
+}
 
 // ErrOver means that the lease ended without an answer of the server.
 var ErrOver = errors.New("the server has not answered in time, and may give the seat away")

@@ -12,6 +12,9 @@ import (
 
 var errLost = errors.New("lost")
 
+// assumed are the limits of a server that announces none.
+var assumed = Limits(capability.Timeouts{}, false)
+
 // answer is a ping that is answered after d.
 func answer(d time.Duration) func() error {
 	return func() error { time.Sleep(d); return nil }
@@ -42,7 +45,7 @@ func TestEarliestLimitCounts(t *testing.T) {
 		{capability.Timeouts{Vanish: 30 * time.Second, Session: 20 * time.Second}, 14500 * time.Millisecond, 25 * time.Second / 3},
 		{capability.Timeouts{Session: time.Hour}, time.Hour - 5500*time.Millisecond, 20 * time.Second},
 		{capability.Timeouts{Wait: time.Minute}, 0, 20 * time.Second},
-		{Assumed, 19500 * time.Millisecond, 20 * time.Second / 3},
+		{assumed, 19500 * time.Millisecond, 20 * time.Second / 3},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l, now := newLease(t, test.limits), time.Now()
@@ -53,6 +56,18 @@ func TestEarliestLimitCounts(t *testing.T) {
 				t.Errorf("%v: ping after %v, not %v", test.limits, got, test.next)
 			}
 		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	if assumed != (capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}) {
+		t.Error(assumed)
+	}
+	for _, announced := range []capability.Timeouts{{}, {Idle: time.Hour}} {
+		if got := Limits(announced, true); got != announced {
+			t.Error(got)
+		}
 	}
 }
 
@@ -74,7 +89,7 @@ func TestTooShort(t *testing.T) {
 func TestCountsFromTheSending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLease(t, Assumed)
+		l := newLease(t, assumed)
 		time.Sleep(6 * time.Second)
 		sent := time.Now()
 		if err := l.Ping(t.Context(), answer(10*time.Second)); err != nil {
@@ -89,7 +104,7 @@ func TestCountsFromTheSending(t *testing.T) {
 func TestPingHasADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLease(t, Assumed)
+		l := newLease(t, assumed)
 		began, stopBy := time.Now(), l.StopBy()
 		time.Sleep(7 * time.Second)
 		if err := l.Ping(t.Context(), answer(time.Hour)); err != ErrOver || time.Since(began) != 19500*time.Millisecond {
@@ -110,7 +125,7 @@ func TestPingHasADeadline(t *testing.T) {
 
 func TestFirstPingHasADeadline(t *testing.T) {
 	t.Parallel()
-	for _, limits := range []capability.Timeouts{Assumed, {}} {
+	for _, limits := range []capability.Timeouts{assumed, {}} {
 		synctest.Test(t, func(t *testing.T) {
 			l, began := must(New(limits, time.Now())), time.Now()
 			if err := l.Ping(t.Context(), answer(time.Hour)); err != ErrOver || time.Since(began) != 10*time.Second {
@@ -124,7 +139,7 @@ func TestFirstPingHasADeadline(t *testing.T) {
 func TestPingFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLease(t, Assumed)
+		l := newLease(t, assumed)
 		stopBy := l.StopBy()
 		time.Sleep(time.Second)
 		if err := l.Ping(t.Context(), func() error { return errLost }); err != errLost || l.StopBy() != stopBy {

@@ -99,11 +99,7 @@ func lost(err error) error { return lostError{fmt.Errorf("the seat was lost: %w"
 // run runs a command until it ends or the seat is lost. The client keeps the connection until the command has ended:
 // to close it would free the seat.
 func (h *holding) run(ctx context.Context, args []string) (err error) {
-	limits, announced := h.client.Timeouts()
-	if !announced {
-		limits = lease.Assumed
-	}
-	if h.lease, err = lease.New(limits, time.Now()); err != nil {
+	if h.lease, err = lease.New(lease.Limits(h.client.Timeouts()), time.Now()); err != nil {
 		return fmt.Errorf("%s was not started: %w", args[0], err)
 	}
 	if err := h.lease.Ping(ctx, h.ping); err != nil {
