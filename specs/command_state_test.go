@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -16,6 +18,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 
 	"github.com/sallyport/sallyport/scenarios/testserver"
+	"github.com/sallyport/sallyport/server/certs"
 )
 
 var _ = Describe("The command on a bad state", Label("area:command"), func() {
@@ -89,6 +92,35 @@ var _ = Describe("The command on a bad state", Label("area:command"), func() {
 		Expect(serve(ctx, "--cert", "expired.pem", "--key", "expired-key.pem")).To(failed(1, "expired.pem: the certificate expired on "))
 		valid := c.Start("serve", "--listen", "127.0.0.1:0", "--cert", "valid.pem", "--key", "valid-key.pem")
 		Expect(awaitListening(ctx, valid)).NotTo(BeEmpty(), "control")
+	}, limit)
+
+	It("warns of a certificate that ends soon, and renews its own", Label("area:certs"), func(ctx SpecContext) {
+		pair := testserver.NewCertificate(testserver.ECDSA, func(t *x509.Certificate) { t.NotAfter = time.Now().Add(10*24*time.Hour + time.Minute) })
+		key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+		Expect(err).NotTo(HaveOccurred())
+		c.Write("ends.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
+		c.Write("ends-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+		s := c.Serve(ctx, "--cert", "ends.pem", "--key", "ends-key.pem")
+		says(ctx, s.Err, `the certificate ends soon" days=10 `)
+		says(ctx, s.Signal(syscall.SIGHUP).Err, "reloaded")
+		s.Stop(ctx)
+		Expect(strings.Count(s.LogText(), `"level":"warn","event":"cert.expiry","days":10,`)).To(Equal(1), "once a day")
+
+		s = c.ServeOn(ctx, s.state)
+		Expect(certs.Issue(s.state, []string{"localhost", "127.0.0.1"}, time.Now().Add(-340*24*time.Hour))).To(Succeed())
+		shown := c.Run(ctx, "", "cert", "show", "--state", s.state)
+		Expect(stdout(shown)).To(MatchRegexp(`cert.pem: localhost, 127.0.0.1: until \d{4}-\d\d-\d\d, 24 days left\n\S+ca.pem: Sallyport CA: until \S+, 3649 days left\n$`))
+		says(ctx, s.Signal(syscall.SIGHUP).Err, "renewed the certificate")
+		says(ctx, s.Err, "reloaded")
+		Expect(stdout(c.Run(ctx, "", "cert", "show", "--state", s.state))).To(ContainSubstring(", 364 days left\n"))
+		config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+		Expect(config.RootCAs.AppendCertsFromPEM([]byte(c.Read("state/ca.pem")))).To(BeTrue())
+		conn, err := tls.Dial("tcp", s.addr, config)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(conn.ConnectionState().PeerCertificates[0].NotAfter).To(BeTemporally(">", time.Now().Add(360*24*time.Hour)))
+		Expect(conn.Close()).To(Succeed())
+		s.Stop(ctx)
+		Expect(s.LogText()[strings.LastIndex(s.LogText(), "server.start"):]).NotTo(ContainSubstring("cert.expiry"))
 	}, limit)
 
 	It("repairs a log whose last line is half written", func(ctx SpecContext) {

@@ -37,6 +37,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		"handler.stuck",          // server/timeouts_test.go, in synthetic time
 		"log.repair", "log.drop", // server/audit/file_test.go and failure_test.go
 		"log.rotate", "log.space", // log_lost_test.go
+		"cert.expiry", // command_state_test.go
 	}
 
 	It("are those of the documentation", func(SpecContext) {

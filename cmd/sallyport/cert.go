@@ -9,11 +9,43 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/state"
 )
 
 func certCommand() *cobra.Command {
-	return group(&cobra.Command{Use: "cert", Short: "Make a certificate for other names"}, certNewCommand())
+	return group(&cobra.Command{Use: "cert", Short: "Show the certificate, or make one for other names"}, certNewCommand(), certShowCommand())
+}
+
+func certShowCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show the certificates of the state directory, and how long they last",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			home, err := stateDir(dir)
+			if err != nil {
+				return err
+			}
+			paths := state.Paths{Dir: home}
+			for _, file := range []string{paths.Cert(), paths.CA()} {
+				leaf, err := certs.Read(file)
+				if err != nil {
+					return err
+				}
+				for _, ip := range leaf.IPAddresses {
+					leaf.DNSNames = append(leaf.DNSNames, ip.String())
+				}
+				names := strings.Join(append(leaf.DNSNames, leaf.Subject.CommonName)[:max(len(leaf.DNSNames), 1)], ", ")
+				fmt.Fprintf(stdout, "%s: %s: %s\n", file, show.Printable(names), lifetime(leaf.NotAfter, time.Now()))
+			}
+			return nil
+		},
+	}
+	addStateFlag(cmd, &dir)
+	return cmd
 }
 
 func certNewCommand() *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,7 +44,8 @@ signal ends it at once. SIGHUP reloads certificate, users and log file. With
 --chat on a terminal Ctrl-D only closes the chat, and Ctrl-C stops the server.
 
 serve makes what it needs in the state directory: a private CA, a certificate
-for this host, a file of users and the interaction log.`,
+for this host, a file of users and the interaction log. It renews that
+certificate 30 days before its end, and warns each day of any other that ends.`,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
   sallyport serve --admission takeover --session-limit 1h --log-sync record`,
@@ -121,7 +121,7 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 
 // serve opens users, log and listener, and runs the server.
 func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.State) (err error) {
-	if s.TLSConfig, err = f.tlsConfig(home.Paths); err != nil {
+	if s.TLSConfig, err = f.loadCertificate(home.Paths); err != nil {
 		return err
 	}
 	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", message(err)) })
@@ -175,6 +175,8 @@ func (c signals) release() {
 
 // runUntilSignal serves until a signal stops the server.
 func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths state.Paths, l net.Listener, c signals) error {
+	keeper, release := f.keepCertificate(s, paths)
+	defer release()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	if f.console != nil {
@@ -185,7 +187,7 @@ func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths 
 		case err := <-served:
 			return err
 		case <-c.hup:
-			f.reload(s, store, paths)
+			f.reload(s, store, paths, keeper)
 		case <-c.stop:
 			fmt.Fprintln(os.Stderr, "shutting down")
 			return f.shutdown(s, c.stop)
@@ -212,10 +214,15 @@ func (f *serveFlags) shutdown(s *server.Server, stop <-chan os.Signal) error {
 }
 
 // reload takes the certificate, the users and the log file anew. What can't be reloaded stays as it was.
-func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Paths) {
-	config, err := f.tlsConfig(paths)
+func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Paths, keeper *certs.Keeper) {
+	keeper.Check(time.Now()) // an expired one could not be loaded
+	config, err := f.loadCertificate(paths)
 	if err == nil {
 		err = s.SetTLSConfig(config)
+	}
+	if err == nil {
+		keeper.Serving(config.Certificates[0].Leaf)
+		keeper.Check(time.Now())
 	}
 	err = errors.Join(err, store.Reload(), s.Audit.Reopen())
 	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
@@ -301,19 +308,6 @@ func (f *serveFlags) checkLimits(l *server.Limits) error {
 		return usagef("--max-lobby, --max-lobby-per-source and --max-failed-logins are at least 1")
 	}
 	return nil
-}
-
-func (f *serveFlags) tlsConfig(paths state.Paths) (*tls.Config, error) {
-	cert, key := f.cert, f.key
-	if cert == "" {
-		cert, key = paths.Cert(), paths.Key()
-	}
-	pair, err := certs.Load(cert, key, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	version, err := tlsVersion(f.tlsMin)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}, err
 }
 
 // backend reads --backend.

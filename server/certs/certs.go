@@ -2,7 +2,7 @@
 // server certificate that this CA signs.
 //
 // Start with [Ensure]: it makes the missing files of a state directory and renews a certificate that ends
-// soon. [Issue] signs a certificate for other names. [Load] returns the certificate for a server, [Pool] the
+// soon. [Keeper] does so while the server runs. [Issue] signs a certificate for other names. [Load] returns the certificate for a server, [Pool] the
 // CA for a client. Keys are ECDSA P-256, certificates follow RFC 5280. A server needs the key of the CA only
 // to sign a certificate: the operator may keep it elsewhere.
 package certs
@@ -73,6 +73,20 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 	return pair, nil
 }
 
+// Read reads the first certificate of a file, valid or not.
+func Read(file string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return x509.ParseCertificate(block.Bytes)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", file, ErrNoCertificate)
+}
+
 // Pool reads the certificates of the CAs to trust, at least one. Beside an error the pool is empty and not
 // nil: a nil pool would mean the CAs of the system.
 func Pool(caFile string) (*x509.CertPool, error) {
@@ -108,7 +122,7 @@ func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 		return nil, err
 	case ca.Leaf != nil && leaf.CheckSignatureFrom(ca.Leaf) != nil:
 		return fmt.Errorf("%s: %w, %s: clients that trust that CA refuse it", file, ErrForeign, CAFile), nil
-	case leaf.NotAfter.Sub(now) >= 30*day:
+	case leaf.NotAfter.Sub(now) >= soon:
 		return nil, nil
 	case now.Before(leaf.NotAfter) && (ca.Leaf == nil || leaf.NotAfter.Equal(ca.Leaf.NotAfter)):
 		return fmt.Errorf("%s: %w, on %v: bring %s back, or, if you have it, %s", file, ErrEndsSoon, leaf.NotAfter, CAKeyFile, anew), nil

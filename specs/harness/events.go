@@ -40,6 +40,7 @@ var Events = map[string]string{
 	"log.drop":      "records",
 	"log.rotate":    "why size",
 	"log.space":     "free",
+	"cert.expiry":   "days",
 }
 
 // payload are the fields that a request has in addition with --log-payload.
@@ -47,7 +48,7 @@ const payload = " argument body"
 
 // levels are those of the events whose level is not info.
 var levels = map[string]string{
-	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn", "log.space": "warn",
+	"conn.refuse": "warn", "tls.fail": "warn", "login.fail": "warn", "log.repair": "warn", "log.drop": "warn", "log.space": "warn", "cert.expiry": "warn",
 	"handler.panic": "error", "handler.stuck": "error", "log.rotate": "error",
 }
 
@@ -236,6 +237,9 @@ func (l line) wellFormed() error {
 	level, other := levels[event]
 	if l.str("why") == "signal" {
 		level = "info"
+	}
+	if days, _ := l.get("days").(int64); days < 0 {
+		level = "error"
 	}
 	if l.str("level") != level && (other || l.str("level") != "info") {
 		return fmt.Errorf("%s: its level is %q", event, l.str("level"))

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/state"
+)
+
+// keepCertificate renews the certificate of a running server before it ends, or warns, until release.
+func (f *serveFlags) keepCertificate(s *server.Server, paths state.Paths) (k *certs.Keeper, release func()) {
+	k = &certs.Keeper{
+		Use: func(pair tls.Certificate) error {
+			s.ErrorLog.Info("renewed the certificate", "until", pair.Leaf.NotAfter)
+			config, err := f.withCertificate(pair)
+			if err == nil {
+				err = s.SetTLSConfig(config)
+			}
+			return err
+		},
+		Warn: func(e certs.Expiry) { f.warnOfExpiry(s, e) },
+	}
+	if f.cert == "" {
+		k.Dir = paths.Dir
+	}
+	k.Serving(s.TLSConfig.Certificates[0].Leaf)
+	ctx, release := context.WithCancel(context.Background())
+	go k.Run(ctx)
+	return k, release
+}
+
+// warnOfExpiry tells the operator and the log that the certificate ends.
+func (f *serveFlags) warnOfExpiry(s *server.Server, e certs.Expiry) {
+	record, text := s.Audit.Warn, "the certificate ends soon"
+	if e.Days < 0 {
+		record, text = s.Audit.Error, "the certificate has expired"
+	}
+	why := "put a new one in its place and send SIGHUP"
+	if e.Err != nil {
+		why = message(e.Err)
+	}
+	s.ErrorLog.Warn(text, "days", e.Days, "end", e.End, "advice", why)
+	record("cert.expiry", "").Int("days", e.Days).Send()
+	if err := s.Audit.Flush(); err != nil {
+		s.ErrorLog.Error("the interaction log can't be written", "error", message(err))
+	}
+}
+
+// loadCertificate reads the certificate to serve.
+func (f *serveFlags) loadCertificate(paths state.Paths) (*tls.Config, error) {
+	cert, key := f.cert, f.key
+	if cert == "" {
+		cert, key = paths.Cert(), paths.Key()
+	}
+	pair, err := certs.Load(cert, key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return f.withCertificate(pair)
+}
+
+func (f *serveFlags) withCertificate(pair tls.Certificate) (*tls.Config, error) {
+	version, err := tlsVersion(f.tlsMin)
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}, err
+}
+
+// lifetime says how long a certificate lasts.
+func lifetime(end, now time.Time) string {
+	days := certs.DaysLeft(end, now)
+	if days < 0 {
+		return fmt.Sprintf("expired on %s", end.Format(time.DateOnly))
+	}
+	return fmt.Sprintf("until %s, %d days left", end.Format(time.DateOnly), days)
+}
