@@ -144,7 +144,7 @@ func (s *Server) check() error {
 }
 
 // Serve accepts connections from l until Shutdown or Close, and closes l. Its error is never nil: it is
-// ErrServerClosed, or why Serve could not go on.
+// ErrServerClosed, or why Serve could not go on: sessions then go on until Shutdown or Close.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.init(); err != nil {
@@ -169,9 +169,10 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.accept(l)
 }
 
-// accept starts a goroutine for each connection. It retries after a passing failure, such as too many open
-// files, as net/http does.
+// accept starts a goroutine for each connection, until l is closed. Any other failure may pass, such as too
+// many open files, or one of the network that accept(2) passes on. ErrorLog gets it once a minute.
 func (s *Server) accept(l net.Listener) error {
+	said, told := "", time.Time{}
 	for delay := time.Duration(0); ; {
 		raw, err := l.Accept()
 		if err == nil {
@@ -185,11 +186,14 @@ func (s *Server) accept(l net.Listener) error {
 		if closing {
 			return ErrServerClosed
 		}
-		if !temporary(err) {
+		if errors.Is(err, net.ErrClosed) {
 			return err
 		}
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.ErrorLog.Warn("can't accept", "error", err, "again in", delay)
+		if err.Error() != said || time.Since(told) >= time.Minute {
+			said, told = err.Error(), time.Now()
+			s.ErrorLog.Warn("can't accept connections, trying again", "error", err)
+		}
 		select {
 		case <-time.After(delay):
 		case <-s.ctx.Done():

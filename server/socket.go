@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
-	"syscall"
 	"time"
 )
 
@@ -104,12 +102,6 @@ func (t *transport) setWriteDeadline() {
 
 // SetWriteDeadline does nothing: crypto/tls would give its close_notify 5 s, but Write sets the deadline.
 func (t *transport) SetWriteDeadline(time.Time) error { return nil }
-
-// temporary reports whether accepting may work again later.
-func temporary(err error) bool {
-	number, ok := errors.AsType[syscall.Errno](err)
-	return ok && slices.Contains([]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ECONNABORTED}, number)
-}
 
 // halfClose ends the write direction of a connection that supports it.
 func halfClose(c net.Conn) {

@@ -50,9 +50,9 @@ func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 }
 
 // logWriter returns the writer for the server's messages.
-func (c *chat) logWriter() io.Writer {
-	if c != nil && c.isTerminal {
+func (c *chat) logWriter(stderr io.Writer) io.Writer {
+	if c.isTerminal {
 		return c.out
 	}
-	return os.Stderr
+	return stderr
 }

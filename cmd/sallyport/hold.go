@@ -61,6 +61,7 @@ a third of the shorter limit, the rest of it, and 5 s at the latest.`,
 }
 
 func hold(f *dialFlags, args []string) error {
+	surviveBrokenPipes()
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return err
 	}

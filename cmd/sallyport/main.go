@@ -9,10 +9,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
+	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
@@ -50,10 +52,12 @@ func run(args []string) int {
 	if errors.As(err, &status) {
 		return status.code
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s%s\n", cmd.CommandPath(), message(err), advice(err))
+	stderr := spool.New(os.Stderr) // which may be a pipe that nobody reads
+	defer stderr.Close(time.Second)
+	fmt.Fprintf(stderr, "%s: %s%s\n", cmd.CommandPath(), message(err), advice(err))
 	var usage usageError
 	if !began || errors.As(err, &usage) {
-		fmt.Fprintf(os.Stderr, "see %s --help\n", cmd.CommandPath())
+		fmt.Fprintf(stderr, "see %s --help\n", cmd.CommandPath())
 		return exitUsage
 	}
 	return exitCode(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/certs"
@@ -31,6 +32,7 @@ type serveFlags struct {
 	sync                                                 audit.Sync
 	chat                                                 bool
 	console                                              *chat // nil without --chat
+	stderr                                               *spool.Writer
 }
 
 func serveCommand() *cobra.Command {
@@ -94,7 +96,10 @@ func (syncFlag) Type() string { return "none|session|record" }
 
 // run prepares the state directory, and serves on it.
 func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
-	s.ErrorLog = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	surviveBrokenPipes()
+	f.stderr = spool.New(os.Stderr)
+	defer f.stderr.Close(time.Second)
+	s.ErrorLog = slog.New(slog.NewTextHandler(f.stderr, nil))
 	s.Limits.Body = int64(f.maxBody)
 	f.waitGiven = cmd.Flags().Changed("queue-wait")
 	if err := f.setPolicy(s); err != nil {
@@ -139,20 +144,20 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if err != nil {
 		return err
 	}
-	defer func() { fmt.Fprintln(os.Stderr, "log head", s.Audit.Head()) }()
+	defer func() { fmt.Fprintln(f.stderr, "log head", s.Audit.Head()) }()
 	if err := os.WriteFile(addrFile(home.Paths), []byte(reachable(listener.Addr())), 0o600); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	caught := catchSignals()
 	defer caught.release()
-	fmt.Fprintf(os.Stderr, "listening on %s\n%s\nlog %s\n",
+	fmt.Fprintf(f.stderr, "listening on %s\n%s\nlog %s\n",
 		listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())), home.Audit())
 	if f.chat {
 		if f.console, err = newChat(s); err != nil {
 			return err
 		}
 		defer f.console.restore()
-		s.ErrorLog = slog.New(slog.NewTextHandler(f.console.logWriter(), nil))
+		s.ErrorLog = slog.New(slog.NewTextHandler(f.console.logWriter(f.stderr), nil))
 	}
 	return f.runUntilSignal(s, store, home.Paths, listener, caught)
 }
@@ -160,6 +165,10 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 // signals are those that a server obeys. They are caught before the server prints
 // that it listens, so that none ends it without a shutdown.
 type signals struct{ stop, hup chan os.Signal }
+
+// surviveBrokenPipes keeps the process alive when the reader of its standard output or error has gone. It
+// doesn't ignore SIGPIPE, because its children would inherit that.
+func surviveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 func catchSignals() signals {
 	c := signals{make(chan os.Signal, 2), make(chan os.Signal, 1)}
@@ -185,11 +194,11 @@ func (f *serveFlags) runUntilSignal(s *server.Server, store *users.Store, paths 
 	for {
 		select {
 		case err := <-served:
-			return err
+			return errors.Join(err, f.shutdown(s, c.stop))
 		case <-c.hup:
 			f.reload(s, store, paths, keeper)
 		case <-c.stop:
-			fmt.Fprintln(os.Stderr, "shutting down")
+			fmt.Fprintln(f.stderr, "shutting down")
 			return f.shutdown(s, c.stop)
 		}
 	}
