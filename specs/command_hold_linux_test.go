@@ -2,7 +2,9 @@ package specs
 
 import (
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +17,23 @@ import (
 
 // runs reports whether a process runs.
 func runs(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+// childOf returns the only child of a process.
+func childOf(parent int) (pid int) {
+	GinkgoHelper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	Expect(err).NotTo(HaveOccurred())
+	for _, path := range stats {
+		stat, _ := os.ReadFile(path) // nothing if it has ended
+		_, after, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(after); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			Expect(pid).To(BeZero(), "it has one child")
+			pid, err = strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			Expect(err).NotTo(HaveOccurred())
+		}
+	}
+	return pid
+}
 
 // What a command starts, which prints the pid of a process that lives for ever.
 const (
@@ -86,10 +105,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 	It("is ended by hold if somebody kills the shepherd", func(ctx SpecContext) {
 		s := c.Serve(ctx)
 		alice, pid := s.holds(ctx, doubleFork)
-		children, err := exec.CommandContext(ctx, "ps", "-o", "pid=", "--ppid", strconv.Itoa(alice.Command.Process.Pid)).Output()
-		Expect(err).NotTo(HaveOccurred())
-		shepherd, err := strconv.Atoi(strings.TrimSpace(string(children)))
-		Expect(err).NotTo(HaveOccurred())
+		shepherd := childOf(alice.Command.Process.Pid)
 		bob := s.next(ctx, pid)
 		Expect(syscall.Kill(shepherd, syscall.SIGKILL)).To(Succeed())
 		exits(ctx, alice, 128+9)

@@ -95,7 +95,8 @@ type event struct {
 	status syscall.WaitStatus
 }
 
-// listen receives the messages of the client. The end of the messages is the end of the client.
+// listen receives the messages of the client. Their end is the end of the client, whatever killed it, and also if it
+// was killed before this process began. PR_SET_PDEATHSIG would tell of the end of a thread.
 func (s *herd) listen() {
 	defer close(s.messages)
 	for b := make([]byte, 8); ; {
