@@ -84,15 +84,22 @@ bench-peers: ## measure beside all peers that are installed, and report to bench
 soak: ## run the command among bad clients and faults for $SOAK (10m), then judge (SOAKFLAGS=-help)
 	@$(GO) run ./specs/soak $(SOAKFLAGS)
 
-fuzz: ## run every fuzz target for FUZZTIME each
+fuzz: ## run every fuzz target for FUZZTIME each, and say how many inputs they ran
 	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && total=0 && \
 	for package in $$packages; do \
 		targets=$$($(GO) test -list '^Fuzz' "$$package") || exit 1; \
 		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
 			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
+			{ $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package"; \
+				echo $$? >"$$dir/status"; } | tee "$$dir/out"; \
+			[ "$$(cat "$$dir/status")" = 0 ] || exit 1; \
+			inputs=$$(sed -n 's/.* execs: \([0-9]*\) .*/\1/p' "$$dir/out" | tail -1); \
+			total=$$((total + $${inputs:-0})); \
+			echo "== $$target: $${inputs:-0} inputs, $$total so far"; \
 		done; \
-	done
+	done; \
+	echo "$$total inputs over all targets, no crash"
 
 check: tidy fmt cross ## check statically: modules, format, vet, staticcheck, imports, other systems, stale faults
 	$(GO) vet ./...
