@@ -74,9 +74,8 @@ const idleForHold = 9 * time.Second
 // longAct is the length from which an act has time for a seat that hold loses to idleness.
 const longAct = 40 * time.Second
 
-// holds reports whether hold is among the clients: in two of three acts. In the others the limits are too short
-// for it.
-func (a *act) holds() bool { return a.number%3 != 1 }
+// holds reports whether hold is among the clients: in every other act. In the others the limits are too short for it.
+func (a *act) holds() bool { return a.number%2 == 0 }
 
 // play makes the act, and then judges it.
 func (a *act) play(ctx context.Context) (err error) {
@@ -105,7 +104,7 @@ func (a *act) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(os.Mkdir(a.dir, 0o700), os.Mkdir(store, 0o700)); err != nil {
 		return err
 	}
-	if a.number%2 == 1 {
+	if n := a.number % 6; n >= 1 && n <= 3 { // with hold and without it
 		a.small = mountSmall(a.dir) == nil
 	}
 	names := []string{probeUser}
@@ -185,12 +184,12 @@ func (a *act) shift(ctx context.Context, number int, length time.Duration) error
 			})
 		}
 	}
-	good, every := 20, 150*time.Millisecond
+	good, every := 14, 150*time.Millisecond
 	if a.policy != "queue" { // where nobody waits a crowd keeps itself out
 		good, every = 8, 200*time.Millisecond
 	}
 	crowd(good, every, "good", a.good)
-	crowd(2, 300*time.Millisecond, "programs", a.programs)
+	crowd(4, 200*time.Millisecond, "programs", a.programs)
 	crowd(8, 250*time.Millisecond, "bad", func(ctx context.Context, r *rand.Rand, i int) {
 		(&hostile{a, r, fmt.Sprintf("127.2.0.%d", 1+i)}).attack(ctx)
 	})
@@ -233,7 +232,7 @@ func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
 	case a.length >= longAct && r.IntN(8) == 0: // until the server takes the seat away
 		kinds, f = []kind{{"hold", 1, (*guest).hold}}, fate{kind: blackhole, after: 4 << 10, length: idleForHold + 3*time.Second}
 	default:
-		kinds = append(kinds, kind{"hold", 2, (*guest).hold})
+		kinds = append(kinds, kind{"hold", 3, (*guest).hold})
 	}
 	a.visit(ctx, r, userName(r), goodAddr(100+i), anyOf(r, kinds), f)
 }

@@ -52,6 +52,9 @@ func (g *guest) leave() {
 	if !g.note.seated.IsZero() || g.note.exit == exitDone {
 		g.count("sessions")
 	}
+	if g.note.exit > 0 {
+		g.count(fmt.Sprintf("exit codes: %s %d", g.note.kind, g.note.exit-exitDone))
+	}
 	if g.note.last.Code != 0 {
 		g.count(fmt.Sprintf("refusals: %d %s", g.note.last.Code, g.note.last.Keyword))
 	}
