@@ -41,7 +41,7 @@ func (o *operator) deeds() []deed {
 		{"log: copied and truncated", 2, true, func(o *operator, _ context.Context) error { return o.logs.copyTruncate() }},
 		{"log: deleted", 2, true, (*operator).remove},
 		{"disk filled: alone", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
-		{"disk filled: with SIGKILL", 5, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
+		{"disk filled: with SIGKILL", 8, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
 		{"server: stopped for a moment", 2, runtime.GOOS == "linux", (*operator).suspend},
 		{"server: SIGKILL", 6, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGKILL) }},
 		{"server: SIGTERM", 3, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGTERM) }},
@@ -132,7 +132,7 @@ func (o *operator) remove(context.Context) error {
 	return err
 }
 
-// fill fills the disk for a moment. Its end may come while no server runs.
+// fill fills the disk for a moment, in which a client comes. Its end may come while no server runs.
 func (o *operator) fill(ctx context.Context, kill bool) error {
 	filler := filepath.Join(o.dir, "filler")
 	file, err := os.Create(filler)
@@ -144,7 +144,10 @@ func (o *operator) fill(ctx context.Context, kill bool) error {
 			block = block[:len(block)/2]
 		}
 	}
-	pause(ctx, time.Duration(50+o.r.IntN(700))*time.Millisecond)
+	within, cancel := context.WithTimeout(ctx, time.Duration(50+o.r.IntN(700))*time.Millisecond)
+	o.visit(within, o.r, userName(o.r), "127.1.1.3", kind{"talk", 1, (*guest).talk}, fate{kind: clean})
+	<-within.Done()
+	cancel()
 	if kill {
 		err = o.host.stop(syscall.SIGKILL)
 	}
