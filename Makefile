@@ -14,7 +14,7 @@ PROCS    ?= 4
 MODULES = . specs/peers specs/web bench/compare
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers soak fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers soak crowd fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-peers: ## measure beside all peers that are installed, and report to bench
 
 soak: ## run the command among bad clients and faults for $SOAK (10m), then judge (SOAKFLAGS=-help)
 	@$(GO) run ./specs/soak $(SOAKFLAGS)
+
+crowd: ## measure what crowds of strangers do to a login and to a request (CROWD=-short: only that none is refused)
+	@$(GO) run ./specs/crowd $(CROWD)
 
 fuzz: ## run every fuzz target for FUZZTIME each, and say how many inputs they ran
 	@packages=$$($(GO) list ./protocol/... ./server/... ./client/... ./scenarios/...) || exit 1; \
