@@ -28,7 +28,7 @@ func serverMember() *member {
 }
 
 // serverOptions are the names of the options.
-const serverOptions = "admission depth wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
+const serverOptions = "admission depth per-user wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
 	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min require-binding log-payload log-names serve-unlogged"
 
 func doServer(_ context.Context, c *call) (string, error) {
@@ -55,7 +55,7 @@ func (o options) configure(s *server.Server) error {
 	if o.has("tls-min") {
 		s.TLSConfig.MinVersion = version
 	}
-	if o.has("admission") || o.has("depth") || o.has("wait") {
+	if o.has("admission") || o.has("depth") || o.has("per-user") || o.has("wait") {
 		var bad error
 		s.Admission, bad = o.admission()
 		err = errors.Join(err, bad)
@@ -78,9 +78,9 @@ func trusted(text string) ([]netip.Prefix, error) {
 }
 
 func (o options) admission() (server.Admission, error) {
-	var depth int
+	var depth, perUser int
 	var wait time.Duration
-	if err := errors.Join(o.number("depth", &depth), o.duration("wait", &wait)); err != nil {
+	if err := errors.Join(o.number("depth", &depth), o.number("per-user", &perUser), o.duration("wait", &wait)); err != nil {
 		return nil, err
 	}
 	switch o["admission"] {
@@ -89,7 +89,7 @@ func (o options) admission() (server.Admission, error) {
 	case "takeover":
 		return server.Takeover{Wait: wait}, nil
 	}
-	return server.Queue{Depth: depth, Wait: wait}, oneOf("admission", cmp.Or(o["admission"], "queue"), "queue", "reject", "takeover")
+	return server.Queue{Depth: depth, PerUser: perUser, Wait: wait}, oneOf("admission", cmp.Or(o["admission"], "queue"), "queue", "reject", "takeover")
 }
 
 func (o options) limits(l *server.Limits) error {

@@ -26,6 +26,7 @@ func Refuse(text string) error {
 // Replies that end the connection.
 var (
 	errBusy            = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
+	errBusyUser        = refusal(protocol.CodeClosing, protocol.KeywordBusy, "this user has all the places in the queue that one may have: try again later")
 	errWaitTimeout     = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
 	errLoginTimeout    = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
 	errIdle            = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")

@@ -16,6 +16,8 @@ type Admission interface{ policy(l Limits) policy }
 type Queue struct {
 	// Depth is the maximum number of waiting clients. Zero means 16.
 	Depth int
+	// PerUser is the maximum number of waiting clients of one user. The seat does not count. Zero means 2.
+	PerUser int
 	// Wait is the maximum time that a client waits. Zero means 2 minutes more than Limits.Idle, so that a
 	// client outlasts an idle holder. Less means no limit.
 	Wait time.Duration
@@ -31,10 +33,11 @@ type Takeover struct{ Wait time.Duration }
 
 // policy is the common form of all Admissions.
 type policy struct {
-	name  string // in EHLO and in the log
-	depth int
-	wait  time.Duration
-	evict bool
+	name    string // in EHLO and in the log
+	depth   int
+	perUser int
+	wait    time.Duration
+	evict   bool
 }
 
 func (q Queue) policy(l Limits) policy {
@@ -42,11 +45,11 @@ func (q Queue) policy(l Limits) policy {
 	if wait > 0 {
 		wait += 2 * time.Minute
 	}
-	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.Wait, wait), false}
+	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.PerUser, 2), cmp.Or(q.Wait, wait), false}
 }
 func (Reject) policy(Limits) policy { return policy{name: "reject"} }
 func (t Takeover) policy(Limits) policy {
-	return policy{"takeover", 1, cmp.Or(t.Wait, time.Minute), true}
+	return policy{name: "takeover", wait: cmp.Or(t.Wait, time.Minute), evict: true}
 }
 
 // seat is the right to be served. One connection has it.
@@ -78,10 +81,22 @@ func (s *seat) ask(c *conn) (position int, err error) {
 		s.queue = s.queue[:0]
 	case len(s.queue) >= s.policy.depth:
 		return 0, errBusy
+	case s.waiting(c.user) >= s.policy.perUser:
+		return 0, errBusyUser
 	}
 	s.queue = append(s.queue, c)
 	s.notify()
 	return len(s.queue), nil
+}
+
+// waiting returns the number of a user's places in the queue.
+func (s *seat) waiting(user string) (n int) {
+	for _, c := range s.queue {
+		if c.user == user {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *seat) grant(c *conn) {

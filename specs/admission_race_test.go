@@ -141,7 +141,7 @@ var _ = Describe("Admission, when 200 clients race", Label("area:admission", "pr
 			alternate(r.h.Log.Records("session.open", "session.close"))
 			Expect(r.h.Log.Verify()).To(Succeed())
 		},
-		Entry("with a queue, in which all are served in turn", server.Queue{Depth: racers}, true, limit),
+		Entry("with a queue, in which all are served in turn", server.Queue{Depth: racers, PerUser: racers}, true, limit),
 		Entry("with reject", server.Reject{}, false, limit),
 		Entry("with takeover", server.Takeover{}, false, limit),
 	)

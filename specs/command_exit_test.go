@@ -26,7 +26,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("an unknown flag", "unknown flag: --nosuch", "connect", "--nosuch", limit),
 		Entry("a flag without its value", "flag needs an argument: --user", "connect", "--user", limit),
 		Entry("a bad --admission", `--admission is queue, reject or takeover, not "first"`, "serve", "--admission", "first", limit),
-		Entry("a bad --queue-depth", "--queue-depth is at least 1", "serve", "--queue-depth", "0", limit),
+		Entry("a bad --queue-depth", "--queue-depth and --queue-per-user are at least 1", "serve", "--queue-depth", "0", limit),
 		Entry("a bad duration", `invalid argument "soon" for "--queue-wait"`, "serve", "--queue-wait", "soon", limit),
 		Entry("a bad size", `"1MB" is not a size`, "serve", "--max-body", "1MB", limit),
 		Entry("a bad --log-sync", `"always" is not one of none, session, record`, "serve", "--log-sync", "always", limit),

@@ -11,7 +11,7 @@ import (
 // promised are the flags that scripts can rely on.
 var promised = map[string]string{
 	"": "version",
-	"serve": "listen state admission queue-depth queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
+	"serve": "listen state admission queue-depth queue-per-user queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
 		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend log-payload log-sync",
 	"connect":      "addr ca state user password-file password-stdin no-wait body open record",
 	"replay":       "addr ca state users run list explain parallel repeat timeout keep json junit html init",

@@ -25,7 +25,7 @@ import (
 // serveFlags are the flags of serve that do not set a field of the server.
 type serveFlags struct {
 	listen, state, admission, tlsMin, cert, key, backend string
-	depth                                                int
+	depth, perUser                                       int
 	wait, grace                                          time.Duration
 	waitGiven                                            bool // --queue-wait was given
 	maxBody                                              sizeFlag
@@ -64,6 +64,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	addStateFlag(cmd, &f.state)
 	flags.StringVar(&f.admission, "admission", "queue", "what happens to a second client: queue, reject or takeover")
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
+	flags.IntVar(&f.perUser, "queue-per-user", 2, "how many of them may be one user's")
 	flags.DurationVar(&f.wait, "queue-wait", 17*time.Minute, "how long a client may wait; 0: for ever; not given: 2m longer than --idle-timeout")
 	flags.DurationVar(&l.Login, "login-timeout", 10*time.Second, "how long connect, handshake and login may take")
 	flags.DurationVar(&l.Idle, "idle-timeout", 15*time.Minute, "how long the seated client may be idle (NOOP does not end idleness); 0: for ever")
@@ -245,7 +246,7 @@ func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Pa
 func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	switch f.admission {
 	case "queue":
-		s.Admission = server.Queue{Depth: f.depth, Wait: f.policyWait()}
+		s.Admission = server.Queue{Depth: f.depth, PerUser: f.perUser, Wait: f.policyWait()}
 	case "reject":
 		s.Admission = server.Reject{}
 	case "takeover":
@@ -253,8 +254,8 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	default:
 		return usagef("--admission is queue, reject or takeover, not %q", f.admission)
 	}
-	if f.depth < 1 {
-		return usagef("--queue-depth is at least 1; --admission reject lets nobody wait")
+	if min(f.depth, f.perUser) < 1 {
+		return usagef("--queue-depth and --queue-per-user are at least 1; --admission reject lets nobody wait")
 	}
 	if (f.cert == "") != (f.key == "") {
 		return usagef("--cert and --key go together")
