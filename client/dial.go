@@ -140,7 +140,7 @@ func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
 func DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, addr)
 	if err == nil {
-		tcp.FindDead(conn, 30*time.Second)
+		tcp.FindDead(conn, 30*time.Second, 0)
 	}
 	return conn, err
 }

@@ -98,7 +98,7 @@ type conn struct {
 }
 
 func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {
-	tcp.FindDead(raw, s.limits.Vanish)
+	tcp.FindDead(raw, s.limits.Vanish, s.limits.Write)
 	state := s.tls.Load()
 	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
 	c.raw = &transport{Conn: raw, owner: c}

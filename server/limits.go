@@ -20,9 +20,10 @@ type Limits struct {
 	// Request is the time after which a handler's context is cancelled. Zero means 5 minutes.
 	Request time.Duration
 	// Write is the time that the peer has to take each TLS record, and up to an eighth more. Zero and less
-	// mean 10 s.
+	// mean 10 s. In a raw stream a client that takes nothing is idle.
 	Write time.Duration
 	// Vanish is the time after which a peer whose kernel no longer answers counts as dead. Zero means 30 s.
+	// It is at least Write, except in a raw stream.
 	Vanish time.Duration
 	// Body is the maximum body of a request in bytes. Zero and less mean 1 MiB.
 	Body int64

@@ -24,6 +24,7 @@ type transport struct {
 	readBy  time.Time // current read deadline, unless wake has set another
 	writeBy time.Time // current write deadline
 	lastBy  time.Time // write deadline of an evicted client
+	patient bool      // a raw stream: the peer may pause, and guard ends it
 	broken  error     // of the first failed write, after which all writes fail
 }
 
@@ -83,12 +84,15 @@ func (t *transport) Write(p []byte) (n int, err error) {
 
 // setWriteDeadline gives the peer Limits.Write for the next record, and up to an eighth more, so that the
 // deadline is not set for each record. In the lobby the deadline of the login bounds all writes. After an
-// eviction a short deadline does.
+// eviction a short deadline does. A raw stream has none.
 func (t *transport) setWriteDeadline() {
 	c := t.owner
 	by, slack := time.Now().Add(c.srv.limits.Write), c.srv.limits.Write/8
 	if c.inLobby && !c.loginBy.IsZero() {
 		by, slack = c.loginBy.Add(lastWrite), 0
+	}
+	if t.patient {
+		by, slack = time.Time{}, 0
 	}
 	if t.writeBy.Before(by) || t.writeBy.After(by.Add(slack)) {
 		t.writeBy = by.Add(slack)

@@ -7,12 +7,18 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
-const streamBuffer = 32 << 10
+const (
+	streamBuffer = 32 << 10
+	// lookAtPeer is how often a stream looks whether the client's kernel still answers.
+	lookAtPeer = time.Second
+)
 
 // stream joins a client to a backend. The connection's goroutine copies to the backend, another goroutine
 // copies from it.
@@ -66,6 +72,9 @@ func (s *session) open(began time.Time) error {
 // join copies both ways until both directions have ended (io.EOF) or x.ctx is cancelled. It returns the cause.
 func (x *stream) join() error {
 	x.touch()
+	x.raw.patient = true
+	x.raw.setWriteDeadline()          // now, because later it would undo that of guard
+	tcp.SetUserTimeout(x.raw.Conn, 0) // it would also end a client that pauses
 	tail, down := make(chan struct{}), make(chan struct{})
 	go x.guard(tail)
 	go func() {
@@ -83,18 +92,26 @@ func (x *stream) join() error {
 	}
 	x.cancel(err)
 	<-down
+	x.raw.patient = false
 	return context.Cause(x.ctx) // the first cause
 }
 
-// guard ends both copies when x.ctx is cancelled. It cancels x.ctx when the stream has been idle for too long
-// or the session's time is over. Its timer is not set for each byte, but again when it fires too early. After
-// the client has ended its TCP direction (tail) it may have left, so the idle limit is Limits.Vanish then.
+// guard ends both copies when x.ctx is cancelled. It cancels x.ctx when the stream has been idle for too long,
+// the session's time is over, or the client's kernel no longer answers. A client that reads nothing is idle. The
+// timer is not set for each byte, but again when it fires too early. After the client has ended its TCP direction
+// (tail) it may have left, so the idle limit is Limits.Vanish then.
 func (x *stream) guard(tail <-chan struct{}) {
 	limit := x.srv.limits.Idle
 	for {
 		by := earlier(after(x.opened.Add(time.Duration(x.last.Load())), limit), x.endBy)
-		if !by.IsZero() && !time.Now().Before(by) {
+		switch {
+		case !by.IsZero() && !time.Now().Before(by):
 			x.cancel(x.inputError(errDeadline))
+		case x.srv.limits.Vanish < 0:
+		case tcp.Dead(x.raw.Conn, x.srv.limits.Vanish):
+			x.cancel(syscall.ETIMEDOUT)
+		default:
+			by = earlier(by, time.Now().Add(lookAtPeer))
 		}
 		timer := timerAt(by)
 		select {
@@ -106,6 +123,9 @@ func (x *stream) guard(tail <-chan struct{}) {
 		case <-x.ctx.Done():
 			timer.Stop()
 			_ = x.safely(x.backend.Close)
+			if !errors.Is(context.Cause(x.ctx), io.EOF) {
+				_ = x.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite)) // the client may read nothing
+			}
 			x.wake(flagDone)
 			return
 		}

@@ -105,25 +105,33 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 	}, limit)
 })
 
-var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6"), func() {
-	It("loses the seat, if the backend of its stream doesn't read either", func(ctx SpecContext) {
-		ours, theirs := net.Pipe() // a backend that reads nothing and sends without end
-		DeferCleanup(ours.Close)
-		h := start(func(s *server.Server) {
-			s.Limits.Write = 300 * time.Millisecond
-			s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
-		})
-		alice := h.Connect(ctx).Seated("alice")
-		Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
-		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
-		alice.Send("the backend reads nothing")
-		go func() {
-			for {
-				if _, err := ours.Write(make([]byte, 64<<10)); err != nil {
-					return
-				}
+// flooded returns a client in a stream whose backend reads nothing and sends without end. The client reads nothing.
+func flooded(ctx SpecContext, limits server.Limits) (*harness.H, *harness.Conn) {
+	GinkgoHelper()
+	ours, theirs := net.Pipe()
+	DeferCleanup(ours.Close)
+	h := start(func(s *server.Server) {
+		s.Limits = limits
+		s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
+	})
+	alice := h.Connect(ctx).Seated("alice")
+	Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())
+	Expect(alice.Ask("OPEN")).To(Equal("252 open"))
+	go func() {
+		for {
+			if _, err := ours.Write(make([]byte, 64<<10)); err != nil {
+				return
 			}
-		}()
+		}
+	}()
+	return h, alice
+}
+
+var _ = Describe("A client that doesn't read", Label("area:faults", "promise:6"), func() {
+	It("loses the seat when it is idle, though the backend of its stream doesn't read either", func(ctx SpecContext) {
+		h, alice := flooded(ctx, server.Limits{Idle: time.Second})
+		alice.Send("the backend reads nothing")
 		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("idle"))
 	}, limit)
 })

@@ -27,7 +27,7 @@ func vanish(w *harness.Conn) {
 
 var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "promise:6", "battery:19"), func() {
 	within := func(d time.Duration) func(*server.Server) {
-		return func(s *server.Server) { s.Limits.Vanish = d }
+		return func(s *server.Server) { s.Limits.Vanish, s.Limits.Write = d, d }
 	}
 
 	It("loses the seat if it acknowledges nothing", func(ctx SpecContext) {
@@ -83,5 +83,23 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		Expect(alice.Line()).To(Equal("121 waiting 1"))
 		Consistently(ctx, bob.Done).WithTimeout(400 * time.Millisecond).ShouldNot(BeClosed())
 		Expect(alice.Ask("ECHO still here")).To(Equal("250 still here"))
+	}, limit)
+})
+
+var _ = Describe("A client that pauses in a raw stream", Label("area:stream", "promise:6"), func() {
+	limits := server.Limits{Vanish: 200 * time.Millisecond, Write: 200 * time.Millisecond}
+
+	It("keeps the seat for longer than a client may be silent or leave a reply unread", Label("slow"), func(ctx SpecContext) {
+		h, alice := flooded(ctx, limits)
+		Consistently(ctx, func() []testserver.Record { return h.Log.Records("session.close") }).
+			WithTimeout(4500 * time.Millisecond).Should(BeEmpty())
+		Expect(alice.Bytes(1 << 20)).To(HaveLen(1 << 20))
+	}, limit)
+
+	It("loses it if its kernel no longer answers", Label("slow"), func(ctx SpecContext) {
+		h, alice := flooded(ctx, limits)
+		vanish(alice)
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+		Expect(h.Log.Records("session.close")[0].Str("reason")).To(Equal("vanished"))
 	}, limit)
 })

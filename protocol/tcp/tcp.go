@@ -8,8 +8,10 @@ import (
 
 // FindDead makes the kernel end the connection when the peer has acknowledged nothing for about limit, whether
 // data was sent (see [SetUserTimeout]) or not (keep-alive, RFC 9293 §3.8.4, which has a resolution of seconds).
-// A negative limit means none. FindDead does nothing for other connections than TCP.
-func FindDead(c net.Conn, limit time.Duration) {
+// The kernel can't tell such a peer from one that leaves its window closed, so the limit is at least window, the
+// time for which a peer may do that. A negative limit means none. FindDead does nothing for other connections than
+// TCP.
+func FindDead(c net.Conn, limit, window time.Duration) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok || limit < 0 {
 		return
@@ -18,5 +20,5 @@ func FindDead(c net.Conn, limit time.Duration) {
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 		Enable: true, Idle: max(limit/2, time.Second), Interval: max(limit/6, time.Second), Count: 3,
 	})
-	SetUserTimeout(c, limit)
+	SetUserTimeout(c, max(limit, window))
 }
