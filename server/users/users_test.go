@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,12 +33,6 @@ func newFile(t testing.TB, contents string) string {
 	path := filepath.Join(t.TempDir(), "users")
 	noError(t, os.WriteFile(path, []byte(contents), 0o600))
 	return path
-}
-
-// age makes a file look as if it had not been changed lately.
-func age(t testing.TB, path string) {
-	t.Helper()
-	noError(t, os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)))
 }
 
 // reports collects what a Store reports.
