@@ -104,11 +104,11 @@ func pipeline(c *client.Client) *Rig {
 	})
 }
 
-// serve runs the product with all limits at their defaults.
+// serve runs the product with all limits at their defaults, except that one user may have all places in the queue.
 func serve(t T, log *audit.Log, configure func(*server.Server)) *testserver.Server {
 	t.Helper()
 	h, err := testserver.Start(func(h *testserver.Server) {
-		h.Audit, h.Limits = log, server.Limits{}
+		h.Audit, h.Limits, h.Admission = log, server.Limits{}, server.Queue{PerUser: 16}
 		if configure != nil {
 			configure(h.Server)
 		}

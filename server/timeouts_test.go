@@ -196,8 +196,10 @@ func TestStreamIdleTime(t *testing.T) {
 				want, why = limit, "session-limit"
 			}
 			got := c.Line()
+			took := time.Since(began)
+			synctest.Wait() // for the record
 			closed := w.Log.Records("session.close")
-			if took := time.Since(began); !strings.HasPrefix(got, "no close_notify: ") || took != want || closed[0].Str("reason") != why {
+			if !strings.HasPrefix(got, "no close_notify: ") || took != want || closed[0].Str("reason") != why {
 				w.T.Fatalf("%q after %v: %v", got, took, closed)
 			}
 		})

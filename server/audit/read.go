@@ -38,7 +38,8 @@ func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// begin returns a reader that unpacks gzip. The error is ErrNotLog if it finds no record at the start.
+// begin returns a reader that unpacks gzip. The error is ErrNotLog if it finds no record at the start, or why the
+// start can't be read.
 func begin(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
@@ -49,7 +50,9 @@ func begin(r io.Reader) (*bufio.Reader, error) {
 		in = bufio.NewReaderSize(unpacked, 64<<10)
 	}
 	const record = `{"time":"`
-	_, _ = in.Peek(len(record)) // fills the buffer as far as it can without waiting for more than this
+	if _, err := in.Peek(len(record)); err != nil && err != io.EOF { // it fills the buffer without waiting for more
+		return nil, err
+	}
 	start, _ := in.Peek(in.Buffered())
 	if len(start) > 0 && !bytes.HasPrefix(start, []byte(record)) && !bytes.Contains(start, []byte("\n"+record)) {
 		return nil, ErrNotLog

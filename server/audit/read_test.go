@@ -119,3 +119,18 @@ func TestFollow(t *testing.T) {
 	_, err := Follow(t.Context(), filepath.Join(t.TempDir(), "none"))
 	is(t, "Follow without a file", err, os.ErrNotExist)
 }
+
+// Wherever a compressed log was cut, that is the error, and not that it is no log.
+func TestCutGzip(t *testing.T) {
+	t.Parallel()
+	packed := gzipped(t, `{"time":"1","level":"info"}`+"\n")
+	for n := 10; n < len(packed); n++ {
+		var last error
+		for _, err := range Lines(strings.NewReader(packed[:n])) {
+			last = err
+		}
+		if !errors.Is(last, io.ErrUnexpectedEOF) {
+			t.Errorf("%d of %d bytes: %v", n, len(packed), last)
+		}
+	}
+}
