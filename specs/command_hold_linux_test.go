@@ -250,9 +250,7 @@ var _ = Describe("The command hold", Label("area:command", "area:hold", "promise
 			Expect(runs(pid)).To(BeFalse())
 		}, limit)
 
-		// hold sends SIGTSTP to its group and to itself. Where the first one stops it before it sends the second, it
-		// stops again after fg, and fg must be typed twice. Until that is mended the spec may try three times.
-		It("is a job of a shell, which Ctrl-Z stops and fg continues", FlakeAttempts(3), func(ctx SpecContext) {
+		It("is a job of a shell, which Ctrl-Z stops and fg continues", func(ctx SpecContext) {
 			s := c.Serve(ctx)
 			cmd := exec.Command("/bin/sh", "-i")
 			cmd.Dir, cmd.Env = c.home, append(c.env, "PS1=ready: ")

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -188,13 +187,6 @@ func (p *Process) Pause() {
 func (p *Process) Continue() {
 	p.terminal.give(p.cmd.Process.Pid)
 	p.send(continueIt)
-}
-
-// stopSelf stops this process before it returns.
-func stopSelf() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
 }
 
 // sinceBoot returns the time since the machine was started. It goes on while the machine sleeps.

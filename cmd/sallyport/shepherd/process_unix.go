@@ -109,5 +109,3 @@ func (p *Process) Continue() {
 		_ = p.signal(syscall.SIGCONT)
 	}
 }
-
-func stopSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGTSTP) }

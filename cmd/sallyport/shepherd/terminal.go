@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,11 +44,16 @@ func move(from, to int) {
 	}
 }
 
-// stop stops the group of this process, as Ctrl-Z does. It returns when the process goes on, and at once if
-// nobody could make it go on.
+// stop stops the group of this process, as Ctrl-Z does. It returns when the process goes on, and after a second if
+// nobody could make it go on. One signal stops all, because a second one could come after the shell has continued it.
 func (t *terminal) stop() {
+	goOn := continued()
+	defer signal.Stop(goOn)
 	_ = unix.Kill(-t.own, unix.SIGTSTP)
-	stopSelf()
+	select {
+	case <-goOn:
+	case <-time.After(time.Second):
+	}
 }
 
 // exitCode returns the code that a shell gives a status: after signal n it is 128 + n.
