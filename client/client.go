@@ -288,7 +288,7 @@ func (c *Client) readReply() error {
 		return nil
 	case b == nil && code == protocol.CodeClosing:
 		return reply.Err()
-	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeStream)):
+	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeOpen)):
 		return unexpected(code)
 	case code == protocol.CodeBody && size > c.maxBody:
 		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrTooLarge, size, c.maxBody)
@@ -318,7 +318,7 @@ func (c *Client) answer(b *batch, reply protocol.Reply) error {
 	if reply.Code == protocol.CodeClosing {
 		return reply.Err()
 	}
-	if reply.Code == protocol.CodeStream {
+	if reply.Code == protocol.CodeOpen {
 		c.end(ErrStream)
 	}
 	if len(b.requests) == 0 {

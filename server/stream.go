@@ -55,7 +55,7 @@ func (s *session) open(began time.Time) error {
 	s.streams = true
 	s.mu.Unlock()
 	s.sendMessages() // the last ones
-	if err := s.answer(protocol.Reply{Code: protocol.CodeStream, Text: "open"}, began); err != nil {
+	if err := s.answer(protocol.Reply{Code: protocol.CodeOpen, Text: "open"}, began); err != nil {
 		return err
 	}
 	s.srv.Audit.Info("stream.open", s.id).Send()
