@@ -25,8 +25,9 @@ type Client struct {
 	maxBody   int64
 	takesOver bool // EHLO announced the admission policy takeover
 	timeouts  capability.Timeouts
-	announced bool            // EHLO announced the timeouts
-	ended     context.Context // its cause is why the client can send no more requests
+	announced bool                 // EHLO announced the timeouts
+	lastWords capability.LastWords // that EHLO announced
+	ended     context.Context      // its cause is why the client can send no more requests
 	end       context.CancelCauseFunc
 	batches   sync.Pool
 

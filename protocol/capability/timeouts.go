@@ -1,4 +1,5 @@
-// Package capability has what a server announces in its reply to EHLO and both ends must read the same way.
+// Package capability has what a server says of itself, in its reply to EHLO and in STAT, and both ends must read
+// the same way.
 package capability
 
 import (
