@@ -23,7 +23,7 @@ const (
 
 	maxInterval = 20 * time.Second
 	firstPing   = 10 * time.Second
-	slack       = 500 * time.Millisecond // for SIGKILL to take effect on a busy machine
+	maxSlack    = 500 * time.Millisecond
 )
 
 // Limits returns the limits that a server announced, or if it did not, those that it may have. Its arguments are what
@@ -52,6 +52,8 @@ func (e *ShortError) Error() string {
 // Lease is the time for which a client may believe that it has the seat. It is not safe for concurrent use.
 type Lease struct {
 	length time.Duration // from a ping on; zero for no limit
+	kill   time.Duration // for the program to end in
+	slack  time.Duration // for that to take effect on a busy machine
 	end    time.Time     // of the session; zero for no limit
 	proved time.Time     // when the last ping that was answered was sent
 }
@@ -59,7 +61,7 @@ type Lease struct {
 // New returns the lease of a client that was seated at that time. It is over until the first [Lease.Ping]. The
 // error is a *ShortError.
 func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
-	var l Lease
+	l := Lease{kill: Kill, slack: maxSlack}
 	for _, limit := range []struct {
 		flag string
 		time.Duration
@@ -78,6 +80,14 @@ func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
 	return l, nil
 }
 
+// NewSilence returns the lease of a client that drives only by a stream through the server. Such a client has stopped
+// as soon as it sends nothing more. The server tells it of the other limits, and drops what it sends after them, so
+// that only silence counts: the lease is over when the server may have heard nothing for as long as vanish. Its pings
+// need not count as activity. It is over until the first [Lease.Ping]. Zero means that there is no limit.
+func NewSilence(vanish time.Duration) Lease {
+	return Lease{length: max(vanish, 0), slack: min(maxSlack, vanish/4)}
+}
+
 // StopBy returns when the program must be told to end. Zero means that there is no limit.
 func (l Lease) StopBy() time.Time {
 	by := l.end
@@ -89,14 +99,14 @@ func (l Lease) StopBy() time.Time {
 	if by.IsZero() {
 		return by
 	}
-	return by.Add(-Kill - slack)
+	return by.Add(-l.kill - l.slack)
 }
 
 // NextPing returns when to ping: several times in a lease, so that a lost packet is no loss.
 func (l Lease) NextPing() time.Time {
 	interval := maxInterval
 	if l.length > 0 {
-		interval = min(interval, (l.length-Kill)/3)
+		interval = min(interval, (l.length-l.kill)/3)
 	}
 	return l.proved.Add(interval)
 }
