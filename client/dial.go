@@ -1,5 +1,6 @@
 // Package client is the native client of a Sallyport server. [Dialer.Dial] connects, logs in, waits for
 // the seat and returns a [Client], which sends requests with [Client.Do]. [Dialer.Stat] says who has the seat.
+// Package stream, below this one, joins a program to the server's backend.
 //
 // The zero [Dialer] is safe. It demands TLS 1.3, a certificate that the system trusts, and a login that
 // is bound to the connection (SCRAM-SHA-256-PLUS, RFC 5802 §6, RFC 9266) and proves the server too.
@@ -345,8 +346,8 @@ var (
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
 	ErrNoStat             = errors.New("client: the server is too old to say who has the seat") // without a seat
 	ErrProtocol           = errors.New("client: the server broke the protocol")
-	ErrTooLarge           = errors.New("client: the reply is too large")         // its body exceeds Dialer.MaxBody
-	ErrStream             = errors.New("client: the connection is a raw stream") // after Client.Open
+	ErrTooLarge           = errors.New("client: the reply is too large")     // its body exceeds Dialer.MaxBody
+	ErrStream             = errors.New("client: the connection is a stream") // after Open, or while DoPieces runs
 )
 
 // ConnectError means that there is no connection, or no TLS that the Dialer accepts. The client has not

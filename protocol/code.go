@@ -35,8 +35,9 @@ const (
 	CodeFailed        Code = 554 // the handler failed
 )
 
-// Notice reports whether the code is a 1yz, which comes before the reply to a command or between replies.
-func (c Code) Notice() bool { return c >= 100 && c < 200 }
+// Notice reports whether the code is a 1yz that answers no command and comes between replies. The three of a STREAM
+// are none.
+func (c Code) Notice() bool { return c >= 100 && c < 200 && (c < CodePiece || c > CodeTaken) }
 
 // Failure reports whether the code is a 4yz or 5yz. The text of a failure begins with a [Keyword].
 func (c Code) Failure() bool { return c >= 400 && c < 600 }
