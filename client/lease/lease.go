@@ -35,6 +35,9 @@ func Limits(announced capability.Timeouts, ok bool) capability.Timeouts {
 	return announced
 }
 
+// ErrSession means that the lease ended because the session may last no longer.
+var ErrSession = errors.New("the server's --session-limit is near")
+
 // ErrOver means that the lease ended without an answer of the server.
 var ErrOver = errors.New("the server has not answered in time, and may give the seat away")
 
@@ -84,9 +87,17 @@ func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
 // as soon as it sends nothing more. The server tells it of the other limits, and drops what it sends after them, so
 // that only silence counts: the lease is over when the server may have heard nothing for as long as vanish. Its pings
 // need not count as activity. It is over until the first [Lease.Ping]. Zero means that there is no limit.
-func NewSilence(vanish time.Duration) Lease {
-	return Lease{length: max(vanish, 0), slack: min(maxSlack, vanish/4)}
+func NewSilence(vanish time.Duration) Lease { return NewLimit(vanish, 0) }
+
+// NewLimit returns the lease of a client with one limit, zero for none, that stops within kill. Where a quarter of the
+// limit is less, the client must stop in that time, so that no limit is too short.
+func NewLimit(limit, kill time.Duration) Lease {
+	limit = max(limit, 0)
+	return Lease{length: limit, kill: min(kill, limit/4), slack: min(maxSlack, limit/4)}
 }
+
+// Kill returns the time that the client has to stop in.
+func (l Lease) Kill() time.Duration { return l.kill }
 
 // StopBy returns when the program must be told to end. Zero means that there is no limit.
 func (l Lease) StopBy() time.Time {
@@ -102,23 +113,36 @@ func (l Lease) StopBy() time.Time {
 	return by.Add(-l.kill - l.slack)
 }
 
-// NextPing returns when to ping: several times in a lease, so that a lost packet is no loss.
-func (l Lease) NextPing() time.Time {
-	interval := maxInterval
+// Interval returns the time from one ping to the next: several fit a lease, so that a lost packet is no loss.
+func (l Lease) Interval() time.Duration {
 	if l.length > 0 {
-		interval = min(interval, (l.length-l.kill)/3)
+		return min(maxInterval, (l.length-l.kill)/3)
 	}
-	return l.proved.Add(interval)
+	return maxInterval
+}
+
+// NextPing returns when to ping.
+func (l Lease) NextPing() time.Time { return l.proved.Add(l.Interval()) }
+
+// Renew renews the lease for a use of the seat that was sent then, and of which the client knows that the server has
+// seen it.
+func (l *Lease) Renew(sent time.Time) {
+	if sent.After(l.proved) {
+		l.proved = sent
+	}
 }
 
 // Ping renews the lease if ping, a request that counts as activity, is answered before the lease ends or ctx does.
 // It doesn't interrupt ping, because that would close the connection, and so free the seat, while the program ends.
 func (l *Lease) Ping(ctx context.Context, ping func() error) error {
-	by := l.StopBy()
-	if l.proved.IsZero() || by.IsZero() {
+	by, over := l.StopBy(), ErrOver
+	switch {
+	case l.proved.IsZero() || by.IsZero():
 		by = time.Now().Add(firstPing)
+	case by.Equal(l.end.Add(-l.kill - l.slack)):
+		over = ErrSession
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, by, ErrOver)
+	ctx, cancel := context.WithDeadlineCause(ctx, by, over)
 	defer cancel()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -128,7 +152,7 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	select {
 	case err := <-answered:
 		if err == nil {
-			l.proved = sent
+			l.Renew(sent)
 		}
 		return err
 	case <-ctx.Done():

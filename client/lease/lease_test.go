@@ -184,3 +184,34 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+func TestOneLimit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ limit, kill, stop, interval time.Duration }{
+		{time.Minute, 2 * time.Second, 57500 * time.Millisecond, 58 * time.Second / 3},
+		{4 * time.Second, time.Second, 2500 * time.Millisecond, time.Second},
+		{0, 0, 0, 20 * time.Second},
+	} {
+		l, now := NewLimit(test.limit, 2*time.Second), time.Now()
+		l.Renew(now)
+		l.Renew(now.Add(-time.Second))
+		stop := now.Add(test.stop)
+		if test.stop == 0 {
+			stop = time.Time{}
+		}
+		if !l.StopBy().Equal(stop) || l.Interval() != test.interval || l.Kill() != test.kill {
+			t.Errorf("%v: stop at %v, ping after %v, kill %v", test.limit, l.StopBy().Sub(now), l.Interval(), l.Kill())
+		}
+	}
+}
+
+func TestEndOfSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(t, capability.Timeouts{Vanish: 30 * time.Second, Session: 20 * time.Second})
+		time.Sleep(14500 * time.Millisecond)
+		if err := l.Ping(t.Context(), answer(0)); err != ErrSession {
+			t.Error(err)
+		}
+	})
+}
