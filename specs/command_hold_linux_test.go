@@ -15,7 +15,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// runs reports whether a process runs.
+// runs reports whether a process exists.
 func runs(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 // childOf returns the only child of a process.
@@ -35,7 +35,7 @@ func childOf(parent int) (pid int) {
 	return pid
 }
 
-// What a command starts, which prints the pid of a process that lives for ever.
+// The scripts start a process that never ends, and print its pid.
 const (
 	stubborn   = `sh -c 'trap "" TERM; echo $$; while :; do sleep 1; done'`
 	inASession = `setsid sh -c 'echo $$; while :; do sleep 1; done'`

@@ -148,8 +148,8 @@ func (a *act) close(failed bool) (err error) {
 	return err
 }
 
-// shifts lets clients come in shifts: a first one in which the server is killed again and again, and shorter
-// ones in which one server lives on. After each the server is measured.
+// shifts runs the shifts of clients: a first one in which the server is killed again and again, and shorter
+// ones in which one server lives on. After each it measures the server.
 func (a *act) shifts(ctx context.Context) error {
 	const calm = 6
 	first := a.length * 2 / 5
@@ -168,7 +168,7 @@ func (a *act) shifts(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// shift lets clients and faults come for a while, and waits until all are gone.
+// shift starts clients and faults for a while, and waits until all have ended.
 func (a *act) shift(ctx context.Context, number int, length time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -185,7 +185,7 @@ func (a *act) shift(ctx context.Context, number int, length time.Duration) error
 		}
 	}
 	good, every := 14, 150*time.Millisecond
-	if a.policy != "queue" { // where nobody waits a crowd keeps itself out
+	if a.policy != "queue" { // without a queue most of a crowd is refused
 		good, every = 8, 200*time.Millisecond
 	}
 	crowd(good, every, "good", a.good)
@@ -203,7 +203,7 @@ func (a *act) shift(ctx context.Context, number int, length time.Duration) error
 	return errors.Join(failed, a.host.failure())
 }
 
-// good lets a random good client come.
+// good starts a random good client.
 func (a *act) good(ctx context.Context, r *rand.Rand, i int) {
 	k := anyOf(r, []kind{
 		{"talk", 24, (*guest).talk},
@@ -220,10 +220,10 @@ func (a *act) good(ctx context.Context, r *rand.Rand, i int) {
 // goodAddr returns the address that a good client comes from.
 func goodAddr(i int) string { return fmt.Sprintf("127.1.0.%d", 1+i) }
 
-// programs lets connect or hold come.
+// programs starts a connect or a hold.
 func (a *act) programs(ctx context.Context, r *rand.Rand, i int) {
 	f := randomFate(r)
-	if f.kind == drop && f.after < 4<<10 { // the program's own limit of the login would have to end it
+	if f.kind == drop && f.after < 4<<10 { // only the program's own time limit would end such a login
 		f = fate{kind: clean}
 	}
 	kinds := []kind{{"connect", 1, (*guest).connect}}
@@ -255,7 +255,7 @@ func anyOf(r *rand.Rand, kinds []kind) kind {
 	return choice[r.IntN(len(choice))]
 }
 
-// visit lets a client come.
+// visit starts a client and waits for its end.
 func (a *act) visit(ctx context.Context, r *rand.Rand, user, from string, k kind, f fate) {
 	g, err := a.newGuest(ctx, r, k.name, user, from, f)
 	if err != nil {
@@ -265,13 +265,14 @@ func (a *act) visit(ctx context.Context, r *rand.Rand, user, from string, k kind
 	k.run(g, ctx)
 }
 
-// pastTheServer breaks the rule that the run is about.
+// pastTheServer uses the device without a seat, which the run must notice.
 func (a *act) pastTheServer(_ context.Context, r *rand.Rand, _ int) {
 	_ = useDevice(a.device.addr(), fmt.Sprintf("direct-%08x", r.Uint32()), 300*time.Millisecond, nil)
 }
 
-// rest waits until the server is at rest, and takes a sample. A good login must succeed then, if not at once: the
-// server may still find out that connections have ended, and on a busy machine a login may miss its deadline.
+// rest waits until the server is idle, and takes a sample. A good login must succeed then. It is tried more
+// than once: the server may still be noticing that connections have ended, and on a busy machine a login may
+// miss its deadline.
 func (a *act) rest(ctx context.Context, measured bool) error {
 	within, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

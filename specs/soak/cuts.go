@@ -20,7 +20,7 @@ import (
 // aliveVerb runs this program as the COMMAND of a hold: it writes signs of life into a file.
 const aliveVerb = "alive"
 
-// ignoresTerm and obeysTerm say whether COMMAND ignores SIGTERM.
+// ignoresTerm and obeysTerm say what COMMAND does at SIGTERM.
 const (
 	ignoresTerm = "ignores SIGTERM"
 	obeysTerm   = "obeys SIGTERM"
@@ -35,8 +35,8 @@ const (
 var cutFlags = []string{"--vanish-timeout", "12s", "--idle-timeout", "13s"}
 
 // alive appends the time to a file until it is killed.
-func alive(path string, deaf bool) int {
-	if deaf {
+func alive(path string, ignoresTerm bool) int {
+	if ignoresTerm {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -80,7 +80,7 @@ func cuts(ctx context.Context, o options) error {
 			r := rand.New(rand.NewPCG(o.seed, uint64(i)))
 			c := &cut{
 				bin: bin, control: o.control != "", dir: filepath.Join(dir, strconv.Itoa(i)), number: i, cable: i%2 == 0 && canPull(),
-				ears: []string{ignoresTerm, obeysTerm}[r.IntN(2)], after: time.Duration(r.IntN(6000)) * time.Millisecond,
+				atTerm: []string{ignoresTerm, obeysTerm}[r.IntN(2)], after: time.Duration(r.IntN(6000)) * time.Millisecond,
 			}
 			gap, err := c.make(ctx)
 			if err == nil && gap < 0 {
@@ -100,15 +100,15 @@ func cuts(ctx context.Context, o options) error {
 type cut struct {
 	bin, dir    string
 	number      int
-	control     bool          // the signs of life come from outside of hold, so that they must go on
-	cable       bool          // the cable between two network namespaces is pulled; or else a hop is frozen
-	ears        string        // of COMMAND
+	control     bool          // a control: hold does not run what gives the signs of life, so they go on
+	cable       bool          // pull the cable between two network namespaces; false means freeze a hop
+	atTerm      string        // what COMMAND does: ignoresTerm or obeysTerm
 	after       time.Duration // of COMMAND's first sign of life
 	addr        string        // for alice
-	nextAddr    string        // for bob, whose way is not cut
-	inServer    []string      // what runs a command where the server is
-	inClient    []string      // and where alice is
-	do          func() error  // cuts
+	nextAddr    string        // for bob, whose path is not cut
+	inServer    []string      // the command prefix that runs a command where the server is
+	inClient    []string      // the same where alice is
+	do          func() error  // makes the cut
 	whenCleared []func()
 }
 
@@ -117,7 +117,7 @@ func (c *cut) String() string {
 	if c.cable {
 		kind = "cable pulled"
 	}
-	return fmt.Sprintf("%s %.1f s after the start, COMMAND %s", kind, c.after.Seconds(), c.ears)
+	return fmt.Sprintf("%s %.1f s after the start, COMMAND %s", kind, c.after.Seconds(), c.atTerm)
 }
 
 // make makes the cut and returns how long after alice's last sign of life bob was seated.
@@ -135,7 +135,7 @@ func (c *cut) make(ctx context.Context) (gap time.Duration, err error) {
 		return 0, err
 	}
 	signs := filepath.Join(c.dir, "signs")
-	command := []string{self, aliveVerb, signs, c.ears}
+	command := []string{self, aliveVerb, signs, c.atTerm}
 	if c.control {
 		outside, err := start(ctx, "", command[0], command[1:]...)
 		if err != nil {
@@ -183,7 +183,7 @@ func (c *cut) make(ctx context.Context) (gap time.Duration, err error) {
 	return seated.Sub(last), err
 }
 
-// prepare starts a server, and the way to it that will be cut.
+// prepare starts a server and makes the path to it that will be cut.
 func (c *cut) prepare(ctx context.Context) (err error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
@@ -235,7 +235,7 @@ func (c *cut) hold(ctx context.Context, in []string, user, addr string, command 
 	return start(ctx, "", args[0], args[1:]...)
 }
 
-// until waits until something is so, and returns false if ctx ends first.
+// until waits until so returns true. It returns false if ctx ends first.
 func until(ctx context.Context, so func() bool) bool {
 	for !so() {
 		if !pause(ctx, 20*time.Millisecond) {

@@ -37,8 +37,8 @@ type use struct {
 	lines       int
 }
 
-// overlap is a time during which two tokens used the device: the later one came at a time when the earlier one
-// was not at its end.
+// overlap is a time during which two tokens used the device: the later one began before the earlier one had
+// ended.
 type overlap struct {
 	earlier, later *use
 	at             time.Time
@@ -157,15 +157,15 @@ func (d *device) known(a, b *use) bool {
 // touchVerb makes this program the COMMAND of hold: a user of the device.
 const touchVerb = "touch"
 
-// touch uses the device at an address until the time is over or SIGTERM comes. With the word "deaf" it ignores
-// SIGTERM, so that only SIGKILL ends it.
+// touch uses the device at an address until the time is over or SIGTERM comes. With the argument ignoresTerm
+// only SIGKILL ends it before.
 func touch(args []string) int {
 	if len(args) < 3 {
 		return 2
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	if slices.Contains(args, "deaf") {
+	if slices.Contains(args, ignoresTerm) {
 		stop = nil
 	}
 	length, err := time.ParseDuration(args[2])

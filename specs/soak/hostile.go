@@ -130,7 +130,7 @@ func (h *hostile) secure(ctx context.Context, p []byte, between time.Duration) {
 func (g *guest) greedy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	conn := &deaf{ctx: ctx}
+	conn := &pausable{ctx: ctx}
 	d := client.Dialer{
 		TLSConfig: &tls.Config{RootCAs: g.roots}, Keys: g.keys,
 		DialContext: func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
@@ -149,19 +149,19 @@ func (g *guest) greedy(ctx context.Context) {
 	_, _ = c.Do(ctx, protocol.Request{Verb: "ECHO", Body: make([]byte, 900<<10)})
 }
 
-// deaf is a connection that can stop reading.
-type deaf struct {
+// pausable is a connection that can stop reading.
+type pausable struct {
 	net.Conn
 	ctx   context.Context
 	stops atomic.Bool
 }
 
-func (d *deaf) Read(p []byte) (int, error) {
-	if d.stops.Load() {
-		<-d.ctx.Done()
-		return 0, d.ctx.Err()
+func (c *pausable) Read(p []byte) (int, error) {
+	if c.stops.Load() {
+		<-c.ctx.Done()
+		return 0, c.ctx.Err()
 	}
-	return d.Conn.Read(p)
+	return c.Conn.Read(p)
 }
 
 // userName returns a random user.

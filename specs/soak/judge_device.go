@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// killTime is how long COMMAND may live on where the server has taken the seat away and has told so, with what
-// a loaded machine takes to start and to end processes.
 const (
+	// killTime bounds the life of COMMAND after the server has announced that it takes the seat away.
 	killTime = 5*time.Second + busy
-	// deadPath is the same where the network says nothing either: hold finds out by its lease.
+	// deadPath is the same bound where the network loses the announcement, so that only the lease ends COMMAND.
 	deadPath = idleForHold + busy
-	// busy is how late a loaded machine is.
+	// busy is the delay that a loaded machine may add.
 	busy = 2 * time.Second
-	// noticed is how late the device may notice that COMMAND's connection has ended.
+	// noticed is the delay with which the device may notice that COMMAND's connection has ended.
 	noticed = time.Second
 )
 
@@ -27,8 +26,8 @@ func grace(a *attempt) time.Duration {
 	return deadPath
 }
 
-// oneUserOfTheDevice demands that no two clients used the device together. Only where the server took the seat
-// of hold away, and told it, COMMAND may live on for its kill time.
+// oneUserOfTheDevice demands that no two clients used the device together. The exception is a COMMAND in its
+// kill time, after the server has announced that it takes the seat away.
 func (c *caseFile) oneUserOfTheDevice() *faults {
 	f := &faults{}
 	for _, o := range c.overlaps {
@@ -41,7 +40,7 @@ func (c *caseFile) oneUserOfTheDevice() *faults {
 	return f
 }
 
-// inKillTime reports whether a use is that of a COMMAND, which ended in its kill time.
+// inKillTime reports whether a use is that of a COMMAND that ended in its kill time.
 func (c *caseFile) inKillTime(u *use) bool {
 	a := c.attempt(u.token)
 	if a == nil || a.kind != "hold" {
@@ -64,8 +63,9 @@ func (c *caseFile) attempt(token string) *attempt {
 	return nil
 }
 
-// lostSeat returns when an attempt lost the seat, or the zero time if it never had it. It is strict if COMMAND
-// must have ended by then: the server gave the seat away for silence or idleness, or hold gave it back.
+// lostSeat returns when an attempt lost the seat, or the zero time if it never had it. strict means that
+// COMMAND must have ended by then: the server gave the seat away for silence or idleness, or hold gave it
+// back.
 func (c *caseFile) lostSeat(a *attempt) (at time.Time, strict bool) {
 	records := c.log.conn(a, c.log.accepted())
 	open := find(records, "session.open")

@@ -104,84 +104,115 @@ func TestJudgeFindsNoFault(t *testing.T) {
 	}
 }
 
+// spoil puts a fault into a case.
+type spoil func(t *testing.T, c *caseFile, log []string)
+
+func relog(change func(lines []string) []string) spoil {
+	return func(t *testing.T, c *caseFile, lines []string) { c.log = evidenceOf(t, change(lines)...) }
+}
+
+func replace(i int, old, with string) spoil {
+	return relog(func(lines []string) []string {
+		lines[i] = strings.Replace(lines[i], old, with, 1)
+		return lines
+	})
+}
+
+func without(i int) spoil {
+	return relog(func(lines []string) []string { return append(lines[:i:i], lines[i+1:]...) })
+}
+
+func note(change func(ann, bob *attempt)) spoil {
+	return func(_ *testing.T, c *caseFile, _ []string) { change(c.attempts[0], c.attempts[1]) }
+}
+
+func using(change func(c *caseFile)) spoil {
+	return func(_ *testing.T, c *caseFile, _ []string) { change(c) }
+}
+
+// planted has for each rule the faults that it must find.
+var planted = map[string]map[string]spoil{
+	"record":    recordFaults,
+	"log":       {"two sessions": relog(func(l []string) []string { return []string{l[0], l[1], l[2], l[4], l[5], l[3], l[6], l[7]} })},
+	"journals":  journalFaults,
+	"device":    deviceFaults,
+	"hold":      holdFaults,
+	"passwords": passwordFaults,
+}
+
+var recordFaults = map[string]spoil{
+	"an answer without a record":    without(2),
+	"a record with another code":    replace(2, `"code":250`, `"code":550`),
+	"a record of another verb":      replace(2, `ECHO`, `TIME`),
+	"a record of another size":      replace(2, `"argument_bytes":2`, `"argument_bytes":3`),
+	"a record with another number":  replace(2, `"n":1`, `"n":2`),
+	"a record after the answer":     replace(2, at(10).Format("05.99"), at(50).Format("05.99")),
+	"a session of another user":     replace(1, "ann", "eve"),
+	"a session without a record":    without(1),
+	"a connection without a record": without(0),
+	"answers in another order": note(func(ann, _ *attempt) {
+		ann.exchanges = append([]exchange{{verb: "TIME", code: 250, sent: at(7), answered: at(8)}}, ann.exchanges...)
+	}),
+}
+
+var journalFaults = map[string]spoil{
+	"two sessions": note(func(ann, _ *attempt) {
+		ann.exchanges = append(ann.exchanges, exchange{sent: at(107), answered: at(108)})
+	}),
+	"two sessions with a third one between": using(func(c *caseFile) {
+		long := c.attempts[0]
+		long.exchanges = append(long.exchanges, exchange{sent: at(300), answered: at(301)})
+		c.attempts = append(c.attempts, visitor(200, "x", "talk", "bob", "127.1.0.2:3"))
+		c.attempts[1].exchanges = nil
+	}),
+}
+
+var deviceFaults = map[string]spoil{
+	"two users": using(func(c *caseFile) {
+		c.uses[0].until = at(110)
+		c.overlaps = []*overlap{{c.uses[0], c.uses[1], at(106)}}
+	}),
+	"a user that is no client": using(func(c *caseFile) {
+		c.overlaps = []*overlap{{&use{token: "direct-1", until: at(110)}, c.uses[1], at(106)}}
+	}),
+}
+
+var holdFaults = map[string]spoil{
+	"COMMAND after hold gave the seat back":       using(func(c *caseFile) { c.uses[0].until = at(1500) }),
+	"COMMAND after the seat was lost to idleness": using(func(c *caseFile) { c.uses[1].until = at(1500) }),
+	"COMMAND before the seat":                     using(func(c *caseFile) { c.uses[1].from = at(50) }),
+	"hold that leaves with 0 without its QUIT":    note(func(ann, _ *attempt) { ann.exit = exitDone }),
+	"COMMAND after hold was killed": func(t *testing.T, c *caseFile, l []string) {
+		replace(7, "idle", "cut")(t, c, l)
+		c.attempts[1].killed, c.uses[1].until = true, at(1500)
+	},
+	"COMMAND long after an eviction": func(t *testing.T, c *caseFile, l []string) {
+		replace(7, "idle", "evicted")(t, c, l)
+		c.uses[1].until = at(130 + int(killTime.Milliseconds()) + 100)
+	},
+}
+
+var passwordFaults = map[string]spoil{
+	"a former password": note(func(ann, _ *attempt) { ann.kind, ann.password = "talk", "old" }),
+	"a former password, after the change": note(func(ann, _ *attempt) {
+		ann.kind, ann.began, ann.seated = "talk", at(1200), at(1210)
+	}),
+	"the valid password refused": note(func(ann, _ *attempt) {
+		ann.kind, ann.seated, ann.last = "talk", time.Time{}, protocol.ReplyError{Code: 535}
+	}),
+}
+
 func TestJudgeFindsEachFault(t *testing.T) {
-	relog := func(change func(lines []string) []string) func(*testing.T, *caseFile, []string) {
-		return func(t *testing.T, c *caseFile, lines []string) { c.log = evidenceOf(t, change(lines)...) }
-	}
-	replace := func(i int, old, with string) func(*testing.T, *caseFile, []string) {
-		return relog(func(lines []string) []string {
-			lines[i] = strings.Replace(lines[i], old, with, 1)
-			return lines
-		})
-	}
-	without := func(i int) func(*testing.T, *caseFile, []string) {
-		return relog(func(lines []string) []string { return append(lines[:i:i], lines[i+1:]...) })
-	}
-	note := func(change func(ann, bob *attempt)) func(*testing.T, *caseFile, []string) {
-		return func(_ *testing.T, c *caseFile, _ []string) { change(c.attempts[0], c.attempts[1]) }
-	}
-	for _, test := range []struct {
-		name, rule string
-		spoil      func(*testing.T, *caseFile, []string)
-	}{
-		{"an answer without a record", "record", without(2)},
-		{"a record with another code", "record", replace(2, `"code":250`, `"code":550`)},
-		{"a record of another verb", "record", replace(2, `ECHO`, `TIME`)},
-		{"a record of another size", "record", replace(2, `"argument_bytes":2`, `"argument_bytes":3`)},
-		{"a record with another number", "record", replace(2, `"n":1`, `"n":2`)},
-		{"a record after the answer", "record", replace(2, at(10).Format("05.99"), at(50).Format("05.99"))},
-		{"a session of another user", "record", replace(1, "ann", "eve")},
-		{"a session without a record", "record", without(1)},
-		{"a connection without a record", "record", without(0)},
-		{"answers in another order", "record", note(func(ann, _ *attempt) {
-			ann.exchanges = append([]exchange{{verb: "TIME", code: 250, sent: at(7), answered: at(8)}}, ann.exchanges...)
-		})},
-		{"two sessions in the log", "log", relog(func(l []string) []string {
-			return []string{l[0], l[1], l[2], l[4], l[5], l[3], l[6], l[7]}
-		})},
-		{"two sessions by the journals", "journals", note(func(ann, _ *attempt) {
-			ann.exchanges = append(ann.exchanges, exchange{sent: at(107), answered: at(108)})
-		})},
-		{"two sessions by the journals, with a third one between", "journals", func(_ *testing.T, c *caseFile, _ []string) {
-			long := c.attempts[0]
-			long.exchanges = append(long.exchanges, exchange{sent: at(300), answered: at(301)})
-			c.attempts = append(c.attempts, visitor(200, "x", "talk", "bob", "127.1.0.2:3"))
-			c.attempts[1].exchanges = nil
-		}},
-		{"two users of the device", "device", func(_ *testing.T, c *caseFile, _ []string) {
-			c.uses[0].until = at(110)
-			c.overlaps = []*overlap{{c.uses[0], c.uses[1], at(106)}}
-		}},
-		{"a user of the device that is no client", "device", func(_ *testing.T, c *caseFile, _ []string) {
-			c.overlaps = []*overlap{{&use{token: "direct-1", until: at(110)}, c.uses[1], at(106)}}
-		}},
-		{"COMMAND after hold gave the seat back", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[0].until = at(1500) }},
-		{"COMMAND after the seat was lost to idleness", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].until = at(1500) }},
-		{"COMMAND after hold was killed", "hold", func(t *testing.T, c *caseFile, l []string) {
-			replace(7, "idle", "cut")(t, c, l)
-			c.attempts[1].killed, c.uses[1].until = true, at(1500)
-		}},
-		{"hold that leaves with 0 without its QUIT", "hold", note(func(ann, _ *attempt) { ann.exit = exitDone })},
-		{"COMMAND before the seat", "hold", func(_ *testing.T, c *caseFile, _ []string) { c.uses[1].from = at(50) }},
-		{"COMMAND long after an eviction", "hold", func(t *testing.T, c *caseFile, l []string) {
-			replace(7, "idle", "evicted")(t, c, l)
-			c.uses[1].until = at(130 + int(killTime.Milliseconds()) + 100)
-		}},
-		{"a former password", "passwords", note(func(ann, _ *attempt) { ann.kind, ann.password = "talk", "old" })},
-		{"a former password, after the change", "passwords", note(func(ann, _ *attempt) {
-			ann.kind, ann.began, ann.seated = "talk", at(1200), at(1210)
-		})},
-		{"the valid password refused", "passwords", note(func(ann, _ *attempt) {
-			ann.kind, ann.seated, ann.last = "talk", time.Time{}, protocol.ReplyError{Code: 535}
-		})},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			c, lines := twoSessions(t)
-			test.spoil(t, c, lines)
-			if c.rules()[test.rule] == nil {
-				t.Errorf("the rule %q did not find it", test.rule)
-			}
-		})
+	for rule, faults := range planted {
+		for name, spoil := range faults {
+			t.Run(rule+"/"+name, func(t *testing.T) {
+				c, lines := twoSessions(t)
+				spoil(t, c, lines)
+				if c.rules()[rule] == nil {
+					t.Error("the rule did not find it")
+				}
+			})
+		}
 	}
 }
 

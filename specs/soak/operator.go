@@ -23,16 +23,16 @@ type operator struct {
 // maxLog is the size of the log, in bytes, at which it is rotated in any case.
 const maxLog = 8 << 20
 
-// deed is one thing that the operator does. Its cause may be missing.
-type deed struct {
+// task is something that the operator does. may is false where this run lacks the means for it.
+type task struct {
 	name   string
 	weight int
 	may    bool
 	run    func(*operator, context.Context) error
 }
 
-func (o *operator) deeds() []deed {
-	return []deed{
+func (o *operator) tasks() []task {
+	return []task{
 		{"passwords changed", 4, true, (*operator).passwd},
 		{"server: SIGHUP", 2, true, func(o *operator, _ context.Context) error { o.hup(); return nil }},
 		{"log: rotated", 4, true, (*operator).rotate},
@@ -42,18 +42,17 @@ func (o *operator) deeds() []deed {
 		{"log: deleted", 2, true, (*operator).remove},
 		{"disk filled: alone", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
 		{"disk filled: with SIGKILL", 8, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
-		{"disk slow", 3, o.canSlow(), (*operator).slow},
 		{"server: stopped for a moment", 2, runtime.GOOS == "linux", (*operator).suspend},
 		{"server: SIGKILL", 6, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGKILL) }},
 		{"server: SIGTERM", 3, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGTERM) }},
 	}
 }
 
-// work does one thing after another until ctx ends, and leaves the server running and the disk free. The deeds
-// take a context that does not end with the shift, so that each is done whole.
+// work does one task after another until ctx ends, and leaves the server running and the disk free. The
+// context of a task does not end with the shift, so that each task is done completely.
 func (o *operator) work(ctx context.Context) error {
-	var choice []deed
-	for _, d := range o.deeds() {
+	var choice []task
+	for _, d := range o.tasks() {
 		for range d.weight {
 			if d.may {
 				choice = append(choice, d)
@@ -64,9 +63,9 @@ func (o *operator) work(ctx context.Context) error {
 	for pause(ctx, time.Duration(100+o.r.IntN(700))*time.Millisecond) {
 		d := choice[o.r.IntN(len(choice))]
 		if info, err := os.Stat(o.logs.path); err != nil {
-			continue // it is renamed, and the server has had nothing to write since
+			continue // it was renamed, and the server has not written since
 		} else if info.Size() > maxLog {
-			d = deed{name: "log: rotated", run: (*operator).rotate}
+			d = task{name: "log: rotated", run: (*operator).rotate}
 		}
 		o.count(d.name)
 		if err := errors.Join(d.run(o, whole), o.logs.tidy()); err != nil {

@@ -88,7 +88,7 @@ func (g *guest) hold(ctx context.Context) {
 		args = append([]string{"--", "sh", "-c", `setsid "$0" "$@" & sleep 0.1`}, args[1:]...)
 	}
 	if g.r.IntN(6) == 0 {
-		args = append(args, "deaf")
+		args = append(args, ignoresTerm)
 	}
 	g.program(ctx, "", "hold", args...)
 }
