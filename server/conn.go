@@ -83,17 +83,14 @@ type conn struct {
 	user     string    // prepared, after the login
 	excused  bool      // to leave without a login is no fault: the guess has counted, or the users can't be read
 	inLobby  bool
-	commands int    // before the login
-	lastWord string // of the login, empty for the empty line
+	commands int // before the login
 
 	asked    time.Time // when the connection asked for the seat
 	in, sent int64     // bytes above TLS
 
-	flags    atomic.Uint32            // set by any goroutine
-	eviction atomic.Pointer[eviction] // set before flagEvicted
-	active   atomic.Int64             // see touch
-	ctx      context.Context
-	cancel   context.CancelCauseFunc // called by any goroutine
+	flags  atomic.Uint32 // set by any goroutine
+	ctx    context.Context
+	cancel context.CancelCauseFunc // called by any goroutine
 
 	mu       sync.Mutex
 	messages []string // of the operator, not sent yet
@@ -146,19 +143,20 @@ func (c *conn) run() {
 	c.hangUp()
 }
 
-// safely calls f, which runs code of others: of Users, a Handler, a Backend, a callback. A panic becomes
-// errPanic, so that it ends one connection and not the process.
+// safely calls f, which runs code of others: of Users, a Handler, a Backend, a Listener, a callback. A panic
+// becomes errPanic, so that it ends one connection and not the process.
 func (c *conn) safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.srv.ErrorLog.Error("panic", "conn", c.id, "user", c.user, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.srv.errorLog.Error("panic", "conn", c.id, "user", c.user, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = errPanic
 		}
 	}()
 	return f()
 }
 
-// penalise counts a connection that ends without a login, unless the server is why, or it is excused.
+// penalise counts a connection that ends without a login. It does not count if the server is the reason, or
+// if the connection is excused.
 func (c *conn) penalise(why string) {
 	own := []protocol.Keyword{protocol.KeywordShutdown, protocol.KeywordThrottled, protocol.KeywordLogFailed, "panic"}
 	if c.user == "" && !c.excused && !slices.Contains(own, protocol.Keyword(why)) {
@@ -190,23 +188,13 @@ func (c *conn) wake(flag uint32) {
 // has reports whether any of the flags is set.
 func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 
-// touch notes when the seated client was last active.
-func (c *conn) touch(at time.Time) { c.active.Store(int64(at.Sub(c.srv.started))) }
-
-// lastActive returns the time of the last touch. Any goroutine may call it.
-func (c *conn) lastActive() time.Time { return c.srv.started.Add(time.Duration(c.active.Load())) }
-
 // evict makes the connection leave the seat or the queue. It cancels the handler and ends a blocked
-// write soon. It sets the flag first, so that no other request begins. The first of several evictions counts.
-func (c *conn) evict(why *eviction) {
-	c.eviction.CompareAndSwap(nil, why)
+// write soon. It sets the flag first, so that no other request begins.
+func (c *conn) evict() {
 	c.wake(flagEvicted)
-	c.cancel(c.evicted())
+	c.cancel(errEvicted)
 	_ = c.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
 }
-
-// evicted returns why a connection with flagEvicted ends.
-func (c *conn) evicted() error { return c.eviction.Load().ReplyError }
 
 // line returns the next line as soon as it is complete. Zero means no deadline. Errors are errWoken,
 // errDeadline, io.EOF after a close_notify, errCut, those of flush, of the line and of the network.
@@ -276,6 +264,10 @@ func (c *conn) write(p []byte) error {
 
 // sendLast writes the replies in out and the reply that err carries, if any.
 func (c *conn) sendLast(err error) {
+	_ = c.safely(func() error { c.writeLast(err); return nil })
+}
+
+func (c *conn) writeLast(err error) {
 	_, dropped := err.(errDropped)
 	if _, ended := errors.AsType[streamEnd](err); ended || dropped || errors.Is(err, errWrite) {
 		_ = c.srv.logged(c.srv.Audit.Flush())
@@ -294,13 +286,18 @@ func (c *conn) sendLast(err error) {
 // what the peer still sends, without decrypting it.
 func (c *conn) hangUp() {
 	defer c.raw.Close()
+	_ = c.safely(c.drain)
+}
+
+func (c *conn) drain() error {
 	if c.tls.CloseWrite() != nil {
-		return // there is no TLS
+		return nil // there is no TLS
 	}
 	halfClose(c.raw.Conn)
 	if c.raw.eof {
-		return
+		return nil
 	}
 	c.raw.wait = wait{by: time.Now().Add(maxDrainTime)}
-	_, _ = io.CopyN(io.Discard, c.raw, maxDrain)
+	_, err := io.CopyN(io.Discard, c.raw, maxDrain)
+	return err
 }

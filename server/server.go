@@ -14,11 +14,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/errorlog"
 	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/penalty"
 )
@@ -75,6 +77,7 @@ type Server struct {
 	// ErrorLog gets what the operator should see at once. Nil discards it.
 	ErrorLog *slog.Logger
 
+	errorLog  *slog.Logger // ErrorLog, whose panics it survives
 	once      sync.Once
 	setup     error
 	started   time.Time
@@ -90,8 +93,6 @@ type Server struct {
 	seat      seat
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-
-	errIdle, errSessionLimit, errWaitTimeout error // replies that name the limit
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -117,15 +118,10 @@ func (s *Server) init() error {
 			s.Admission = Queue{}
 		}
 		s.seat.policy = s.Admission.policy(s.limits)
-		s.errIdle = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for "+s.limits.Idle.String())
-		s.errSessionLimit = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "a session lasts at most "+s.limits.Session.String())
-		s.errWaitTimeout = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in "+s.seat.policy.wait.String())
 		if s.Audit == nil {
 			s.Audit = audit.New(io.Discard, audit.Options{})
 		}
-		if s.ErrorLog == nil {
-			s.ErrorLog = slog.New(slog.DiscardHandler)
-		}
+		s.errorLog = errorlog.New(s.ErrorLog)
 		if s.NameKey == nil {
 			s.NameKey = []byte(rand.Text())
 		}
@@ -148,8 +144,9 @@ func (s *Server) check() error {
 	return s.SetTLSConfig(s.TLSConfig)
 }
 
-// Serve accepts connections from l until Shutdown or Close, and closes l. Its error is never nil: it is
-// ErrServerClosed, or why Serve could not go on: sessions then go on until Shutdown or Close.
+// Serve accepts connections from l until Shutdown or Close, and closes l. Its error is never nil. It is
+// ErrServerClosed, or the reason why Serve could not go on. In the second case sessions go on until Shutdown
+// or Close.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if err := s.init(); err != nil {
@@ -174,7 +171,7 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.accept(l)
 }
 
-// accept starts a goroutine for each connection, until l is closed. Any other failure may pass, such as too
+// accept starts a goroutine for each connection, until l no longer listens. Any other failure may pass, such as too
 // many open files, or one of the network that accept(2) passes on. ErrorLog gets it once a minute.
 func (s *Server) accept(l net.Listener) error {
 	said, told := "", time.Time{}
@@ -191,13 +188,13 @@ func (s *Server) accept(l net.Listener) error {
 		if closing {
 			return ErrServerClosed
 		}
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) { // EINVAL: l no longer listens
 			return err
 		}
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 		if err.Error() != said || time.Since(told) >= time.Minute {
 			said, told = err.Error(), time.Now()
-			s.ErrorLog.Warn("can't accept connections, trying again", "error", err)
+			s.errorLog.Warn("can't accept connections, trying again", "error", err)
 		}
 		select {
 		case <-time.After(delay):
@@ -206,7 +203,8 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// admit lets a connection into the lobby, or closes it if its source has a penalty. It does not wait for the log, because all others would wait too.
+// admit lets a connection into the lobby, or closes it if its source has a penalty. It does not wait for the
+// log, because all other connections would wait too.
 func (s *Server) admit(raw net.Conn) {
 	from := lobby.Source(raw.RemoteAddr())
 	if s.penalties.RefusesConn(from) {
@@ -221,7 +219,7 @@ func (s *Server) admit(raw net.Conn) {
 		_ = raw.Close()
 		return
 	}
-	c.place = s.lobby.Enter(c.from, func() { _ = raw.Close() })
+	c.place = s.lobby.Enter(c.from, func() { _ = c.raw.Close() })
 	s.conns[c] = struct{}{}
 	go c.run()
 }
@@ -319,7 +317,7 @@ func (s *Server) logged(err error) error {
 	if err == nil {
 		return nil
 	}
-	s.ErrorLog.Error("the interaction log can't be written", "error", err, "serving", s.ServeUnlogged)
+	s.errorLog.Error("the interaction log can't be written", "error", err, "serving", s.ServeUnlogged)
 	if s.ServeUnlogged {
 		return nil
 	}

@@ -107,6 +107,9 @@ func (t *transport) setWriteDeadline() {
 // SetWriteDeadline does nothing: crypto/tls would give its close_notify 5 s, but Write sets the deadline.
 func (t *transport) SetWriteDeadline(time.Time) error { return nil }
 
+// Close closes the connection. Its error says only that Close panicked or failed.
+func (t *transport) Close() error { return t.owner.safely(t.Conn.Close) }
+
 // halfClose ends the write direction of a connection that supports it.
 func halfClose(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {

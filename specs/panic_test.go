@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -62,8 +63,8 @@ func (c panicking) Close() error {
 	return nil
 }
 
-// armed is a listener whose first connection panics in every Read and Write, or in every Write, that comes after
-// the method's arm was set.
+// armed is a listener whose first connection panics: in each Read after read is true, and in each Write and Close
+// after write is true.
 type armed struct {
 	net.Listener
 	read, write *atomic.Bool
@@ -96,6 +97,35 @@ func (c *armedConn) Write(p []byte) (int, error) {
 		panic("the client's connection panics")
 	}
 	return c.Conn.Write(p)
+}
+
+func (c *armedConn) Close() error {
+	_ = c.Conn.Close()
+	if c.l.write.Load() {
+		panic("the client's connection panics")
+	}
+	return nil
+}
+
+// panickingLog is the writer of a log, and the handler of the server's messages. Both panic once armed is true.
+type panickingLog struct {
+	slog.Handler
+	out   *testserver.Log
+	armed *atomic.Bool
+}
+
+func (l panickingLog) Write(p []byte) (int, error) {
+	if l.armed.Load() {
+		panic("a log panics")
+	}
+	return l.out.Write(p)
+}
+
+func (l panickingLog) Handle(ctx context.Context, r slog.Record) error {
+	if l.armed.Load() {
+		panic("a log panics")
+	}
+	return l.Handler.Handle(ctx, r)
 }
 
 var _ = Describe("A panic in code of others", Label("area:panic", "promise:6"), func() {
@@ -193,6 +223,51 @@ var _ = Describe("A panic in code of others", Label("area:panic", "promise:6"), 
 		Entry("whose connection panics in the reads of the watch", true, false, limit),
 		Entry("whose connection panics in the writes of the watch", false, true, limit),
 	)
+
+	DescribeTable("ends a connection at its last reply", func(ctx SpecContext, seated bool, event string) {
+		said, l := gbytes.NewBuffer(), &armed{read: new(atomic.Bool), write: new(atomic.Bool)}
+		h := harness.StartOn(GinkgoTB(), func(s *server.Server) {
+			s.ErrorLog = slog.New(slog.NewTextHandler(said, nil))
+		}, func(inner net.Listener) net.Listener { l.Listener = inner; return l })
+		alice := h.Connect(ctx)
+		if seated {
+			alice.Seated("alice")
+		} else {
+			alice.Greeted()
+		}
+		l.write.Store(true)
+		alice.Send("QUIT\r\n")
+		ended(ctx, h, said, event, "quit", "the client's connection panics")
+	},
+		Entry("of a session", true, "session.close", limit),
+		Entry("in the lobby", false, "conn.close", limit),
+	)
+
+	It("of the log's writer is a log that can't be written", func(ctx SpecContext) {
+		said, armed := gbytes.NewBuffer(), new(atomic.Bool)
+		h := started(said, func(s *server.Server) {
+			s.Audit = audit.New(panickingLog{out: new(testserver.Log), armed: armed}, audit.Options{})
+		})
+		alice := h.Connect(ctx).Seated("alice")
+		armed.Store(true)
+		Expect(alice.Ask("ECHO x")).To(HavePrefix("421 log-failed "))
+		Expect(said).To(gbytes.Say("the interaction log can't be written.*a log panics.*panickingLog"))
+		Expect(h.Connect(ctx).Line()).To(HavePrefix("421 log-failed "))
+		armed.Store(false)
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+	}, limit)
+
+	It("of ErrorLog loses what it should have said, and ends no more than the first panic", func(ctx SpecContext) {
+		said, armed := gbytes.NewBuffer(), new(atomic.Bool)
+		h := started(said, func(s *server.Server) {
+			s.ErrorLog = slog.New(panickingLog{Handler: slog.NewTextHandler(said, nil), armed: armed})
+			s.Users = panickingUsers{s.Users, new(atomic.Int32), 1}
+		})
+		armed.Store(true)
+		Expect(h.Connect(ctx).Greeted().Ask(auth("SCRAM-SHA-256", "n,,n=mallory,r=nonce"))).To(Equal("EOF"))
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("conn.close") }).Should(HaveLen(1))
+		Expect(h.LoggedIn(ctx, "bob").Quit(ctx)).To(Succeed())
+	}, limit)
 
 	It("is a failed request if a backend panics while it connects, and the session goes on", func(ctx SpecContext) {
 		said := gbytes.NewBuffer()

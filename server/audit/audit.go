@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -201,9 +202,9 @@ func (l *Log) note(level, event, fields string) {
 // If the file was truncated, moved or removed, Flush begins it anew at its path, with log.rotate as its first
 // record, and writes the records there.
 //
-// After an error the log keeps up to 1 MiB of records. The next Flush cuts off what was written in part and
-// tries again. Records get lost if there are more, or if a record is no line of at most MaxLine: the next
-// Flush that succeeds logs their number as log.drop, and returns ErrDropped.
+// After an error, also if the writer panics, the log keeps up to 1 MiB of records. The next Flush cuts off
+// what was written in part and tries again. Records get lost if there are more, or if a record is no line of
+// at most MaxLine: the next Flush that succeeds logs their number as log.drop, and returns ErrDropped.
 func (l *Log) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,12 +221,17 @@ func (l *Log) flush() error {
 	return errors.Join(fmt.Errorf("%w: %d", ErrDropped, lost), l.write())
 }
 
-// write writes out. If the file is lost, it begins another one and writes out there. It looks after the write,
-// also after one that failed: a file that was removed may still fill the disk.
-func (l *Log) write() error {
+// write writes out. If the file is lost, it begins another one and writes out there. It looks for the file
+// after each write, even one that failed, because a removed file may still fill the disk.
+func (l *Log) write() (err error) {
 	if len(l.out) == 0 {
 		return nil
 	}
+	defer func() { // the writer and Options.Low are code of others
+		if p := recover(); p != nil {
+			err = l.commit(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
 	l.watchSpace()
 	for range 3 {
 		size, err := l.size, l.put()
@@ -240,7 +246,7 @@ func (l *Log) write() error {
 			return l.commit(err)
 		}
 	}
-	return l.commit(ErrLost) // somebody does it on purpose
+	return l.commit(ErrLost) // the file was lost three times in a row
 }
 
 // put appends out to the file. First it cuts off what a failed write has left.
@@ -254,7 +260,7 @@ func (l *Log) put() (err error) {
 	return err
 }
 
-// commit ends a write, which err may have ended already.
+// commit ends a write. err is the result of the write so far. If that is nil, commit syncs the file.
 func (l *Log) commit(err error) error {
 	if err == nil {
 		err = l.sync(SyncRecord)
