@@ -12,7 +12,7 @@ import (
 	"github.com/onsi/gomega/gexec"
 )
 
-// pipeSize is what Linux and macOS keep of a pipe that nobody reads.
+// pipeSize is the capacity of a pipe on Linux and macOS.
 const pipeSize = 64 << 10
 
 var _ = Describe("The standard error of the command", Label("area:command", "area:stderr", "promise:7"), func() {
@@ -75,6 +75,32 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 		s, _, write := serving(ctx)
 		Expect(write.Write(make([]byte, pipeSize))).To(Equal(pipeSize))
 		drains(ctx, s)
+	}, limit)
+
+	It("may be full: hold takes the seat, and ends its command when the seat is lost", func(ctx SpecContext) {
+		c.AddUser(ctx, c.Path("state"), "alice", "bob")
+		operator, chat := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", "state", "--chat", "--vanish-timeout", "1h", "--idle-timeout", "1h")
+		server := &service{Session: operator, cli: c, state: c.Path("state"), addr: awaitListening(ctx, operator)[1]}
+		_, aliceIn := server.Seated(ctx, "alice")
+		bob := server.Waiting(ctx, "bob", "alice", "WHOAMI")
+		session, read, write := on(server.As("hold", "alice", "--", "/bin/sh", "-c", "echo started; exec sleep 1000")...)
+		Expect(bufio.NewReader(read).ReadString('\n')).To(ContainSubstring("position 2 "))
+		Expect(write.Write(make([]byte, pipeSize))).To(Equal(pipeSize))
+		Expect(aliceIn.Close()).To(Succeed())
+		exits(ctx, bob, 0) // so hold has to say that its position is 1
+		says(ctx, session, "started\n")
+		say(chat, "hello\n")
+		exits(ctx, operator.Terminate(), 0)
+		exits(ctx, session, 5)
+	}, limit)
+
+	It("may be full: hold gives the seat back though its command can't be started", func(ctx SpecContext) {
+		server := c.Serve(ctx)
+		program := c.Write("program", "of another machine")
+		Expect(os.Chmod(program, 0o700)).To(Succeed())
+		session, _, write := on(server.As("hold", "alice", "--", program)...)
+		Expect(write.Write(make([]byte, pipeSize))).To(Equal(pipeSize))
+		exits(ctx, session, 1)
 	}, limit)
 
 	It("may lose its reader: hold goes on", func(ctx SpecContext) {

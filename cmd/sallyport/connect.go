@@ -188,7 +188,7 @@ func batch(ctx context.Context, c *session, out io.Writer) error {
 				return c.Err()
 			}
 			c.noticed(n)
-			operatorSays(n)
+			operatorSays(os.Stderr, n)
 		case in := <-lines:
 			if errors.Is(in.err, io.EOF) {
 				return errors.Join(failed, c.Quit(ctx))
@@ -245,8 +245,9 @@ type input struct {
 	err  error
 }
 
-// readLines sends the lines of standard input. The last input has an error that is not
-// protocol.ErrLineTooLong. It may outlive the session: nothing wakes a read of a pipe.
+// readLines sends the lines of standard input. It ends with an input whose error is not
+// protocol.ErrLineTooLong. Its goroutine may outlive the session, because a read of a pipe can't be
+// interrupted.
 func readLines(lines chan<- input) {
 	in := newLineReader(os.Stdin)
 	for {

@@ -33,10 +33,11 @@ type dialFlags struct {
 	addr, ca, state, user, passwordFile, serverName, tlsMin string
 	passwordStdin, noWait                                   bool
 	maxBody                                                 sizeFlag
+	notices                                                 io.Writer // gets notices; define sets standard error
 }
 
 func (f *dialFlags) define(cmd *cobra.Command) {
-	f.maxBody = 1 << 20
+	f.maxBody, f.notices = 1<<20, os.Stderr
 	flags := cmd.Flags()
 	flags.StringVar(&f.addr, "addr", defaultAddr, "`address` of the server, HOST or HOST:PORT")
 	f.defineTrust(flags)
@@ -65,7 +66,7 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 	who, err = f.credentials()
 	return &client.Dialer{
 		TLSConfig: config, NoWait: f.noWait, MaxBody: int64(f.maxBody),
-		OnNotice: func(n client.Notice) { fmt.Fprintln(os.Stderr, "waiting:", show.Printable(n.Text)) },
+		OnNotice: func(n client.Notice) { fmt.Fprintln(f.notices, "waiting:", show.Printable(n.Text)) },
 	}, who, err
 }
 
@@ -114,8 +115,8 @@ func (f *dialFlags) hint(err error) error {
 	return err
 }
 
-// hasUnknownKey reports whether a certificate of the server, or of --ca, has a key that crypto/x509 does not know.
-// It then takes the certificate for none, and blames the CA.
+// hasUnknownKey reports whether a certificate of the server, or of --ca, has a key that crypto/x509 does not
+// support. crypto/x509 ignores such a certificate, and then reports an unknown authority.
 func (f *dialFlags) hasUnknownKey(err error) bool {
 	var all []*x509.Certificate
 	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
@@ -130,7 +131,7 @@ func (f *dialFlags) hasUnknownKey(err error) bool {
 	return slices.ContainsFunc(all, func(c *x509.Certificate) bool { return c.PublicKey == nil })
 }
 
-// inWords says what happened where the text of an error doesn't.
+// inWords replaces the text of an error that does not say what happened.
 func (f *dialFlags) inWords(err error) error {
 	_, connecting := errors.AsType[*client.ConnectError](err)
 	op, ofNetwork := errors.AsType[*net.OpError](err)
@@ -170,9 +171,9 @@ func withPort(addr string) string {
 }
 
 // operatorSays prints a message of the operator.
-func operatorSays(n client.Notice) {
+func operatorSays(out io.Writer, n client.Notice) {
 	if n.Code == protocol.CodeMessage {
-		fmt.Fprintln(os.Stderr, "operator:", show.Printable(n.Text))
+		fmt.Fprintln(out, "operator:", show.Printable(n.Text))
 	}
 }
 

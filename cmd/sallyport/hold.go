@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/lease"
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
+	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/protocol"
 )
 
@@ -69,7 +71,11 @@ func hold(f *dialFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	h := &holding{}
+	// A full pipe must not keep hold from renewing its lease, or from noticing that the seat is lost.
+	notices := spool.New(os.Stderr)
+	defer notices.Close(time.Second)
+	f.notices = notices
+	h := &holding{stderr: notices}
 	dialer.AskTimeouts = true
 	dialer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := client.DialTCP(ctx, network, addr)
@@ -85,20 +91,21 @@ func hold(f *dialFlags, args []string) error {
 // holding is a command that runs while its client has the seat.
 type holding struct {
 	client  *client.Client
-	conn    net.Conn // below client
+	conn    net.Conn // the TCP connection of client
 	lease   lease.Lease
 	command *shepherd.Process
+	stderr  io.Writer
 }
 
-// lostError is why the seat was lost. Its exit code is 5.
+// lostError says why the seat was lost. Its exit code is 5.
 type lostError struct{ error }
 
 func (e lostError) Unwrap() error { return e.error }
 
 func lost(err error) error { return lostError{fmt.Errorf("the seat was lost: %w", err)} }
 
-// run runs a command until it ends or the seat is lost. The client keeps the connection until the command has ended:
-// to close it would free the seat.
+// run runs a command until it ends or the seat is lost. It keeps the connection until the command has ended,
+// because closing it would free the seat.
 func (h *holding) run(ctx context.Context, args []string) (err error) {
 	if h.lease, err = lease.New(lease.Limits(h.client.Timeouts()), time.Now()); err != nil {
 		return fmt.Errorf("%s was not started: %w", args[0], err)
@@ -125,8 +132,8 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 	return h.leave(code, err)
 }
 
-// leave gives the seat back. A signal to hold does not change the exit code: the command may have ended by itself
-// all the same.
+// leave gives the seat back. If hold itself got a signal, that does not change the exit code: the command may
+// have ended by itself.
 func (h *holding) leave(code int, err error) error {
 	quit, cancel := context.WithTimeout(context.Background(), quitTime)
 	defer cancel()
@@ -139,7 +146,7 @@ func (h *holding) leave(code int, err error) error {
 	return err
 }
 
-// ping uses the seat.
+// ping makes a request that counts as activity.
 func (h *holding) ping() error {
 	_, err := h.client.Do(context.Background(), protocol.Request{Verb: protocol.VerbWhoami})
 	return err
@@ -159,7 +166,7 @@ func (h *holding) keep(ctx context.Context) (err error) {
 			if !open {
 				return h.client.Err()
 			}
-			operatorSays(n)
+			operatorSays(h.stderr, n)
 		case <-h.command.Paused():
 			h.command.Pause()
 			err = h.resume(ctx)
@@ -173,7 +180,7 @@ func (h *holding) keep(ctx context.Context) (err error) {
 	return err
 }
 
-// resume lets a command go on that was stopped, if the seat is still there.
+// resume continues a stopped command if hold still has the seat.
 func (h *holding) resume(ctx context.Context) error {
 	if err := h.lease.Resume(ctx, h.ping); err != nil {
 		return err
@@ -183,11 +190,13 @@ func (h *holding) resume(ctx context.Context) error {
 	return nil
 }
 
-// superviseCommand is the process between hold and its command.
+// superviseCommand runs the shepherd, the process between hold and its command.
 func superviseCommand(args []string) int {
 	code, err := shepherd.Main(args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "sallyport hold:", message(err))
+		stderr := spool.New(os.Stderr) // hold keeps the seat until this process has ended
+		fmt.Fprintln(stderr, "sallyport hold:", message(err))
+		stderr.Close(time.Second)
 		return exitFailed
 	}
 	return code
