@@ -1,17 +1,19 @@
-// Package shepherd runs a command while a client holds the seat, and ends it with all that it has started.
+// Package shepherd runs a command while a client holds the seat, and ends the command with all that it has
+// started.
 //
-// On Linux the command runs under a shepherd: this program again, as a process between the client and the command
-// (see [Main]). It adopts what the command's children leave behind (PR_SET_CHILD_SUBREAPER), so what has left the
-// process group or the session is found too. It ends everything when the client says so, when the client dies,
-// whatever kills it, and when the time is over until which the client may run the command, so also if the client
-// is stopped. It has a descriptor of the connection to the server: the seat is not free before everything has
-// ended, as with flock(1).
+// On Linux the command runs under a shepherd (see [Main]): a process between the client and the command,
+// which runs this program again. It adopts the children of processes that end (PR_SET_CHILD_SUBREAPER), so it
+// also finds what has left the process group or the session. It ends all processes when the client tells it
+// to, when the client ends for any reason, and when the command's time is over, even if the client is
+// stopped. It has a descriptor of the connection to the server, so the seat is not free before all processes
+// have ended, as with flock(1).
 //
-// On other Unix systems the command has a process group, which is signalled. What leaves the group escapes, and so
-// does everything if the client is killed. On Windows the command alone is ended.
+// On other Unix systems the command has a process group, which gets the signals. A process that leaves the
+// group escapes. If the client is killed, all processes go on. On Windows only the command is ended.
 //
-// On a terminal the command's group has the foreground, so Ctrl-C and Ctrl-Z reach the command and not the client.
-// When the command stops, the client takes the foreground back and stops too, for the shell that started it.
+// On a terminal the command's group has the foreground, so Ctrl-C and Ctrl-Z reach the command and not the
+// client. When the command stops, the client gives the terminal back and stops too, so that the shell
+// notices.
 package shepherd
 
 import "time"

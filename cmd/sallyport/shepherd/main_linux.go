@@ -24,20 +24,21 @@ const (
 	connectionFD = 4
 )
 
-// rescan is how often the shepherd looks for new descendants while it ends them, and looks at the time: a timer
-// stands still while the machine sleeps.
 const (
-	rescan     = 50 * time.Millisecond
+	// rescan is the time between two searches for new descendants while the shepherd ends all processes.
+	rescan = 50 * time.Millisecond
+	// lookAtTime is the time between two looks at the clock. A single timer would stand still while the machine
+	// sleeps.
 	lookAtTime = time.Second
 )
 
 // onTerminal is the first argument of a shepherd on a terminal.
 const onTerminal = "terminal"
 
-// Main is the shepherd. Its arguments are those that [Start] gives it. It runs the command until everything has
-// ended, and returns the command's exit code.
+// Main runs a command as its shepherd, in the process that [Start] has made, with the arguments that Start
+// gave to it. It returns the exit code of the command after all processes have ended.
 func Main(args []string) (int, error) {
-	runtime.LockOSThread() // the command gets a signal when this thread ends
+	runtime.LockOSThread() // Pdeathsig kills the command when this thread ends
 	if _, err := unix.FcntlInt(controlFD, unix.F_GETFD, 0); err != nil || len(args) < 3 {
 		return 0, errors.New("this is started by sallyport hold alone")
 	}
@@ -61,8 +62,8 @@ func Main(args []string) (int, error) {
 	return s.run(), nil
 }
 
-// ignoreSignals leaves the signals of the terminal and of the group to the command. They are caught, not ignored,
-// because the command would inherit that.
+// ignoreSignals keeps the shepherd alive when the terminal or the group gets a signal, which is meant for the
+// command. It catches the signals, because the command would inherit that they are ignored.
 func ignoreSignals() {
 	for _, s := range []os.Signal{
 		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
@@ -80,7 +81,7 @@ type herd struct {
 	events   chan event
 	terminal bool
 	pid      int   // of the command
-	until    int64 // the last message that was a time
+	until    int64 // the latest time in a message
 	status   syscall.WaitStatus
 
 	paused   map[int]bool // what was stopped because the command has stopped; nil if it has not
@@ -89,14 +90,15 @@ type herd struct {
 	told     map[int]bool // got SIGTERM
 }
 
-// event is that a child has ended or stopped. pid 0 is that none is left.
+// event says that a child has ended or stopped. A pid of 0 means that no child is left.
 type event struct {
 	pid    int
 	status syscall.WaitStatus
 }
 
-// listen receives the messages of the client. Their end is the end of the client, whatever killed it, and also if it
-// was killed before this process began. PR_SET_PDEATHSIG would tell of the end of a thread.
+// listen receives the messages of the client. It notices the end of the client, whatever the reason, even if
+// the client ended before this process began. PR_SET_PDEATHSIG would report the end of a thread of the
+// client.
 func (s *herd) listen() {
 	defer close(s.messages)
 	for b := make([]byte, 8); ; {
@@ -119,7 +121,7 @@ func (s *herd) start(args []string) error {
 	return err
 }
 
-// wait reaps children, and thereby what was adopted, until none is left.
+// wait reaps all children, with those that were adopted, until none is left.
 func (s *herd) wait() {
 	for {
 		var status syscall.WaitStatus
@@ -135,7 +137,7 @@ func (s *herd) wait() {
 	}
 }
 
-// run returns the exit code of the command when nothing is left.
+// run waits until all processes have ended, and returns the exit code of the command.
 func (s *herd) run() int {
 	for {
 		select {
@@ -171,7 +173,7 @@ func (s *herd) pace() time.Duration {
 	return lookAtTime
 }
 
-// over reports whether the time is over until which the command may run.
+// over reports whether the command's time is over.
 func (s *herd) over() bool { return s.until > 0 && sinceBoot() >= s.until }
 
 func (s *herd) obey(message int64, ok bool) {
@@ -192,11 +194,11 @@ func (s *herd) notice(e event) {
 		s.pause()
 	default:
 		s.status = e.status
-		s.stop() // what it has left behind
+		s.stop() // for the processes that it has left behind
 	}
 }
 
-// pause stops everything, if this is a terminal's session, and tells the client.
+// pause stops all processes and tells the client, if the command is on a terminal.
 func (s *herd) pause() {
 	if s.stopping || !s.terminal {
 		return
@@ -223,7 +225,7 @@ func (s *herd) resume() {
 	_ = unix.Kill(-unix.Getpgrp(), unix.SIGCONT)
 }
 
-// stop begins to end everything.
+// stop begins to end all processes.
 func (s *herd) stop() {
 	if s.stopping {
 		return
@@ -231,7 +233,7 @@ func (s *herd) stop() {
 	s.stopping, s.told = true, map[int]bool{}
 	s.killAt = sinceBoot() + int64(KillAfter)
 	if s.paused != nil && s.over() {
-		s.killAt = 0 // it must not run any more
+		s.killAt = 0 // SIGTERM would let a stopped command go on after its time
 	}
 	s.signal()
 }

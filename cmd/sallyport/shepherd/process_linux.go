@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
 	"time"
@@ -14,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Messages to the shepherd. All others are the time, in nanoseconds of CLOCK_BOOTTIME, until which the command may run.
+// Messages to the shepherd. Any other number is the time, in nanoseconds of CLOCK_BOOTTIME, when the command
+// must end.
 const (
 	stopNow    = 0  // end everything
 	continueIt = -1 // continue what Ctrl-Z has stopped
@@ -23,18 +23,16 @@ const (
 
 // Process is a command that runs under a shepherd.
 type Process struct {
-	cmd      *exec.Cmd
-	control  *os.File
-	terminal *terminal
-	paused   chan struct{}
-	goOn     chan os.Signal
-	gone     chan struct{} // closed when the shepherd has ended
+	job
+	control *os.File
+	gone    chan struct{} // closed when the shepherd has ended
 
 	mu sync.Mutex // orders messages
 }
 
-// Start starts a command with the standard input, output and error of this process. It may run until stopBy, zero
-// for no limit. conn is the connection that must stay open until everything has ended.
+// Start starts a command with the standard input, output and error of this process. The command must end at
+// stopBy. The zero time means no limit. The shepherd keeps a descriptor of conn until all processes have
+// ended.
 func Start(args []string, conn net.Conn, stopBy time.Time) (*Process, error) {
 	socket, err := duplicate(conn)
 	if err != nil {
@@ -48,35 +46,31 @@ func Start(args []string, conn net.Conn, stopBy time.Time) (*Process, error) {
 	theirs := os.NewFile(uintptr(pair[1]), "shepherd")
 	defer theirs.Close()
 	p := &Process{
-		control: os.NewFile(uintptr(pair[0]), "shepherd"), terminal: openTerminal(),
-		paused: make(chan struct{}, 1), goOn: continued(), gone: make(chan struct{}),
+		job:     newJob("/proc/self/exe", append([]string{Subcommand, mode(), "--"}, args...)...),
+		control: os.NewFile(uintptr(pair[0]), "shepherd"), gone: make(chan struct{}),
 	}
-	// If the shepherd is killed, this process adopts what it leaves.
+	// If the shepherd is killed, this process adopts its children.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-	p.cmd = exec.Command("/proc/self/exe", append([]string{Subcommand, mode(p.terminal), "--"}, args...)...)
-	p.cmd.Args[0] = os.Args[0]
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	p.cmd.ExtraFiles = []*os.File{theirs, socket}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Args[0], p.cmd.ExtraFiles = os.Args[0], []*os.File{theirs, socket}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("the command can't be supervised: %w", err)
 	}
 	p.terminal.give(p.cmd.Process.Pid)
-	p.Renew(stopBy) // the shepherd waits for it
+	p.Renew(stopBy) // the shepherd starts the command then
 	go p.listen()
 	return p, nil
 }
 
-// mode tells the shepherd whether it is on a terminal.
-func mode(t *terminal) string {
-	if t == nil {
+// mode returns the shepherd's first argument.
+func mode() string {
+	if openTerminal() == nil {
 		return "batch"
 	}
 	return onTerminal
 }
 
-// duplicate returns another descriptor of a connection. It does not go through conn.File, whose user could make the
-// connection blocking.
+// duplicate returns another descriptor of a connection. It avoids conn.File, because some uses of that file
+// make the connection blocking.
 func duplicate(conn net.Conn) (*os.File, error) {
 	source, ok := conn.(syscall.Conn)
 	if !ok {
@@ -94,20 +88,17 @@ func duplicate(conn net.Conn) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "connection"), nil
 }
 
-// listen hears that the command has stopped.
+// listen waits for the only message of the shepherd, which says that the command has stopped.
 func (p *Process) listen() {
 	for b := make([]byte, 1); ; {
 		if _, err := p.control.Read(b); err != nil {
 			return
 		}
-		select {
-		case p.paused <- struct{}{}:
-		default:
-		}
+		p.hasStopped()
 	}
 }
 
-// send sends a message. A shepherd that takes none is dealt with by Stop.
+// send sends a message. It ignores an error, because Stop kills a shepherd that does not react.
 func (p *Process) send(message int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +106,7 @@ func (p *Process) send(message int64) {
 	_, _ = p.control.Write(binary.BigEndian.AppendUint64(nil, uint64(message)))
 }
 
-// Renew lets the command run until stopBy. Zero means no limit.
+// Renew lets the command run until stopBy. The zero time means no limit.
 func (p *Process) Renew(stopBy time.Time) {
 	if stopBy.IsZero() {
 		p.send(endless)
@@ -124,8 +115,8 @@ func (p *Process) Renew(stopBy time.Time) {
 	p.send(max(1, sinceBoot()+int64(time.Until(stopBy))))
 }
 
-// Stop ends everything: SIGTERM, and SIGKILL after KillAfter. If the shepherd doesn't, because somebody has stopped
-// it, it is killed, and Wait kills the rest.
+// Stop ends all processes by SIGTERM, and by SIGKILL after KillAfter. If the shepherd doesn't, for example
+// because it was stopped, Stop kills it. Wait then kills the processes that are left.
 func (p *Process) Stop() {
 	p.send(stopNow)
 	select {
@@ -135,11 +126,12 @@ func (p *Process) Stop() {
 	}
 }
 
-// Wait returns the command's exit code, when everything has ended. The error means that there is none.
+// Wait waits until all processes have ended, and returns the command's exit code. An error means that the
+// code is unknown.
 func (p *Process) Wait() (code int, err error) {
 	_ = p.cmd.Wait()
 	close(p.gone)
-	for killAll(); !reap(); killAll() { // only if the shepherd was killed
+	for killAll(); !reap(); killAll() { // something is left only if the shepherd was killed
 		time.Sleep(time.Millisecond)
 	}
 	p.terminal.take(p.cmd.Process.Pid)
@@ -151,7 +143,7 @@ func (p *Process) Wait() (code int, err error) {
 	return exitCode(status), nil
 }
 
-// killAll kills all descendants.
+// killAll kills all descendants of this process.
 func killAll() {
 	for _, d := range descendants(os.Getpid()) {
 		_ = unix.Kill(d.pid, unix.SIGKILL)
@@ -166,20 +158,6 @@ func reap() bool {
 		default:
 			return err == unix.ECHILD
 		}
-	}
-}
-
-// Paused gets a value when the command has stopped on a terminal (Ctrl-Z). Then call Pause, and Continue.
-func (p *Process) Paused() <-chan struct{} { return p.paused }
-
-// Continued gets a value when this process was continued. Then call Continue.
-func (p *Process) Continued() <-chan os.Signal { return p.goOn }
-
-// Pause gives the terminal back and stops this process, until the shell continues it.
-func (p *Process) Pause() {
-	if p.terminal != nil {
-		p.terminal.take(p.cmd.Process.Pid)
-		p.terminal.stop()
 	}
 }
 

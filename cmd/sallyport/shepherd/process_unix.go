@@ -4,8 +4,6 @@ package shepherd
 
 import (
 	"net"
-	"os"
-	"os/exec"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -16,20 +14,14 @@ import (
 
 // Process is a command with a process group.
 type Process struct {
-	cmd      *exec.Cmd
-	terminal *terminal
-	paused   chan struct{}
-	goOn     chan os.Signal
-	once     sync.Once
+	job
+	stop sync.Once
 }
 
 // Start starts a command with the standard input, output and error of this process. Elsewhere than on Linux it
 // ignores the other arguments.
 func Start(args []string, _ net.Conn, _ time.Time) (*Process, error) {
-	p := &Process{terminal: openTerminal(), paused: make(chan struct{}, 1), goOn: continued()}
-	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := &Process{job: newJob(args[0], args[1:]...)}
 	if p.terminal != nil && p.terminal.has() {
 		// The command makes its group the foreground before it can read.
 		p.cmd.SysProcAttr.Foreground, p.cmd.SysProcAttr.Ctty = true, syscall.Stdin
@@ -50,7 +42,7 @@ func (p *Process) Renew(time.Time) {}
 
 // Stop ends the group: SIGTERM, and SIGKILL after KillAfter.
 func (p *Process) Stop() {
-	p.once.Do(func() {
+	p.stop.Do(func() {
 		p.signal(syscall.SIGTERM)
 		p.signal(syscall.SIGCONT) // a process that has stopped could not handle it
 		for by := time.Now().Add(KillAfter); time.Now().Before(by); time.Sleep(KillAfter / 100) {
@@ -64,7 +56,7 @@ func (p *Process) Stop() {
 
 func (p *Process) signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
 
-// Wait returns the command's exit code, when its group has ended.
+// Wait waits until the command's group has ended, and returns the command's exit code.
 func (p *Process) Wait() (code int, err error) {
 	var status syscall.WaitStatus
 	for {
@@ -75,10 +67,7 @@ func (p *Process) Wait() (code int, err error) {
 		case err != nil:
 			return 0, err
 		case status.Stopped():
-			select {
-			case p.paused <- struct{}{}:
-			default:
-			}
+			p.hasStopped()
 			continue
 		}
 		break
@@ -86,20 +75,6 @@ func (p *Process) Wait() (code int, err error) {
 	p.Stop()
 	p.terminal.take(p.cmd.Process.Pid)
 	return exitCode(status), nil
-}
-
-// Paused gets a value when the command has stopped (Ctrl-Z). Then call Pause, and Continue.
-func (p *Process) Paused() <-chan struct{} { return p.paused }
-
-// Continued gets a value when this process was continued. Then call Continue.
-func (p *Process) Continued() <-chan os.Signal { return p.goOn }
-
-// Pause gives the terminal back and stops this process, until the shell continues it.
-func (p *Process) Pause() {
-	if p.terminal != nil {
-		p.terminal.take(p.cmd.Process.Pid)
-		p.terminal.stop()
-	}
 }
 
 // Continue continues a command that has stopped, in the foreground if this process has that.

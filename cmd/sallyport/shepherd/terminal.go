@@ -11,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is the terminal on standard input. Nil means that there is none.
-type terminal struct{ own int } // process group of this process
+// terminal is the standard input of this process, which is a terminal. A nil *terminal means that it is not one.
+type terminal struct {
+	own int // the process group of this process
+}
 
 func openTerminal() *terminal {
 	if _, err := unix.IoctlGetInt(unix.Stdin, unix.TIOCGPGRP); err != nil {
@@ -21,21 +23,23 @@ func openTerminal() *terminal {
 	return &terminal{unix.Getpgrp()}
 }
 
-// give gives a process group the foreground, if this process has it.
+// give moves the foreground from this process to a process group. It does nothing if this process does not
+// have the foreground.
 func (t *terminal) give(group int) {
 	if t != nil {
 		move(t.own, group)
 	}
 }
 
-// take takes the foreground back from a process group.
+// take moves the foreground from a process group back to this process.
 func (t *terminal) take(group int) {
 	if t != nil {
 		move(group, t.own)
 	}
 }
 
-// move makes group to the foreground, if from is. SIGTTOU would stop a process that does this in the background.
+// move moves the foreground to a process group, if the group from has it. It ignores SIGTTOU, which would
+// stop a process that does this in the background.
 func move(from, to int) {
 	signal.Ignore(syscall.SIGTTOU)
 	defer signal.Reset(syscall.SIGTTOU)
@@ -44,14 +48,17 @@ func move(from, to int) {
 	}
 }
 
-// stop stops the group of this process, as Ctrl-Z does. It returns when the process goes on, and after a second if
-// nobody could make it go on. One signal stops all, because a second one could come after the shell has continued it.
+// stop stops the process group of this process, as Ctrl-Z does. It returns when the shell continues the
+// group. In an orphaned group, which has no shell to continue it, SIGTSTP has no effect, so stop returns
+// after a second. It sends one signal to the whole group, because a second signal could arrive after the
+// shell has continued the group.
 func (t *terminal) stop() {
-	goOn := continued()
-	defer signal.Stop(goOn)
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
 	_ = unix.Kill(-t.own, unix.SIGTSTP)
 	select {
-	case <-goOn:
+	case <-continued:
 	case <-time.After(time.Second):
 	}
 }
@@ -62,11 +69,4 @@ func exitCode(status syscall.WaitStatus) int {
 		return 128 + int(status.Signal())
 	}
 	return status.ExitStatus()
-}
-
-// continued returns a channel that gets a value after each SIGCONT: the shell has said fg or bg.
-func continued() chan os.Signal {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGCONT)
-	return c
 }

@@ -6,14 +6,14 @@ import (
 	"strconv"
 )
 
-// process is a line of the process table.
+// process is an entry of the process table.
 type process struct {
 	pid, parent int
 	state       byte // as in proc_pid_stat(5)
 }
 
-// descendants returns the processes below one, except those that have ended. Children of a process that has ended
-// meanwhile are missing, but not the next time: then their parent is the shepherd.
+// descendants returns the descendants of root that have not ended. It misses the children of a process that
+// ends during the search. The next search finds them, because root has adopted them then.
 func descendants(root int) (found []process) {
 	children := map[int][]process{}
 	folder, err := os.Open("/proc")
