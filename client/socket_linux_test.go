@@ -21,7 +21,8 @@ func userTimeout(t *testing.T, c net.Conn) (limit time.Duration) {
 	return limit
 }
 
-// A request that nobody acknowledges ends the connection in 30 s. On a raw stream the backend may be slow.
+// If the kernel of the server acknowledges no byte of a request for 30 s, the connection ends. A raw stream
+// has no such limit, because the backend may be slow.
 func TestUserTimeout(t *testing.T) {
 	t.Parallel()
 	var conn net.Conn

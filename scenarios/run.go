@@ -108,8 +108,9 @@ func (r *Remote) Reach(ctx context.Context) error {
 // be part of other words, which then tell what it is.
 const MinPassword = 8
 
-// KeepsOut reports whether the server has a penalty for the address of this client, because scenarios leave
-// without a login and guess passwords, as strangers do. The result of a run says nothing about the server then.
+// KeepsOut reports whether the server has a penalty for the address of this client. Scenarios leave without a
+// login and guess passwords, as strangers do. With a penalty, the result of a run says nothing about the
+// server.
 func (r *Remote) KeepsOut(ctx context.Context, run *Result) bool {
 	const throttled = "421 throttled"
 	for _, e := range run.Exchanges {
@@ -126,9 +127,9 @@ func (r *Remote) KeepsOut(ctx context.Context, run *Result) bool {
 // maxUsers bounds a users file, in bytes.
 const maxUsers = 64 << 10
 
-// ReadUsers reads the users of the cast on a server: a line MEMBER:PASSWORD each, or MEMBER=USER:PASSWORD
-// if the user has another name. A password has at least [MinPassword] characters. It ignores empty lines and comments (#). No error contains a line, because a
-// line may be a password.
+// ReadUsers reads the users of the cast on a server: a line MEMBER:PASSWORD each, or MEMBER=USER:PASSWORD if
+// the user has another name. A password has at least [MinPassword] characters. ReadUsers ignores empty lines
+// and comments (#). No error contains a line, because a line may be a password.
 func (r *Remote) ReadUsers(in io.Reader) error {
 	r.Passwords, r.Users = map[string]string{}, map[string]string{}
 	lines := bufio.NewScanner(io.LimitReader(in, maxUsers))

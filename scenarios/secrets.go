@@ -9,16 +9,16 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// secrets are the passwords of a server elsewhere. A script never has one: a variable such as $alice_password has
-// its own name as its value, and the name becomes the password only in what is sent. Where a peer may give a
-// password back, the password becomes the name again. The zero secrets are those of a server in the process,
-// whose passwords are no secret.
+// secrets are the passwords of a server elsewhere. A script sees names in their place: the value of
+// $alice_password is a name, which reveal replaces by the password in what is sent. A peer may send a
+// password back. hide replaces it by the name again. The zero secrets are for a server in the process, whose
+// passwords are not secret. They replace nothing.
 type secrets struct {
-	// all are the longest first, because one may be part of another.
+	// all begins with the longest password, because one password may be part of another.
 	all []secret
 
 	mu sync.Mutex
-	// named are those that the script has used. The peer knows no others from this run.
+	// named has the passwords that the script has used. The peer knows no others from this run.
 	named map[string]bool
 }
 

@@ -24,8 +24,7 @@ const (
 )
 
 var (
-	bye       = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
-	lastWords = capability.LastWords{capability.NoWait, capability.Stat}
+	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
 	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line
 	// can't contain.
 	strict = base64.StdEncoding.Strict()
@@ -121,7 +120,7 @@ func (c *conn) capabilities() protocol.Reply {
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
 	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
-		lastWords.String(), "ADMISSION "+c.srv.seat.policy.name)
+		"ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
 }
 
@@ -215,11 +214,7 @@ func (x *exchange) run(challenge []byte) error {
 	if message, err = x.ask(signature); err != nil {
 		return err
 	}
-	switch x.lastWord = string(message); {
-	case x.lastWord == "", slices.Contains(lastWords, x.lastWord):
-	case capability.IsWord(x.lastWord):
-		return x.fail("malformed", errLastWord)
-	default:
+	if len(message) != 0 {
 		return x.reject(scram.ErrMalformed)
 	}
 	x.user = x.scram.Username()

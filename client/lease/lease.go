@@ -1,9 +1,10 @@
-// Package lease says for how long a client that keeps the seat for a program may let it run.
+// Package lease computes when a client that keeps the seat for a program must end that program.
 //
-// The server gives the seat away after a time without a request, or without a packet, of the client. It counts
-// from the last one as it arrived. A [Lease] counts from when the client sent it, which is earlier, and only if it
-// was answered. So a program that has ended by [Lease.StopBy] and its kill time has ended before the next client is
-// seated, whatever the network does.
+// The server gives the seat away if the client makes no request for some time, or if the client's kernel
+// acknowledges nothing for some time. It measures from the arrival of the last request or acknowledgement. A
+// [Lease] measures from the moment when the client sent its last answered request, which is earlier. So if
+// the program gets SIGTERM at [Lease.StopBy], and SIGKILL after [Kill], it has ended before the server seats
+// the next client, even if the network is cut.
 package lease
 
 import (
@@ -16,18 +17,18 @@ import (
 )
 
 const (
-	// Kill is the time between SIGTERM and SIGKILL of the program. It ends before the lease does.
+	// Kill is the time between SIGTERM and SIGKILL of the program. Both come before the lease ends.
 	Kill = 5 * time.Second
-	// Least is the time that must be left to run in.
+	// Least is the shortest time for which a program is started.
 	Least = 3 * time.Second
 
 	maxInterval = 20 * time.Second
 	firstPing   = 10 * time.Second
-	maxSlack    = 500 * time.Millisecond
+	slack       = 500 * time.Millisecond // for SIGKILL to take effect on a busy machine
 )
 
-// Limits returns the limits that a server announced, or if it did not, those that it may have. Its arguments are what
-// client.Client.Timeouts returns.
+// Limits returns the limits of a server from the results of client.Client.Timeouts. If the server announced
+// none, Limits assumes short ones.
 func Limits(announced capability.Timeouts, ok bool) capability.Timeouts {
 	if !ok {
 		return capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}
@@ -35,13 +36,10 @@ func Limits(announced capability.Timeouts, ok bool) capability.Timeouts {
 	return announced
 }
 
-// ErrSession means that the lease ended because the session may last no longer.
-var ErrSession = errors.New("the server's --session-limit is near")
-
-// ErrOver means that the lease ended without an answer of the server.
+// ErrOver means that the lease ended before the server answered.
 var ErrOver = errors.New("the server has not answered in time, and may give the seat away")
 
-// ShortError means that a limit of the server leaves less than [Least] to run in.
+// ShortError means that a limit of the server leaves the program less than [Least].
 type ShortError struct {
 	Flag  string // of serve
 	Limit time.Duration
@@ -54,17 +52,15 @@ func (e *ShortError) Error() string {
 
 // Lease is the time for which a client may believe that it has the seat. It is not safe for concurrent use.
 type Lease struct {
-	length time.Duration // from a ping on; zero for no limit
-	kill   time.Duration // for the program to end in
-	slack  time.Duration // for that to take effect on a busy machine
-	end    time.Time     // of the session; zero for no limit
-	proved time.Time     // when the last ping that was answered was sent
+	length time.Duration // from when a ping was sent; zero means no limit
+	end    time.Time     // of the session; zero means no limit
+	proved time.Time     // when the last answered ping was sent
 }
 
-// New returns the lease of a client that was seated at that time. It is over until the first [Lease.Ping]. The
-// error is a *ShortError.
+// New returns the lease of a client that got the seat at the time seated. The lease begins with the first
+// [Lease.Ping]. The error is a *ShortError.
 func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
-	l := Lease{kill: Kill, slack: maxSlack}
+	var l Lease
 	for _, limit := range []struct {
 		flag string
 		time.Duration
@@ -83,23 +79,7 @@ func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
 	return l, nil
 }
 
-// NewSilence returns the lease of a client that drives only by a stream through the server. Such a client has stopped
-// as soon as it sends nothing more. The server tells it of the other limits, and drops what it sends after them, so
-// that only silence counts: the lease is over when the server may have heard nothing for as long as vanish. Its pings
-// need not count as activity. It is over until the first [Lease.Ping]. Zero means that there is no limit.
-func NewSilence(vanish time.Duration) Lease { return NewLimit(vanish, 0) }
-
-// NewLimit returns the lease of a client with one limit, zero for none, that stops within kill. Where a quarter of the
-// limit is less, the client must stop in that time, so that no limit is too short.
-func NewLimit(limit, kill time.Duration) Lease {
-	limit = max(limit, 0)
-	return Lease{length: limit, kill: min(kill, limit/4), slack: min(maxSlack, limit/4)}
-}
-
-// Kill returns the time that the client has to stop in.
-func (l Lease) Kill() time.Duration { return l.kill }
-
-// StopBy returns when the program must be told to end. Zero means that there is no limit.
+// StopBy returns when the program must get SIGTERM. The zero time means never.
 func (l Lease) StopBy() time.Time {
 	by := l.end
 	if l.length > 0 {
@@ -110,39 +90,28 @@ func (l Lease) StopBy() time.Time {
 	if by.IsZero() {
 		return by
 	}
-	return by.Add(-l.kill - l.slack)
+	return by.Add(-Kill - slack)
 }
 
-// Interval returns the time from one ping to the next: several fit a lease, so that a lost packet is no loss.
-func (l Lease) Interval() time.Duration {
+// NextPing returns the time of the next ping. A lease has time for several, so that one lost packet does not
+// end it.
+func (l Lease) NextPing() time.Time {
+	interval := maxInterval
 	if l.length > 0 {
-		return min(maxInterval, (l.length-l.kill)/3)
+		interval = min(interval, (l.length-Kill)/3)
 	}
-	return maxInterval
+	return l.proved.Add(interval)
 }
 
-// NextPing returns when to ping.
-func (l Lease) NextPing() time.Time { return l.proved.Add(l.Interval()) }
-
-// Renew renews the lease for a use of the seat that was sent then, and of which the client knows that the server has
-// seen it.
-func (l *Lease) Renew(sent time.Time) {
-	if sent.After(l.proved) {
-		l.proved = sent
-	}
-}
-
-// Ping renews the lease if ping, a request that counts as activity, is answered before the lease ends or ctx does.
-// It doesn't interrupt ping, because that would close the connection, and so free the seat, while the program ends.
+// Ping calls ping, which makes a request that counts as activity. It renews the lease if the request is
+// answered before the lease and ctx end. Otherwise it returns while ping goes on: interrupting ping would
+// close the connection, and free the seat, while the program still runs.
 func (l *Lease) Ping(ctx context.Context, ping func() error) error {
-	by, over := l.StopBy(), ErrOver
-	switch {
-	case l.proved.IsZero() || by.IsZero():
+	by := l.StopBy()
+	if l.proved.IsZero() || by.IsZero() {
 		by = time.Now().Add(firstPing)
-	case by.Equal(l.end.Add(-l.kill - l.slack)):
-		over = ErrSession
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, by, over)
+	ctx, cancel := context.WithDeadlineCause(ctx, by, ErrOver)
 	defer cancel()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -152,7 +121,7 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	select {
 	case err := <-answered:
 		if err == nil {
-			l.Renew(sent)
+			l.proved = sent
 		}
 		return err
 	case <-ctx.Done():
@@ -160,8 +129,8 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	}
 }
 
-// Resume is Ping for a client that was stopped, and whose program was stopped with it. The lease may be over then,
-// and the seat not be lost.
+// Resume is Ping after the client and its program were stopped (Ctrl-Z) and continued. The lease may have
+// ended meanwhile. The server may have kept the seat all the same, so Resume asks it.
 func (l *Lease) Resume(ctx context.Context, ping func() error) error {
 	if by := l.StopBy(); !by.IsZero() && !time.Now().Before(by) {
 		l.proved = time.Time{}

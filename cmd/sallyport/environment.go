@@ -32,8 +32,9 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// otherVariables matches variables that are no flags: those that Kubernetes sets for services called sallyport or
-// sallyport-…, those of cobra and of the tests, and one that images often have.
+// otherVariables matches variables that are known and set no flag. Kubernetes sets some of them for a service
+// whose name begins with sallyport. Others belong to cobra or to the tests, and images often have
+// SALLYPORT_VERSION.
 var otherVariables = regexp.MustCompile(`^SALLYPORT_(` +
 	`(\w+_)?SERVICE_(HOST|PORT(_\w+)?)=|` +
 	`(\w+_)?PORT=(tcp|udp|sctp)://|` +

@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// keys is the input of a term.Terminal. A Terminal treats Ctrl-C as Ctrl-D, and drops tabs and what comes after
-// 4,096 characters, without a word. keys notices the first two, and prevents the third.
+// keys is the input of a term.Terminal. A Terminal treats Ctrl-C as Ctrl-D, drops tabs, and drops what comes
+// after 4,096 characters. keys notices the first two, and prevents the third.
 type keys struct {
 	io.Reader
 	ctrlC *bool

@@ -52,7 +52,7 @@ func run(args []string) int {
 	if errors.As(err, &status) {
 		return status.code
 	}
-	stderr := spool.New(os.Stderr) // which may be a pipe that nobody reads
+	stderr := spool.New(os.Stderr) // a full pipe must not keep the process alive
 	defer stderr.Close(time.Second)
 	fmt.Fprintf(stderr, "%s: %s%s\n", cmd.CommandPath(), message(err), advice(err))
 	var usage usageError

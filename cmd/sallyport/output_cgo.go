@@ -7,8 +7,8 @@ package main
 
 static int closed;
 
-// This runs before Go's runtime opens /dev/null in the place of a closed descriptor.
-// Afterwards that can't be told from a standard output that is /dev/null.
+// Go's runtime opens /dev/null on a closed descriptor. This runs before: afterwards a closed
+// standard output would look like one that is redirected to /dev/null.
 __attribute__((constructor)) static void look(void) { closed = fcntl(1, F_GETFD) < 0; }
 
 static int closedAtStart(void) { return closed; }

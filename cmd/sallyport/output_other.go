@@ -2,6 +2,6 @@
 
 package main
 
-// closedAtStart reports whether the process was started without standard output. Go alone
-// can't know it.
+// closedAtStart returns false. Without cgo a program can't find out whether it was started
+// without standard output.
 func closedAtStart() bool { return false }

@@ -59,8 +59,8 @@ func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error
 	return nil
 }
 
-// keptOut returns an error if the server to run against keeps this machine out: then no run can say anything
-// about the server.
+// keptOut returns an error if the server has a penalty for the address of this machine. The results of a run
+// say nothing about the server then.
 func (f *replayFlags) keptOut(ctx context.Context, remote *scenarios.Remote, r *scenarios.Result) error {
 	if remote == nil || r.Status == scenarios.Skipped {
 		return nil

@@ -1,5 +1,4 @@
-// Package capability has what a server says of itself, in its reply to EHLO and in STAT, and both ends must read
-// the same way.
+// Package capability writes and reads what a server announces in its reply to EHLO.
 package capability
 
 import (
@@ -16,12 +15,12 @@ const capabilityTimeouts = "TIMEOUTS "
 // earliest moment at which the server acts. Zero means no limit.
 type Timeouts struct {
 	Idle    time.Duration // of the seated client without a request, NOOP excluded
-	Vanish  time.Duration // of a client that acknowledges nothing below TCP
+	Vanish  time.Duration // of a client whose kernel acknowledges nothing
 	Session time.Duration // of the seat
 	Wait    time.Duration // of a client in the queue
 }
 
-// String returns the line for EHLO. It rounds down, to at least 1 s. A negative limit is none.
+// String returns the line for EHLO. It rounds down, but to at least 1 s. A negative limit means no limit.
 func (t Timeouts) String() string {
 	whole := func(d time.Duration) int64 {
 		if d <= 0 {
@@ -34,7 +33,7 @@ func (t Timeouts) String() string {
 }
 
 // ParseTimeouts finds the Timeouts in the text of a reply to EHLO. It ignores words that it doesn't know. ok
-// reports that all four are there, because a missing one does not mean that there is no limit.
+// means that all four limits are there. A missing one would not mean that there is no limit.
 func ParseTimeouts(ehlo string) (t Timeouts, ok bool) {
 	missing := map[string]*time.Duration{"idle": &t.Idle, "vanish": &t.Vanish, "session": &t.Session, "wait": &t.Wait}
 	for line := range strings.SplitSeq(ehlo, "\n") {

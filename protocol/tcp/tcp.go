@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// FindDead makes the kernel end the connection when the peer has acknowledged nothing for about limit, whether
-// data was sent (see [SetUserTimeout]) or not (keep-alive, RFC 9293 §3.8.4, which has a resolution of seconds).
-// The kernel can't tell such a peer from one that leaves its window closed, so the limit is at least window, the
-// time for which a peer may do that. A negative limit means none. FindDead does nothing for other connections than
-// TCP.
+// FindDead makes the kernel end a TCP connection whose peer has acknowledged nothing for about limit. If data
+// was sent, [SetUserTimeout] does that, and if not, keep-alive (RFC 9293 §3.8.4), whose resolution is a
+// second. The kernel can't tell a dead peer from one that keeps its window closed. So the limit is at least
+// window, the time for which a peer may do that. A negative limit means none. FindDead does nothing to a
+// connection that is not TCP.
 func FindDead(c net.Conn, limit, window time.Duration) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok || limit < 0 {

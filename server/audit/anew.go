@@ -54,8 +54,8 @@ func (l *Log) begin(why string) (err error) {
 	return nil
 }
 
-// empty empties the file and returns what was in it, but not the lines of out. Whole lines can't stay, because
-// their chain does not lead to the new ones.
+// empty empties the file and returns what was in it, except the lines of out. It can't keep whole lines,
+// because the chain of the new lines does not continue them.
 func (l *Log) empty() (rest []byte, err error) {
 	info, err := l.file.Stat()
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *Log) replace() error {
 	return nil
 }
 
-// chainAgain lets first add lines before those in out, whose chain changes by it.
+// chainAgain calls first, which adds lines, and then adds the lines of out again, with new chain values.
 func (l *Log) chainAgain(first func()) {
 	lines := l.out
 	l.out, l.chain.head = nil, l.head

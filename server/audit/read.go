@@ -38,8 +38,8 @@ func Lines(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// begin returns a reader that unpacks gzip. The error is ErrNotLog if it finds no record at the start, or why the
-// start can't be read.
+// begin returns a reader that unpacks gzip. The error is ErrNotLog if the start is no record. Any other error
+// says why the start can't be read.
 func begin(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if start, _ := in.Peek(2); string(start) == "\x1f\x8b" {
@@ -78,8 +78,8 @@ func appendLine(line []byte, in *bufio.Reader) ([]byte, error) {
 }
 
 // Follow reads the log at path and then waits for lines that are appended, also after a rotation. Of a file
-// that was truncated it reads what is written since. It looks four times a second. When ctx is done, Read returns io.EOF. One goroutine at a time may use the
-// reader.
+// that was truncated it reads what is written since. It looks four times a second. When ctx is done, Read
+// returns io.EOF. One goroutine at a time may use the reader.
 func Follow(ctx context.Context, path string) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {

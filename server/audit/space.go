@@ -9,7 +9,8 @@ const (
 	leastSpace, mostSpace = 64 << 20, 1 << 30
 )
 
-// watchSpace notes once that the disk is nearly full, and again after it had a quarter more space than that.
+// watchSpace notes that the disk is nearly full. It notes it again only after the free space was a quarter
+// above the bound in the meantime.
 func (l *Log) watchSpace() {
 	now := l.last.Load()
 	if l.file == nil || now == nil || now.unix-l.looked < spaceEvery && now.unix >= l.looked {

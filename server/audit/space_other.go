@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// disk returns an error: on these systems nobody looks.
+// disk returns an error: on these systems the log does not watch the free space.
 func disk(*os.File) (free, size int64, err error) { return 0, 0, errors.ErrUnsupported }

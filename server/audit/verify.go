@@ -39,11 +39,12 @@ type Report struct {
 	Head string
 	// From is the head that the first file continues. Empty means that it begins the chain.
 	From string
-	// Lost is what the first file says of the one that it continues. Zero means that this was rotated.
+	// Lost is the loss that the first file reports. Zero means that the file before it was not lost but
+	// rotated.
 	Lost Loss
 }
 
-// Loss is why a file was begun anew, as log.rotate has it.
+// Loss says why a file was begun anew. It has the fields of log.rotate.
 type Loss struct {
 	// Why is "truncated" or "vanished". A file that vanished may have been moved: then it is complete.
 	Why string
@@ -51,7 +52,7 @@ type Loss struct {
 	Size int64
 }
 
-// lossOf returns the loss that a line reports, if it is a log.rotate.
+// lossOf returns the loss that a line reports. It is zero if the line is no log.rotate.
 func lossOf(line []byte) (loss Loss) {
 	var record struct {
 		Event string

@@ -2,9 +2,9 @@
 // server certificate that this CA signs.
 //
 // Start with [Ensure]: it makes the missing files of a state directory and renews a certificate that ends
-// soon. [Keeper] does so while the server runs. [Issue] signs a certificate for other names. [Load] returns the certificate for a server, [Pool] the
-// CA for a client. Keys are ECDSA P-256, certificates follow RFC 5280. A server needs the key of the CA only
-// to sign a certificate: the operator may keep it elsewhere.
+// soon. [Keeper] does so while the server runs. [Issue] signs a certificate for other names. [Load] returns
+// the certificate for a server, [Pool] the CA for a client. Keys are ECDSA P-256, certificates follow RFC
+// 5280. A server needs the key of the CA only to sign a certificate: the operator may keep it elsewhere.
 package certs
 
 import (

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// soon is how long before its end a certificate is renewed, or else the operator is warned.
+// soon is the time before the end of a certificate at which it is renewed, or the first warning is given.
 const soon = 30 * day
 
 // Expiry warns of a certificate that ends soon, or has ended.
@@ -19,7 +19,7 @@ type Expiry struct {
 	Days int
 	// End is when the certificate ends.
 	End time.Time
-	// Err is why the certificate could not be renewed. Nil means that it is not ours to renew.
+	// Err is why the certificate could not be renewed. Nil means that the operator must renew it.
 	Err error
 }
 
@@ -33,8 +33,8 @@ func DaysLeft(end, now time.Time) int {
 	return days
 }
 
-// Keeper watches the certificate of a running server. With less than 30 days left it renews it, or else warns
-// once a day. Set the fields, then call Serving and Run.
+// Keeper watches the certificate of a running server. Less than 30 days before its end it renews the
+// certificate. If it can't, it warns once a day. Set the fields, then call Serving and Run.
 type Keeper struct {
 	// Dir is the state directory with the certificate, which Ensure renews. Empty means that the operator has
 	// chosen another certificate.
@@ -45,11 +45,11 @@ type Keeper struct {
 	Warn func(Expiry)
 
 	mu     sync.Mutex
-	leaf   *x509.Certificate // what is served
+	leaf   *x509.Certificate // the certificate that is served
 	warned Expiry            // without its Err
 }
 
-// Serving says which certificate the server serves now.
+// Serving sets the certificate that the server serves now.
 func (k *Keeper) Serving(leaf *x509.Certificate) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,7 +70,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Check renews the certificate, or warns, if it ends soon. It is safe for concurrent use.
+// Check renews the certificate or warns, if the certificate ends soon. It is safe for concurrent use.
 func (k *Keeper) Check(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -87,7 +87,8 @@ func (k *Keeper) Check(now time.Time) {
 	k.Warn(next)
 }
 
-// renew serves the certificate of the state directory, which Ensure may have renewed, if it lasts longer.
+// renew reads the certificate of the state directory, which Ensure may have renewed. It serves that
+// certificate if it ends later than the present one.
 func (k *Keeper) renew(now time.Time) error {
 	if k.Dir == "" {
 		return nil

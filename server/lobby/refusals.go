@@ -15,8 +15,8 @@ const (
 
 // Refusal is the number of connections of one source that were closed for one reason.
 type Refusal struct {
-	// Source is an address, an IPv6 prefix, "" for peers without an address, or "others" for all sources
-	// that are too many for one report.
+	// Source is an address or an IPv6 prefix. It is "" for peers without an address, and "others" for the
+	// sources that did not get a count of their own.
 	Source string
 	// Reason is Full, SourceFull or a word of the caller's.
 	Reason string

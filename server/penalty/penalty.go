@@ -1,17 +1,20 @@
-// Package penalty keeps sources out for a while that leave without a login or guess passwords. Its model are
-// the PerSourcePenalties of OpenSSH 9.8. Start with [Book].
+// Package penalty refuses, for a while, sources that leave without a login or guess passwords. It follows the
+// PerSourcePenalties of OpenSSH 9.8. Start with [Book].
 //
-// Each fault of a source costs seconds, which decay by one second per second. When their sum reaches [Begins],
-// a penalty of that length begins. It is at most [Longest], and nothing that happens meanwhile makes it longer.
-// There are two penalties, because they have different remedies:
+// Each fault of a source costs seconds. Their sum decays by one second per second. When it reaches [Begins],
+// a penalty of that length begins. A penalty lasts at most [Longest], and nothing that happens meanwhile
+// makes it longer. There are two penalties, because they have different remedies:
 //
-//   - A source that leaves without a login can't connect. When the penalty is over it can, for at least
-//     [Begins], whatever others do at the same address.
-//   - A source that guesses passwords can't log in. When a penalty is over, one login of each name is let
-//     through from this source, also if the next penalty has begun. So a user who shares the address of an
-//     attacker is kept out for at most [Longest], and the attacker has one guess for each name in that time.
+//   - A source that leaves without a login can't connect. After the penalty it can, for at least [Begins],
+//     whatever others do at the same address.
+//   - A source that guesses passwords can't log in. After a penalty each name has one login from this source,
+//     even if the next penalty has begun. So a user who shares the address of an attacker is kept out for at
+//     most [Longest], and the attacker has one guess for each name in that time.
 //
-// A name alone is never kept out, and no penalty depends on whether a user exists.
+// The second penalty is one of the source and, after the first time, one of each pair of source and name: the
+// pair is kept out that has had its login. A pair has no costs of its own. They would begin a penalty for a
+// user who mistypes a password sooner than [Book.Free] allows, and the source's costs already count each of
+// its guesses. No penalty depends on a name alone, or on whether the user exists.
 package penalty
 
 import (
@@ -114,8 +117,8 @@ func (b *Book) Guess(from netip.Prefix) {
 	})
 }
 
-// RefusesLogin reports whether the source can't log in now with this name. If it can, this was the one login of
-// that name.
+// RefusesLogin reports whether the source can't log in with this name now. If it returns false after a
+// penalty, that was the one login of the name.
 func (b *Book) RefusesLogin(from netip.Prefix, name string) (refused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,7 +196,7 @@ func (b *Book) makeRoom(now time.Time) {
 	delete(b.sources, least)
 }
 
-// weight says how much is lost if the account is forgotten.
+// weight returns the value of an account: makeRoom forgets the lightest ones first.
 func (a *account) weight(now time.Time) float64 {
 	return max(0, a.leaves.sum.now(now), a.guesses.sum.now(now), a.free.now(now),
 		a.leaves.until.Sub(now).Seconds(), a.guesses.until.Sub(now).Seconds())

@@ -29,7 +29,7 @@ const (
 	maxLine = 8 << 10
 	maxFile = 64 << 20
 
-	// keepFor is the time for which the last users count while the file can't be read.
+	// keepFor is the time for which the users of the last reading count while the file can't be read.
 	keepFor = 10 * time.Minute
 	// reportEvery is the time between two reports of a file that can't be read.
 	reportEvery = time.Minute
@@ -55,9 +55,9 @@ type Store struct {
 	settled bool        // a later change must differ from that state
 	digest  [sha256.Size]byte
 	users   map[string]scram.Verifier // replaced, never changed
-	failure error                     // the last reading failed
-	failing time.Time                 // when the readings that failed began, zero after one that didn't
-	told    time.Time                 // when a failure was reported last
+	failure error                     // why the last reading failed; nil if it did not
+	failing time.Time                 // when the first of the latest failed readings was; zero if the last one succeeded
+	told    time.Time                 // when a failure was last reported
 	mock    *scram.Mock
 }
 

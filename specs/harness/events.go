@@ -25,7 +25,6 @@ var Events = map[string]string{
 	"tls.fail":      "error",
 	"login.ok":      "user mechanism binding",
 	"login.fail":    "user mechanism reason",
-	"stat":          "user",
 	"queue.enter":   "position",
 	"queue.leave":   "reason waited",
 	"session.open":  "user waited",
@@ -37,7 +36,6 @@ var Events = map[string]string{
 	"handler.panic": "user verb n",
 	"handler.stuck": "user verb n",
 	"session.close": "reason requests bytes_in bytes_out duration",
-	"operator":      "deed by",
 	"log.repair":    "octets data",
 	"log.drop":      "records",
 	"log.rotate":    "why size",
@@ -64,8 +62,7 @@ var next = map[string]string{
 	"tls.fail":      "conn.close",
 	"tls.handshake": "login.ok login.fail conn.close",
 	"login.fail":    "login.ok login.fail conn.close",
-	"login.ok":      "stat queue.enter session.open conn.close",
-	"stat":          "conn.close",
+	"login.ok":      "queue.enter session.open conn.close",
 	"queue.enter":   "queue.leave",
 	"queue.leave":   "session.open conn.close",
 	"conn.close":    "",
@@ -149,7 +146,7 @@ var formats = map[string]func(any) bool{
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
-	"deed": like(`evict`), "why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
+	"why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
 	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
@@ -222,9 +219,6 @@ func (l line) wellFormed() error {
 	want += own
 	if event == "request" && l.get("argument") != nil {
 		want += payload
-	}
-	if l.str("reason") == "evicted" && event == "session.close" {
-		want += " by"
 	}
 	if l.get("head") != nil {
 		want += " head"

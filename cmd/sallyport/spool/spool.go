@@ -1,4 +1,4 @@
-// Package spool writes messages for the operator without waiting for their reader. See [New].
+// Package spool writes messages for the operator without ever blocking the caller. See [New].
 package spool
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxQueue bounds the messages that wait.
+// maxQueue is the maximum number of messages in the queue.
 const maxQueue = 256
 
 // Writer is a queue of messages. It is safe for concurrent use.
@@ -23,15 +23,17 @@ type Writer struct {
 	done    chan struct{}
 }
 
-// New returns a queue of messages to out, each of one Write. A goroutine writes them, until Close. While out
-// blocks, 256 messages wait; more are dropped, and out is told how many.
+// New returns a Writer that passes each message, the bytes of one Write, on to out. A goroutine does so until
+// Close. While out blocks, the queue keeps 256 messages and drops further ones. Out gets the number of
+// dropped messages later.
 func New(out io.Writer) *Writer {
 	w := &Writer{out: out, queue: make(chan []byte, maxQueue), ending: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
 
-// Write queues or drops a message. It never blocks, and its error is always nil.
+// Write puts a message into the queue, or drops it if the queue is full. It never blocks. Its error is always
+// nil.
 func (w *Writer) Write(p []byte) (int, error) {
 	select {
 	case w.queue <- bytes.Clone(p):
@@ -41,7 +43,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close waits until the messages are written, at most that long. Later messages are dropped.
+// Close waits until out has all messages, but not longer than atMost. It drops later messages.
 func (w *Writer) Close(atMost time.Duration) {
 	w.end.Do(func() { close(w.ending) })
 	select {
@@ -70,7 +72,8 @@ func (w *Writer) run() {
 	}
 }
 
-// write writes a message and, if some were dropped meanwhile, how many. Nobody can be told of an error.
+// write writes a message and, if others were dropped meanwhile, their number. It ignores an error, because
+// there is no other place to report it.
 func (w *Writer) write(p []byte) {
 	_, _ = w.out.Write(p)
 	if n := w.dropped.Swap(0); n > 0 {

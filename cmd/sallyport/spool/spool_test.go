@@ -28,7 +28,7 @@ func TestBlockedReader(t *testing.T) {
 		out := &stuck{free: make(chan struct{})}
 		w := spool.New(out)
 		fmt.Fprintln(w, "first")
-		synctest.Wait() // the writer is stuck with it
+		synctest.Wait() // until the Write of the first message blocks
 		for i := range 300 {
 			fmt.Fprintln(w, i)
 		}
