@@ -25,13 +25,15 @@ type Client struct {
 	maxBody   int64
 	takesOver bool // EHLO announced the admission policy takeover
 	timeouts  capability.Timeouts
-	announced bool            // EHLO announced the timeouts
-	ended     context.Context // its cause is why the client can send no more requests
+	announced bool                 // EHLO announced the timeouts
+	lastWords capability.LastWords // that EHLO announced
+	ended     context.Context      // its cause is why the client can send no more requests
 	end       context.CancelCauseFunc
 	batches   sync.Pool
 
-	writing sync.Mutex // guards out, and keeps writes in the order of owed
+	writing sync.Mutex // guards out and pieces, and keeps writes in the order of owed
 	out     []byte
+	pieces  bool        // DoPieces runs
 	owed    chan *batch // batches that await replies
 
 	// reading holds the read token. Its owner may use reader and current and send to notices. A caller
@@ -50,6 +52,7 @@ type batch struct {
 	requests []protocol.Request // without a reply so far
 	replies  []protocol.Reply
 	err      error
+	piece    Piece               // of DoPieces
 	ready    chan struct{}       // gets one value after the last reply, or when err is set
 	request  [1]protocol.Request // memory for Do, which saves an allocation
 	reply    [1]protocol.Reply
@@ -67,8 +70,8 @@ func newClient(conn *tls.Conn, maxBody int64) *Client {
 
 // Do sends one request and returns its reply. For a 4yz or 5yz reply the error is a *protocol.ReplyError, and
 // the Client stays usable unless the code is 421. It stays usable too after protocol.ErrLineTooLong and
-// protocol.ErrSyntax (also for the verbs BODY and OPEN), because nothing was sent. Any other error means that
-// the connection has ended, and that the server may or may not have done the request. If ctx ends first, Do
+// protocol.ErrSyntax (also for the verbs BODY, OPEN and STREAM), and after ErrStream while DoPieces runs, because
+// nothing was sent. Any other error means that the connection has ended, and that the server may or may not have done the request. If ctx ends first, Do
 // closes the connection, because the next request would get this one's reply. The body must not change during
 // the call. Concurrent calls don't wait for each other's replies.
 func (c *Client) Do(ctx context.Context, request protocol.Request) (protocol.Reply, error) {
@@ -126,6 +129,9 @@ func (c *Client) Close() error {
 // Err returns why the connection ended: a *protocol.ReplyError for a 421, ErrStream after Open, nil
 // before the end. The client notices an end only during a request, unless Notices was called.
 func (c *Client) Err() error { return context.Cause(c.ended) }
+
+// Done returns a channel that is closed when Err is set.
+func (c *Client) Done() <-chan struct{} { return c.ended.Done() }
 
 // Timeouts returns the limits that the server announced. ok is false if it did not, or if Dialer.AskTimeouts
 // was not set.
@@ -188,9 +194,12 @@ func (c *Client) encode(requests []protocol.Request) (n int, rest []byte, err er
 	return n, rest, nil
 }
 
+// notByDo are verbs that Do can't send.
+var notByDo = []string{protocol.VerbBody, protocol.VerbOpen, protocol.VerbStream}
+
 func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
 	r.Verb = strings.ToUpper(r.Verb)
-	if !protocol.ValidVerb(r.Verb) || r.Verb == protocol.VerbBody || r.Verb == protocol.VerbOpen {
+	if !protocol.ValidVerb(r.Verb) || slices.Contains(notByDo, r.Verb) {
 		return dst, fmt.Errorf("client: verb %.40q: %w", r.Verb, protocol.ErrSyntax)
 	}
 	return r.Append(dst)
@@ -199,9 +208,13 @@ func appendRequest(dst []byte, r protocol.Request) ([]byte, error) {
 // send writes out and rest, after it has queued b for the replies. If hasToken, the caller owns the read
 // token and must read.
 func (c *Client) send(b *batch, requests []protocol.Request, rest []byte) (hasToken bool, err error) {
-	if c.ended.Err() != nil {
+	switch {
+	case c.ended.Err() != nil:
 		return false, c.Err()
+	case c.pieces:
+		return false, ErrStream
 	}
+	c.pieces = b.piece != nil
 	hasToken = c.takeToken()
 	b.requests = requests
 	c.owed <- b
@@ -288,7 +301,14 @@ func (c *Client) readReply() error {
 		return nil
 	case b == nil && code == protocol.CodeClosing:
 		return reply.Err()
-	case b == nil || !code.Failure() && (code/100 == 3 || opening != (code == protocol.CodeStream)):
+	case b != nil && b.piece != nil && code != protocol.CodeClosing:
+		if err := b.piece(reply, c.reader); err != nil {
+			return lost(err)
+		}
+		if code/100 == 1 {
+			return nil
+		}
+	case b == nil || !code.Failure() && (code/100 == 1 || code/100 == 3 || opening != (code == protocol.CodeOpen)):
 		return unexpected(code)
 	case code == protocol.CodeBody && size > c.maxBody:
 		return fmt.Errorf("%w: a body of %d octets, more than %d", ErrTooLarge, size, c.maxBody)
@@ -318,7 +338,7 @@ func (c *Client) answer(b *batch, reply protocol.Reply) error {
 	if reply.Code == protocol.CodeClosing {
 		return reply.Err()
 	}
-	if reply.Code == protocol.CodeStream {
+	if reply.Code == protocol.CodeOpen {
 		c.end(ErrStream)
 	}
 	if len(b.requests) == 0 {

@@ -1,5 +1,6 @@
 // Package client is the native client of a Sallyport server. [Dialer.Dial] connects, logs in, waits for
-// the seat and returns a [Client], which sends requests with [Client.Do].
+// the seat and returns a [Client], which sends requests with [Client.Do]. [Dialer.Stat] says who has the seat.
+// Package stream, below this one, joins a program to the server's backend.
 //
 // The zero [Dialer] is safe. It demands TLS 1.3, a certificate that the system trusts, and a login that
 // is bound to the connection (SCRAM-SHA-256-PLUS, RFC 5802 §6, RFC 9266) and proves the server too.
@@ -62,7 +63,8 @@ type Dialer struct {
 	Keys *scram.KeyCache
 	// Rand is the source of the nonce. Nil means crypto/rand.
 	Rand io.Reader
-	// NoWait makes Dial fail with ErrBusy instead of waiting for the seat.
+	// NoWait makes Dial fail with ErrBusy instead of waiting for the seat. The holder is told nothing, unless
+	// the server is too old to offer that.
 	NoWait bool
 	// OnNotice, if not nil, is called by Dial for each notice while it waits for the seat.
 	OnNotice func(Notice)
@@ -71,6 +73,8 @@ type Dialer struct {
 	AskTimeouts bool
 	// DialContext makes the connection. Nil means DialTCP.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	stat *protocol.Reply // for Stat to return, otherwise nil
 }
 
 // Credentials are the name and password of a user. Authzid is the name of the user to act as; a
@@ -211,7 +215,8 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 	}
 	auth := protocol.VerbAuth + " " + config.Mechanism + " " + base64.StdEncoding.EncodeToString(first)
 	replies := []protocol.Code{protocol.CodeReady, protocol.CodeChallenge}
-	if d.NoWait || d.AskTimeouts { // under takeover even a newcomer waits a moment, which NoWait must not refuse
+	word := d.lastWord()
+	if word != "" || d.AskTimeouts { // under takeover even a newcomer waits a moment, which NoWait must not refuse
 		auth = protocol.VerbEhlo + " client\r\n" + auth
 		replies = slices.Insert(replies, 1, protocol.CodeDone)
 	}
@@ -219,11 +224,18 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 	if err != nil {
 		return err
 	}
+	if !slices.Contains(c.lastWords, word) {
+		if d.stat != nil {
+			return ErrNoStat
+		}
+		word = "" // the empty line
+	}
 	final, err := conversation.Final(ctx, serverFirst)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrServerUnverified, err)
 	}
-	serverFinal, err := d.ask(c, base64.StdEncoding.EncodeToString(final)+"\r\n\r\n", protocol.CodeChallenge)
+	last := base64.StdEncoding.EncodeToString(final) + "\r\n" + base64.StdEncoding.EncodeToString([]byte(word)) + "\r\n"
+	serverFinal, err := d.ask(c, last, protocol.CodeChallenge)
 	if err != nil {
 		return err
 	}
@@ -269,6 +281,7 @@ func (d *Dialer) ask(c *Client, lines string, want ...protocol.Code) ([]byte, er
 		if code == protocol.CodeDone {
 			c.takesOver = strings.HasSuffix(challenge, "\nADMISSION takeover")
 			c.timeouts, c.announced = capability.ParseTimeouts(challenge)
+			c.lastWords = capability.ParseLastWords(challenge)
 		}
 	}
 	return decode(challenge)
@@ -283,14 +296,17 @@ func decode(challenge string) ([]byte, error) {
 	return message, nil
 }
 
-// takeSeat waits for the 235.
+// takeSeat waits for the 235, or for the 250 of Stat.
 func (d *Dialer) takeSeat(c *Client) error {
 	for {
 		reply, _, err := protocol.ReadReply(c.reader)
 		switch {
 		case err != nil:
 			return lost(err)
-		case reply.Code == protocol.CodeSeated:
+		case d.stat != nil && reply.Code == protocol.CodeDone:
+			*d.stat = reply
+			return nil
+		case d.stat == nil && reply.Code == protocol.CodeSeated:
 			return nil
 		case !reply.Code.Notice():
 			return d.refusal(reply)
@@ -328,9 +344,10 @@ var (
 	ErrLoginFailed        = errors.New("client: login failed")      // refused, or the credentials are unusable
 	ErrServerUnverified   = errors.New("client: the server did not prove that it knows the password")
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
+	ErrNoStat             = errors.New("client: the server is too old to say who has the seat") // without a seat
 	ErrProtocol           = errors.New("client: the server broke the protocol")
-	ErrTooLarge           = errors.New("client: the reply is too large")         // its body exceeds Dialer.MaxBody
-	ErrStream             = errors.New("client: the connection is a raw stream") // after Client.Open
+	ErrTooLarge           = errors.New("client: the reply is too large")     // its body exceeds Dialer.MaxBody
+	ErrStream             = errors.New("client: the connection is a stream") // after Open, or while DoPieces runs
 )
 
 // ConnectError means that there is no connection, or no TLS that the Dialer accepts. The client has not

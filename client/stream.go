@@ -42,3 +42,31 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	}
 	return &Stream{c.conn, c.reader}, nil
 }
+
+// Piece takes a 151, 152 or 153, and last the reply, unless it is a 421. It reads the octets of a 151 from r. An
+// error ends the connection.
+type Piece func(reply protocol.Reply, r *protocol.Reader) error
+
+// DoPieces is Do for a verb whose reply comes after pieces. It is what package stream is made of. Until it
+// returns, the caller may Send, and other requests fail with ErrStream.
+func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece) (protocol.Reply, error) {
+	defer c.guard(ctx)()
+	b := c.batches.Get().(*batch)
+	defer c.recycle(b)
+	b.request[0].Verb, b.replies, b.piece = verb, b.reply[:0], piece
+	c.writing.Lock()
+	c.out = append(append(c.out[:0], verb...), "\r\n"...)
+	hasToken, err := c.send(b, b.request[:], nil)
+	c.writing.Unlock()
+	if err != nil {
+		return protocol.Reply{}, err
+	}
+	err = c.await(b, hasToken)
+	c.writing.Lock()
+	c.pieces = false
+	c.writing.Unlock()
+	return b.reply[0], cmp.Or(err, b.reply[0].Err())
+}
+
+// Send writes octets that belong to a running DoPieces, which reports an error.
+func (c *Client) Send(p []byte) { c.write(p) }

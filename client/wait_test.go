@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport/sallyport/fixtures"
+	"github.com/sallyport/sallyport/protocol"
 )
 
 func TestWaitingForTheSeat(t *testing.T) {
@@ -49,11 +50,69 @@ func TestNoWait(t *testing.T) {
 	if err := dialOnce(t, d, serverTLS(), honest().login); err != nil {
 		t.Error(err) // the seat is free
 	}
-	r := honest()
-	r.admission, r.seat = "takeover", []string{"120 position 1 holder bob", "235 welcome"}
-	if err := dialOnce(t, d, serverTLS(), r.login); err != nil {
-		t.Error(err) // the server evicts bob, so alice does not wait
+	for _, lastWord := range []string{"", "nowait"} {
+		r := honest()
+		r.capabilities, r.lastWord = []string{"250-LAST stat " + lastWord}, lastWord
+		r.admission, r.seat = "takeover", []string{"120 position 1 holder bob", "235 welcome"}
+		if err := dialOnce(t, d, serverTLS(), r.login); err != nil {
+			t.Error(err) // the server evicts bob, so alice does not wait
+		}
 	}
+	r := honest()
+	r.capabilities, r.lastWord = []string{"250-LAST nowait"}, "nowait"
+	r.seat = []string{"421 busy bob has had the seat since 2026-01-02T03:04:05Z, waiting: 0"}
+	if err := dialOnce(t, d, serverTLS(), r.login); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "bob") {
+		t.Error(err)
+	}
+}
+
+func TestStat(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		offered bool
+		answer  []string
+		text    string
+		err     error
+	}{
+		"of a seat":         {true, []string{"250-holder bob", "250 waiting 1"}, "holder bob\nwaiting 1", nil},
+		"of an old server":  {false, nil, "", ErrNoStat},
+		"while it drains":   {true, []string{"421 shutdown the server is shutting down"}, "", &protocol.ReplyError{Code: 421}},
+		"answered by a 235": {true, []string{"235 welcome"}, "", ErrServerUnverified},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := honest()
+			r.lastWord, r.seat = "stat", test.answer
+			if test.offered {
+				r.capabilities = []string{"250-LAST nowait stat"}
+			}
+			reply, err := dialer().Stat(testContext(t), serve(t, serverTLS(), r.login), alice)
+			_, refused := errors.AsType[*protocol.ReplyError](err)
+			_, refusal := errors.AsType[*protocol.ReplyError](test.err)
+			if reply.Text != test.text || refused != refusal || !refusal && !errors.Is(err, test.err) {
+				t.Error(reply, err)
+			}
+		})
+	}
+}
+
+// Stat waits no longer than LoginTimeout, because there is no seat to wait for.
+func TestStatTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := dialer()
+		d.DialContext = overPipe(t, func(s *session) {
+			r := honest()
+			r.capabilities, r.lastWord, r.seat = []string{"250-LAST stat"}, "stat", nil
+			r.login(s)
+			s.atEnd()
+		})
+		start := time.Now()
+		reply, err := d.Stat(t.Context(), "127.0.0.1:7443", alice)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+			t.Error(reply, err, time.Since(start))
+		}
+	})
 }
 
 func TestCancelWhileWaiting(t *testing.T) {
@@ -74,24 +133,27 @@ func TestCancelWhileWaiting(t *testing.T) {
 	}
 }
 
-// stalled dials a server that runs the script, in a bubble, and returns how long Dial took.
-func stalled(t *testing.T, d *Dialer, script func(*session)) (after time.Duration, err error) {
-	t.Helper()
-	var all sync.WaitGroup
-	d.DialContext = func(context.Context, string, string) (net.Conn, error) {
+// overPipe makes connections to a server that runs the script, for a Dialer in a bubble.
+func overPipe(t *testing.T, script func(*session)) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		config := serverTLS()
 		config.SessionTicketsDisabled = true // a pipe has no buffer to write them to
-		all.Go(func() { run(t, theirs, config, script) })
+		go run(t, theirs, config, script)
 		return ours, nil
 	}
+}
+
+// stalled dials a server that runs the script, in a bubble, and returns how long Dial took.
+func stalled(t *testing.T, d *Dialer, script func(*session)) (after time.Duration, err error) {
+	t.Helper()
+	d.DialContext = overPipe(t, script)
 	start := time.Now()
 	c, err := d.Dial(t.Context(), "127.0.0.1:7443", alice)
 	after = time.Since(start)
 	if err == nil {
 		c.Close()
 	}
-	all.Wait()
 	return after, err
 }
 

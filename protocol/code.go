@@ -10,13 +10,17 @@ type Code int
 const (
 	CodePosition      Code = 120 // place in the queue, to a client that waits
 	CodeWaiting       Code = 121 // number of waiting clients, to the seated client
+	CodeWatching      Code = 122 // number of watchers, to the seated client
 	CodeMessage       Code = 150 // message from the operator
+	CodePiece         Code = 151 // in a STREAM: the text is N, and N bytes of the backend follow the line
+	CodeStreaming     Code = 152 // in a STREAM: the backend is reached
+	CodeTaken         Code = 153 // in a STREAM: number of bytes that the backend has taken, after PING
 	CodeReady         Code = 220 // greeting
 	CodeBye           Code = 221 // reply to QUIT
 	CodeSeated        Code = 235 // logged in and seated
 	CodeDone          Code = 250 // success; the text is the result
 	CodeBody          Code = 251 // success; the text is N, and N bytes of result follow the line
-	CodeStream        Code = 252 // the connection becomes a raw stream
+	CodeOpen          Code = 252 // the connection becomes a raw stream
 	CodeChallenge     Code = 334 // SASL challenge in base64
 	CodeClosing       Code = 421 // the server closes the connection
 	CodeTemporary     Code = 454 // no login is possible now (RFC 4954 §6)
@@ -31,8 +35,9 @@ const (
 	CodeFailed        Code = 554 // the handler failed
 )
 
-// Notice reports whether the code is a 1yz. A notice comes between replies and answers no command.
-func (c Code) Notice() bool { return c >= 100 && c < 200 }
+// Notice reports whether the code is a 1yz that answers no command and comes between replies. The three of a STREAM
+// are none.
+func (c Code) Notice() bool { return c >= 100 && c < 200 && (c < CodePiece || c > CodeTaken) }
 
 // Failure reports whether the code is a 4yz or 5yz. The text of a failure begins with a [Keyword].
 func (c Code) Failure() bool { return c >= 400 && c < 600 }
@@ -82,5 +87,16 @@ const (
 	VerbNoop   = "NOOP"
 	VerbOpen   = "OPEN"
 	VerbQuit   = "QUIT"
+	VerbStream = "STREAM"
 	VerbWhoami = "WHOAMI"
+)
+
+// Verbs of the lines in a STREAM, which package piece parses.
+const (
+	VerbAbort  = "ABORT"
+	VerbBreak  = "BREAK"
+	VerbData   = "DATA"
+	VerbLine   = "LINE"
+	VerbPing   = "PING"
+	VerbWindow = "WINDOW"
 )

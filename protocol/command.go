@@ -37,7 +37,7 @@ func ParseCommand(line []byte) (Command, error) {
 		return Command{Verb: verb, Argument: argument}, nil
 	}
 	count, rest, _ := bytes.Cut(argument, []byte{' '})
-	n, err := parseCount(count)
+	n, err := ParseCount(count)
 	if err != nil {
 		return Command{}, err
 	}
@@ -48,9 +48,9 @@ func ParseCommand(line []byte) (Command, error) {
 	return Command{Verb: verb, Argument: argument, HasBody: true, Body: n}, nil
 }
 
-// parseCount parses a decimal number without sign or leading zero. A number beyond int64 becomes the
+// ParseCount parses a decimal number without sign or leading zero. A number beyond int64 becomes the
 // greatest int64, which is over every limit too.
-func parseCount(digits []byte) (int64, error) {
+func ParseCount(digits []byte) (int64, error) {
 	n, err := strconv.ParseUint(string(digits), 10, 63)
 	if len(digits) > 1 && digits[0] == '0' || err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, ErrArgument

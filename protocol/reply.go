@@ -89,7 +89,7 @@ func ReadReply(r *Reader) (reply Reply, body int64, err error) {
 			return Reply{}, 0, err
 		}
 		if first && code == CodeBody {
-			body, err := parseCount(line[4:])
+			body, err := ParseCount(line[4:])
 			if more || err != nil {
 				return Reply{}, 0, ErrReply
 			}

@@ -179,7 +179,7 @@ func operatorMember() *member {
 			{name: "says", args: "TEXT", least: 1, most: 1, run: withHost(doOperatorSays), summary: "send a line to the seated client"},
 			{name: "hears", args: "REGEXP", least: 1, most: 1, pattern: 1, check: true, run: withHost(doOperatorHears), summary: "a line that a client sent to the operator matches"},
 			{name: "sees", args: "VERB", least: 1, most: 1, check: true, run: withHost(doSees), summary: "a handler of BLOCK or STUBBORN runs"},
-			{name: "evicts", run: withHost(doEvicts), summary: "end the session of the seated client"},
+			{name: "evicts", args: "[REASON]", most: 1, run: withHost(doEvicts), summary: "end the session of the seated client, and tell it why"},
 			{name: "releases", run: plainly(func(h *host) error { h.letGo(); return nil }), summary: "let the handlers of BLOCK and STUBBORN return"},
 			{name: "removes", args: "USER", least: 1, most: 1, run: withHost(doRemoves), summary: "remove a user"},
 			{name: "changes-password", args: "USER PASSWORD", least: 2, most: 2, run: withHost(doChangesPassword), summary: "give a user another password"},
@@ -241,11 +241,8 @@ func doSees(ctx context.Context, c *call, h *host) error {
 	})
 }
 
-func doEvicts(_ context.Context, _ *call, h *host) error {
-	if !h.Evict() {
-		return server.ErrNobodySeated
-	}
-	return nil
+func doEvicts(_ context.Context, c *call, h *host) error {
+	return h.Evict("operator", strings.Join(c.args, ""))
 }
 
 func doRemoves(_ context.Context, c *call, h *host) error {

@@ -83,14 +83,17 @@ type conn struct {
 	user     string    // prepared, after the login
 	excused  bool      // to leave without a login is no fault: the guess has counted, or the users can't be read
 	inLobby  bool
-	commands int // before the login
+	commands int    // before the login
+	lastWord string // of the login, empty for the empty line
 
 	asked    time.Time // when the connection asked for the seat
 	in, sent int64     // bytes above TLS
 
-	flags  atomic.Uint32 // set by any goroutine
-	ctx    context.Context
-	cancel context.CancelCauseFunc // called by any goroutine
+	flags    atomic.Uint32            // set by any goroutine
+	eviction atomic.Pointer[eviction] // set before flagEvicted
+	active   atomic.Int64             // see touch
+	ctx      context.Context
+	cancel   context.CancelCauseFunc // called by any goroutine
 
 	mu       sync.Mutex
 	messages []string // of the operator, not sent yet
@@ -188,13 +191,23 @@ func (c *conn) wake(flag uint32) {
 // has reports whether any of the flags is set.
 func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
 
+// touch notes when the seated client was last active.
+func (c *conn) touch(at time.Time) { c.active.Store(int64(at.Sub(c.srv.started))) }
+
+// lastActive returns the time of the last touch. Any goroutine may call it.
+func (c *conn) lastActive() time.Time { return c.srv.started.Add(time.Duration(c.active.Load())) }
+
 // evict makes the connection leave the seat or the queue. It cancels the handler and ends a blocked
-// write soon. It sets the flag first, so that no other request begins.
-func (c *conn) evict() {
+// write soon. It sets the flag first, so that no other request begins. The first of several evictions counts.
+func (c *conn) evict(why *eviction) {
+	c.eviction.CompareAndSwap(nil, why)
 	c.wake(flagEvicted)
-	c.cancel(errEvicted)
+	c.cancel(c.evicted())
 	_ = c.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
 }
+
+// evicted returns why a connection with flagEvicted ends.
+func (c *conn) evicted() error { return c.eviction.Load().ReplyError }
 
 // line returns the next line as soon as it is complete. Zero means no deadline. Errors are errWoken,
 // errDeadline, io.EOF after a close_notify, errCut, those of flush, of the line and of the network.

@@ -36,8 +36,8 @@ func TestDeadlinesOfManyConnections(t *testing.T) {
 				w.T.Fatalf("a stranger was sent away after %v, not 10 s", got)
 			}
 		}
-		if !w.Server.Evict() {
-			w.T.Fatalf("alice has lost her seat")
+		if err := w.Server.Evict("operator", ""); err != nil {
+			w.T.Fatalf("alice has lost her seat: %v", err)
 		}
 	})
 }

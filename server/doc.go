@@ -12,9 +12,9 @@
 //   - login.go runs the login (RFC 5802 in the SASL profile of RFC 4954) under one deadline, which begins
 //     with the accept; package scram judges its messages;
 //   - seat.go grants the seat (seat.grant) and passes it on (seat.release), as [Queue], [Reject] or
-//     [Takeover] say; wait.go waits for it;
+//     [Takeover] say; wait.go waits for it, or for a client that wants no seat answers STAT;
 //   - session.go reads requests and calls handlers, watch.go cancels the handler of a client that has
-//     left, stream.go is OPEN;
+//     left (package alarm says when to look), stream.go is OPEN;
 //   - conn.go reads lines, writes replies, wakes and closes; socket.go waits for the peer, below TLS.
 //
 // # The log

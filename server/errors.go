@@ -8,10 +8,11 @@ import (
 	"syscall"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 )
 
-// This file has every 4yz and 5yz reply of the server itself. They are errors until conn.sendLast or
-// session.answer sends them.
+// This file has the 4yz and 5yz replies of the server itself; Server.init, seat.ask and Server.Evict have those
+// that name a limit or a person. They are errors until conn.sendLast or session.answer sends them.
 
 func refusal(code protocol.Code, keyword protocol.Keyword, text string) *protocol.ReplyError {
 	return &protocol.ReplyError{Code: code, Keyword: keyword, Text: text}
@@ -25,13 +26,7 @@ func Refuse(text string) error {
 
 // Replies that end the connection.
 var (
-	errBusy            = refusal(protocol.CodeClosing, protocol.KeywordBusy, "somebody else has the seat, and there is no place to wait: try again later")
-	errBusyUser        = refusal(protocol.CodeClosing, protocol.KeywordBusy, "this user has all the places in the queue that one may have: try again later")
-	errWaitTimeout     = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in time")
 	errLoginTimeout    = refusal(protocol.CodeClosing, protocol.KeywordLoginTimeout, "the login took too long")
-	errIdle            = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for too long")
-	errEvicted         = refusal(protocol.CodeClosing, protocol.KeywordEvicted, "somebody else took over")
-	errSessionLimit    = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "the time for one session is over")
 	errShutdown        = refusal(protocol.CodeClosing, protocol.KeywordShutdown, "the server is shutting down")
 	errTooManyErrors   = refusal(protocol.CodeClosing, protocol.KeywordTooManyErrors, "too many errors before the login")
 	errTooManyCommands = refusal(protocol.CodeClosing, protocol.KeywordTooManyCommands, "too many commands before the login")
@@ -41,9 +36,16 @@ var (
 	errSyntax      = refusal(protocol.CodeSyntax, protocol.KeywordSyntax, "control character, bare CR or LF, or invalid UTF-8")
 	errLineTooLong = refusal(protocol.CodeSyntax, protocol.KeywordLineTooLong, "a line has at most 8192 octets with its CRLF")
 	errBodyForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is BODY count VERB argument")
+	errLastWord    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "no such last word, see LAST in EHLO")
 	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
 	errLoginFailed = refusal(protocol.CodeLoginFailed, protocol.KeywordLoginFailed, "authentication failed")
 )
+
+// eviction is the reply to a client that has to leave, and the name of the one who evicts it.
+type eviction struct {
+	*protocol.ReplyError
+	by string
+}
 
 func tooLarge(limit int64) *protocol.ReplyError {
 	return refusal(protocol.CodeTooLarge, protocol.KeywordTooLarge, fmt.Sprintf("a body has at most %d octets", limit))
@@ -68,15 +70,21 @@ var (
 
 // Ends of the connection without a reply.
 var (
-	errQuit = errors.New("quit") // the reply was 221
+	errQuit = ending("quit")          // the reply was 221
+	errStat = ending(capability.Stat) // the reply was the lines of STAT
 	// errCut means that the peer ended the connection without close_notify, so its input may be incomplete.
-	errCut     = errors.New("connection cut")
+	errCut     = ending("cut")
+	errBackend = ending("backend")
+	errPanic   = ending("panic")
 	errWrite   = errors.New("write failed")
-	errBackend = errors.New("backend failed")
-	errPanic   = errors.New("panic")
 	// errHandlerExit means that a handler has ended its goroutine.
 	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
+
+// ending is an end whose name is the reason in the log.
+type ending string
+
+func (e ending) Error() string { return string(e) }
 
 // errDropped means that the connection has made room in the lobby for another. It is the reason in the log.
 type errDropped string
@@ -107,17 +115,12 @@ func reason(err error) string {
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok {
 		return string(reply.Keyword)
 	}
+	if end, ok := errors.AsType[ending](err); ok {
+		return string(end)
+	}
 	switch {
-	case errors.Is(err, errPanic):
-		return "panic"
-	case errors.Is(err, errQuit):
-		return "quit"
 	case errors.Is(err, io.EOF):
 		return "closed"
-	case errors.Is(err, errCut):
-		return "cut"
-	case errors.Is(err, errBackend):
-		return "backend"
 	case errors.Is(err, ErrServerClosed), errors.Is(err, net.ErrClosed): // only the server itself closes it
 		return string(protocol.KeywordShutdown)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

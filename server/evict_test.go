@@ -47,11 +47,11 @@ func TestStreamIsEvicted(t *testing.T) {
 			}
 			synctest.Wait()
 			conn.armed.Store(true)
-			if !w.Server.Evict() {
-				w.T.Fatalf("nobody is seated")
+			if err := w.Server.Evict("operator", ""); err != nil {
+				w.T.Fatalf("%v", err)
 			}
 			synctest.Wait()
-			if closed := w.Log.Records("session.close"); len(closed) != 1 || closed[0].Str("reason") != "evicted" {
+			if closed := w.Log.Records("session.close"); len(closed) != 1 || closed[0].Str("reason") != "evicted" || closed[0].Str("by") != "operator" {
 				w.T.Fatalf("half-closed %t: %v", halfClosed, closed)
 			}
 		})

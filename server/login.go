@@ -24,7 +24,8 @@ const (
 )
 
 var (
-	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
+	bye       = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
+	lastWords = capability.LastWords{capability.NoWait, capability.Stat}
 	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line
 	// can't contain.
 	strict = base64.StdEncoding.Strict()
@@ -120,7 +121,7 @@ func (c *conn) capabilities() protocol.Reply {
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
 	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
-		"ADMISSION "+c.srv.seat.policy.name)
+		lastWords.String(), "ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
 }
 
@@ -214,7 +215,11 @@ func (x *exchange) run(challenge []byte) error {
 	if message, err = x.ask(signature); err != nil {
 		return err
 	}
-	if len(message) != 0 {
+	switch x.lastWord = string(message); {
+	case x.lastWord == "", slices.Contains(lastWords, x.lastWord):
+	case capability.IsWord(x.lastWord):
+		return x.fail("malformed", errLastWord)
+	default:
 		return x.reject(scram.ErrMalformed)
 	}
 	x.user = x.scram.Username()

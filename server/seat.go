@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 )
 
 // Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or
@@ -71,18 +74,23 @@ func (s *seat) ask(c *conn) (position int, err error) {
 	switch {
 	case s.closed:
 		return 0, errShutdown
+	case c.lastWord == capability.Stat:
+		return 0, errStat
 	case s.holder == nil:
 		s.grant(c)
 		return 0, nil
 	case s.policy.evict:
+		why := &eviction{refusal(protocol.CodeClosing, protocol.KeywordEvicted, c.user+" took over"), c.user}
 		for _, earlier := range append(s.queue, s.holder) {
-			earlier.evict()
+			earlier.evict(why)
 		}
 		s.queue = s.queue[:0]
+	case c.lastWord == capability.NoWait, s.policy.depth == 0:
+		return 0, s.busy("")
 	case len(s.queue) >= s.policy.depth:
-		return 0, errBusy
+		return 0, s.busy("the queue is full: ")
 	case s.waiting(c.user) >= s.policy.perUser:
-		return 0, errBusyUser
+		return 0, s.busy("this user has all the places in the queue that one may have: ")
 	}
 	s.queue = append(s.queue, c)
 	s.notify()
@@ -99,8 +107,15 @@ func (s *seat) waiting(user string) (n int) {
 	return n
 }
 
+// busy returns the reply to a client that may not wait. It is a valid line, because package scram bounds names
+// and refuses control characters in them.
+func (s *seat) busy(why string) error {
+	return refusal(protocol.CodeClosing, protocol.KeywordBusy, why+s.status().Busy())
+}
+
 func (s *seat) grant(c *conn) {
 	s.holder, s.since = c, time.Now()
+	c.touch(s.since)
 	s.served++
 }
 
@@ -162,10 +177,17 @@ func (s *seat) position(c *conn) string {
 	return "position " + strconv.Itoa(i+1) + " holder " + s.holder.user
 }
 
-// current returns the holder (nil if the seat is free), when it got the seat, and how many clients wait and
-// had the seat so far.
-func (s *seat) current() (holder *conn, since time.Time, waiting, served int) {
+// current returns the holder (nil if the seat is free) and the status.
+func (s *seat) current() (holder *conn, now capability.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.holder, s.since, len(s.queue), s.served
+	return s.holder, s.status()
+}
+
+func (s *seat) status() capability.Status {
+	now := capability.Status{Waiting: len(s.queue), Served: s.served}
+	if s.holder != nil {
+		now.Holder, now.Since, now.Active = s.holder.user, s.since, s.holder.lastActive()
+	}
+	return now
 }

@@ -94,6 +94,8 @@ type Server struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 
+	errIdle, errSessionLimit, errWaitTimeout error // replies that name the limit
+
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
@@ -118,6 +120,9 @@ func (s *Server) init() error {
 			s.Admission = Queue{}
 		}
 		s.seat.policy = s.Admission.policy(s.limits)
+		s.errIdle = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for "+s.limits.Idle.String())
+		s.errSessionLimit = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "a session lasts at most "+s.limits.Session.String())
+		s.errWaitTimeout = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in "+s.seat.policy.wait.String())
 		if s.Audit == nil {
 			s.Audit = audit.New(io.Discard, audit.Options{})
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/alarm"
 )
 
 // session is a connection that has the seat. The connection's goroutine owns all of it, except where watch.go
@@ -17,7 +18,6 @@ type session struct {
 	*conn
 	opened  time.Time
 	endBy   time.Time // deadline of the session, zero for none
-	active  time.Time // when the last request except NOOP was answered
 	served  time.Time // when the last request was answered
 	n       int       // number of requests
 	waiting int       // number of waiting clients in the last 121
@@ -31,20 +31,21 @@ type session struct {
 	began  time.Time // when the running request began
 	gone   error     // how the client left during a request
 
-	watchTimer watchTimer
-	returned   chan struct{} // gets a value when the handler has returned
-	watched    chan error    // gets a value for gone at the end of a watch
+	alarm    alarm.Timer   // begins the watch over a slow handler
+	returned chan struct{} // gets a value when the handler has returned
+	watched  chan error    // gets a value for gone at the end of a watch
 }
 
 func newSession(c *conn) *session {
 	now := time.Now()
 	s := &session{
-		conn: c, opened: now, active: now, endBy: after(now, c.srv.limits.Session),
+		conn: c, opened: now, endBy: after(now, c.srv.limits.Session),
 		request: Request{User: c.user, Conn: c.id}, why: errHandlerExit,
 		returned: make(chan struct{}), watched: make(chan error),
 	}
+	s.touch(now)
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	s.watchTimer.start = s.supervise
+	s.alarm.Ring = s.supervise
 	c.rd.Grow(recordSize) // so that requests in one record are answered in one
 	return s
 }
@@ -67,9 +68,14 @@ func (s *session) end() {
 		s.why = cause
 	}
 	s.conn.cancel(s.why)
-	s.srv.Audit.Info("session.close", s.id).Str("reason", reason(s.why)).Int("requests", s.n).
+	why := reason(s.why)
+	e := s.srv.Audit.Info("session.close", s.id).Str("reason", why).Int("requests", s.n).
 		Int64("bytes_in", s.in).Int64("bytes_out", s.sent).
-		Float64("duration", time.Since(s.opened).Seconds()).Send()
+		Float64("duration", time.Since(s.opened).Seconds())
+	if why == string(protocol.KeywordEvicted) {
+		e.Str("by", s.eviction.Load().by)
+	}
+	e.Send()
 	_ = s.srv.logged(s.srv.Audit.SessionEnd())
 	s.srv.seat.release(s.conn)
 }
@@ -94,7 +100,7 @@ func (s *session) serve() error {
 }
 
 func (s *session) deadline() time.Time {
-	return earlier(after(s.active, s.srv.limits.Idle), s.endBy)
+	return earlier(after(s.lastActive(), s.srv.limits.Idle), s.endBy)
 }
 
 // inputError returns why the session ends after a failed read.
@@ -103,9 +109,9 @@ func (s *session) inputError(err error) error {
 	case !errors.Is(err, errDeadline):
 		return lineError(err)
 	case s.isOver():
-		return errSessionLimit
+		return s.srv.errSessionLimit
 	}
-	return errIdle
+	return s.srv.errIdle
 }
 
 func (s *session) isOver() bool { return !s.endBy.IsZero() && !time.Now().Before(s.endBy) }
@@ -115,13 +121,13 @@ func (s *session) attend() error {
 	flags := s.flags.Load()
 	switch {
 	case flags&flagEvicted != 0:
-		return errEvicted
+		return s.evicted()
 	case flags&flagShutdown != 0:
 		return errShutdown
 	case s.gone != nil:
 		return s.gone
 	case s.isOver():
-		return errSessionLimit
+		return s.srv.errSessionLimit
 	case flags == 0:
 		return nil
 	}
@@ -133,9 +139,9 @@ func (s *session) attend() error {
 
 // sendWaiting sends "121 waiting N" if N has changed.
 func (s *session) sendWaiting() {
-	if _, _, n, _ := s.srv.seat.current(); s.native && n != s.waiting {
-		s.waiting = n
-		s.reply(protocol.Reply{Code: protocol.CodeWaiting, Text: "waiting " + strconv.Itoa(n)})
+	if _, now := s.srv.seat.current(); s.native && now.Waiting != s.waiting {
+		s.waiting = now.Waiting
+		s.reply(protocol.Reply{Code: protocol.CodeWaiting, Text: "waiting " + strconv.Itoa(s.waiting)})
 	}
 }
 
@@ -169,11 +175,11 @@ func (s *session) serveLine(line []byte) error {
 			return err
 		}
 	}
-	err = s.dispatch(known, began)
 	if verb != protocol.VerbNoop {
-		s.active = s.served
+		s.touch(began)
+		defer func() { s.touch(s.served) }()
 	}
-	return err
+	return s.dispatch(known, began)
 }
 
 // now returns the start of the current request: when its input arrived or the previous reply was done,
@@ -228,7 +234,7 @@ func (s *session) dispatch(known bool, began time.Time) error {
 	done := protocol.Reply{Code: protocol.CodeDone}
 	switch verb := s.request.Verb; {
 	case s.has(flagEvicted):
-		return errEvicted // also if the request arrived first
+		return s.evicted() // also if the request arrived first
 	case !known, verb == protocol.VerbBody:
 		return s.answerError(errUnknown, began)
 	case verb == protocol.VerbNoop:

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,20 +30,16 @@ func (s *Server) Stock() *Mux {
 	m.HandleFunc("TIME", func(context.Context, *Request) (protocol.Reply, error) {
 		return protocol.Reply{Text: time.Now().Format(time.RFC3339)}, nil
 	})
-	m.HandleFunc("STAT", s.stat)
+	m.HandleFunc("STAT", func(context.Context, *Request) (protocol.Reply, error) { return s.stat(), nil })
 	m.HandleFunc("SAY", s.say)
 	return m
 }
 
-// stat returns the holder and figures of the seat.
-func (s *Server) stat(context.Context, *Request) (protocol.Reply, error) {
-	holder, since, waiting, served := s.seat.current()
-	name := ""
-	if holder != nil {
-		name = holder.user
-	}
-	return protocol.Reply{Text: fmt.Sprintf("holder %s\nsince %s\nwaiting %d\nserved %d\nuptime %d",
-		name, since.Format(time.RFC3339), waiting, served, int(time.Since(s.started).Seconds()))}, nil
+// stat returns the reply to STAT.
+func (s *Server) stat() protocol.Reply {
+	_, now := s.seat.current()
+	now.Started = s.started
+	return protocol.Reply{Code: protocol.CodeDone, Text: now.String()}
 }
 
 // say passes a line to the operator.
@@ -62,14 +59,10 @@ func (s *Server) say(_ context.Context, r *Request) (protocol.Reply, error) {
 // written. Errors are ErrNobodySeated, ErrNoMessages, and protocol.ErrSyntax or protocol.ErrLineTooLong
 // for a text that is no line.
 func (s *Server) Say(text string) error {
-	reply := protocol.Reply{Code: protocol.CodeMessage, Text: text}
-	if _, err := reply.Append(nil); err != nil {
+	if err := checkLine(protocol.Reply{Code: protocol.CodeMessage, Text: text}); err != nil {
 		return err
 	}
-	if strings.Contains(text, "\n") {
-		return protocol.ErrSyntax
-	}
-	holder, _, _, _ := s.seat.current()
+	holder, _ := s.seat.current()
 	if holder == nil {
 		return ErrNobodySeated
 	}
@@ -80,14 +73,30 @@ func (s *Server) Say(text string) error {
 	return nil
 }
 
-// Evict ends the session of the seated client with "421 evicted". It returns false if the seat is free.
-func (s *Server) Evict() bool {
-	holder, _, _, _ := s.seat.current()
-	if holder == nil {
-		return false
+// Evict ends the session of the seated client with "421 evicted" and the reason. Without one it says that the
+// operator ended the session. by is who that is, for the log. Errors are ErrNobodySeated, and for the reason
+// those of Say.
+func (s *Server) Evict(by, reason string) error {
+	reply := refusal(protocol.CodeClosing, protocol.KeywordEvicted, cmp.Or(reason, "the operator ended the session"))
+	if err := checkLine(reply.Reply()); err != nil {
+		return err
 	}
-	holder.evict()
-	return true
+	holder, _ := s.seat.current()
+	if holder == nil {
+		return ErrNobodySeated
+	}
+	s.Audit.Info("operator", "").Str("deed", "evict").Str("by", by).Send()
+	holder.evict(&eviction{reply, by})
+	return nil
+}
+
+// checkLine returns why a reply is not one valid line.
+func checkLine(r protocol.Reply) error {
+	if strings.Contains(r.Text, "\n") {
+		return protocol.ErrSyntax
+	}
+	_, err := r.Append(nil)
+	return err
 }
 
 // post queues a message for the connection's goroutine.

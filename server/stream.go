@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,8 +24,7 @@ const (
 type stream struct {
 	*session
 	backend net.Conn
-	last    atomic.Int64 // time of the last byte in either direction, as time.Duration since opened
-	in, out int64        // bytes to and from the backend
+	in, out int64 // bytes to and from the backend
 }
 
 // streamEnd is why a stream ended. It hides the cause from sendLast, because the client would take a reply
@@ -55,7 +53,7 @@ func (s *session) open(began time.Time) error {
 	s.streams = true
 	s.mu.Unlock()
 	s.sendMessages() // the last ones
-	if err := s.answer(protocol.Reply{Code: protocol.CodeStream, Text: "open"}, began); err != nil {
+	if err := s.answer(protocol.Reply{Code: protocol.CodeOpen, Text: "open"}, began); err != nil {
 		return err
 	}
 	s.srv.Audit.Info("stream.open", s.id).Send()
@@ -71,7 +69,7 @@ func (s *session) open(began time.Time) error {
 
 // join copies both ways until both directions have ended (io.EOF) or x.ctx is cancelled. It returns the cause.
 func (x *stream) join() error {
-	x.touch()
+	x.touch(time.Now())
 	x.raw.patient = true
 	x.raw.setWriteDeadline()          // now, because later it would undo that of guard
 	tcp.SetUserTimeout(x.raw.Conn, 0) // it would also end a client that pauses
@@ -88,7 +86,7 @@ func (x *stream) join() error {
 		err = x.linger(tail, down)
 	}
 	if errors.Is(err, errWoken) && x.has(flagEvicted) {
-		err = errEvicted // evict sets the flag before it cancels
+		err = x.evicted() // evict sets the flag before it cancels
 	}
 	x.cancel(err)
 	<-down
@@ -103,7 +101,7 @@ func (x *stream) join() error {
 func (x *stream) guard(tail <-chan struct{}) {
 	limit := x.srv.limits.Idle
 	for {
-		by := earlier(after(x.opened.Add(time.Duration(x.last.Load())), limit), x.endBy)
+		by := earlier(after(x.lastActive(), limit), x.endBy)
 		switch {
 		case !by.IsZero() && !time.Now().Before(by):
 			x.cancel(x.inputError(errDeadline))
@@ -202,12 +200,10 @@ func (x *stream) fromBackend() error {
 
 // pass notes that bytes pass, and logs them with LogPayload.
 func (x *stream) pass(direction string, p []byte) error {
-	x.touch()
+	x.touch(time.Now())
 	if !x.srv.LogPayload {
 		return nil
 	}
 	x.srv.Audit.Info("stream.data", x.id).Str("direction", direction).Str("data", base64.StdEncoding.EncodeToString(p)).Send()
 	return x.srv.logged(x.srv.Audit.Flush())
 }
-
-func (x *stream) touch() { x.last.Store(int64(time.Since(x.opened))) }

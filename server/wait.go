@@ -10,7 +10,7 @@ import (
 )
 
 // takeSeat asks for the seat and waits for it. When it returns nil, queue.leave is logged and nothing is
-// written so far.
+// written so far. errStat means that the client asked for STAT instead.
 func (c *conn) takeSeat() error {
 	if err := c.checkEarly(); err != nil {
 		return err // before it evicts anybody
@@ -21,6 +21,10 @@ func (c *conn) takeSeat() error {
 	if err == nil && position > 0 {
 		err = c.queue(position)
 	}
+	if err == errStat {
+		c.srv.Audit.Info("stat", c.id).Str("user", c.user).Send()
+		c.reply(c.srv.stat())
+	}
 	if err != nil {
 		c.cancel(err)
 		c.srv.seat.release(c) // a seat that c was granted meanwhile passes on
@@ -30,9 +34,10 @@ func (c *conn) takeSeat() error {
 
 // queue waits until the connection has the seat.
 func (c *conn) queue(position int) error {
+	c.lastWord = "" // under takeover NoWait waits like an empty line
 	c.srv.Audit.Info("queue.enter", c.id).Int("position", position).Send()
 	err := c.await()
-	if granted := c.srv.seat.leave(c); granted && errors.Is(err, errWaitTimeout) {
+	if granted := c.srv.seat.leave(c); granted && errors.Is(err, c.srv.errWaitTimeout) {
 		err = nil // the seat was granted at the same moment, and wins
 	}
 	if err == nil {
@@ -53,7 +58,7 @@ func (c *conn) await() error {
 	for {
 		switch {
 		case c.has(flagEvicted):
-			return errEvicted
+			return c.evicted()
 		case c.has(flagShutdown):
 			return errShutdown
 		case c.has(flagGranted):
@@ -69,7 +74,7 @@ func (c *conn) await() error {
 		case err == nil:
 			return c.early(line)
 		case errors.Is(err, errDeadline):
-			return errWaitTimeout
+			return c.srv.errWaitTimeout
 		case !errors.Is(err, errWoken):
 			return lineError(err)
 		}
@@ -93,9 +98,9 @@ func (c *conn) checkEarly() error {
 	return nil
 }
 
-// early handles a line before the 235. Only QUIT is allowed.
+// early handles a line before the 235. Only QUIT is allowed, and nothing behind a last word.
 func (c *conn) early(line []byte) error {
-	if !strings.EqualFold(string(line), protocol.VerbQuit) {
+	if c.lastWord != "" || !strings.EqualFold(string(line), protocol.VerbQuit) {
 		return errEarly
 	}
 	c.reply(bye)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -22,68 +21,21 @@ var errClientGone = errors.New("the client has gone")
 func (s *session) overdue(began time.Time) (by time.Time, why error) {
 	by = after(began, s.srv.limits.Request)
 	if earlier(by, s.endBy) == s.endBy && !s.endBy.IsZero() {
-		return s.endBy, errSessionLimit
+		return s.endBy, s.srv.errSessionLimit
 	}
 	return by, errOverdue
-}
-
-// watchTimer starts the watch over a slow handler. Its timer keeps running from one request to the next, and
-// is set again if it fires too early: setting it for each request would take as long as parsing one.
-type watchTimer struct {
-	start func()
-
-	mu      sync.Mutex
-	due     time.Time // when the watch begins, zero if no handler runs
-	pending bool      // the timer runs
-	started bool      // the watch over the running handler has begun
-}
-
-// set begins the watch at due, unless end is called before. Later calls must not have an earlier due.
-func (l *watchTimer) set(due time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.due = due
-	if !l.pending {
-		l.pending = true
-		time.AfterFunc(time.Until(due), l.look)
-	}
-}
-
-// look runs when the timer fires.
-func (l *watchTimer) look() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending = false
-	switch wait := time.Until(l.due); {
-	case l.due.IsZero():
-	case wait > 0:
-		l.pending = true
-		time.AfterFunc(wait, l.look)
-	default:
-		l.started = true
-		go l.start()
-	}
-}
-
-// end reports, after the handler has returned, whether the watch has begun.
-func (l *watchTimer) end() (started bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	started = l.started
-	l.due, l.started = time.Time{}, false
-	return started
 }
 
 // watchOver begins the watch over a handler, which unwatch ends.
 func (s *session) watchOver(began time.Time) {
 	s.began = began
 	by, _ := s.overdue(began)
-	s.watchTimer.set(earlier(s.raw.filled.Add(watchAfter), by))
+	s.alarm.Set(earlier(s.raw.filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
 func (s *session) unwatch() {
-	if s.watchTimer.end() {
+	if s.alarm.Stop() {
 		s.returned <- struct{}{}
 		s.gone = <-s.watched
 	}

@@ -24,7 +24,7 @@ const (
 
 	maxInterval = 20 * time.Second
 	firstPing   = 10 * time.Second
-	slack       = 500 * time.Millisecond // for SIGKILL to take effect on a busy machine
+	maxSlack    = 500 * time.Millisecond
 )
 
 // Limits returns the limits of a server from the results of client.Client.Timeouts. If the server announced
@@ -35,6 +35,9 @@ func Limits(announced capability.Timeouts, ok bool) capability.Timeouts {
 	}
 	return announced
 }
+
+// ErrSession means that the lease ended because the session may last no longer.
+var ErrSession = errors.New("the server's --session-limit is near")
 
 // ErrOver means that the lease ended before the server answered.
 var ErrOver = errors.New("the server has not answered in time, and may give the seat away")
@@ -53,6 +56,8 @@ func (e *ShortError) Error() string {
 // Lease is the time for which a client may believe that it has the seat. It is not safe for concurrent use.
 type Lease struct {
 	length time.Duration // from when a ping was sent; zero means no limit
+	kill   time.Duration // for the program to end in
+	slack  time.Duration // for that to take effect on a busy machine
 	end    time.Time     // of the session; zero means no limit
 	proved time.Time     // when the last answered ping was sent
 }
@@ -60,7 +65,7 @@ type Lease struct {
 // New returns the lease of a client that got the seat at the time seated. The lease begins with the first
 // [Lease.Ping]. The error is a *ShortError.
 func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
-	var l Lease
+	l := Lease{kill: Kill, slack: maxSlack}
 	for _, limit := range []struct {
 		flag string
 		time.Duration
@@ -79,6 +84,22 @@ func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
 	return l, nil
 }
 
+// NewSilence returns the lease of a client that drives only by a stream through the server. Such a client has
+// stopped as soon as it sends nothing more, and the server drops what it sends after any other limit. So only
+// silence counts: the lease ends when the server may have heard nothing for vanish. Its pings need not count as
+// activity. The lease begins with the first [Lease.Ping]. Zero means no limit.
+func NewSilence(vanish time.Duration) Lease { return NewLimit(vanish, 0) }
+
+// NewLimit returns the lease of a client with one limit (zero means none) that needs the time kill to stop. If
+// kill is over a quarter of the limit, the client must stop in that quarter, so no limit is too short.
+func NewLimit(limit, kill time.Duration) Lease {
+	limit = max(limit, 0)
+	return Lease{length: limit, kill: min(kill, limit/4), slack: min(maxSlack, limit/4)}
+}
+
+// Kill returns the time that the client has to stop in.
+func (l Lease) Kill() time.Duration { return l.kill }
+
 // StopBy returns when the program must get SIGTERM. The zero time means never.
 func (l Lease) StopBy() time.Time {
 	by := l.end
@@ -90,28 +111,41 @@ func (l Lease) StopBy() time.Time {
 	if by.IsZero() {
 		return by
 	}
-	return by.Add(-Kill - slack)
+	return by.Add(-l.kill - l.slack)
 }
 
-// NextPing returns the time of the next ping. A lease has time for several, so that one lost packet does not
-// end it.
-func (l Lease) NextPing() time.Time {
-	interval := maxInterval
+// Interval returns the time from one ping to the next. A lease has time for several, so that one lost packet
+// does not end it.
+func (l Lease) Interval() time.Duration {
 	if l.length > 0 {
-		interval = min(interval, (l.length-Kill)/3)
+		return min(maxInterval, (l.length-l.kill)/3)
 	}
-	return l.proved.Add(interval)
+	return maxInterval
+}
+
+// NextPing returns when to ping.
+func (l Lease) NextPing() time.Time { return l.proved.Add(l.Interval()) }
+
+// Renew renews the lease for a use of the seat that was sent then, and of which the client knows that the server has
+// seen it.
+func (l *Lease) Renew(sent time.Time) {
+	if sent.After(l.proved) {
+		l.proved = sent
+	}
 }
 
 // Ping calls ping, which makes a request that counts as activity. It renews the lease if the request is
 // answered before the lease and ctx end. Otherwise it returns while ping goes on: interrupting ping would
 // close the connection, and free the seat, while the program still runs.
 func (l *Lease) Ping(ctx context.Context, ping func() error) error {
-	by := l.StopBy()
-	if l.proved.IsZero() || by.IsZero() {
+	by, over := l.StopBy(), ErrOver
+	switch {
+	case l.proved.IsZero() || by.IsZero():
 		by = time.Now().Add(firstPing)
+	case by.Equal(l.end.Add(-l.kill - l.slack)):
+		over = ErrSession
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, by, ErrOver)
+	ctx, cancel := context.WithDeadlineCause(ctx, by, over)
 	defer cancel()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -121,7 +155,7 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	select {
 	case err := <-answered:
 		if err == nil {
-			l.proved = sent
+			l.Renew(sent)
 		}
 		return err
 	case <-ctx.Done():

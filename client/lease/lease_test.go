@@ -59,6 +59,31 @@ func TestEarliestLimitCounts(t *testing.T) {
 	}
 }
 
+// A stream has no program to end, and its server tells it of any other limit.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	for vanish, want := range map[time.Duration]struct{ stop, next time.Duration }{
+		30 * time.Second: {29500 * time.Millisecond, 10 * time.Second},
+		time.Second:      {750 * time.Millisecond, time.Second / 3},
+		time.Hour:        {time.Hour - 500*time.Millisecond, 20 * time.Second},
+		0:                {0, 20 * time.Second},
+		-1:               {0, 20 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, now := NewSilence(vanish), time.Now()
+			if err := l.Ping(t.Context(), answer(0)); err != nil {
+				t.Fatal(err)
+			}
+			if got := l.StopBy(); got.IsZero() != (want.stop == 0) || want.stop != 0 && got.Sub(now) != want.stop {
+				t.Errorf("%v: stop after %v, not %v", vanish, got.Sub(now), want.stop)
+			}
+			if got := l.NextPing().Sub(now); got != want.next {
+				t.Errorf("%v: ping after %v, not %v", vanish, got, want.next)
+			}
+		})
+	}
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	if assumed != (capability.Timeouts{Idle: time.Minute, Vanish: 25 * time.Second}) {
@@ -158,4 +183,35 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+func TestOneLimit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ limit, kill, stop, interval time.Duration }{
+		{time.Minute, 2 * time.Second, 57500 * time.Millisecond, 58 * time.Second / 3},
+		{4 * time.Second, time.Second, 2500 * time.Millisecond, time.Second},
+		{0, 0, 0, 20 * time.Second},
+	} {
+		l, now := NewLimit(test.limit, 2*time.Second), time.Now()
+		l.Renew(now)
+		l.Renew(now.Add(-time.Second))
+		stop := now.Add(test.stop)
+		if test.stop == 0 {
+			stop = time.Time{}
+		}
+		if !l.StopBy().Equal(stop) || l.Interval() != test.interval || l.Kill() != test.kill {
+			t.Errorf("%v: stop at %v, ping after %v, kill %v", test.limit, l.StopBy().Sub(now), l.Interval(), l.Kill())
+		}
+	}
+}
+
+func TestEndOfSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLease(t, capability.Timeouts{Vanish: 30 * time.Second, Session: 20 * time.Second})
+		time.Sleep(14500 * time.Millisecond)
+		if err := l.Ping(t.Context(), answer(0)); err != ErrSession {
+			t.Error(err)
+		}
+	})
 }

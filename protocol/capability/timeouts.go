@@ -1,4 +1,4 @@
-// Package capability writes and reads what a server announces in its reply to EHLO.
+// Package capability writes and reads what a server says of itself, in its reply to EHLO and in STAT.
 package capability
 
 import (

@@ -25,6 +25,7 @@ var Events = map[string]string{
 	"tls.fail":      "error",
 	"login.ok":      "user mechanism binding",
 	"login.fail":    "user mechanism reason",
+	"stat":          "user",
 	"queue.enter":   "position",
 	"queue.leave":   "reason waited",
 	"session.open":  "user waited",
@@ -36,6 +37,7 @@ var Events = map[string]string{
 	"handler.panic": "user verb n",
 	"handler.stuck": "user verb n",
 	"session.close": "reason requests bytes_in bytes_out duration",
+	"operator":      "deed by",
 	"log.repair":    "octets data",
 	"log.drop":      "records",
 	"log.rotate":    "why size",
@@ -62,7 +64,8 @@ var next = map[string]string{
 	"tls.fail":      "conn.close",
 	"tls.handshake": "login.ok login.fail conn.close",
 	"login.fail":    "login.ok login.fail conn.close",
-	"login.ok":      "queue.enter session.open conn.close",
+	"login.ok":      "stat queue.enter session.open conn.close",
+	"stat":          "conn.close",
 	"queue.enter":   "queue.leave",
 	"queue.leave":   "session.open conn.close",
 	"conn.close":    "",
@@ -146,7 +149,7 @@ var formats = map[string]func(any) bool{
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
-	"why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
+	"deed": like(`evict`), "why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
 	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
@@ -219,6 +222,9 @@ func (l line) wellFormed() error {
 	want += own
 	if event == "request" && l.get("argument") != nil {
 		want += payload
+	}
+	if l.str("reason") == "evicted" && event == "session.close" {
+		want += " by"
 	}
 	if l.get("head") != nil {
 		want += " head"

@@ -202,7 +202,7 @@ func (g *guest) stream(ctx context.Context) {
 		g.failed(err)
 		return
 	}
-	g.note.answered(protocol.Request{Verb: "OPEN"}, protocol.Reply{Code: protocol.CodeStream}, sent)
+	g.note.answered(protocol.Request{Verb: "OPEN"}, protocol.Reply{Code: protocol.CodeOpen}, sent)
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	lines := bufio.NewReader(s)
 	for i := range 1 + g.r.IntN(30) {

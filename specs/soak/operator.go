@@ -42,6 +42,7 @@ func (o *operator) tasks() []task {
 		{"log: deleted", 2, true, (*operator).remove},
 		{"disk filled: alone", 3, o.small, func(o *operator, ctx context.Context) error { return o.fill(ctx, false) }},
 		{"disk filled: with SIGKILL", 8, o.small && o.kills, func(o *operator, ctx context.Context) error { return o.fill(ctx, true) }},
+		{"disk slow", 3, o.canSlow(), (*operator).slow},
 		{"server: stopped for a moment", 2, runtime.GOOS == "linux", (*operator).suspend},
 		{"server: SIGKILL", 6, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGKILL) }},
 		{"server: SIGTERM", 3, o.kills, func(o *operator, ctx context.Context) error { return o.restart(ctx, syscall.SIGTERM) }},

@@ -48,7 +48,7 @@ func (t *table) of(what string) int {
 // rows are the order of the table.
 var rows = []string{
 	"clients", "attacks", "sessions", "requests answered", "refusals", "exit codes", "connections with a network fault",
-	"disk filled", "log", "server", "clients killed", "passwords changed", "log records", "log files",
+	"disk filled", "disk slow", "syncs delayed", "log", "server", "clients killed", "passwords changed", "log records", "log files",
 	"uses of the device", "COMMANDs in their kill time", "overlaps on the device", "answers without a record",
 	"most MiB at rest", "most descriptors at rest", "most goroutines at rest",
 }

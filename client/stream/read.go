@@ -1,0 +1,33 @@
+package stream
+
+import "io"
+
+// Read reads what the backend gave. The error is io.EOF after the end of its direction.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	next, err := s.unread.next()
+	n := copy(p, next)
+	s.unread.take(n)
+	return n, err
+}
+
+// WriteTo writes what Read would read to w until io.EOF, and saves the copy that Read makes.
+func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		next, err := s.unread.next()
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		m, err := w.Write(next)
+		n += int64(m)
+		s.unread.take(m)
+		if err != nil {
+			return n, err
+		}
+	}
+}
