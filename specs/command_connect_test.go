@@ -106,9 +106,8 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 
 	It("prints messages of the operator on standard error while it has the seat", func(ctx SpecContext) {
 		s.Stop(ctx)
-		operator, in := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", s.state, "--chat")
-		s.addr = awaitListening(ctx, operator)[1]
-		alice, requests := s.Seated(ctx, "alice")
+		operator, in := c.ServeChat(ctx, s.state)
+		alice, requests := operator.Seated(ctx, "alice")
 		say(in, "five minutes left\n")
 		says(ctx, alice.Err, "operator: five minutes left\n")
 		say(requests, "SAY I am done\n")

@@ -208,6 +208,13 @@ func (c *cli) ServeOn(ctx context.Context, state string, args ...string) *servic
 	return &service{Session: s, cli: c, state: state, addr: awaitListening(ctx, s)[1]}
 }
 
+// ServeChat starts a server with --chat on a state directory, and returns the operator's input as well.
+func (c *cli) ServeChat(ctx context.Context, state string, args ...string) (s *service, operator *os.File) {
+	GinkgoHelper()
+	session, operator := c.Piped(append([]string{"serve", "--listen", "127.0.0.1:0", "--state", state, "--chat"}, args...)...)
+	return &service{Session: session, cli: c, state: state, addr: awaitListening(ctx, session)[1]}, operator
+}
+
 // awaitListening waits until a server listens, and returns the match of listening.
 func awaitListening(ctx context.Context, s *gexec.Session) []string {
 	GinkgoHelper()

@@ -30,9 +30,8 @@ var _ = Describe("The command's lines of input", Label("area:command", "command:
 
 	It("are refused by the operator's chat if they are too long, and the chat goes on", func(ctx SpecContext) {
 		s.Stop(ctx)
-		operator, in := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", s.state, "--chat")
-		s.addr = awaitListening(ctx, operator)[1]
-		alice, _ := s.Seated(ctx, "alice")
+		operator, in := c.ServeChat(ctx, s.state)
+		alice, _ := operator.Seated(ctx, "alice")
 		say(in, long+"five minutes left\n")
 		says(ctx, operator, "! nothing was sent: a line of more than 8192 bytes\n")
 		says(ctx, alice.Err, "operator: five minutes left\n")

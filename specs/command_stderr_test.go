@@ -79,8 +79,7 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 
 	It("may be full: hold takes the seat, and ends its command when the seat is lost", func(ctx SpecContext) {
 		c.AddUser(ctx, c.Path("state"), "alice", "bob")
-		operator, chat := c.Piped("serve", "--listen", "127.0.0.1:0", "--state", "state", "--chat", "--vanish-timeout", "1h", "--idle-timeout", "1h")
-		server := &service{Session: operator, cli: c, state: c.Path("state"), addr: awaitListening(ctx, operator)[1]}
+		server, operator := c.ServeChat(ctx, c.Path("state"), "--vanish-timeout", "1h", "--idle-timeout", "1h")
 		_, aliceIn := server.Seated(ctx, "alice")
 		bob := server.Waiting(ctx, "bob", "alice", "WHOAMI")
 		session, read, write := on(server.As("hold", "alice", "--", "/bin/sh", "-c", "echo started; exec sleep 1000")...)
@@ -89,8 +88,8 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 		Expect(aliceIn.Close()).To(Succeed())
 		exits(ctx, bob, 0) // so hold has to say that its position is 1
 		says(ctx, session, "started\n")
-		say(chat, "hello\n")
-		exits(ctx, operator.Terminate(), 0)
+		say(operator, "hello\n")
+		exits(ctx, server.Terminate(), 0)
 		exits(ctx, session, 5)
 	}, limit)
 
