@@ -226,7 +226,7 @@ func TestServerBreaksTheProtocol(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"151 65537\n", "151 01\n", "151 \n", "151 4\nfour+\n", "151 0\n151 1\nx", "151-1\n151 1\nx",
-		"152 stream\n", "153 1\n153 0\n", "153 0\n153 0\n", "153 x\n", "250 closed 2 0\n", "250 ok\n", "251 0\n",
+		"152 stream\n", "153 2\n", "153 1\n153 0\n", "153 0\n153 0\n", "153 x\n", "250 closed 2 0\n", "250 ok\n", "251 0\n",
 		"252 open\n", "220 what\n", "334 \n", "garbage\n",
 	} {
 		_, s := open(t, func(p *peer) {
