@@ -12,7 +12,7 @@ import (
 var promised = map[string]string{
 	"": "version",
 	"serve": "listen state admission queue-depth queue-per-user queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
-		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend log-payload log-sync",
+		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend backend-user backend-timeout log-payload log-sync",
 	"connect":      "addr ca state user password-file password-stdin no-wait body open record",
 	"replay":       "addr ca state users run list explain parallel repeat timeout keep json junit html init",
 	"hold":         "addr ca state user password-file password-stdin no-wait",

@@ -190,12 +190,12 @@ func (h *holding) resume(ctx context.Context) error {
 	return nil
 }
 
-// superviseCommand runs the shepherd, the process between hold and its command.
+// superviseCommand runs the shepherd, the process between hold or serve and a command.
 func superviseCommand(args []string) int {
 	code, err := shepherd.Main(args)
 	if err != nil {
 		stderr := spool.New(os.Stderr) // hold keeps the seat until this process has ended
-		fmt.Fprintln(stderr, "sallyport hold:", message(err))
+		fmt.Fprintln(stderr, "sallyport:", message(err))
 		stderr.Close(time.Second)
 		return exitFailed
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,15 +24,16 @@ import (
 
 // serveFlags are the flags of serve that do not set a field of the server.
 type serveFlags struct {
-	listen, state, admission, tlsMin, cert, key, backend string
-	depth, perUser                                       int
-	wait, grace                                          time.Duration
-	waitGiven                                            bool // --queue-wait was given
-	maxBody                                              sizeFlag
-	sync                                                 audit.Sync
-	chat                                                 bool
-	console                                              *chat // nil without --chat
-	stderr                                               *spool.Writer
+	listen, state, admission, tlsMin, cert, key string
+	backend                                     backendFlags
+	depth, perUser                              int
+	wait, grace                                 time.Duration
+	waitGiven                                   bool // --queue-wait was given
+	maxBody                                     sizeFlag
+	sync                                        audit.Sync
+	chat                                        bool
+	console                                     *chat // nil without --chat
+	stderr                                      *spool.Writer
 }
 
 func serveCommand() *cobra.Command {
@@ -47,9 +48,12 @@ signal ends it at once. SIGHUP reloads certificate, users and log file. With
 
 serve makes what it needs in the state directory: a private CA, a certificate
 for this host, a file of users and the interaction log. It renews that
-certificate 30 days before its end, and warns each day of any other that ends.`,
+certificate 30 days before its end, and warns each day of any other that ends.
+
+` + backendHelp,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
+  sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1
   sallyport serve --admission takeover --session-limit 1h --log-sync record`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -83,7 +87,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.StringVar(&f.cert, "cert", "", "certificate `file` instead of the one in the state directory")
 	flags.StringVar(&f.key, "key", "", "key `file` of --cert")
 	flags.BoolVar(&f.chat, "chat", false, "talk with the seated client on this terminal")
-	flags.StringVar(&f.backend, "backend", "", "what OPEN reaches: tcp:HOST:PORT or unix:PATH")
+	f.backend.define(cmd)
 	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams too")
 	flags.BoolVar(&s.LogNames, "log-names", false, "log the names of unknown users as typed, not as a hash")
 	flags.Var(syncFlag{&f.sync}, "log-sync", "when the log is forced to the disk")
@@ -141,6 +145,9 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Audit.Close()) }()
+	if err := f.backend.check(s.ErrorLog); err != nil {
+		return err
+	}
 	listener, err := listen(f.listen)
 	if err != nil {
 		return err
@@ -153,13 +160,17 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	defer caught.release()
 	fmt.Fprintf(f.stderr, "listening on %s\n%s\nlog %s\n",
 		listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())), home.Audit())
+	stderr := io.Writer(f.stderr)
 	if f.chat {
 		if f.console, err = newChat(s); err != nil {
 			return err
 		}
 		defer f.console.restore()
-		s.ErrorLog = slog.New(slog.NewTextHandler(f.console.logWriter(f.stderr), nil))
+		stderr = f.console.logWriter(f.stderr)
+		s.ErrorLog = slog.New(slog.NewTextHandler(stderr, nil))
 	}
+	f.backend.tell(s.ErrorLog, stderr)
+	f.backend.set(s)
 	return f.runUntilSignal(s, store, home.Paths, listener, caught)
 }
 
@@ -243,7 +254,7 @@ func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Pa
 	s.ErrorLog.Info("reloaded certificate, users and log file")
 }
 
-func (f *serveFlags) setPolicy(s *server.Server) (err error) {
+func (f *serveFlags) setPolicy(s *server.Server) error {
 	switch f.admission {
 	case "queue":
 		s.Admission = server.Queue{Depth: f.depth, PerUser: f.perUser, Wait: f.policyWait()}
@@ -272,8 +283,7 @@ func (f *serveFlags) setPolicy(s *server.Server) (err error) {
 	if s.LogPayload && f.maxBody > maxLoggedBody {
 		return usagef("--log-payload goes with a --max-body of at most %v: a record has at most 16MiB", &maxLoggedBody)
 	}
-	s.Backend, err = backend(f.backend)
-	return err
+	return f.backend.parse()
 }
 
 // policyWait returns --queue-wait for server.Queue, which has a default of its own: 2 minutes more than --idle-timeout.
@@ -318,22 +328,6 @@ func (f *serveFlags) checkLimits(l *server.Limits) error {
 		return usagef("--max-lobby, --max-lobby-per-source and --max-failed-logins are at least 1")
 	}
 	return nil
-}
-
-// backend reads --backend.
-func backend(spec string) (func(context.Context) (net.Conn, error), error) {
-	if spec == "" {
-		return nil, nil
-	}
-	network, address, _ := strings.Cut(spec, ":")
-	if network != "tcp" && network != "unix" || address == "" {
-		return nil, usagef("--backend is tcp:HOST:PORT or unix:PATH, not %q", spec)
-	}
-	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
-		return nil, usagef("--backend tcp:HOST:PORT: %v", err)
-	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }, nil
 }
 
 // listen listens. If the port is in use, the error says how to find out by whom.

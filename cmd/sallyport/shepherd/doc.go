@@ -1,12 +1,13 @@
 // Package shepherd runs a command while a client holds the seat, and ends the command with all that it has
-// started.
+// started. [Start] runs it beside the client, and [Command] runs it as the backend of a server.
 //
 // On Linux the command runs under a shepherd (see [Main]): a process between the client and the command,
 // which runs this program again. It adopts the children of processes that end (PR_SET_CHILD_SUBREAPER), so it
 // also finds what has left the process group or the session. It ends all processes when the client tells it
 // to, when the client ends for any reason, and when the command's time is over, even if the client is
 // stopped. It has a descriptor of the connection to the server, so the seat is not free before all processes
-// have ended, as with flock(1).
+// have ended, as with flock(1). The command of a server ends in the same way when the server tells the
+// shepherd to, or ends. It has no connection and no time limit.
 //
 // On other Unix systems the command has a process group, which gets the signals. A process that leaves the
 // group escapes. If the client is killed, all processes go on. On Windows only the command is ended.

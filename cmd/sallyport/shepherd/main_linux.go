@@ -32,18 +32,26 @@ const (
 	lookAtTime = time.Second
 )
 
-// onTerminal is the first argument of a shepherd on a terminal.
-const onTerminal = "terminal"
+// The first argument of a shepherd says what for it runs.
+const (
+	onTerminal = "terminal" // a command of hold on a terminal
+	inBatch    = "batch"    // a command of hold
+	ofServer   = "backend"  // a Command
+)
 
 // Main runs a command as its shepherd, in the process that [Start] has made, with the arguments that Start
 // gave to it. It returns the exit code of the command after all processes have ended.
 func Main(args []string) (int, error) {
 	runtime.LockOSThread() // Pdeathsig kills the command when this thread ends
 	if _, err := unix.FcntlInt(controlFD, unix.F_GETFD, 0); err != nil || len(args) < 3 {
-		return 0, errors.New("this is started by sallyport hold alone")
+		return 0, errors.New("this is started by sallyport hold and sallyport serve alone")
 	}
 	syscall.CloseOnExec(controlFD)
 	syscall.CloseOnExec(connectionFD)
+	how, err := howToRun(args[0])
+	if err != nil {
+		return 0, err
+	}
 	ignoreSignals()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("subreaper: %w", err)
@@ -55,8 +63,11 @@ func Main(args []string) (int, error) {
 		return 0, errors.New("ended before the command was started")
 	}
 	s.until = first
-	if err := s.start(args[2:]); err != nil {
+	if err := s.start(args[2:], how); err != nil {
 		return 0, err
+	}
+	if args[0] == ofServer {
+		leaveInputAndOutput()
 	}
 	go s.wait()
 	return s.run(), nil
@@ -109,15 +120,13 @@ func (s *herd) listen() {
 	}
 }
 
-func (s *herd) start(args []string) error {
+func (s *herd) start(args []string, how *syscall.ProcAttr) error {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return err
 	}
-	s.pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{0, 1, 2},
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, // if the shepherd is killed
-	})
+	how.Files, how.Sys.Pdeathsig = []uintptr{0, 1, 2}, syscall.SIGKILL // if the shepherd is killed
+	s.pid, err = syscall.ForkExec(path, args, how)
 	return err
 }
 

@@ -39,32 +39,41 @@ func Start(args []string, conn net.Conn, stopBy time.Time) (*Process, error) {
 		return nil, err
 	}
 	defer socket.Close()
+	p := &Process{job: newJob("/proc/self/exe", supervised(mode(), args)...)}
+	return p, p.start(stopBy, socket)
+}
+
+// supervised returns the arguments of the shepherd of a command.
+func supervised(mode string, args []string) []string {
+	return append([]string{Subcommand, mode, "--"}, args...)
+}
+
+// start starts the shepherd, which also keeps the descriptors of keep.
+func (p *Process) start(stopBy time.Time, keep ...*os.File) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "shepherd")
 	defer theirs.Close()
-	p := &Process{
-		job:     newJob("/proc/self/exe", append([]string{Subcommand, mode(), "--"}, args...)...),
-		control: os.NewFile(uintptr(pair[0]), "shepherd"), gone: make(chan struct{}),
-	}
+	p.control, p.gone = os.NewFile(uintptr(pair[0]), "shepherd"), make(chan struct{})
 	// If the shepherd is killed, this process adopts its children.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-	p.cmd.Args[0], p.cmd.ExtraFiles = os.Args[0], []*os.File{theirs, socket}
+	p.cmd.Args[0], p.cmd.ExtraFiles = os.Args[0], append([]*os.File{theirs}, keep...)
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("the command can't be supervised: %w", err)
+		_ = p.control.Close()
+		return fmt.Errorf("the command can't be supervised: %w", err)
 	}
 	p.terminal.give(p.cmd.Process.Pid)
 	p.Renew(stopBy) // the shepherd starts the command then
 	go p.listen()
-	return p, nil
+	return nil
 }
 
 // mode returns the shepherd's first argument.
 func mode() string {
 	if openTerminal() == nil {
-		return "batch"
+		return inBatch
 	}
 	return onTerminal
 }

@@ -3,6 +3,7 @@
 package shepherd
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -45,3 +46,6 @@ func (p *Process) Pause() {}
 
 // Continue does nothing.
 func (p *Process) Continue() {}
+
+// Start fails: this system has no shell, and no users that a process could be of.
+func (c *Command) Start() (*Process, error) { return nil, errors.ErrUnsupported }

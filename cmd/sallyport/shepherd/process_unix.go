@@ -4,6 +4,7 @@ package shepherd
 
 import (
 	"net"
+	"os/exec"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -28,6 +29,16 @@ func Start(args []string, _ net.Conn, _ time.Time) (*Process, error) {
 		signal.Ignore(syscall.SIGTTOU)
 		defer signal.Reset(syscall.SIGTTOU)
 	}
+	return p, p.cmd.Start()
+}
+
+// Start starts the command in a session of its own.
+func (c *Command) Start() (*Process, error) {
+	how := c.attributes()
+	how.Sys.Setsid = true
+	p := &Process{job: job{cmd: exec.Command(c.Args[0], c.Args[1:]...)}}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	p.cmd.Env, p.cmd.Dir, p.cmd.SysProcAttr = how.Env, how.Dir, how.Sys
 	return p, p.cmd.Start()
 }
 

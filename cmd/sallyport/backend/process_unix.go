@@ -1,0 +1,154 @@
+//go:build unix
+
+package backend
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
+)
+
+const hasShell = true
+
+// lastWords is how long what a process has written may take to arrive when it has ended.
+const lastWords = time.Second
+
+// past is a deadline that ends reads and writes at once.
+var past = time.Unix(1, 0)
+
+// process is a command that runs. Its end is the end of what Read reads, and what is written after it is discarded.
+type process struct {
+	in, out *os.File // to and from the command; one file for a terminal
+	command *shepherd.Process
+	closing sync.Once
+	closed  atomic.Bool
+	gone    chan struct{} // closed when all that the command has started has ended
+}
+
+// pipes is a command with pipes.
+type pipes struct{ *process }
+
+// CloseWrite ends the command's input.
+func (p pipes) CloseWrite() error { return p.in.Close() }
+
+// openPipes starts a command with pipes.
+func (c *command) openPipes(cmd *shepherd.Command) (io.ReadWriteCloser, error) {
+	var files []*os.File
+	for range 3 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(files)
+			return nil, err
+		}
+		files = append(files, r, w)
+	}
+	p := &process{in: files[1], out: files[2]}
+	err := p.start(c, cmd, files[0], files[3], files[5], files[4])
+	if err != nil {
+		closeAll(files)
+		return nil, err
+	}
+	closeAll([]*os.File{files[0], files[3], files[5]})
+	return pipes{p}, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// start starts the command with these descriptors. stderr is the other end of its standard error, or nil.
+func (p *process) start(c *command, cmd *shepherd.Command, in, out, fails, stderr *os.File) (err error) {
+	for _, f := range []*os.File{in, out, fails} {
+		if err == nil && cmd.Owner != nil {
+			err = give(f, cmd.Owner)
+		}
+	}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, fails
+	if err == nil {
+		p.command, err = cmd.Start()
+	}
+	if err != nil {
+		return err
+	}
+	p.gone = make(chan struct{})
+	go p.watch(c.b, stderr)
+	return nil
+}
+
+// give gives a pipe or a terminal to the command's user, so that its programs can open it by its name, as in /dev/stdin.
+func give(f *os.File, to *shepherd.Owner) error {
+	return errors.Join(f.Chown(int(to.UID), -1), f.Chmod(0o600))
+}
+
+// watch waits until all that the command has started has ended. Descriptors that were sent to others, through a socket,
+// may keep a pipe open all the same.
+func (p *process) watch(b *Backend, stderr *os.File) {
+	defer close(p.gone)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		tellLines(b.Stderr, stderr) // nothing if it is nil
+	}()
+	code, err := p.command.Wait()
+	if err != nil || code != 0 && !(p.closed.Load() && code > 128) { // unless Close has killed it
+		b.log().Warn("the backend's command has failed", "exit code", code)
+	}
+	_ = p.out.SetReadDeadline(past)
+	_ = p.in.SetWriteDeadline(past) // a terminal whose other end is closed would take bytes until it is full
+	_ = stderr.SetReadDeadline(time.Now().Add(lastWords))
+	<-told
+	_ = stderr.Close()
+}
+
+// Read returns io.EOF when the command has ended and all that it has written was read.
+func (p *process) Read(b []byte) (int, error) {
+	n, err := p.out.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // all has ended, and the rest is there
+		_ = p.out.SetReadDeadline(time.Now().Add(lastWords))
+		n, err = p.out.Read(b)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) { // EIO is the end of a terminal
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Write discards what the command does not read any more.
+func (p *process) Write(b []byte) (int, error) {
+	n, err := p.in.Write(b)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return len(b), nil
+	}
+	return n, err
+}
+
+// Close ends the command and all that it has started: SIGTERM, 5 s later SIGKILL. A terminal hangs up before.
+func (p *process) Close() error {
+	p.closing.Do(func() {
+		p.closed.Store(true)
+		_ = p.in.Close()
+		_ = p.out.Close()
+		p.command.Stop()
+	})
+	<-p.gone
+	return nil
+}
+
+// control calls f with the descriptor of a file.
+func control(file *os.File, f func(fd int) error) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = f(int(fd)) })
+	return errors.Join(err, failed)
+}

@@ -1,0 +1,19 @@
+//go:build unix && !linux
+
+package backend
+
+import "golang.org/x/sys/unix"
+
+// setFlowControl sets flow control by RTS and CTS. The speed is not known: these systems refuse what a device doesn't
+// have.
+func setFlowControl(fd int, rtscts bool) (speed int, err error) {
+	if !rtscts {
+		return unknownSpeed, nil
+	}
+	t, err := unix.IoctlGetTermios(fd, unix.TIOCGETA)
+	if err != nil {
+		return 0, err
+	}
+	t.Cflag |= unix.CRTSCTS
+	return unknownSpeed, unix.IoctlSetTermios(fd, unix.TIOCSETA, t)
+}

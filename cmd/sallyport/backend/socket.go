@@ -1,0 +1,41 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+)
+
+// socket is a TCP or Unix-socket service.
+type socket struct{ network, address string }
+
+func parseSocket(network, address string) (way, error) {
+	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
+		return nil, usagef("--backend tcp:HOST:PORT: %v", err)
+	}
+	return socket{network, address}, nil
+}
+
+func (s socket) check(ctx context.Context) error { return checkByOpening(ctx, s) }
+
+func (s socket) open(ctx context.Context, _ client) (io.ReadWriteCloser, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, s.network, s.address)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return tcpConn{tcp}, err
+	}
+	if unix, ok := conn.(*net.UnixConn); ok {
+		return unixConn{unix}, err
+	}
+	return nil, err
+}
+
+type tcpConn struct{ *net.TCPConn }
+
+// Reset closes the connection with a TCP reset.
+func (c tcpConn) Reset() error { return errors.Join(c.SetLinger(0), c.Close()) }
+
+type unixConn struct{ *net.UnixConn }
+
+// Reset closes the connection: these have no reset.
+func (c unixConn) Reset() error { return c.Close() }

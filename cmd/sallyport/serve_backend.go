@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/backend"
+	"github.com/sallyport/sallyport/server"
+)
+
+const backendHelp = `--backend is what clients reach with "connect --open":
+  tcp:HOST:PORT, unix:PATH   a service that knows nothing of Sallyport
+  serial:DEVICE,115200,8N1   a serial device that is opened for each session, for
+                             this server alone; ",rtscts" adds flow control
+  exec:COMMAND               what /bin/sh -c COMMAND reads and writes; its standard
+                             error is the server's
+  pty:COMMAND                the same on a terminal (Linux, macOS)
+COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
+SALLYPORT_CONN in its environment. When the session ends, all that it has started
+gets SIGTERM, and SIGKILL after 5 s; only then the next client is seated. It ends
+with the server too, whatever ends that. (All of this as with hold: on other
+systems than Linux it is COMMAND's process group that is ended.) COMMAND runs as
+the server's user, who can read the server's keys and write its log. If clients
+can make it do what they like, as a shell or a debugger, let it be another user's
+by --backend-user, for which serve needs root.
+
+A backend that can't be reached when serve starts is named, and tried again for
+each session.`
+
+// backendFlags are the flags of the backend.
+type backendFlags struct {
+	spec    string
+	options backend.Options
+	backend *backend.Backend // nil without --backend
+}
+
+func (f *backendFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.spec, "backend", "", "what OPEN reaches: tcp:HOST:PORT, unix:PATH, serial:DEVICE,SPEED,FORM[,rtscts], exec:COMMAND or pty:COMMAND")
+	flags.StringVar(&f.options.User, "backend-user", "", "`name` of the user that the command of exec: or pty: runs as (needs root)")
+	flags.DurationVar(&f.options.Timeout, "backend-timeout", 10*time.Second, "how long connecting to the backend may take")
+}
+
+// parse reads the flags.
+func (f *backendFlags) parse() (err error) {
+	switch {
+	case f.options.Timeout <= 0:
+		return usagef("--backend-timeout is longer than 0")
+	case f.spec == "" && f.options.User != "":
+		return usagef("--backend-user goes with --backend exec:COMMAND or pty:COMMAND")
+	case f.spec == "":
+		return nil
+	}
+	f.backend, err = backend.Parse(f.spec, f.options)
+	return backendError(err)
+}
+
+// tell says where the backend's messages go.
+func (f *backendFlags) tell(log *slog.Logger, stderr io.Writer) {
+	if f.backend != nil {
+		f.backend.Log, f.backend.Stderr = log, backendStderr{stderr}
+	}
+}
+
+// check tells the operator what is wrong with the backend. The server starts all the same, unless it can never work.
+func (f *backendFlags) check(log *slog.Logger) error {
+	if f.backend == nil {
+		return nil
+	}
+	if f.backend.RunsAsServer() {
+		log.Warn("the backend's command can read this server's keys and write its log: for clients that you don't trust with these, "+
+			"choose another user with --backend-user", "backend", f.spec)
+	}
+	err := f.backend.Check()
+	if _, ok := errors.AsType[backend.UsageError](err); ok {
+		return backendError(err)
+	}
+	if err != nil {
+		log.Warn("the backend can't be reached now: it is tried again for each session", "backend", f.spec, "error", message(err))
+	}
+	return nil
+}
+
+// backendError gives the errors of wrong flags their exit code.
+func backendError(err error) error {
+	if text, ok := errors.AsType[backend.UsageError](err); ok {
+		return usageError{string(text)}
+	}
+	return err
+}
+
+// backendStderr shows lines of a command to the operator, who must not take them for the server's.
+type backendStderr struct{ io.Writer }
+
+func (w backendStderr) Write(line []byte) (int, error) {
+	return visible{w.Writer}.Write(append([]byte("backend: "), line...))
+}
+
+// set makes it the server's.
+func (f *backendFlags) set(s *server.Server) {
+	if f.backend == nil {
+		return
+	}
+	s.Backend = func(ctx context.Context) (net.Conn, error) {
+		stream, err := f.backend.Open(ctx, "", "")
+		if err != nil {
+			return nil, err
+		}
+		return streamConn{ReadWriteCloser: stream}, nil
+	}
+}
+
+// streamConn is a backend as a net.Conn.
+type streamConn struct {
+	io.ReadWriteCloser
+	net.Conn
+}
+
+func (c streamConn) Read(p []byte) (int, error)  { return c.ReadWriteCloser.Read(p) }
+func (c streamConn) Write(p []byte) (int, error) { return c.ReadWriteCloser.Write(p) }
+func (c streamConn) Close() error                { return c.ReadWriteCloser.Close() }
+
+// CloseWrite ends the direction to the backend, if that can be ended alone.
+func (c streamConn) CloseWrite() error {
+	if w, ok := c.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
