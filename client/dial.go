@@ -296,48 +296,6 @@ func decode(challenge string) ([]byte, error) {
 	return message, nil
 }
 
-// takeSeat waits for the 235, or for the 250 of Stat.
-func (d *Dialer) takeSeat(c *Client) error {
-	for {
-		reply, _, err := protocol.ReadReply(c.reader)
-		switch {
-		case err != nil:
-			return lost(err)
-		case d.stat != nil && reply.Code == protocol.CodeDone:
-			*d.stat = reply
-			return nil
-		case d.stat == nil && reply.Code == protocol.CodeSeated:
-			return nil
-		case !reply.Code.Notice():
-			return d.refusal(reply)
-		case d.NoWait && !c.takesOver && reply.Code == protocol.CodePosition:
-			c.write([]byte(protocol.VerbQuit + "\r\n"))
-			return fmt.Errorf("%w: %s", ErrBusy, reply.Text)
-		case d.OnNotice != nil:
-			d.OnNotice(Notice{reply.Code, reply.Text})
-		}
-	}
-}
-
-// refusal returns the error for a reply that ends the login.
-func (d *Dialer) refusal(reply protocol.Reply) error {
-	meaning, err := ErrLoginFailed, reply.Err()
-	switch code := reply.Code; {
-	case code == protocol.CodeSeated:
-		return fmt.Errorf("%w: 235 without a signature", ErrServerUnverified)
-	case err == nil:
-		return unexpected(code)
-	case code == protocol.CodeClosing && !strings.HasPrefix(reply.Text, string(protocol.KeywordBusy)+" "),
-		code == protocol.CodeTemporary:
-		return err
-	case code == protocol.CodeClosing:
-		meaning = ErrBusy
-	case code == protocol.CodeMechanism && d.ChannelBinding != BindingNone:
-		meaning = ErrBindingUnavailable
-	}
-	return fmt.Errorf("%w: %w", meaning, err)
-}
-
 // Errors of Dial and Client. If a reply caused the error, it is a *protocol.ReplyError as well.
 var (
 	ErrBusy               = errors.New("client: the seat is taken") // and the queue has no place, or NoWait is set
