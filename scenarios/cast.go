@@ -188,7 +188,6 @@ func (st *stage) command(name string, m *member) script.Cmd {
 			ctx, cancel := context.WithTimeout(st.ctx, st.target.timeout())
 			defer cancel()
 			output, err = c.verb.run(ctx, c)
-			err = st.secrets.hideError(err)
 			if isLate(ctx, err) {
 				err = fmt.Errorf("nothing of the kind within %v: %w", st.target.timeout(), err)
 			}

@@ -89,6 +89,7 @@ func (a *actor) ask(ctx context.Context, r protocol.Request) error {
 	ctx, done := a.during(ctx, &a.asks)
 	defer done()
 	sent := a.speaks(text)
+	r.Verb = a.stage.secrets.reveal(r.Verb)
 	r.Argument = a.stage.secrets.reveal(r.Argument)
 	if r.Body != nil {
 		r.Body = []byte(a.stage.secrets.reveal(string(r.Body)))

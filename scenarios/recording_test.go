@@ -48,6 +48,7 @@ func TestRecording(t *testing.T) {
 		"a request":                       {request{Verb: "echo", Argument: "it's  42"}, reply{Code: 250, Text: "it's  42"}, "ask ECHO 'it''s  42'\nalice hears 250 '^it''s  42$'"},
 		"the user":                        {request{Verb: "WHOAMI"}, reply{Code: 250, Text: "bert"}, "ask WHOAMI\nalice hears 250 ^$alice_user'$'"},
 		"the password":                    {request{Verb: "ECHO", Argument: "it is Pa55 'word of bert"}, reply{Code: 250, Text: "it is Pa55 'word of bert."}, "ask ECHO 'it is '$alice_password' of '$alice_user\nalice hears 250 '^it is '$alice_password' of '$alice_user'\\.$'"},
+		"the name of the variable":        {request{Verb: "ECHO", Argument: "a $alice_password"}, reply{Code: 250, Text: "a $alice_password"}, "ask ECHO 'a $alice_password'\nalice hears 250 '^a \\$alice_password$'"},
 		"no result":                       {request{Verb: "NOOP"}, reply{Code: 250}, "ask NOOP\nalice hears 250 '^$'"},
 		"several lines":                   {request{Verb: "STAT"}, reply{Code: 250, Text: "holder bert\nserved 12"}, "ask STAT\nalice hears 250 '^holder '$alice_user'\\nserved [-+]?[0-9][-+.0-9eE]*$'"},
 		"a refusal":                       {request{Verb: "LOAD"}, reply{Code: 550, Text: "refused not at 12:30"}, "ask LOAD\nalice hears 550 '^refused( |$)'"},

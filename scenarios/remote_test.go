@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/testserver"
+	"github.com/sallyport/sallyport/server"
 )
 
 func TestReadUsers(t *testing.T) {
@@ -47,18 +50,20 @@ func TestReadUsersRefuses(t *testing.T) {
 	}
 }
 
-func startHost(t *testing.T) *host {
+func startHost(t *testing.T) *host { return startHostWith(t, nil) }
+
+func startHostWith(t *testing.T, configure func(*server.Server)) *host {
 	t.Helper()
-	h, err := newStage(&Scenario{File: "server"}, nil, &Target{}, time.Now()).own()
+	h, err := newStage(&Scenario{File: "server"}, nil, &Target{Configure: configure}, time.Now()).own()
 	noError(t, err)
 	t.Cleanup(func() { _ = h.stop() })
 	return h
 }
 
 // elsewhere is a server that runs already, on which alice's user has another name.
-func elsewhere(t *testing.T) *Remote {
-	t.Helper()
-	h := startHost(t)
+func elsewhere(t *testing.T) *Remote { return elsewhereOf(startHost(t)) }
+
+func elsewhereOf(h *host) *Remote {
 	return &Remote{
 		Addr: h.Addr, Roots: h.roots,
 		Passwords: map[string]string{"alice": testserver.Password("grace"), "bob": testserver.Password("bob")},
@@ -194,6 +199,48 @@ func TestPasswordIsSent(t *testing.T) {
 		if strings.Contains(string(e.Wire), "own secret") {
 			t.Errorf("the bytes of %q have it: %q", e.Text, e.Wire)
 		}
+	}
+}
+
+// A server that has only verifiers learns no password: neither by sending the name of the variable, nor because
+// a script has the name in quotes. The control is the last request.
+func TestPasswordIsSentOnlyWhereTheScriptHasItsVariable(t *testing.T) {
+	t.Parallel()
+	const name = "$alice_password"
+	heard := make(chan string, 9)
+	remote := elsewhereOf(startHostWith(t, func(s *server.Server) {
+		s.Handler = server.HandlerFunc(func(_ context.Context, r *server.Request) (protocol.Reply, error) {
+			heard <- r.Argument + string(r.Body)
+			return protocol.Reply{Text: name}, nil
+		})
+	}))
+	r := runOne(t, "alice login\nalice ask TICKET\nalice hears 250 -> ticket\nalice ask USE $ticket\nalice hears 250 $ticket\n"+
+		"alice ask-body 'a '$ticket USE\nalice hears 250 '\\$alice_password'\nalice ask USE 'a $alice_password'\nalice hears 250\n"+
+		"alice ask-body hex:24616c6963655f70617373776f7264 USE\nalice hears 250\nalice ask USE $alice_password\nalice hears 250", &Target{Remote: remote})
+	if r.Status != Passed {
+		t.Fatal(r.Err)
+	}
+	close(heard)
+	got := slices.Collect(func(yield func(string) bool) {
+		for one := range heard {
+			if !yield(one) {
+				return
+			}
+		}
+	})
+	if diff := cmp.Diff([]string{"", name, "a " + name, "a " + name, name, remote.Passwords["alice"]}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A peer that has learned a token can't use it.
+func TestTokenOfAPeerMeansNothing(t *testing.T) {
+	t.Parallel()
+	s := newSecrets(&Remote{Passwords: map[string]string{"alice": "correct horse"}})
+	token := s.value("correct horse")
+	s.use([]string{token})
+	if got := s.reveal(s.hide("a " + token + " and correct horse")); got != "a $alice_password and correct horse" {
+		t.Error(got)
 	}
 }
 

@@ -187,7 +187,7 @@ func Run(ctx context.Context, s *Scenario, choice Combination, target *Target) (
 	r.Status, r.Err = Passed, err
 	var skip skipError
 	if errors.As(err, &skip) {
-		r.Status, r.Reason, r.Err = Skipped, string(skip), nil
+		r.Status, r.Reason, r.Err = Skipped, st.secrets.show(string(skip)), nil
 	} else if err != nil {
 		r.Status = Failed
 	}
@@ -220,8 +220,8 @@ func (st *stage) act(ctx context.Context, dir string, r *Result) error {
 	// end of the run caused.
 	_ = state.CloseAndWait(&account)
 	err = errors.Join(err, st.unsettled(), st.close())
-	r.Transcript = account.String()
-	return err
+	r.Transcript = st.secrets.show(account.String())
+	return st.secrets.showError(err)
 }
 
 var errSucceeded = errors.New("it succeeded, and had to fail")
@@ -260,7 +260,7 @@ func (st *stage) environment(dir string) []string {
 		env = append(env, choice.Dimension+"="+choice.Value)
 	}
 	for _, name := range clientNames() {
-		env = append(env, name+"_user="+st.user(name), name+"_password="+st.secrets.value(name, st.password(name)))
+		env = append(env, name+"_user="+st.user(name), name+"_password="+st.secrets.value(st.password(name)))
 	}
 	return env
 }

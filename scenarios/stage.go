@@ -102,9 +102,9 @@ const (
 
 // begin notes that a command starts. It returns an error if the run has reached a limit.
 func (st *stage) begin(who string, args []string) (*Step, error) {
-	text := strings.Join(args, " ")
-	err := st.keep(len(text))
 	st.secrets.use(args)
+	text := st.secrets.show(strings.Join(args, " "))
+	err := st.keep(len(text))
 	if crossed := st.eve.Size(); crossed > maxCrossed {
 		err = fmt.Errorf("%d bytes have crossed the network, more than a scenario may send", crossed)
 	}
@@ -136,7 +136,7 @@ func (st *stage) end(step *Step, err error) {
 	step.Duration = time.Since(st.start) - step.Start
 	step.cut = st.left && err != nil
 	if err != nil && (step.check || !step.cut) { // an action that the end of the script cuts is no fault
-		step.Err = err.Error()
+		step.Err = st.secrets.show(err.Error())
 	}
 }
 
@@ -183,12 +183,12 @@ func (s *Step) fault() string {
 func (st *stage) exchange(from, to, text string) (seen func(wire []byte)) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: st.secrets.hide(text)}
+	e := &Exchange{At: time.Since(st.start), From: from, To: to, Text: st.secrets.show(text)}
 	st.exchanges = append(st.exchanges, e)
 	return func(wire []byte) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		e.Wire, e.Size = []byte(st.secrets.hide(string(wire))), len(wire) // below TLS it may be in the clear
+		e.Wire, e.Size = []byte(st.secrets.show(string(wire))), len(wire) // below TLS it may be in the clear
 		e.Wire = e.Wire[:min(len(e.Wire), excerpt)]
 	}
 }

@@ -62,7 +62,7 @@ $`))
 		c.Scenario("a", "# Wrong.\nalice login\nalice ask ECHO 'it is '$alice_password\nalice hears 250 $bob_password\n")
 		run := c.Run(ctx, "", s.Replay("--json", "report", "--junit", "report.xml", "--html", "report.html", "mine")...)
 		Expect(run).To(gexec.Exit(1))
-		Expect(stdout(run)).To(ContainSubstring(`mine/a.txtar:4: alice hears 250 \$bob_password: expected 250 \$bob_password`))
+		Expect(stdout(run)).To(ContainSubstring(`mine/a.txtar:4: alice hears 250 $bob_password: expected 250 $bob_password`))
 		all := stdout(run) + stderr(run) + c.Read("report") + c.Read("report.xml") + c.Read("report.html")
 		for _, secret := range []string{testserver.Password("alice"), testserver.Password("bob")} {
 			Expect(all).NotTo(ContainSubstring(strings.TrimPrefix(secret, "bob")))
