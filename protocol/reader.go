@@ -84,6 +84,12 @@ func (r *Reader) checkLength() error {
 	return nil
 }
 
+// Unread makes the line that Next or ReadLine has returned the next one again. Call it before any other method.
+func (r *Reader) Unread(line []byte) {
+	r.r -= len(line) + 2
+	r.scanned = r.r
+}
+
 // Fill reads once from the source, as much as fits. It does nothing if the buffer is [Reader.Full].
 func (r *Reader) Fill() error {
 	r.makeRoom()

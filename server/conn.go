@@ -24,7 +24,7 @@ import (
 // What a connection can be woken for.
 //
 // One goroutine at a time writes to a connection: usually its own, while a handler runs the one that watches
-// it, and in a raw stream the one that reads from the backend. Others set a flag (the seat is granted, the
+// it, and in a stream those that take turns. Others set a flag (the seat is granted, the
 // position has changed, an eviction, a shutdown), and then a read deadline in the past. The connection's
 // goroutine sets its deadline, then looks at the flags, then reads. So no news is lost.
 const (
@@ -34,6 +34,7 @@ const (
 	flagEvicted                     // leave: somebody took over
 	flagShutdown                    // leave: the server ends
 	flagDone                        // what was waited for beside the connection is done
+	flagLingers                     // a STREAM runs, so Close lets it say why it ends
 
 	anyFlag = ^uint32(0)
 )
@@ -92,6 +93,7 @@ type conn struct {
 	flags    atomic.Uint32            // set by any goroutine
 	eviction atomic.Pointer[eviction] // set before flagEvicted
 	active   atomic.Int64             // see touch
+	news     chan struct{}            // gets a value when a flag is set, for a goroutine that doesn't read
 	ctx      context.Context
 	cancel   context.CancelCauseFunc // called by any goroutine
 
@@ -103,7 +105,7 @@ type conn struct {
 func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {
 	tcp.FindDead(raw, s.limits.Vanish, s.limits.Write)
 	state := s.tls.Load()
-	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint}
+	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint, news: make(chan struct{}, 1)}
 	c.raw = &transport{Conn: raw, owner: c}
 	c.tls = tls.Server(c.raw, state.config)
 	c.rd = protocol.NewReader(input{c})
@@ -186,6 +188,10 @@ func (c *conn) dropped() error {
 func (c *conn) wake(flag uint32) {
 	c.flags.Or(flag)
 	_ = c.raw.SetReadDeadline(past)
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
 }
 
 // has reports whether any of the flags is set.

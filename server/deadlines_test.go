@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -82,8 +83,8 @@ func (s *stalling) Write(p []byte) (int, error) {
 }
 
 // endless writes until it can't any more, which it reports.
-func endless(ended chan<- struct{}) func(context.Context) (net.Conn, error) {
-	return func(context.Context) (net.Conn, error) {
+func endless(ended chan<- struct{}) func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
+	return func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
 		ours, theirs := net.Pipe()
 		go func() {
 			for buf := make([]byte, 1<<16); ; {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
+	"github.com/sallyport/sallyport/server/joint"
 )
 
 // This file has the 4yz and 5yz replies of the server itself; Server.init, seat.ask and Server.Evict have those
@@ -38,6 +39,9 @@ var (
 	errBodyForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "the form is BODY count VERB argument")
 	errLastWord    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "no such last word, see LAST in EHLO")
 	errEarly       = refusal(protocol.CodeSequence, protocol.KeywordSequence, "wait for the 235 before the first request")
+	errPieceForm   = refusal(protocol.CodeArgument, protocol.KeywordArgument, "malformed DATA, LINE or WINDOW, or a piece of more than 65536 octets")
+	errInStream    = refusal(protocol.CodeSequence, protocol.KeywordSequence, "DATA 0 or ABORT must come before the next command, and no DATA behind it")
+	errNoStream    = refusal(protocol.CodeSequence, protocol.KeywordSequence, "no stream runs")
 	errLoginFailed = refusal(protocol.CodeLoginFailed, protocol.KeywordLoginFailed, "authentication failed")
 )
 
@@ -62,6 +66,7 @@ var (
 	errMechanism     = refusal(protocol.CodeMechanism, protocol.KeywordMechanism, "not offered, see EHLO")
 	errBase64        = refusal(protocol.CodeArgument, protocol.KeywordBase64, "not canonical base64")
 	errCancelled     = refusal(protocol.CodeArgument, protocol.KeywordCancelled, "the login was cancelled")
+	errStreamForm    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "STREAM takes no argument and no body")
 	errNoArgument    = refusal(protocol.CodeArgument, protocol.KeywordArgument, "an argument is missing")
 	errFailed        = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the request failed")
 	errOverdue       = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the request ran past its time limit")
@@ -73,10 +78,9 @@ var (
 	errQuit = ending("quit")          // the reply was 221
 	errStat = ending(capability.Stat) // the reply was the lines of STAT
 	// errCut means that the peer ended the connection without close_notify, so its input may be incomplete.
-	errCut     = ending("cut")
-	errBackend = ending("backend")
-	errPanic   = ending("panic")
-	errWrite   = errors.New("write failed")
+	errCut   = ending("cut")
+	errPanic = ending("panic")
+	errWrite = errors.New("write failed")
 	// errHandlerExit means that a handler has ended its goroutine.
 	errHandlerExit = errors.New("a handler called runtime.Goexit")
 )
@@ -119,6 +123,8 @@ func reason(err error) string {
 		return string(end)
 	}
 	switch {
+	case errors.Is(err, joint.ErrBackend):
+		return "backend"
 	case errors.Is(err, io.EOF):
 		return "closed"
 	case errors.Is(err, ErrServerClosed), errors.Is(err, net.ErrClosed): // only the server itself closes it

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -30,7 +31,7 @@ func TestStreamIsEvicted(t *testing.T) {
 	t.Parallel()
 	for _, halfClosed := range []bool{false, true} {
 		inSyntheticTime(t, func(s *server.Server) {
-			s.Backend = func(context.Context) (net.Conn, error) {
+			s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
 				silent, _ := net.Pipe()
 				return silent, nil
 			}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestIdle(t *testing.T) {
 	inSyntheticTime(t, func(s *server.Server) {
 		release, backend = make(chan struct{}, 1), make(chan net.Conn, 1)
 		s.Handler = blocking(release)
-		s.Backend = func(context.Context) (net.Conn, error) {
+		s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
 			ours, theirs := net.Pipe()
 			backend <- theirs
 			return ours, nil

@@ -121,7 +121,11 @@ func (c *conn) capabilities() protocol.Reply {
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
 	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
-		lastWords.String(), "ADMISSION "+c.srv.seat.policy.name)
+		lastWords.String())
+	if c.native && c.srv.Backend != nil {
+		lines = append(lines, protocol.VerbStream)
+	}
+	lines = append(lines, "ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
 }
 

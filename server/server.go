@@ -68,8 +68,9 @@ type Server struct {
 	NameKey []byte
 	// RequireBinding offers only SCRAM-SHA-256-PLUS.
 	RequireBinding bool
-	// Backend connects to what OPEN joins a client to. Nil means no OPEN.
-	Backend func(ctx context.Context) (net.Conn, error)
+	// Backend connects to what OPEN and STREAM join a client to. Nil means neither. Package joint says what a
+	// backend can do beside reading and writing.
+	Backend func(ctx context.Context, r *Request) (io.ReadWriteCloser, error)
 	// OnSay gets each line of a client's SAY. Nil refuses SAY.
 	OnSay func(user, text string)
 	// Name is in the greeting. Empty means "sallyport".
@@ -85,7 +86,6 @@ type Server struct {
 	nextID    atomic.Uint64
 	limits    Limits
 	verbs     map[string]string // interned verbs
-	help      string
 	tls       atomic.Pointer[tlsState]
 	lobby     lobby.Lobby
 	refused   lobby.Refusals
@@ -94,7 +94,8 @@ type Server struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 
-	errIdle, errSessionLimit, errWaitTimeout error // replies that name the limit
+	errIdle, errSessionLimit, errWaitTimeout error  // replies that name the limit
+	help, genericHelp                        string // to native clients, and to others, who have no STREAM
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -273,10 +274,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() error {
 	_ = s.init()
 	s.cancel(ErrServerClosed) // first, because it is the cause of all failures that follow
-	s.close(func(c *conn) { _ = c.raw.Close() })
+	s.close(func(c *conn) {
+		if !c.has(flagLingers) {
+			_ = c.raw.Close()
+		}
+	})
 	select {
 	case <-s.gone:
 	case <-time.After(time.Second):
+		s.close(func(c *conn) { _ = c.raw.Close() })
 	}
 	return s.stop()
 }

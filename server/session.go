@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/piece"
 	"github.com/sallyport/sallyport/server/alarm"
 )
 
@@ -175,6 +176,9 @@ func (s *session) serveLine(line []byte) error {
 			return err
 		}
 	}
+	if piece.Late(verb) && !command.HasBody {
+		return nil
+	}
 	if verb != protocol.VerbNoop {
 		s.touch(began)
 		defer func() { s.touch(s.served) }()
@@ -214,18 +218,40 @@ func (s *session) readBody(size int) error {
 	for len(s.body) < size {
 		// Memory follows what has arrived, not what was announced.
 		s.body = slices.Grow(s.body, min(size-len(s.body), 64<<10))
-		n, err := s.read(s.body[len(s.body):min(size, cap(s.body))], s.deadline())
-		s.body = s.body[:len(s.body)+n]
-		if errors.Is(err, errWoken) {
-			err = s.attend()
-		} else if err != nil {
-			err = s.inputError(err)
-		}
-		if err != nil {
+		n, err := s.Read(s.body[len(s.body):min(size, cap(s.body))])
+		if s.body = s.body[:len(s.body)+n]; err != nil {
 			return err
 		}
 	}
 	s.request.Body = s.body
+	return nil
+}
+
+// Read reads bytes of a body, maybe none. An error ends the session.
+func (s *session) Read(p []byte) (int, error) {
+	n, err := s.read(p, s.deadline())
+	return n, s.interrupted(err)
+}
+
+// ReadLine reads a line. An error ends the session.
+func (s *session) ReadLine() ([]byte, error) {
+	for {
+		line, err := s.line(s.deadline())
+		if err = s.interrupted(err); line != nil || err != nil {
+			return line, err
+		}
+	}
+}
+
+// interrupted handles the flags after a read that was woken for them. For any other error it returns why the
+// session ends.
+func (s *session) interrupted(err error) error {
+	switch {
+	case errors.Is(err, errWoken):
+		return s.attend()
+	case err != nil:
+		return s.inputError(err)
+	}
 	return nil
 }
 
@@ -241,14 +267,20 @@ func (s *session) dispatch(known bool, began time.Time) error {
 		done.Text = "ok"
 	case verb == protocol.VerbWhoami:
 		done.Text = s.user
-	case verb == protocol.VerbHelp:
+	case verb == protocol.VerbHelp && s.native:
 		done.Text = s.srv.help
+	case verb == protocol.VerbHelp:
+		done.Text = s.srv.genericHelp
 	case verb == protocol.VerbAuth, verb == protocol.VerbEhlo:
 		return s.answer(errSequence.Reply(), began)
 	case verb == protocol.VerbQuit:
 		return errors.Join(s.answer(bye, began), errQuit)
 	case verb == protocol.VerbOpen && s.srv.Backend != nil:
 		return s.open(began)
+	case verb == protocol.VerbStream && s.srv.Backend != nil:
+		return s.stream(began)
+	case verb == protocol.VerbData:
+		return s.answerLast(errNoStream, began)
 	default:
 		reply, err := s.call(s.srv.Handler, began)
 		if err == nil {

@@ -110,8 +110,8 @@ func (t *transport) SetWriteDeadline(time.Time) error { return nil }
 // Close closes the connection. Its error says only that Close panicked or failed.
 func (t *transport) Close() error { return t.owner.safely(t.Conn.Close) }
 
-// halfClose ends the write direction of a connection that supports it.
-func halfClose(c net.Conn) {
+// halfClose ends the write direction of a connection or a backend that supports it.
+func halfClose(c any) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/piece"
 )
 
 // Errors of Say.
@@ -118,10 +119,10 @@ func (s *Server) listVerbs() error {
 	}
 	shown := []string{protocol.VerbHelp, protocol.VerbNoop, protocol.VerbQuit, protocol.VerbWhoami}
 	if s.Backend != nil {
-		shown = append(shown, protocol.VerbOpen)
+		shown = append(shown, protocol.VerbOpen, protocol.VerbStream)
 	}
-	s.verbs = map[string]string{protocol.VerbAuth: protocol.VerbAuth, protocol.VerbEhlo: protocol.VerbEhlo, protocol.VerbBody: protocol.VerbBody}
-	for _, verb := range shown {
+	s.verbs = map[string]string{}
+	for _, verb := range slices.Concat(shown, piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
 		s.verbs[verb] = verb
 	}
 	if known, ok := s.Handler.(verbLister); ok {
@@ -135,5 +136,6 @@ func (s *Server) listVerbs() error {
 	}
 	slices.Sort(shown)
 	s.help = strings.Join(shown, "\n")
+	s.genericHelp = strings.Join(slices.DeleteFunc(shown, func(verb string) bool { return verb == protocol.VerbStream }), "\n")
 	return nil
 }

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func TestStreamIdleTime(t *testing.T) {
 		inSyntheticTime(t, func(s *server.Server) {
 			ours, theirs := net.Pipe()
 			device, s.Limits.Session = ours, limit
-			s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
+			s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) { return theirs, nil }
 		}, func(w world) {
 			c := w.connect().Seated("alice")
 			began := time.Now()

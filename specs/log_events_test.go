@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"regexp"
@@ -104,7 +105,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 			})
 			h := start(func(s *server.Server) {
 				s.LogPayload = payload
-				s.Backend = func(ctx context.Context) (net.Conn, error) {
+				s.Backend = func(ctx context.Context, _ *server.Request) (io.ReadWriteCloser, error) {
 					return new(net.Dialer).DialContext(ctx, "tcp", backend)
 				}
 			})

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -176,7 +177,7 @@ var _ = Describe("A panic in code of others", Label("area:panic", "promise:6"), 
 		DeferCleanup(ours.Close)
 		how.Conn = theirs
 		h := started(said, func(s *server.Server) {
-			s.Backend = func(context.Context) (net.Conn, error) { return how, nil }
+			s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) { return how, nil }
 		})
 		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("OPEN")).To(Equal("252 open"))
@@ -272,7 +273,7 @@ var _ = Describe("A panic in code of others", Label("area:panic", "promise:6"), 
 	It("is a failed request if a backend panics while it connects, and the session goes on", func(ctx SpecContext) {
 		said := gbytes.NewBuffer()
 		h := started(said, func(s *server.Server) {
-			s.Backend = func(context.Context) (net.Conn, error) { panic("no backend") }
+			s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) { panic("no backend") }
 		})
 		alice := h.Connect(ctx).Seated("alice")
 		Expect(alice.Ask("OPEN")).To(HavePrefix("554 failed "))

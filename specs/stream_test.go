@@ -22,7 +22,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(l.Close)
 		h = start(func(s *server.Server) {
-			s.Backend = func(ctx context.Context) (net.Conn, error) {
+			s.Backend = func(ctx context.Context, _ *server.Request) (io.ReadWriteCloser, error) {
 				return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 			}
 			if configure != nil {
@@ -96,7 +96,7 @@ var _ = Describe("A raw stream", Label("area:stream", "promise:1"), func() {
 	It("is refused if the backend can't be reached", func(ctx SpecContext) {
 		for _, failure := range []error{errors.New("an inner secret"), nil} {
 			h := start(func(s *server.Server) {
-				s.Backend = func(context.Context) (net.Conn, error) { return nil, failure }
+				s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) { return nil, failure }
 			})
 			alice := h.Connect(ctx).Seated("alice")
 			Expect(alice.Ask("OPEN")).To(And(HavePrefix("554 failed "), Not(ContainSubstring("secret"))))
@@ -112,7 +112,7 @@ func flooded(ctx SpecContext, limits server.Limits) (*harness.H, *harness.Conn) 
 	DeferCleanup(ours.Close)
 	h := start(func(s *server.Server) {
 		s.Limits = limits
-		s.Backend = func(context.Context) (net.Conn, error) { return theirs, nil }
+		s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) { return theirs, nil }
 	})
 	alice := h.Connect(ctx).Seated("alice")
 	Expect(alice.TCP.SetReadBuffer(4096)).To(Succeed())

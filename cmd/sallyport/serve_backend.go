@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,29 +106,7 @@ func (f *backendFlags) set(s *server.Server) {
 	if f.backend == nil {
 		return
 	}
-	s.Backend = func(ctx context.Context) (net.Conn, error) {
-		stream, err := f.backend.Open(ctx, "", "")
-		if err != nil {
-			return nil, err
-		}
-		return streamConn{ReadWriteCloser: stream}, nil
+	s.Backend = func(ctx context.Context, r *server.Request) (io.ReadWriteCloser, error) {
+		return f.backend.Open(ctx, r.User, r.Conn)
 	}
-}
-
-// streamConn is a backend as a net.Conn.
-type streamConn struct {
-	io.ReadWriteCloser
-	net.Conn
-}
-
-func (c streamConn) Read(p []byte) (int, error)  { return c.ReadWriteCloser.Read(p) }
-func (c streamConn) Write(p []byte) (int, error) { return c.ReadWriteCloser.Write(p) }
-func (c streamConn) Close() error                { return c.ReadWriteCloser.Close() }
-
-// CloseWrite ends the direction to the backend, if that can be ended alone.
-func (c streamConn) CloseWrite() error {
-	if w, ok := c.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return nil
 }

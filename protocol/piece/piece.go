@@ -42,6 +42,20 @@ type Message struct {
 	Columns, Rows int
 }
 
+// Verbs are the verbs of the lines in a stream.
+var Verbs = []string{
+	protocol.VerbAbort, protocol.VerbBreak, protocol.VerbData, protocol.VerbLine, protocol.VerbPing, protocol.VerbWindow,
+}
+
+// Late reports whether a line with this verb may arrive after the end of its stream. It has no reply then.
+func Late(verb string) bool {
+	switch verb {
+	case protocol.VerbAbort, protocol.VerbBreak, protocol.VerbLine, protocol.VerbPing, protocol.VerbWindow:
+		return true
+	}
+	return false
+}
+
 // Parse parses a line of the client, without its CRLF. The only error is protocol.ErrArgument, for a malformed
 // DATA, LINE or WINDOW. The message has its Verb then.
 func Parse(line []byte) (Message, error) {
