@@ -5,16 +5,33 @@
 // a penalty of that length begins. A penalty lasts at most [Longest], and nothing that happens meanwhile
 // makes it longer. There are two penalties, because they have different remedies:
 //
-//   - A source that leaves without a login can't connect. After the penalty it can, for at least [Begins],
-//     whatever others do at the same address.
+//   - A source that leaves without a login can't connect. The next such penalty begins [Begins] after the end of
+//     one, or later.
 //   - A source that guesses passwords can't log in. After a penalty each name has one login from this source,
-//     even if the next penalty has begun. So a user who shares the address of an attacker is kept out for at
-//     most [Longest], and the attacker has one guess for each name in that time.
+//     even if the next penalty has begun.
 //
-// The second penalty is one of the source and, after the first time, one of each pair of source and name: the
-// pair is kept out that has had its login. A pair has no costs of its own. They would begin a penalty for a
-// user who mistypes a password sooner than [Book.Free] allows, and the source's costs already count each of
-// its guesses. No penalty depends on a name alone, or on whether the user exists.
+// After a penalty no other begins for [Open], whatever others do at the same address, and two at the same time
+// end together. In that time each login is tried. The second penalty is one of the source and, after the first
+// time, one of each pair of source and name: the pair is kept out that has had its login. A pair has no costs of
+// its own. They would begin a penalty for a user who mistypes a password sooner than [Book.Free] allows, and the
+// source's costs already count each of its guesses. No penalty depends on a name alone, or on whether the user
+// exists.
+//
+// # A user at the address of an attacker
+//
+// The user's client can't be told from the attacker's before its proof. This holds:
+//
+//   - A client that tries at least every [Open] is kept out by penalties for at most [Longest], and then until its
+//     next try. The attacker may know the name.
+//   - A client that tries less often, but at least every [Begins], is kept out for at most four minutes if the
+//     attacker does not know the name, and does not use up the 1,024 names that a source can have. If it does, the
+//     client gets in only when a try meets the time that is open, which is [Open] in each minute. There is no bound
+//     for that.
+//   - The attacker can guess for [Open] in each minute as fast as the server answers, and once for each name, for
+//     at most 1,024 names. To bound the guesses as well would let the attacker use them up before the user's try.
+//
+// A penalty is not the only way to keep out a user of the same address: see package lobby for the places of a
+// source.
 package penalty
 
 import (
@@ -29,6 +46,8 @@ const (
 	Begins = 15 * time.Second
 	// Longest is the maximum of a penalty, and of the sum.
 	Longest = time.Minute
+	// Open is the time after a penalty in which no other begins.
+	Open = 3 * time.Second
 
 	costLeave   = time.Second
 	costTimeout = 5 * time.Second
@@ -79,12 +98,22 @@ type term struct {
 
 func (p *term) active(now time.Time) bool { return now.Before(p.until) }
 
-// add adds a cost. No penalty begins during one, or within the pause after one.
-func (p *term) add(cost, pause time.Duration, now time.Time) {
+// paused reports whether the penalty has ended, and within that time.
+func (p *term) paused(within time.Duration, now time.Time) bool {
+	return !p.active(now) && now.Before(p.until.Add(within))
+}
+
+// add adds a cost. No penalty begins during one, within the pause after one, or in the time that is open after the
+// other kind. It ends with the other kind, so that both together keep nobody out for longer than one.
+func (p *term) add(cost, pause time.Duration, other *term, now time.Time) {
 	p.sum.add(cost.Seconds(), now)
 	p.sum.value = min(p.sum.value, Longest.Seconds())
-	if p.sum.value >= Begins.Seconds() && !now.Before(p.until.Add(pause)) {
-		p.until = now.Add(time.Duration(p.sum.value * float64(time.Second)))
+	if p.sum.value < Begins.Seconds() || p.active(now) || p.paused(pause, now) || other.paused(Open, now) {
+		return
+	}
+	p.until = now.Add(time.Duration(p.sum.value * float64(time.Second)))
+	if other.active(now) && other.until.Before(p.until) {
+		p.until = other.until
 	}
 }
 
@@ -94,7 +123,7 @@ func (b *Book) Leave(from netip.Prefix, timedOut bool) {
 	if timedOut {
 		cost = costTimeout
 	}
-	b.update(from, func(a *account, now time.Time) { a.leaves.add(cost, Begins, now) })
+	b.update(from, func(a *account, now time.Time) { a.leaves.add(cost, Begins, &a.guesses, now) })
 }
 
 // RefusesConn reports whether the source can't connect now.
@@ -113,7 +142,7 @@ func (b *Book) Guess(from netip.Prefix) {
 			return
 		}
 		a.settle(now)
-		a.guesses.add(costGuess, 0, now)
+		a.guesses.add(costGuess, Open, &a.leaves, now)
 	})
 }
 
