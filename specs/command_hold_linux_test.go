@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,6 +18,13 @@ import (
 
 // runs reports whether a process exists.
 func runs(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+// state returns the state of a process as in proc_pid_stat(5).
+func state(pid int) string {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return after[:min(1, len(after))]
+}
 
 // childOf returns the only child of a process.
 func childOf(parent int) (pid int) {
@@ -34,6 +42,9 @@ func childOf(parent int) (pid int) {
 	}
 	return pid
 }
+
+// killTime is the time between SIGTERM and SIGKILL of a command.
+const killTime = 5 * time.Second
 
 // The scripts start a process that never ends, and print its pid.
 const (
@@ -100,6 +111,31 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Expect(stdout(bob)).To(Equal("alone\n"))
 		alice.Signal(syscall.SIGCONT)
 		exits(ctx, alice, 5)
+	}, limit)
+
+	It("makes hold leave with 5 if the shepherd has ended it because hold was stopped", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--idle-timeout", "8s")
+		for range 3 { // hold sees the end of its command or that of its lease first
+			alice, pid := s.holds(ctx, inASession)
+			alice.Signal(syscall.SIGSTOP)
+			Eventually(ctx, func() bool { return runs(pid) }).Should(BeFalse())
+			alice.Signal(syscall.SIGCONT)
+			exits(ctx, alice, 5, "its command returned 3")
+			Expect(stderr(alice)).To(MatchRegexp(`^sallyport hold: the seat was lost: [^\n]*\n$`))
+		}
+	}, limit)
+
+	It("is killed at once if the shepherd was stopped until the kill time was over", func(ctx SpecContext) {
+		s := c.Serve(ctx, "--idle-timeout", "9s")
+		alice, pid := s.holds(ctx, stubborn)
+		shepherd := childOf(alice.Command.Process.Pid)
+		for _, stopped := range []int{alice.Command.Process.Pid, shepherd} {
+			Expect(syscall.Kill(stopped, syscall.SIGSTOP)).To(Succeed())
+		}
+		Eventually(ctx, s.LogText).Should(ContainSubstring(`"reason":"idle"`))
+		Expect(runs(pid)).To(BeTrue(), "control: nobody has ended it")
+		Expect(syscall.Kill(shepherd, syscall.SIGCONT)).To(Succeed())
+		Eventually(ctx, func() bool { return runs(pid) }).WithTimeout(killTime / 2).Should(BeFalse())
 	}, limit)
 
 	It("is ended by hold if somebody kills the shepherd", func(ctx SpecContext) {
@@ -249,6 +285,30 @@ var _ = Describe("The command hold", Label("area:command", "area:hold", "promise
 			Expect(alice.ExitCode(ctx)).To(Equal(5))
 			Expect(runs(pid)).To(BeFalse())
 		}, limit)
+
+		DescribeTable("ends its command with the lease, though that has stopped", Label("slow"), func(ctx SpecContext, then syscall.Signal) {
+			s := c.Serve(ctx, "--idle-timeout", "9s")
+			alice := c.Terminal(s.As("hold", "alice", "--", "sh", "-c", stubborn+" & read line")...)
+			says(ctx, alice, `\d+\r\n`)
+			pid, err := strconv.Atoi(strings.TrimSpace(alice.Shown()))
+			Expect(err).NotTo(HaveOccurred())
+			bob := s.next(ctx, pid)
+			hold := alice.cmd.Process
+			command := childOf(childOf(hold.Pid))
+			Expect(hold.Signal(syscall.SIGSTOP)).To(Succeed())
+			Expect(syscall.Kill(command, syscall.SIGSTOP)).To(Succeed())
+			Eventually(ctx, func() string { return state(pid) }).Should(Equal("T"), "the shepherd stops the rest")
+			for _, stopped := range []int{command, pid} {
+				Expect(syscall.Kill(stopped, then)).To(Succeed())
+			}
+			exits(ctx, bob, 0)
+			Expect(stdout(bob)).To(Equal("alone\n"))
+			Expect(hold.Signal(syscall.SIGCONT)).To(Succeed())
+			Expect(alice.ExitCode(ctx)).To(Equal(5))
+		},
+			Entry("and stays so", syscall.SIGSTOP, limit),
+			Entry("and goes on without hold", syscall.SIGCONT, limit),
+		)
 
 		It("is a job of a shell, which Ctrl-Z stops and fg continues", func(ctx SpecContext) {
 			s := c.Serve(ctx)

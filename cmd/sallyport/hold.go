@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,7 +44,9 @@ What COMMAND leaves in the background when it ends is ended in the same way, and
 only then the seat is given back.
 
 On a terminal Ctrl-C and Ctrl-Z are COMMAND's. While COMMAND is stopped hold is
-stopped too, and the server may take it for idle.
+stopped too, and can't tell whether it has the seat. So on Linux a COMMAND that stays
+stopped is ended, with the limits that serve has by default after 16 to 25 s. On other
+systems fg asks the server.
 
 The limits are those of the server: --queue-wait for the wait (by default 17m;
 then the exit code is 5), and --session-limit for the seat. hold uses the seat
@@ -129,6 +132,9 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 		return lost(why)
 	}
 	lose(nil)
+	if errors.Is(err, shepherd.ErrOver) {
+		return lost(err)
+	}
 	return h.leave(code, err)
 }
 

@@ -17,7 +17,13 @@
 // notices.
 package shepherd
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // KillAfter is the time between SIGTERM and SIGKILL.
 const KillAfter = 5 * time.Second
+
+// ErrOver means that the shepherd has ended the command because its time was over, as this process did not renew it.
+var ErrOver = errors.New("the time was over before it was renewed, because the program was stopped or the machine asleep")

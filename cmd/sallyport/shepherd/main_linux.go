@@ -28,8 +28,8 @@ const (
 	// rescan is the time between two searches for new descendants while the shepherd ends all processes.
 	rescan = 50 * time.Millisecond
 	// lookAtTime is the time between two looks at the clock. A single timer would stand still while the machine
-	// sleeps.
-	lookAtTime = time.Second
+	// sleeps, and after that the command runs until the next look.
+	lookAtTime = 100 * time.Millisecond
 )
 
 // The first argument of a shepherd says what for it runs.
@@ -165,8 +165,9 @@ func (s *herd) run() int {
 		switch {
 		case s.stopping:
 			s.signal()
-		case s.over() && s.paused == nil:
-			s.stop()
+		case s.over():
+			_, _ = s.control.Write([]byte{timeIsOver})
+			s.stop() // also if the command is paused: anybody can continue it
 		}
 	}
 }
@@ -222,7 +223,7 @@ func (s *herd) pause() {
 			}
 		}
 	}
-	_, _ = s.control.Write([]byte{1})
+	_, _ = s.control.Write([]byte{hasPaused})
 }
 
 // resume continues what pause has stopped, and the command.
@@ -241,8 +242,8 @@ func (s *herd) stop() {
 	}
 	s.stopping, s.told = true, map[int]bool{}
 	s.killAt = sinceBoot() + int64(KillAfter)
-	if s.paused != nil && s.over() {
-		s.killAt = 0 // SIGTERM would let a stopped command go on after its time
+	if s.until > 0 { // the shepherd may have been stopped, or the machine asleep, when the time was over
+		s.killAt = min(s.killAt, s.until+int64(KillAfter))
 	}
 	s.signal()
 }

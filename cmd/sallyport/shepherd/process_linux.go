@@ -21,11 +21,18 @@ const (
 	endless    = -2 // run without limit
 )
 
+// Messages of the shepherd.
+const (
+	hasPaused  = 1 // the command has stopped on a terminal
+	timeIsOver = 2 // the shepherd begins to end the command, because the time is over
+)
+
 // Process is a command that runs under a shepherd.
 type Process struct {
 	job
 	control *os.File
 	gone    chan struct{} // closed when the shepherd has ended
+	heard   chan error    // gets ErrOver or nil after the last message of the shepherd
 
 	mu sync.Mutex // orders messages
 }
@@ -57,6 +64,7 @@ func (p *Process) start(stopBy time.Time, keep ...*os.File) error {
 	theirs := os.NewFile(uintptr(pair[1]), "shepherd")
 	defer theirs.Close()
 	p.control, p.gone = os.NewFile(uintptr(pair[0]), "shepherd"), make(chan struct{})
+	p.heard = make(chan error, 1)
 	// If the shepherd is killed, this process adopts its children.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	p.cmd.Args[0], p.cmd.ExtraFiles = os.Args[0], append([]*os.File{theirs}, keep...)
@@ -97,13 +105,19 @@ func duplicate(conn net.Conn) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "connection"), nil
 }
 
-// listen waits for the only message of the shepherd, which says that the command has stopped.
+// listen receives the messages of the shepherd until it ends.
 func (p *Process) listen() {
+	var over error
+	defer func() { p.heard <- over }()
 	for b := make([]byte, 1); ; {
-		if _, err := p.control.Read(b); err != nil {
+		switch _, err := p.control.Read(b); {
+		case err != nil:
 			return
+		case b[0] == timeIsOver:
+			over = ErrOver
+		default:
+			p.hasStopped()
 		}
-		p.hasStopped()
 	}
 }
 
@@ -135,8 +149,8 @@ func (p *Process) Stop() {
 	}
 }
 
-// Wait waits until all processes have ended, and returns the command's exit code. An error means that the
-// code is unknown.
+// Wait waits until all processes have ended, and returns the command's exit code. Except for [ErrOver] an error
+// means that the code is unknown.
 func (p *Process) Wait() (code int, err error) {
 	_ = p.cmd.Wait()
 	close(p.gone)
@@ -144,12 +158,13 @@ func (p *Process) Wait() (code int, err error) {
 		time.Sleep(time.Millisecond)
 	}
 	p.terminal.take(p.cmd.Process.Pid)
+	over := <-p.heard
 	_ = p.control.Close()
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok {
 		return 0, errors.New("the command's exit code is unknown")
 	}
-	return exitCode(status), nil
+	return exitCode(status), over
 }
 
 // killAll kills all descendants of this process.
