@@ -58,7 +58,7 @@ type Rig struct {
 
 // Groups returns all that is measured of the product.
 func Groups() []Group {
-	return []Group{handshakes(), logins(), requests(), pipelines(), handoffs(), sessions(), lobbies(0, 100, 1000)}
+	return []Group{handshakes(), logins(), requests(), pipelines(), handoffs(), streams(), sessions(), lobbies(0, 100, 1000)}
 }
 
 // A Sample is the result of one turn of a subject.

@@ -16,6 +16,7 @@ func BenchmarkLogin(b *testing.B)     { run(b, logins()) }
 func BenchmarkRequest(b *testing.B)   { run(b, requests()) }
 func BenchmarkPipeline(b *testing.B)  { run(b, pipelines()) }
 func BenchmarkHandoff(b *testing.B)   { run(b, handoffs()) }
+func BenchmarkStream(b *testing.B)    { run(b, streams()) }
 func BenchmarkSessions(b *testing.B)  { run(b, sessions()) }
 func BenchmarkLobby(b *testing.B)     { run(b, lobbies(0, 100, 1000)) }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/scenarios/testserver"
@@ -46,6 +47,10 @@ type actor struct {
 	// heard has the replies that the script has not taken yet, notices the notices.
 	heard   []protocol.Reply
 	notices []string
+	// stream is the last stream of the client. data are bytes of the backend, dataEnd follows them.
+	stream  *stream.Stream
+	data    unheard
+	dataEnd error
 	// ended is why the connection ended, or the login failed.
 	ended error
 	// logins and asks count the logins and requests that run.
@@ -149,6 +154,7 @@ func (a *actor) begin() {
 	}
 	a.link, a.client, a.lines, a.tls, a.login, a.greeted, a.rogue = nil, nil, nil, nil, nil, false, nil
 	a.heard, a.notices, a.ended = nil, nil, nil
+	a.stream, a.data, a.dataEnd = nil, nil, nil
 }
 
 // current returns the connection, or nil.

@@ -62,6 +62,7 @@ var members = cast()
 func cast() map[string]*member {
 	all := map[string]*member{
 		"server":   serverMember(),
+		"backend":  backendMember(),
 		"log":      logMember(),
 		"eve":      eveMember(),
 		"operator": operatorMember(),

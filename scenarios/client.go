@@ -31,7 +31,7 @@ func clientMember() *member {
 			{name: "stalls", run: doStalls, summary: "stop to read, so that the client does not even learn of the end, until it closes the connection"},
 			{name: "hangs-up", args: "[closed|cut|reset]", most: 1, run: doHangsUp, summary: "end the client's direction of the connection; what the server sends still arrives. closed: close_notify and FIN, after connect; cut: FIN without close_notify; reset: a TCP reset, which ends both directions"},
 			{name: "ends", args: "[REGEXP]", most: 1, pattern: 1, check: true, run: doEnds, summary: "the connection ends, for a reason that matches. After connect this fails if a reply came that the script has not taken"},
-		}, lineVerbs()...),
+		}, append(lineVerbs(), streamVerbs()...)...),
 	}
 }
 
@@ -247,6 +247,9 @@ func doEnds(ctx context.Context, c *call) (string, error) {
 		}
 		if a.lines != nil && len(a.heard) > 0 {
 			return false, fmt.Errorf("before the end came %q", oneLine(a.heard[0]))
+		}
+		if a.lines != nil && len(a.data) > 0 {
+			return false, fmt.Errorf("before the end came %.80q", a.data)
 		}
 		if a.rogue != nil && len(a.rogue.unread) > 0 {
 			return false, fmt.Errorf("before the end %s sent %q", a.rogue.client, a.rogue.unread)

@@ -26,6 +26,8 @@ type host struct {
 	roots *x509.CertPool
 	// heard has the lines of clients that "operator hears" has not taken.
 	heard []string
+	// device is the backend of the last stream.
+	device *device
 	// runs has the verbs of handlers that have begun, and that "operator sees" has not taken.
 	runs []string
 }
@@ -59,7 +61,7 @@ func (st *stage) startLocked(o options) (*host, error) {
 		if st.target.Configure != nil {
 			st.target.Configure(own.Server)
 		}
-		if bad = o.configure(own.Server); bad != nil {
+		if bad = errors.Join(o.configure(own.Server), h.guard(o["backend"], st.happened)); bad != nil {
 			return // the server stops while mu is held, so its log must not call happened
 		}
 		own.Log.OnWrite = st.happened

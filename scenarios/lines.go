@@ -143,6 +143,9 @@ func (a *actor) read(l *link, conn *tls.Conn) {
 		if err == nil && body > 0 {
 			reply.Body, err = readBody(in, body)
 		}
+		if err == nil && reply.Code == protocol.CodePiece {
+			err = a.readPiece(l, reply.Text, in)
+		}
 		switch {
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			a.over(l, errCut)
@@ -150,6 +153,7 @@ func (a *actor) read(l *link, conn *tls.Conn) {
 		case err != nil:
 			a.over(l, err)
 			return
+		case reply.Code == protocol.CodePiece:
 		case reply.Code.Notice():
 			a.notice(l, client.Notice{Code: reply.Code, Text: reply.Text})
 		default:

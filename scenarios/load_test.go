@@ -15,7 +15,7 @@ const heading = "# promise:1 What it shows.\n"
 
 // Each file has one fault, and the error names it.
 var faulty = map[string]struct{ text, want string }{
-	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; there are: alice bob`},
+	"command":      {heading + "alice login\nmalory login\n", `x.txtar:3: unknown command "malory"; there are: alice backend bob`},
 	"verb":         {heading + "alice logs in\n", `x.txtar:2: can't "logs"; it can be one of: login`},
 	"no verb":      {heading + "alice\n", `x.txtar:2: the line has no verb; it can be one of: login`},
 	"too few":      {heading + "alice hears\n", `x.txtar:2: usage: alice hears CODE [REGEXP] [-> NAME]`},

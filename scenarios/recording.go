@@ -53,8 +53,8 @@ func (t *Recording) Login() { t.write("\n%s login", t.member) }
 // Allows returns an error for a request that can't be recorded. Call it before the request is sent.
 func (t *Recording) Allows(r protocol.Request) error {
 	switch {
-	case strings.EqualFold(r.Verb, protocol.VerbOpen):
-		return errors.New("the stream of OPEN can't be recorded: it has no requests and replies")
+	case strings.EqualFold(r.Verb, protocol.VerbOpen), strings.EqualFold(r.Verb, protocol.VerbStream):
+		return errors.New("a stream can't be recorded: a password may be in it, typed key by key, which no search finds")
 	case t.leaks(r.Verb+" "+r.Argument, r.Argument):
 		return errors.New("the request can't be recorded: the password is in it")
 	case len(r.Body) > maxRecordedBody:

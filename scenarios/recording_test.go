@@ -115,7 +115,8 @@ func TestRecordingRefuses(t *testing.T) {
 	t.Parallel()
 	tape := NewRecording(new(strings.Builder), "rig:7443", client.Credentials{Username: "alice", Password: "echo sesame"}, time.Now())
 	for want, r := range map[string]protocol.Request{
-		"the stream of OPEN":            {Verb: "open"},
+		"a stream can't be recorded":    {Verb: "open"},
+		"a stream can't":                {Verb: "STREAM"},
 		"the password is in it":         {Verb: "Echo", Argument: "Sesame"},
 		"a body of 4097 bytes":          {Verb: "ECHO", Body: make([]byte, 4097)},
 		"too long for a line":           {Verb: "ECHO", Argument: strings.Repeat("'", 8185)},

@@ -130,7 +130,7 @@ func TestExplain(t *testing.T) {
 		{[]string{}, "alice verb [argument...] [&]\n", ""},
 		{nil, "[tls:*]\n", ""},
 		{[]string{"alice"}, "hears CODE [REGEXP] [-> NAME]: the next", "bob"},
-		{[]string{"bob", "server"}, "admission is queue, reject or takeover", "alice"},
+		{[]string{"bob", "server"}, "admission is queue", "alice"},
 	} {
 		var b strings.Builder
 		if err := Explain(&b, c.names...); err != nil || !strings.Contains(b.String(), c.want) {

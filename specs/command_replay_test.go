@@ -80,10 +80,10 @@ $`), ""))
 	}, limit)
 
 	It("runs the scenarios that come with it, without a path", func(ctx SpecContext) {
-		run := c.Run(ctx, "", "replay", "--run", "^protocol/stock-verbs$", "--repeat", "3", "--parallel", "2")
+		run := c.Run(ctx, "", "replay", "--run", "^protocol/verbs$", "--repeat", "3", "--parallel", "2")
 		Expect(run).To(gexec.Exit(0))
 		Expect(stdout(run)).To(SatisfyAll(
-			HavePrefix("ok    protocol/stock-verbs ("), ContainSubstring("\n3 passed, 0 failed, 0 skipped in")))
+			HavePrefix("ok    protocol/verbs ("), ContainSubstring("\n3 passed, 0 failed, 0 skipped in")))
 	}, limit)
 
 	It("lists them, and where each can run", func(ctx SpecContext) {

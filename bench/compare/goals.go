@@ -63,7 +63,7 @@ func over(name, floor string, l limit, figure string) goal {
 // goals are all rows of the report. Those whose subjects were not measured are left out of it.
 func goals() []goal {
 	var all []goal
-	for _, some := range [][]goal{handshakeGoals(), loginGoals(), requestGoals(), seatGoals(), peerGoals()} {
+	for _, some := range [][]goal{handshakeGoals(), loginGoals(), requestGoals(), streamGoals(), seatGoals(), peerGoals()} {
 		all = append(all, some...)
 	}
 	return all
@@ -115,6 +115,15 @@ func requestGoals() (all []goal) {
 func nullLog(g goal) goal {
 	g.name, g.of[0] = strings.Replace(g.name, "/over", "/log=null/over", 1), g.of[0]+"-nulllog"
 	return g
+}
+
+// streamGoals are speeds.
+func streamGoals() (all []goal) {
+	for _, way := range []string{"up", "down"} {
+		all = append(all, over("Stream/way="+way+"/size=64MiB", "tls", atLeast(0.85),
+			"64 MiB "+way+" through a stream to a TCP backend, against a copy through bare TLS: speed"))
+	}
+	return all
 }
 
 // seatGoals are about passing the seat on, and about clients beside each other.

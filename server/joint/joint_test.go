@@ -80,8 +80,14 @@ func (b below) SetWriteDeadline(by time.Time) error {
 	return nil
 }
 
+// limits end a stream after a day, so that no test waits for ever.
 func (w *wire) limits() Limits {
-	return Limits{Idle: -1, Vanish: -1, Conn: below{wire: w}, Deadline: func(time.Duration) time.Time { return time.Time{} }}
+	by := time.Now().Add(24 * time.Hour)
+	return Limits{
+		Idle: -1, Vanish: -1, Conn: below{wire: w},
+		Deadline: func(time.Duration) time.Time { return by },
+		Overdue:  func() error { return errors.New("overdue") },
+	}
 }
 func (w *wire) Send(p []byte) error { _, err := w.toTest.Write(p); return err }
 
