@@ -29,6 +29,6 @@
 // Conditions, !, ?, &, wait, help and variables are those of [rsc.io/script]. The first word of a line is a
 // member of the cast. Alice, Bob, Carol and Dave are clients. Eve is an eavesdropper: she sees every byte on
 // the network. Sybil makes many connections. Mallory attacks logins as a client, as a server, or between the
-// two. The operator runs the server, and the backend is what it guards. "help alice" in a scenario, and [Explain], list the verbs of Alice. A
-// command waits for its event until a deadline. No command sleeps.
+// two. The operator runs the server, and the backend is what it guards. "help alice" in a scenario, and
+// [Explain], list the verbs of Alice. A command waits for its event until a deadline. No command sleeps.
 package scenarios

@@ -49,17 +49,20 @@ func TestEveryStepEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	const connected = "alice connect\nalice hears 220\nnetwork delays alice 1h\n"
 	for script, remote := range map[string]*Remote{
-		connected + "alice sends NOOP":                          nil,
-		connected + "alice sends-part hex:00":                   nil,
-		connected + "alice authenticates":                       nil,
-		connected + "alice hangs-up":                            nil,
-		"alice login\nnetwork delays alice 1h\nalice quit":      nil,
-		"alice login\nnetwork drops alice\nalice ask-body x9 A": nil,
-		"sybil 3 garbage":                                       silent(t),
-		"sybil 3 greeted":                                       silent(t),
-		"alice login":                                           silent(t),
-		"alice connect":                                         silent(t),
-		"mallory proof flip=3":                                  silent(t),
+		connected + "alice sends NOOP":                                                nil,
+		connected + "alice sends-part hex:00":                                         nil,
+		connected + "alice authenticates":                                             nil,
+		connected + "alice hangs-up":                                                  nil,
+		"alice login\nnetwork delays alice 1h\nalice quit":                            nil,
+		"alice login\nnetwork drops alice\nalice ask-body x9 A":                       nil,
+		"server backend=duplex\nalice login\nalice streams\nalice sends-data x999999": nil,
+		"server backend=duplex\nalice login\nalice streams\nalice hears-data x":       nil,
+		"server backend=duplex\nbackend hears end":                                    nil,
+		"sybil 3 garbage":      silent(t),
+		"sybil 3 greeted":      silent(t),
+		"alice login":          silent(t),
+		"alice connect":        silent(t),
+		"mallory proof flip=3": silent(t),
 	} {
 		r := runOne(t, script, &Target{Remote: remote, Timeout: 200 * time.Millisecond})
 		if !errors.Is(r.Err, context.DeadlineExceeded) || !strings.Contains(r.Err.Error(), "nothing of the kind within 200ms") {
@@ -70,11 +73,12 @@ func TestEveryStepEndsAtItsDeadline(t *testing.T) {
 
 func TestEndOfTheScriptEndsWhatIsInTheBackground(t *testing.T) {
 	checkErrors(t, &Target{Timeout: time.Hour}, map[string]string{
-		"sybil 500 idle &\nstop":                             "",
-		"alice login\nbob login &\nbob notices holder\nstop": "",
-		"? operator sees BLOCK &\nstop":                      "",
-		"? log has event=never &\nstop":                      "",
-		"? bob notices never &\nstop":                        "",
+		"sybil 500 idle &\nstop":                                                            "",
+		"alice login\nbob login &\nbob notices holder\nstop":                                "",
+		"server backend=echo\nalice login\nalice streams\nalice sends-data x999999 &\nstop": "",
+		"? operator sees BLOCK &\nstop":                                                     "",
+		"? log has event=never &\nstop":                                                     "",
+		"? bob notices never &\nstop":                                                       "",
 	})
 }
 

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -179,7 +180,8 @@ func withStream(do func(context.Context, *call, *stream.Stream) error) func(cont
 		}
 		defer a.current().closeAfter(ctx)()
 		defer a.speaks(strings.Join(append([]string{c.verb.name}, c.args...), " "))()
-		return "", do(ctx, c, s)
+		err = do(ctx, c, s)
+		return "", cmp.Or(ctx.Err(), err)
 	}
 }
 
