@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/protocol/tcp"
 	"github.com/sallyport/sallyport/server/lobby"
+	"github.com/sallyport/sallyport/server/secure"
 )
 
 // What a connection can be woken for.
@@ -76,7 +76,7 @@ type conn struct {
 	place    *lobby.Place
 	raw      *transport
 	tls      *tls.Conn
-	endPoint scram.ChannelBinding
+	secured  *secure.Config
 	rd       *protocol.Reader
 	out      []byte
 	loginBy  time.Time // deadline of the login, zero for none
@@ -104,10 +104,9 @@ type conn struct {
 
 func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {
 	tcp.FindDead(raw, s.limits.Vanish, s.limits.Write)
-	state := s.tls.Load()
-	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, endPoint: state.endPoint, news: make(chan struct{}, 1)}
+	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, secured: s.tls.Load(), news: make(chan struct{}, 1)}
 	c.raw = &transport{Conn: raw, owner: c}
-	c.tls = tls.Server(c.raw, state.config)
+	c.tls = tls.Server(c.raw, c.secured.TLS)
 	c.rd = protocol.NewReader(input{c})
 	c.loginBy = after(time.Now(), s.limits.Login)
 	return c

@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport/sallyport/server/errorlog"
 	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/penalty"
+	"github.com/sallyport/sallyport/server/secure"
 )
 
 // ErrServerClosed is the error of Serve after Shutdown or Close.
@@ -86,7 +87,7 @@ type Server struct {
 	nextID    atomic.Uint64
 	limits    Limits
 	verbs     map[string]string // interned verbs
-	tls       atomic.Pointer[tlsState]
+	tls       atomic.Pointer[secure.Config]
 	lobby     lobby.Lobby
 	refused   lobby.Refusals
 	penalties penalty.Book
