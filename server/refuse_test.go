@@ -3,6 +3,8 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +48,11 @@ func TestNoDiskInTheAcceptLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk.stuck.Store(true)
+	free := sync.OnceFunc(func() {
+		disk.stuck.Store(false)
+		close(disk.freed)
+	})
+	t.Cleanup(free) // for the server's end
 	ends := make([]byte, 1)
 	for range 3 { // the third one drops the first
 		first := dial(t, h.Addr)
@@ -54,12 +61,12 @@ func TestNoDiskInTheAcceptLoop(t *testing.T) {
 			c := dial(t, h.Addr)
 			defer c.Close()
 		}
-		if _, err := first.Read(ends); err == nil {
-			t.Fatal("a stranger got an answer")
+		_ = first.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := first.Read(ends); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a stranger was not turned away: %v", err)
 		}
 	}
-	close(disk.freed)
-	disk.stuck.Store(false)
+	free()
 	if err := h.Server.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
