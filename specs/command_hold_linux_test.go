@@ -149,6 +149,19 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Expect(stdout(bob)).To(Equal("alone\n"))
 	}, limit)
 
+	It("is ended though it forks and ends again and again, and ignores SIGTERM", func(ctx SpecContext) {
+		if _, err := exec.LookPath("perl"); err != nil {
+			Skip("no perl")
+		}
+		s := c.Serve(ctx)
+		goesOn := c.Write("goes-on", "")
+		DeferCleanup(os.Remove, goesOn) // ends what a fault leaves
+		const chain = `$SIG{TERM} = "IGNORE"; setpgrp; while (-e $ARGV[0]) { exit if fork }`
+		alice, _ := c.Piped(s.As("hold", "alice", "--", "sh", "-c", `perl -e "$0" "$1"; echo started; read line`, chain, goesOn)...)
+		says(ctx, alice, "started\n")
+		exits(ctx, alice.Terminate(), 128+15)
+	}, limit)
+
 	It("is ended when the command ends, before the seat is given back", func(ctx SpecContext) {
 		s := c.Serve(ctx)
 		alice, in := c.Piped(s.As("hold", "alice", "--", "sh", "-c", inASession+" & read line; exit 7")...)

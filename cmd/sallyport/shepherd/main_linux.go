@@ -27,6 +27,8 @@ const (
 const (
 	// rescan is the time between two searches for new descendants while the shepherd ends all processes.
 	rescan = 50 * time.Millisecond
+	// minRescan is the least such time, when SIGKILL begins: processes may be forking all the time.
+	minRescan = time.Millisecond
 	// lookAtTime is the time between two looks at the clock. A single timer would stand still while the machine
 	// sleeps, and after that the command runs until the next look.
 	lookAtTime = 100 * time.Millisecond
@@ -101,7 +103,7 @@ type herd struct {
 	told     map[int]bool // got SIGTERM
 }
 
-// event says that a child has ended or stopped. A pid of 0 means that no child is left.
+// event says that the command has ended or stopped. A pid of 0 means that no child is left.
 type event struct {
 	pid    int
 	status syscall.WaitStatus
@@ -130,9 +132,10 @@ func (s *herd) start(args []string, how *syscall.ProcAttr) error {
 	return err
 }
 
-// wait reaps all children, with those that were adopted, until none is left.
+// wait reaps all children, with those that were adopted, until none is left. It waits for nothing else: ten
+// thousand that end at once must not delay SIGKILL for the others.
 func (s *herd) wait() {
-	for {
+	for ended := false; ; {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WUNTRACED, nil)
 		switch {
@@ -140,7 +143,8 @@ func (s *herd) wait() {
 		case err != nil:
 			s.events <- event{}
 			return
-		default:
+		case pid == s.pid && !ended:
+			ended = !status.Stopped()
 			s.events <- event{pid, status}
 		}
 	}
@@ -175,6 +179,9 @@ func (s *herd) run() int {
 // pace returns how long to wait for a message or an event.
 func (s *herd) pace() time.Duration {
 	if s.stopping {
+		if killing := s.killing(); killing >= 0 {
+			return min(max(killing/100, minRescan), rescan)
+		}
 		return rescan
 	}
 	if s.until > 0 {
@@ -198,14 +205,12 @@ func (s *herd) obey(message int64, ok bool) {
 }
 
 func (s *herd) notice(e event) {
-	switch {
-	case e.pid != s.pid:
-	case e.status.Stopped():
+	if e.status.Stopped() {
 		s.pause()
-	default:
-		s.status = e.status
-		s.stop() // for the processes that it has left behind
+		return
 	}
+	s.status = e.status
+	s.stop() // for the processes that it has left behind
 }
 
 // pause stops all processes and tells the client, if the command is on a terminal.
@@ -216,12 +221,12 @@ func (s *herd) pause() {
 	s.paused = map[int]bool{}
 	for found := true; found; {
 		found = false
-		for _, p := range descendants(os.Getpid()) {
-			if p.state != 'T' && !s.paused[p.pid] {
-				s.paused[p.pid], found = true, true
-				_ = unix.Kill(p.pid, unix.SIGSTOP)
+		eachDescendant(os.Getpid(), func(pid int) {
+			if p, ok := readProcess(pid); ok && p.runs() && !s.paused[pid] {
+				s.paused[pid], found = true, true
+				_ = unix.Kill(pid, unix.SIGSTOP)
 			}
-		}
+		})
 	}
 	_, _ = s.control.Write([]byte{hasPaused})
 }
@@ -243,22 +248,25 @@ func (s *herd) stop() {
 	s.stopping, s.told = true, map[int]bool{}
 	s.killAt = sinceBoot() + int64(KillAfter)
 	if s.until > 0 { // the shepherd may have been stopped, or the machine asleep, when the time was over
-		s.killAt = min(s.killAt, s.until+int64(KillAfter))
+		s.killAt = max(min(s.killAt, s.until+int64(KillAfter)), sinceBoot())
 	}
 	s.signal()
 }
 
 // signal sends SIGTERM, once, or SIGKILL to each process that is left.
 func (s *herd) signal() {
-	kill := sinceBoot() >= s.killAt
-	for _, p := range descendants(os.Getpid()) {
+	kill := s.killing() >= 0
+	eachDescendant(os.Getpid(), func(pid int) {
 		switch {
 		case kill:
-			_ = unix.Kill(p.pid, unix.SIGKILL)
-		case !s.told[p.pid]:
-			s.told[p.pid] = true
-			_ = unix.Kill(p.pid, unix.SIGTERM)
-			_ = unix.Kill(p.pid, unix.SIGCONT) // a process that has stopped could not handle it
+			_ = unix.Kill(pid, unix.SIGKILL)
+		case !s.told[pid]:
+			s.told[pid] = true
+			_ = unix.Kill(pid, unix.SIGTERM)
+			_ = unix.Kill(pid, unix.SIGCONT) // a process that has stopped could not handle it
 		}
-	}
+	})
 }
+
+// killing returns for how long the shepherd has sent SIGKILL. It is negative before.
+func (s *herd) killing() time.Duration { return time.Duration(sinceBoot() - s.killAt) }

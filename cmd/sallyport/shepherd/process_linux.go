@@ -169,9 +169,7 @@ func (p *Process) Wait() (code int, err error) {
 
 // killAll kills all descendants of this process.
 func killAll() {
-	for _, d := range descendants(os.Getpid()) {
-		_ = unix.Kill(d.pid, unix.SIGKILL)
-	}
+	eachDescendant(os.Getpid(), func(pid int) { _ = unix.Kill(pid, unix.SIGKILL) })
 }
 
 // reap reaps the children that have ended, and reports whether none is left.

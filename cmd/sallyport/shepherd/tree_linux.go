@@ -4,41 +4,82 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+	"sync"
 )
 
-// process is an entry of the process table.
-type process struct {
-	pid, parent int
-	state       byte // as in proc_pid_stat(5)
+// eachDescendant calls visit for each descendant of root, parents first, as soon as it finds it: a process that
+// forks and ends again and again is gone a moment later. Some descendants have ended and wait for their parent.
+// It misses the children of a process that ends during the search. The next search finds them, because root has
+// adopted them then.
+func eachDescendant(root int, visit func(pid int)) {
+	children := eachChild
+	if !hasChildrenFiles() {
+		children = childrenInTable()
+	}
+	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
+		children(queue[0], func(pid int) {
+			visit(pid)
+			queue = append(queue, pid)
+		})
+	}
 }
 
-// descendants returns the descendants of root that have not ended. It misses the children of a process that
-// ends during the search. The next search finds them, because root has adopted them then.
-func descendants(root int) (found []process) {
-	children := map[int][]process{}
-	folder, err := os.Open("/proc")
+// hasChildrenFiles reports whether the kernel lists the children of a process (CONFIG_PROC_CHILDREN). Without the
+// lists a search takes as long as there are processes on the machine.
+var hasChildrenFiles = sync.OnceValue(func() bool {
+	_, err := os.Stat("/proc/thread-self/children")
+	return err == nil
+})
+
+// eachChild calls visit for each child of a process. Each thread has a list of those that it has started or adopted.
+func eachChild(parent int, visit func(pid int)) {
+	tasks := "/proc/" + strconv.Itoa(parent) + "/task/"
+	for _, thread := range names(tasks) {
+		list, _ := os.ReadFile(tasks + thread + "/children")
+		for word := range bytes.FieldsSeq(list) {
+			if pid, err := strconv.Atoi(string(word)); err == nil {
+				visit(pid)
+			}
+		}
+	}
+}
+
+// childrenInTable returns a function like eachChild that looks into a copy of the process table.
+func childrenInTable() func(parent int, visit func(pid int)) {
+	children := map[int][]int{}
+	for _, name := range names("/proc") {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if p, ok := readProcess(pid); ok {
+				children[p.parent] = append(children[p.parent], pid)
+			}
+		}
+	}
+	return func(parent int, visit func(pid int)) {
+		for _, pid := range children[parent] {
+			visit(pid)
+		}
+	}
+}
+
+// names returns the names in a folder, or none if it has gone.
+func names(folder string) []string {
+	f, err := os.Open(folder)
 	if err != nil {
 		return nil
 	}
-	defer folder.Close()
-	names, _ := folder.Readdirnames(-1)
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			if p, ok := readProcess(pid); ok {
-				children[p.parent] = append(children[p.parent], p)
-			}
-		}
-	}
-	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
-		for _, p := range children[queue[0]] {
-			queue = append(queue, p.pid)
-			if p.state != 'Z' && p.state != 'X' {
-				found = append(found, p)
-			}
-		}
-	}
-	return found
+	defer f.Close()
+	all, _ := f.Readdirnames(-1)
+	return all
 }
+
+// process is an entry of the process table.
+type process struct {
+	parent int
+	state  byte // as in proc_pid_stat(5)
+}
+
+// runs reports whether a process has neither stopped nor ended.
+func (p process) runs() bool { return !bytes.ContainsRune([]byte("TtZX"), rune(p.state)) }
 
 // readProcess reads /proc/PID/stat: "PID (COMMAND) STATE PARENT". COMMAND may contain anything.
 func readProcess(pid int) (p process, ok bool) {
@@ -51,5 +92,5 @@ func readProcess(pid int) (p process, ok bool) {
 		return p, false
 	}
 	parent, err := strconv.Atoi(string(fields[1]))
-	return process{pid, parent, fields[0][0]}, err == nil
+	return process{parent, fields[0][0]}, err == nil
 }
