@@ -149,7 +149,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Expect(stdout(bob)).To(Equal("alone\n"))
 	}, limit)
 
-	It("is ended though it forks and ends again and again, and ignores SIGTERM", func(ctx SpecContext) {
+	It("is ended though it forks and ends again and again, and ignores SIGTERM", Label("hold:chain"), func(ctx SpecContext) {
 		if _, err := exec.LookPath("perl"); err != nil {
 			Skip("no perl")
 		}
