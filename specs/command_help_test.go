@@ -13,7 +13,7 @@ var promised = map[string]string{
 	"": "version",
 	"serve": "listen state admission queue-depth queue-per-user queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
 		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend backend-user backend-timeout log-payload log-sync",
-	"connect":      "addr ca state user password-file password-stdin no-wait body open record",
+	"connect":      "addr ca state user password-file password-stdin no-wait body open no-escape linger record",
 	"replay":       "addr ca state users run list explain parallel repeat timeout keep json junit html init",
 	"hold":         "addr ca state user password-file password-stdin no-wait",
 	"user":         "help",

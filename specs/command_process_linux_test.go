@@ -93,7 +93,7 @@ var _ = Describe("A command as the backend", Label("area:command", "area:stream"
 			Expect(os.Chmod(c.home, 0o755)).To(Succeed())
 			s := c.Serve(ctx, "--backend-user", "nobody", "--backend", kind+
 				"id -un; ls "+c.Path("state")+" && echo read; cat "+c.Path("state/key.pem")+" && echo read; kill -9 $PPID && echo killed; cat /proc/$PPID/environ && echo read; echo $HOME; pwd")
-			run := s.Connect(ctx, "alice", "--open")
+			run := s.Connect(ctx, "alice", "--open", "--linger", "1m") // at the end of the input a terminal ends
 			Expect(run).To(gexec.Exit(0))
 			Expect(strings.ReplaceAll(stdout(run), "\r", "")).To(SatisfyAll(
 				HavePrefix("nobody\n"), HaveSuffix("/nonexistent\n/\n"), Not(ContainSubstring("read\n")), Not(ContainSubstring("killed\n"))))

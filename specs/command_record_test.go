@@ -64,7 +64,7 @@ var _ = Describe("The command connect --record", Label("area:command", "area:sce
 	}, limit)
 
 	It("refuses a raw stream, a file that exists, and a large body", func(ctx SpecContext) {
-		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "--open")).To(failed(2, "--record can.t record the raw stream of --open"))
+		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "--open")).To(failed(2, "--record can.t record the stream of --open"))
 		Expect(c.Path("mine.txtar")).NotTo(BeAnExistingFile())
 		c.Write("mine.txtar", "mine")
 		Expect(s.Connect(ctx, "bob", "--record", "mine.txtar", "TIME")).To(failed(2, "mine.txtar exists, and --record overwrites nothing"))

@@ -19,13 +19,20 @@ import (
 
 type connectFlags struct {
 	dialFlags
-	body   string
-	open   bool
+	body     string
+	open     bool
+	noEscape bool
+	// linger is how long the backend must be quiet after the end of standard input before the end is passed on.
+	linger time.Duration
 	record string
 	raw    bool
+	waited bool // for the seat
 	// timeout bounds each request. Zero means no limit.
 	timeout time.Duration
 }
+
+// defaultLinger is that of socat.
+const defaultLinger = 500 * time.Millisecond
 
 func connectCommand() *cobra.Command {
 	f := &connectFlags{}
@@ -45,13 +52,30 @@ A request has all the time it needs, until Ctrl-C. With --timeout the session
 ends with code 1 if a reply takes longer; what became of the request is then
 unknown.
 
+With --open it joins the server's backend to standard input and output. On a
+terminal that is a console: every key goes to the backend, Ctrl-C and Ctrl-Z too,
+and Ctrl-] opens a menu (then q quits and ? helps). What the backend says goes to
+the terminal as it is, so it can do there what any program can: don't open what
+you would not open with telnet or cu.
+
+From a pipe --open passes all bytes. It passes on the end of the input when the
+backend has said nothing for as long as --linger, because some devices then drop
+what they were about to say, and a serial line, a pty and serve --console, which
+know no such end, end the stream: give more to a device that answers later.
+
+If the server falls silent, --open ends with code 1 before the seat can be
+another's. A server before STREAM gets OPEN: bytes both ways, no console, and no
+word on why it ended.
+
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is
 left out.`,
 		Example: `  sallyport connect --user alice                     # interactive
   sallyport connect --user alice ECHO hello
   sallyport connect --user alice --body waveform.bin LOAD ch1
+  sallyport connect --user alice --open              # a console, Ctrl-] q quits
   sallyport connect --user alice --open < commands.txt
+  echo '*CAL?' | sallyport connect --user alice --open --linger 1m
   printf 'TIME\nSTAT\n' | sallyport connect --user alice --password-file pw
   sallyport connect --user alice --record session.txtar  # and: sallyport replay session.txtar`,
 		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
@@ -60,7 +84,9 @@ left out.`,
 	// An argument of the request may begin with a dash.
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
-	cmd.Flags().BoolVar(&f.open, "open", false, "join the raw stream of OPEN to standard input and output")
+	cmd.Flags().BoolVar(&f.open, "open", false, "join the server's backend to standard input and output; on a terminal as a console")
+	cmd.Flags().BoolVar(&f.noEscape, "no-escape", false, "with --open: pass on Ctrl-] like any other key")
+	cmd.Flags().DurationVar(&f.linger, "linger", defaultLinger, "with --open: how long the backend must have said nothing before it gets the end of the input")
 	cmd.Flags().BoolVar(&f.raw, "raw", false, "print results as they are, also on a terminal (not in an interactive session)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "how long the reply to a request may take; 0 is without limit")
 	cmd.Flags().StringVar(&f.record, "record", "", "new `file` to record the session in, as a scenario for replay")
@@ -72,13 +98,15 @@ func (f *connectFlags) run(args []string) error {
 	case f.open && len(args) > 0:
 		return usagef("--open takes no verb")
 	case f.open && f.record != "":
-		return usagef("--record can't record the raw stream of --open")
+		return usagef("--record can't record the stream of --open")
 	case f.body != "" && len(args) == 0:
 		return usagef("--body needs a verb")
 	case f.body == "-" && f.passwordStdin:
 		return usagef("--body - and --password-stdin can't share standard input: use --password-file")
 	case f.timeout < 0:
 		return usagef("--timeout must not be negative")
+	case f.linger < 0:
+		return usagef("--linger must not be negative")
 	}
 	if len(args) > 0 {
 		if err := checkVerb(args[0]); err != nil {
@@ -93,6 +121,9 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	dialer.AskTimeouts = f.open
+	notice := dialer.OnNotice
+	dialer.OnNotice = func(n client.Notice) { f.waited = true; notice(n) }
 	recording, err := f.newRecording(dialer, who)
 	if err != nil {
 		return err
@@ -107,7 +138,7 @@ func (f *connectFlags) run(args []string) error {
 // checkVerb returns an error for a verb that the client does not send.
 func checkVerb(verb string) error {
 	switch upper := strings.ToUpper(verb); {
-	case upper == protocol.VerbOpen:
+	case upper == protocol.VerbOpen, upper == protocol.VerbStream:
 		return usagef("use --open, as in: sallyport connect --open")
 	case upper == protocol.VerbBody:
 		return usagef("use --body FILE, as in: sallyport connect --body FILE VERB")
@@ -121,7 +152,7 @@ func checkVerb(verb string) error {
 func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body []byte) error {
 	switch {
 	case f.open:
-		return stream(ctx, c.Client)
+		return f.join(ctx, c.Client)
 	case len(args) > 0:
 		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body}, f.results())
 	case term.IsTerminal(int(os.Stdin.Fd())):

@@ -17,8 +17,8 @@ import (
 var errCut = errors.New("the server ended the stream early (evicted, idle, shut down, or the backend failed): " +
 	"the server's log says why")
 
-// stream joins the raw stream to standard input and output.
-func stream(ctx context.Context, c *client.Client) error {
+// open joins the raw stream of OPEN to standard input and output.
+func open(ctx context.Context, c *client.Client) error {
 	s, err := c.Open(ctx)
 	if err != nil {
 		return notOpened(err)
@@ -29,9 +29,7 @@ func stream(ctx context.Context, c *client.Client) error {
 		// If the server ends the stream first, this may stay in a read of the
 		// terminal until the process ends. A failed read ends the sending too.
 		_, err := io.Copy(s, os.Stdin)
-		if _, ofFile := errors.AsType[*fs.PathError](err); ofFile {
-			unread <- fmt.Errorf("standard input: %w", err)
-		}
+		unread <- ofInput(err)
 		_ = s.CloseWrite()
 	}()
 	_, err = io.Copy(stdout, s)
@@ -51,7 +49,15 @@ func stream(ctx context.Context, c *client.Client) error {
 	return err
 }
 
-// notOpened adds to a refusal of OPEN why the server refuses it.
+// ofInput returns the error of reading standard input, or nil if err is another.
+func ofInput(err error) error {
+	if _, ofFile := errors.AsType[*fs.PathError](err); ofFile {
+		return fmt.Errorf("standard input: %w", err)
+	}
+	return nil
+}
+
+// notOpened adds to a refusal of OPEN or STREAM why the server refuses it.
 func notOpened(err error) error {
 	reply, ok := errors.AsType[*protocol.ReplyError](err)
 	switch {

@@ -22,9 +22,10 @@ func endSignals() (all []os.Signal) {
 }
 
 // makeRaw makes a terminal raw until restore is called. A signal still ends the process, after the terminal is
-// restored. If signals are caught, the caller does that.
+// restored. If endSignals are caught, the caller does that for these.
 func makeRaw(fd int, caught bool) (restore func(), err error) {
 	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGQUIT)
 	if all := endSignals(); !caught && len(all) > 0 {
 		signal.Notify(ends, all...)
 	}
