@@ -100,6 +100,8 @@ func streamed(t T) io.ReadWriter {
 	t.Cleanup(func() { _ = c.Close() })
 	s, err := stream.Open(context.Background(), c)
 	Check(t, err)
+	_, err = move(s, "down").Step() // afterwards all goroutines of the stream run
+	Check(t, err)
 	return s
 }
 
