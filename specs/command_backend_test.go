@@ -39,15 +39,15 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			alice, in := c.Piped(s.As("connect", "alice", "--open")...)
 			say(in, "VOLT 5\n")
 			says(ctx, alice, "^ok VOLT 5\n")
-			bob := s.Waiting(ctx, "bob", "alice", "WHOAMI")
+			bob := s.Waiting(ctx, "bob", "alice", "--open")
 			say(in, "VOLT 0\n")
 			says(ctx, alice, "^ok VOLT 0\n")
 			Expect(stdout(bob)).To(BeEmpty())
 			Expect(in.Close()).To(Succeed())
 			exits(ctx, alice, 0)
 			Expect(alice).To(did(0, "ok VOLT 5\nok VOLT 0\n2 in all\n", "1 waiting\n"), "the last words come after the half-close")
-			exits(ctx, bob, 0)
-			Expect(stdout(bob)).To(Equal("bob\n"))
+			ended(ctx, bob)
+			Expect(bob).To(did(0, "0 in all\n", "waiting: position 1 holder alice\nseated\n"))
 			Eventually(ctx, s.LogText).Should(MatchRegexp(`(?s)"event":"stream.close","conn":"[^"]*","bytes_in":14,"bytes_out":29[,}].*"reason":"quit"`))
 		},
 		Entry("over TCP", func() string { return "tcp:" + device("tcp", "127.0.0.1:0") }, limit),

@@ -162,7 +162,8 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 		Entry("when somebody takes over", 5, "sallyport connect: 421 evicted bob took over", func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))
 		}, "--admission", "takeover", limit),
-		Entry("when it was idle", 1, "sallyport connect: 421 idle .*", func(SpecContext) {}, "--idle-timeout", "200ms", limit),
+		Entry("when it was idle, which its pings don't hide", 1, "sallyport connect: 421 idle .*", func(SpecContext) {},
+			"--idle-timeout", "2s", "--vanish-timeout", "3s", limit),
 		Entry("at the session's limit", 1, "sallyport connect: 421 session-limit .*", func(SpecContext) {}, "--session-limit", "1s", limit),
 		Entry("when the server stops", 1, "sallyport connect: 421 shutdown .*", func(ctx SpecContext) { s.Stop(ctx) }, "--shutdown-grace", "100ms", limit),
 		Entry("when the server is killed", 1, "sallyport connect: .*connection lost.*", func(SpecContext) { s.Kill() }, limit),
