@@ -6,6 +6,7 @@ import (
 	"github.com/creack/pty"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // adapter is a serial device that can be unplugged: a terminal behind a name.
@@ -68,6 +69,28 @@ var _ = Describe("A serial device as the backend", Label("area:command", "area:s
 		a.hears("again\r")
 		says(ctx, s.Err, `level=INFO msg="the serial device is back"`)
 		bob.Kill()
+	}, limit)
+
+	It("gets another speed from the menu of a console, until its session ends", func(ctx SpecContext) {
+		a := &adapter{name: c.Path("ttyUSB0")}
+		a.plugIn()
+		speed := func() uint32 {
+			settings, err := unix.IoctlGetTermios(int(a.far.Fd()), unix.TCGETS2)
+			Expect(err).NotTo(HaveOccurred())
+			return settings.Ospeed
+		}
+		s := c.Serve(ctx, "--backend", "serial:"+a.name+",115200,8N1")
+		alice := c.Terminal(s.As("connect", "alice", "--open")...)
+		says(ctx, alice, "seated at .*\r\n")
+		Expect(speed()).To(BeEquivalentTo(115200))
+		alice.Type(escape + "l9600\r")
+		says(ctx, alice, "asked for 9600,8N1; .*\r\n")
+		Eventually(ctx, speed).Should(BeEquivalentTo(9600))
+		alice.Type(escape + "b" + escape + "q")
+		Expect(alice.ExitCode(ctx)).To(Equal(0))
+		bob := c.Terminal(s.As("connect", "bob", "--open")...)
+		says(ctx, bob, "seated at .*\r\n")
+		Expect(speed()).To(BeEquivalentTo(115200))
 	}, limit)
 
 	It("must be one", func(ctx SpecContext) {
