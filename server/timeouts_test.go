@@ -112,7 +112,7 @@ func TestStreamIdleTime(t *testing.T) {
 				w.T.Fatalf("%q", got)
 			}
 			time.Sleep(14 * time.Minute)
-			go c.Send("x")
+			go c.Write([]byte("x")) // the read of the device notices if it fails
 			if _, err := device.Read(make([]byte, 2)); err != nil {
 				w.T.Fatalf("%v", err)
 			}
