@@ -76,7 +76,7 @@ func (s *service) next(ctx SpecContext, pid int) *gexec.Session {
 var _ = Describe("What the command of a hold has started", Label("area:command", "area:hold", "promise:6", "slow"), func() {
 	c := withCLI()
 
-	DescribeTable("is ended when the seat is taken", func(ctx SpecContext, script string) {
+	DescribeTable("is ended when the seat is taken", Label("hold:taken"), func(ctx SpecContext, script string) {
 		s := c.Serve(ctx, "--admission", "takeover")
 		alice, pid := s.holds(ctx, script)
 		Expect(s.Connect(ctx, "bob", "WHOAMI")).To(did(0, "bob\n", Or(BeEmpty(), HavePrefix("waiting: "))))
@@ -89,7 +89,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Entry("though its parents have ended, and it ignores SIGTERM", doubleFork, limit),
 	)
 
-	DescribeTable("keeps the seat until it has ended, if hold", func(ctx SpecContext, signal syscall.Signal, script string) {
+	DescribeTable("keeps the seat until it has ended, if hold", Label("hold:dies"), func(ctx SpecContext, signal syscall.Signal, script string) {
 		s := c.Serve(ctx)
 		alice, pid := s.holds(ctx, script)
 		bob := s.next(ctx, pid)
@@ -102,7 +102,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Entry("dies of SIGQUIT", syscall.SIGQUIT, stubborn, limit),
 	)
 
-	It("has ended when the server takes a hold for idle that was stopped", func(ctx SpecContext) {
+	It("has ended when the server takes a hold for idle that was stopped", Label("hold:time"), func(ctx SpecContext) {
 		s := c.Serve(ctx, "--idle-timeout", "9s")
 		alice, pid := s.holds(ctx, stubborn)
 		bob := s.next(ctx, pid)
@@ -113,7 +113,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		exits(ctx, alice, 5)
 	}, limit)
 
-	It("makes hold leave with 5 if the shepherd has ended it because hold was stopped", func(ctx SpecContext) {
+	It("makes hold leave with 5 if the shepherd has ended it because hold was stopped", Label("hold:time"), func(ctx SpecContext) {
 		s := c.Serve(ctx, "--idle-timeout", "8s")
 		for range 3 { // hold sees the end of its command or that of its lease first
 			alice, pid := s.holds(ctx, inASession)
@@ -125,7 +125,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		}
 	}, limit)
 
-	It("is killed at once if the shepherd was stopped until the kill time was over", func(ctx SpecContext) {
+	It("is killed at once if the shepherd was stopped until the kill time was over", Label("hold:time"), func(ctx SpecContext) {
 		s := c.Serve(ctx, "--idle-timeout", "9s")
 		alice, pid := s.holds(ctx, stubborn)
 		shepherd := childOf(alice.Command.Process.Pid)
@@ -138,7 +138,7 @@ var _ = Describe("What the command of a hold has started", Label("area:command",
 		Eventually(ctx, func() bool { return runs(pid) }).WithTimeout(killTime / 2).Should(BeFalse())
 	}, limit)
 
-	It("is ended by hold if somebody kills the shepherd", func(ctx SpecContext) {
+	It("is ended by hold if somebody kills the shepherd", Label("hold:shepherd"), func(ctx SpecContext) {
 		s := c.Serve(ctx)
 		alice, pid := s.holds(ctx, doubleFork)
 		shepherd := childOf(alice.Command.Process.Pid)
@@ -246,7 +246,7 @@ var _ = Describe("The command hold", Label("area:command", "area:hold", "promise
 		Entry("session", "--session-limit", "5s", limit),
 	)
 
-	It("leaves with 5 if the seat can't be given back", Label("slow"), func(ctx SpecContext) {
+	It("leaves with 5 if the seat can't be given back", Label("slow", "hold:quit"), func(ctx SpecContext) {
 		s := c.Serve(ctx)
 		alice, in := c.Piped(s.As("hold", "alice", "--", "sh", "-c", "echo seated; read line")...)
 		says(ctx, alice, "seated\n")
@@ -299,7 +299,7 @@ var _ = Describe("The command hold", Label("area:command", "area:hold", "promise
 			Expect(runs(pid)).To(BeFalse())
 		}, limit)
 
-		DescribeTable("ends its command with the lease, though that has stopped", Label("slow"), func(ctx SpecContext, then syscall.Signal) {
+		DescribeTable("ends its command with the lease, though that has stopped", Label("slow", "hold:time"), func(ctx SpecContext, then syscall.Signal) {
 			s := c.Serve(ctx, "--idle-timeout", "9s")
 			alice := c.Terminal(s.As("hold", "alice", "--", "sh", "-c", stubborn+" & read line")...)
 			says(ctx, alice, `\d+\r\n`)
