@@ -32,6 +32,8 @@ const (
 	// lookAtTime is the time between two looks at the clock. A single timer would stand still while the machine
 	// sleeps, and after that the command runs until the next look.
 	lookAtTime = 100 * time.Millisecond
+	// maxPauseRounds bounds how often the shepherd looks for what has been started while it stopped the rest.
+	maxPauseRounds = 50
 )
 
 // The first argument of a shepherd says what for it runs.
@@ -218,12 +220,15 @@ func (s *herd) pause() {
 	if s.stopping || !s.terminal {
 		return
 	}
-	s.paused = map[int]bool{}
-	for found := true; found; {
+	if s.paused == nil { // otherwise somebody else has continued the command
+		s.paused = map[int]bool{}
+	}
+	told := map[int]bool{}
+	for found, rounds := true, 0; found && rounds < maxPauseRounds; rounds++ {
 		found = false
 		eachDescendant(os.Getpid(), func(pid int) {
-			if p, ok := readProcess(pid); ok && p.runs() && !s.paused[pid] {
-				s.paused[pid], found = true, true
+			if p, ok := readProcess(pid); ok && p.runs() && !told[pid] {
+				s.paused[pid], told[pid], found = true, true, true
 				_ = unix.Kill(pid, unix.SIGSTOP)
 			}
 		})
