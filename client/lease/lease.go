@@ -5,6 +5,8 @@
 // [Lease] measures from the moment when the client sent its last answered request, which is earlier. So if
 // the program gets SIGTERM at [Lease.StopBy], and SIGKILL after [Kill], it has ended before the server seats
 // the next client, even if the network is cut.
+//
+// On Linux the time counts in which the machine sleeps, in which the clock of [time.Now] stands still.
 package lease
 
 import (
@@ -24,7 +26,10 @@ const (
 
 	maxInterval = 20 * time.Second
 	firstPing   = 10 * time.Second
+	longestPing = 15 * time.Second
 	maxSlack    = 500 * time.Millisecond
+	// shortestSleep is more than two clocks differ by because they are read one after the other.
+	shortestSleep = 10 * time.Millisecond
 )
 
 // Limits returns the limits of a server from the results of client.Client.Timeouts. If the server announced
@@ -55,11 +60,37 @@ func (e *ShortError) Error() string {
 
 // Lease is the time for which a client may believe that it has the seat. It is not safe for concurrent use.
 type Lease struct {
-	length time.Duration // from when a ping was sent; zero means no limit
-	kill   time.Duration // for the program to end in
-	slack  time.Duration // for that to take effect on a busy machine
-	end    time.Time     // of the session; zero means no limit
-	proved time.Time     // when the last answered ping was sent
+	length time.Duration        // from when a ping was sent; zero means no limit
+	kill   time.Duration        // for the program to end in
+	slack  time.Duration        // for that to take effect on a busy machine
+	end    instant              // of the session; zero means no limit
+	proved instant              // when the last answered ping was sent
+	slept  func() time.Duration // nil means that of the machine
+}
+
+// instant is a time, and how long the machine had slept then since it was started.
+type instant struct {
+	time.Time
+	slept time.Duration
+}
+
+func (l Lease) at(t time.Time) instant {
+	if l.slept == nil {
+		return instant{t, slept()}
+	}
+	return instant{t, l.slept()}
+}
+
+// now returns an instant on the clock of time.Now, which was set back by each sleep since then.
+func (l Lease) now(i instant) time.Time {
+	if i.IsZero() {
+		return i.Time
+	}
+	sleep := l.at(i.Time).slept - i.slept
+	if sleep < shortestSleep {
+		return i.Time
+	}
+	return i.Add(-sleep)
 }
 
 // New returns the lease of a client that got the seat at the time seated. The lease begins with the first
@@ -75,7 +106,7 @@ func New(limits capability.Timeouts, seated time.Time) (Lease, error) {
 		}
 	}
 	if limits.Session > 0 {
-		l.end = seated.Add(limits.Session)
+		l.end = l.at(seated.Add(limits.Session))
 	}
 	l.length = limits.Idle
 	if l.length == 0 || limits.Vanish > 0 && limits.Vanish < l.length {
@@ -102,9 +133,9 @@ func (l Lease) Kill() time.Duration { return l.kill }
 
 // StopBy returns when the program must get SIGTERM. The zero time means never.
 func (l Lease) StopBy() time.Time {
-	by := l.end
+	by := l.now(l.end)
 	if l.length > 0 {
-		if idle := l.proved.Add(l.length); by.IsZero() || idle.Before(by) {
+		if idle := l.now(l.proved).Add(l.length); by.IsZero() || idle.Before(by) {
 			by = idle
 		}
 	}
@@ -124,38 +155,47 @@ func (l Lease) Interval() time.Duration {
 }
 
 // NextPing returns when to ping.
-func (l Lease) NextPing() time.Time { return l.proved.Add(l.Interval()) }
+func (l Lease) NextPing() time.Time { return l.now(l.proved).Add(l.Interval()) }
 
 // Renew renews the lease for a use of the seat that was sent then, and of which the client knows that the server has
 // seen it.
 func (l *Lease) Renew(sent time.Time) {
-	if sent.After(l.proved) {
+	l.renew(l.at(sent))
+}
+
+func (l *Lease) renew(sent instant) {
+	if l.now(sent).After(l.now(l.proved)) {
 		l.proved = sent
 	}
 }
 
 // Ping calls ping, which makes a request that counts as activity. It renews the lease if the request is
-// answered before the lease and ctx end. Otherwise it returns while ping goes on: interrupting ping would
+// answered before the lease and ctx end, and within 15 s: behind a tunnel or a balancer that is still there, the
+// server may have seen the connection end, and have given the seat away at once. Otherwise it returns while ping goes on: interrupting ping would
 // close the connection, and free the seat, while the program still runs.
 func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	by, over := l.StopBy(), ErrOver
+	longest := longestPing
 	switch {
-	case l.proved.IsZero() || by.IsZero():
-		by = time.Now().Add(firstPing)
-	case by.Equal(l.end.Add(-l.kill - l.slack)):
+	case l.proved.IsZero():
+		by, longest = time.Time{}, firstPing
+	case by.Equal(l.now(l.end).Add(-l.kill - l.slack)):
 		over = ErrSession
+	}
+	if answer := time.Now().Add(longest); by.IsZero() || answer.Before(by) {
+		by, over = answer, ErrOver
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, by, over)
 	defer cancel()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	sent, answered := time.Now(), make(chan error, 1)
+	sent, answered := l.at(time.Now()), make(chan error, 1)
 	go func() { answered <- ping() }()
 	select {
 	case err := <-answered:
 		if err == nil {
-			l.Renew(sent)
+			l.renew(sent)
 		}
 		return err
 	case <-ctx.Done():
@@ -167,7 +207,7 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 // ended meanwhile. The server may have kept the seat all the same, so Resume asks it.
 func (l *Lease) Resume(ctx context.Context, ping func() error) error {
 	if by := l.StopBy(); !by.IsZero() && !time.Now().Before(by) {
-		l.proved = time.Time{}
+		l.proved = instant{}
 	}
 	return l.Ping(ctx, ping)
 }

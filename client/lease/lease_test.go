@@ -148,6 +148,46 @@ func TestPingHasADeadline(t *testing.T) {
 	})
 }
 
+// A hop may keep the connection whose other side the server has seen end.
+func TestPingIsAnsweredSoon(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []capability.Timeouts{{Idle: time.Hour}, {}} {
+		synctest.Test(t, func(t *testing.T) {
+			l, began := newLease(t, limits), time.Now()
+			if err := l.Ping(t.Context(), answer(time.Hour)); err != ErrOver || time.Since(began) != 15*time.Second {
+				t.Error(err, time.Since(began))
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
+func TestSleepCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sleep time.Duration
+		l := must(New(capability.Timeouts{Vanish: 30 * time.Second, Session: time.Hour}, time.Now()))
+		l.slept = func() time.Duration { return sleep }
+		now := time.Now()
+		l.Renew(now)
+		sleep += 7 * time.Second
+		if got := l.StopBy().Sub(now); got != 17500*time.Millisecond {
+			t.Error("a lease of 24.5 s, after 7 s of sleep:", got)
+		}
+		if got := l.NextPing().Sub(now); got != 25*time.Second/3-7*time.Second {
+			t.Error("ping after", got)
+		}
+		// The answer was on its way when the machine fell asleep.
+		if err := l.Ping(t.Context(), func() error { sleep += time.Hour; return nil }); err != nil || l.StopBy().After(time.Now()) {
+			t.Error(err, l.StopBy().Sub(now))
+		}
+		l.Renew(time.Now())
+		if err := l.Ping(t.Context(), answer(0)); err != ErrSession {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFirstPingHasADeadline(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []capability.Timeouts{assumed, {}} {

@@ -38,8 +38,10 @@ the end, because it may have been lost before.
 On Linux all that COMMAND has started is ended with it, also what has left its
 process group or session, also if hold itself is killed or stopped; what runs as
 another user (sudo) or was started by another program (systemd-run, docker) on
-COMMAND's behalf escapes. On other systems COMMAND's process group is ended, and
-what has left that escapes; everything does if hold is killed.
+COMMAND's behalf escapes, and so do COMMAND's children where hold and its child
+process, which ends them, are killed both at once (pkill -9 -f sallyport). On other
+systems COMMAND's process group is ended, and what has left that escapes; everything
+does if hold is killed.
 What COMMAND leaves in the background when it ends is ended in the same way, and
 only then the seat is given back.
 
@@ -54,8 +56,11 @@ several times in the shorter of --idle-timeout and --vanish-timeout. When the
 server has not answered in time, hold ends COMMAND so that it has ended before
 the server gives the seat away. For that these limits must be 8 s or more.
 Takeover, operator, session limit and shutdown take the seat at once: COMMAND has
-ended 5 s after the server said so, or where the network is cut as well after
-a third of the shorter limit, the rest of it, and 5 s at the latest.`,
+ended 5 s after the server said so.
+Where that does not arrive, or a hop between the two (a tunnel, a load balancer) ends
+the server's side of the connection alone, the server seats the next at once, and only
+a ping without an answer tells hold. COMMAND has ended after a third of the shorter
+limit (20 s at most), 15 s for the answer, and 5 s at the latest: 29 s by default.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return hold(f, args) },
