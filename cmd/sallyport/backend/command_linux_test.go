@@ -241,6 +241,35 @@ func TestCommandEndsWithAllItStarted(t *testing.T) {
 	}
 }
 
+func TestCommandLeavesNoDescriptor(t *testing.T) {
+	count := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	use := func() {
+		for _, spec := range []string{"exec:echo; read line", "pty:echo; read line"} {
+			stream, _ := run(t, spec, Options{})
+			if _, err := stream.Read(make([]byte, 2)); err != nil {
+				t.Error(err)
+			}
+			if err := stream.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	use()
+	before := count()
+	for range 3 {
+		use()
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
 func TestCommandIsAnotherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		_, err := Parse("exec:true", Options{User: "root"})

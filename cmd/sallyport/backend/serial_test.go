@@ -191,6 +191,28 @@ func TestSerialLineIsForOneSession(t *testing.T) {
 	is("the next session", settings{9600, configured})
 }
 
+func TestSerialForgetsWhatCameBetweenSessions(t *testing.T) {
+	a := newAdapter(t)
+	near, err := os.OpenFile(a.name, os.O_RDWR|syscall.O_NOCTTY, 0) // which keeps it, as socat does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	b, _ := a.backend("115200,8N1")
+	if err := open(t, b).Close(); err != nil { // it is raw now
+		t.Fatal(err)
+	}
+	write(t, a.far, "an answer for alice")
+	for n := 0; n == 0; {
+		if n, err = unix.IoctlGetInt(int(near.Fd()), unix.TIOCINQ); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := open(t, b)
+	write(t, a.far, "for bob")
+	expect(t, stream, "for bob")
+}
+
 func TestSerialVanishesAndComesBack(t *testing.T) {
 	a := newAdapter(t)
 	b, log := a.backend("115200,8N1")

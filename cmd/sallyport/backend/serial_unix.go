@@ -85,8 +85,9 @@ func (l *line) configure() (err error) {
 	}
 	if err = l.apply(l.mode); err != nil {
 		_ = l.port.Close()
+		return err
 	}
-	return err
+	return l.port.ResetInputBuffer() // what came before is no business of this session
 }
 
 // apply sets the line, and looks whether the device has taken that. A device with other speeds takes the nearest one.

@@ -36,11 +36,11 @@ const (
 	maxPauseRounds = 50
 )
 
-// The first argument of a shepherd says what for it runs.
+// The first argument of a shepherd says whose command it runs.
 const (
-	onTerminal = "terminal" // a command of hold on a terminal
-	inBatch    = "batch"    // a command of hold
-	ofServer   = "backend"  // a Command
+	onTerminal = "terminal" // that of a client on a terminal
+	inBatch    = "batch"    // that of another client
+	ofServer   = "backend"  // that of a server
 )
 
 // Main runs a command as its shepherd, in the process that [Start] has made, with the arguments that Start
