@@ -286,6 +286,11 @@ func TestCommandIsAnotherUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ofServer, err := syscall.Getgroups()
+	if err := errors.Join(err, syscall.Setgroups([]int{0, 4})); err != nil { // 4 can read the logs of the machine
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setgroups(ofServer) }()
 	for _, spec := range []string{"exec:", "pty:"} {
 		const script = `id -u; id -g; id -G; echo $HOME; echo $PATH; pwd; : </dev/stdin && : >/dev/stdout && echo reopened`
 		stream, _ := run(t, spec+script, Options{User: "nobody"})
