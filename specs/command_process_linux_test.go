@@ -3,6 +3,7 @@ package specs
 import (
 	"context"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,9 @@ var _ = Describe("A command as the backend", Label("area:command", "area:stream"
 	It("has its own environment, and none of the server's descriptors", func(ctx SpecContext) {
 		s := c.With("LANG=C.UTF-8", "SALLYPORT_QUEUE_DEPTH=3").Serve(ctx, "--backend", `exec:tr '\0' '\n' </proc/$$/environ; ls -1 /proc/$$/fd`)
 		run := s.Connect(ctx, "alice", "--open")
-		Expect(run).To(did(0, MatchRegexp(`^PATH=.*\nHOME=.*\nLANG=C.UTF-8\nTERM=dumb\nSALLYPORT_USER=.*\nSALLYPORT_CONN=.*\n0\n1\n2\n$`), ""))
+		Expect(run).To(did(0, MatchRegexp(`^PATH=.*\nHOME=.*\nLANG=C.UTF-8\nTERM=dumb\nSALLYPORT_USER=alice\nSALLYPORT_CONN=\w+-\d+\n0\n1\n2\n$`), ""))
+		conn := regexp.MustCompile(`SALLYPORT_CONN=(.*)`).FindStringSubmatch(stdout(run))[1]
+		Expect(s.LogText()).To(MatchRegexp(`"event":"stream.open","conn":"%s"`, conn))
 		Expect(stdout(run)).To(ContainSubstring("\nHOME=" + c.home + "\n"))
 	}, limit)
 

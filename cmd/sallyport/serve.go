@@ -169,7 +169,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		stderr = f.console.logWriter(f.stderr)
 		s.ErrorLog = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	f.backend.tell(s.ErrorLog, stderr)
+	f.backend.logTo(s.ErrorLog, stderr)
 	f.backend.set(s)
 	return f.runUntilSignal(s, store, home.Paths, listener, caught)
 }

@@ -41,7 +41,7 @@ type backendFlags struct {
 
 func (f *backendFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.spec, "backend", "", "what OPEN reaches: tcp:HOST:PORT, unix:PATH, serial:DEVICE,SPEED,FORM[,rtscts], exec:COMMAND or pty:COMMAND")
+	flags.StringVar(&f.spec, "backend", "", "what OPEN and STREAM reach: tcp:HOST:PORT, unix:PATH, serial:DEVICE,SPEED,FORM[,rtscts], exec:COMMAND or pty:COMMAND")
 	flags.StringVar(&f.options.User, "backend-user", "", "`name` of the user that the command of exec: or pty: runs as (needs root)")
 	flags.DurationVar(&f.options.Timeout, "backend-timeout", 10*time.Second, "how long connecting to the backend may take")
 }
@@ -60,14 +60,14 @@ func (f *backendFlags) parse() (err error) {
 	return backendError(err)
 }
 
-// tell says where the backend's messages go.
-func (f *backendFlags) tell(log *slog.Logger, stderr io.Writer) {
+// logTo sets where the messages of the backend go.
+func (f *backendFlags) logTo(log *slog.Logger, stderr io.Writer) {
 	if f.backend != nil {
 		f.backend.Log, f.backend.Stderr = log, backendStderr{stderr}
 	}
 }
 
-// check tells the operator what is wrong with the backend. The server starts all the same, unless it can never work.
+// check warns the operator of what is wrong with the backend. It returns an error if the backend can never work.
 func (f *backendFlags) check(log *slog.Logger) error {
 	if f.backend == nil {
 		return nil
@@ -86,7 +86,7 @@ func (f *backendFlags) check(log *slog.Logger) error {
 	return nil
 }
 
-// backendError gives the errors of wrong flags their exit code.
+// backendError gives an error of usage its exit code.
 func backendError(err error) error {
 	if text, ok := errors.AsType[backend.UsageError](err); ok {
 		return usageError{string(text)}
@@ -94,14 +94,14 @@ func backendError(err error) error {
 	return err
 }
 
-// backendStderr shows lines of a command to the operator, who must not take them for the server's.
+// backendStderr marks the lines of a command, so that the operator does not take them for the server's.
 type backendStderr struct{ io.Writer }
 
 func (w backendStderr) Write(line []byte) (int, error) {
 	return visible{w.Writer}.Write(append([]byte("backend: "), line...))
 }
 
-// set makes it the server's.
+// set sets the server's backend.
 func (f *backendFlags) set(s *server.Server) {
 	if f.backend == nil {
 		return

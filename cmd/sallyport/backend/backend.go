@@ -1,12 +1,13 @@
-// Package backend connects to what a server guards: a TCP or Unix-socket service, a serial device, or a command. See
-// [Parse] for the forms. [Backend.Open] fits server.Server.Backend, and so do the optional methods of what it returns:
+// Package backend connects to what a server guards: a TCP or Unix-socket service, a serial device, or a command. Use
+// [Parse] once and [Backend.Open] for each stream.
 //
-//   - CloseWrite() error ends the direction to the backend: TCP, Unix sockets, and the input of a command.
-//   - Reset() error gives up what is under way in both directions: TCP, Unix sockets, and serial devices.
-//   - Break() error and SetLine(speed int, form string) error: serial devices.
-//   - SetWindow(columns, rows int) error: a command on a terminal.
+// What Open returns has some of the optional methods of package joint of the server:
 //
-// Close unblocks Read and Write. For a command it returns when all that it has started has ended.
+//   - A TCP or Unix-socket service has CloseWrite and Reset.
+//   - A serial device has Reset, Break and SetLine.
+//   - A command with pipes has CloseWrite, and a command on a terminal SetWindow.
+//
+// Close ends a Read and a Write. For a command it returns when all processes that the command has started have ended.
 package backend
 
 import (
@@ -26,35 +27,35 @@ func (e UsageError) Error() string { return string(e) }
 
 func usagef(format string, args ...any) error { return UsageError(fmt.Sprintf(format, args...)) }
 
-// Options are how to reach a backend. The zero value is ready to use.
+// Options are settings of a backend. The zero value is ready to use.
 type Options struct {
-	// User is whom a command runs as. Empty means the user of this process, and another one needs root.
+	// User is the user that a command runs as, which needs root. Empty means the user of this process.
 	User string
-	// Timeout bounds connecting. Zero means 10 s.
+	// Timeout bounds Open. Zero means 10 s.
 	Timeout time.Duration
 }
 
-// Backend is a backend that can be connected to, again and again. Set Log and Stderr before the first Open.
+// Backend opens a backend, again and again, one stream at a time. Set Log and Stderr before the first Open.
 type Backend struct {
-	// Log gets what the operator should know: a device that has vanished and is back, a command that failed. Nil
-	// discards it.
+	// Log gets messages for the operator: a serial device has vanished or is back, a command has failed. Nil
+	// discards them.
 	Log *slog.Logger
-	// Stderr gets each line of a command's standard error in one Write. Nil discards them.
+	// Stderr gets the lines of a command's standard error, one in each Write. Nil discards them.
 	Stderr io.Writer
 
 	timeout time.Duration
-	way     way
+	opener  opener
 }
 
-// way is a kind of backend.
-type way interface {
+// opener is a form of a backend.
+type opener interface {
 	// open connects.
 	open(ctx context.Context, c client) (io.ReadWriteCloser, error)
-	// check reports whether open would fail now.
+	// check returns the error that open would return now, as far as it can know it.
 	check(ctx context.Context) error
 }
 
-// client is for whom a connection is: the name and the connection's id in the log.
+// client is the client that a connection is for: its user, and its id in the log.
 type client struct{ user, conn string }
 
 // checkTime bounds Check.
@@ -75,11 +76,11 @@ func Parse(spec string, o Options) (*Backend, error) {
 	var err error
 	switch kind {
 	case "tcp", "unix":
-		b.way, err = parseSocket(kind, rest)
+		b.opener, err = parseSocket(kind, rest)
 	case "serial":
-		b.way, err = parseSerial(b, rest)
+		b.opener, err = parseSerial(b, rest)
 	case "exec", "pty":
-		b.way, err = parseCommand(b, rest, kind == "pty", o.User)
+		b.opener, err = parseCommand(b, rest, kind == "pty", o.User)
 	default:
 		err = usagef("--backend is tcp:HOST:PORT, unix:PATH, serial:DEVICE,115200,8N1, exec:COMMAND or pty:COMMAND, not %q", spec)
 	}
@@ -93,31 +94,31 @@ func (b *Backend) log() *slog.Logger {
 	return b.Log
 }
 
-// Check connects once and closes, except to a command, which it does not run. It takes 2 s at most. A UsageError means
-// that the backend can't be what the flags say.
+// Check opens the backend once and closes it, but does not run a command. It takes 2 s at most. A UsageError means that
+// no later Open can succeed.
 func (b *Backend) Check() error {
 	ctx, cancel := context.WithTimeout(context.Background(), min(checkTime, b.timeout))
 	defer cancel()
-	return b.way.check(ctx)
+	return b.opener.check(ctx)
 }
 
 // Open connects for a user and a connection's id.
 func (b *Backend) Open(ctx context.Context, user, conn string) (io.ReadWriteCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.way.open(ctx, client{user, conn})
+	return b.opener.open(ctx, client{user, conn})
 }
 
-// RunsAsServer reports whether a command runs as the user of this process, or as root, who both can read and write
-// what is the server's.
+// RunsAsServer reports whether the backend is a command that can read and write the files of this process: its user is
+// the same, or root.
 func (b *Backend) RunsAsServer() bool {
-	c, ok := b.way.(*command)
+	c, ok := b.opener.(*command)
 	return ok && c.owner.isServer()
 }
 
-// checkByOpening is check for what may be opened without a client.
-func checkByOpening(ctx context.Context, w way) error {
-	stream, err := w.open(ctx, client{})
+// checkByOpening opens and closes.
+func checkByOpening(ctx context.Context, o opener) error {
+	stream, err := o.open(ctx, client{})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func TestParseReadsALine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := b.way.(*serialDevice)
+		d := b.opener.(*serialDevice)
 		if got := d.path + "," + modeText(d.mode); got != spec || d.rtscts {
 			t.Errorf("%s: %s", spec, got)
 		}

@@ -19,7 +19,7 @@ const (
 	otherPath = "/usr/local/bin:/usr/bin:/bin"
 )
 
-// Terminals of commands. The client's is not known, but nearly all understand xterm's sequences.
+// Values of TERM. The server does not know the client's terminal, and most understand the sequences of xterm.
 const (
 	noTerminal  = "dumb"
 	anyTerminal = "xterm-256color"
@@ -33,7 +33,7 @@ type command struct {
 	owner    *owner // nil: the user of this process
 }
 
-func parseCommand(b *Backend, text string, terminal bool, user string) (way, error) {
+func parseCommand(b *Backend, text string, terminal bool, user string) (opener, error) {
 	c := &command{b: b, text: text, terminal: terminal}
 	switch {
 	case terminal && !hasPTY:
@@ -48,7 +48,7 @@ func parseCommand(b *Backend, text string, terminal bool, user string) (way, err
 	return c, err
 }
 
-// check does not run the command, because that is for clients.
+// check does not run the command, which may act on the world.
 func (c *command) check(context.Context) error {
 	_, err := os.Stat(shell)
 	return err
@@ -117,7 +117,7 @@ func findOwner(name string) (*owner, error) {
 	return o, nil
 }
 
-// parseID reads a user or group id. The greatest number is none: setuid(2) would leave the id as it is.
+// parseID reads a user or group id. It refuses the greatest number, which means "no change" to chown(2).
 func parseID(s string) (uint32, error) {
 	id, err := strconv.ParseUint(s, 10, 32)
 	if err == nil && id == math.MaxUint32 {
@@ -126,7 +126,7 @@ func parseID(s string) (uint32, error) {
 	return uint32(id), err
 }
 
-// isServer reports whether the user can do what the server can.
+// isServer reports whether the user can do all that the server can.
 func (o *owner) isServer() bool { return o == nil || o.UID == 0 || int(o.UID) == os.Geteuid() }
 
 func (o *owner) path() string {

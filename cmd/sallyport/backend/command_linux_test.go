@@ -78,7 +78,7 @@ func TestExecIsJoined(t *testing.T) {
 
 func TestLongLinesOfStderrAreCut(t *testing.T) {
 	var out messages
-	tellLines(&out, strings.NewReader(strings.Repeat("x", maxLine+1)+"\n\n"))
+	copyLines(&out, strings.NewReader(strings.Repeat("x", maxLine+1)+"\n\n"))
 	if want := "[" + strings.Repeat("x", maxLine) + "\n[x\n[\n"; out.String() != want {
 		t.Errorf("%.50q... of %d", out.String(), len(out.String()))
 	}

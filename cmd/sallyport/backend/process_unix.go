@@ -22,7 +22,7 @@ const lastWords = time.Second
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-// process is a command that runs. Its end is the end of what Read reads, and what is written after it is discarded.
+// process is a running command. After its end Read returns io.EOF, and Write discards the bytes.
 type process struct {
 	in, out *os.File // to and from the command; one file for a terminal
 	command *shepherd.Process
@@ -64,14 +64,14 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// start starts the command with these descriptors. stderr is the other end of its standard error, or nil.
-func (p *process) start(c *command, cmd *shepherd.Command, in, out, fails, stderr *os.File) (err error) {
-	for _, f := range []*os.File{in, out, fails} {
+// start starts the command with in, out and errs. stderr is the other end of errs, or nil for a terminal.
+func (p *process) start(c *command, cmd *shepherd.Command, in, out, errs, stderr *os.File) (err error) {
+	for _, f := range []*os.File{in, out, errs} {
 		if err == nil && cmd.Owner != nil {
 			err = give(f, cmd.Owner)
 		}
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, fails
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errs
 	if err == nil {
 		p.command, err = cmd.Start()
 	}
@@ -83,45 +83,45 @@ func (p *process) start(c *command, cmd *shepherd.Command, in, out, fails, stder
 	return nil
 }
 
-// give gives a pipe or a terminal to the command's user, so that its programs can open it by its name, as in /dev/stdin.
+// give makes a pipe or a terminal the user's, who can then open it by its name, as in /dev/stdin.
 func give(f *os.File, to *shepherd.Owner) error {
 	return errors.Join(f.Chown(int(to.UID), -1), f.Chmod(0o600))
 }
 
-// watch waits until all that the command has started has ended. Descriptors that were sent to others, through a socket,
-// may keep a pipe open all the same.
+// watch waits until all processes have ended, and then ends Read, Write and copyLines. Another program may keep the pipes
+// open, if a process has sent it a descriptor through a socket.
 func (p *process) watch(b *Backend, stderr *os.File) {
 	defer close(p.gone)
-	told := make(chan struct{})
+	copied := make(chan struct{})
 	go func() {
-		defer close(told)
-		tellLines(b.Stderr, stderr) // nothing if it is nil
+		defer close(copied)
+		copyLines(b.Stderr, stderr) // a nil file has no lines
 	}()
 	code, err := p.command.Wait()
-	if err != nil || code != 0 && !(p.closed.Load() && code > 128) { // unless Close has killed it
+	if err != nil || code != 0 && !(p.closed.Load() && code > 128) { // not by a signal of Close
 		b.log().Warn("the backend's command has failed", "exit code", code)
 	}
 	_ = p.out.SetReadDeadline(past)
 	_ = p.in.SetWriteDeadline(past) // a terminal whose other end is closed would take bytes until it is full
 	_ = stderr.SetReadDeadline(time.Now().Add(lastWords))
-	<-told
+	<-copied
 	_ = stderr.Close()
 }
 
-// Read returns io.EOF when the command has ended and all that it has written was read.
+// Read returns io.EOF after all processes have ended and what they have written was read.
 func (p *process) Read(b []byte) (int, error) {
 	n, err := p.out.Read(b)
-	if errors.Is(err, os.ErrDeadlineExceeded) { // all has ended, and the rest is there
+	if errors.Is(err, os.ErrDeadlineExceeded) { // all processes have ended, and the rest can be read at once
 		_ = p.out.SetReadDeadline(time.Now().Add(lastWords))
 		n, err = p.out.Read(b)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) { // EIO is the end of a terminal
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) { // EIO is how Linux ends a terminal
 		err = io.EOF
 	}
 	return n, err
 }
 
-// Write discards what the command does not read any more.
+// Write discards bytes that no process can read any more.
 func (p *process) Write(b []byte) (int, error) {
 	n, err := p.in.Write(b)
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -130,7 +130,7 @@ func (p *process) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the command and all that it has started: SIGTERM, 5 s later SIGKILL. A terminal hangs up before.
+// Close ends all processes by SIGTERM, and by SIGKILL 5 s later. A terminal sends SIGHUP before.
 func (p *process) Close() error {
 	p.closing.Do(func() {
 		p.closed.Store(true)

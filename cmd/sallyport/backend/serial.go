@@ -17,24 +17,24 @@ import (
 // breakTime is how long Break is.
 const breakTime = 250 * time.Millisecond
 
-// maxSpeed is above that of any device.
+// maxSpeed is more than any device has.
 const maxSpeed = 100_000_000
 
-// ErrVanished means that a serial device is gone, as an adapter that was unplugged. The next Open finds it again.
+// ErrVanished means that a serial adapter was unplugged. Open succeeds when it is back.
 var ErrVanished = errors.New("the serial device has vanished: plug it in again, and begin a new session")
 
-// serialDevice is a serial device and its line settings.
+// serialDevice is a serial device and the settings of its line.
 type serialDevice struct {
 	b      *Backend
 	path   string
 	mode   serial.Mode
 	rtscts bool
-	gone   atomic.Bool // it has vanished, and was not opened again
+	gone   atomic.Bool // it has vanished and was not opened since
 }
 
 const serialForm = "--backend serial:DEVICE,SPEED,FORM[,rtscts], as in serial:/dev/ttyUSB0,115200,8N1"
 
-func parseSerial(b *Backend, rest string) (way, error) {
+func parseSerial(b *Backend, rest string) (opener, error) {
 	d := &serialDevice{b: b}
 	rest, d.rtscts = strings.CutSuffix(rest, ",rtscts")
 	parts := strings.Split(rest, ",")
@@ -84,7 +84,7 @@ func (d *serialDevice) open(context.Context, client) (io.ReadWriteCloser, error)
 	return l, nil
 }
 
-// explain adds to an error of opening what to do.
+// explain words an error of openLine, and says what to do.
 func (d *serialDevice) explain(err error) error {
 	if _, ok := errors.AsType[UsageError](err); ok {
 		return err
@@ -104,8 +104,8 @@ func (d *serialDevice) explain(err error) error {
 	return fmt.Errorf("the serial device %s can't be opened: %w", d.path, err)
 }
 
-// vanished returns the error of a device that is gone, and tells the operator once. The error is not why, which may be
-// io.EOF: the bytes that were under way are lost.
+// vanished returns the error of a device that is gone, and logs that once. The error does not wrap why, because io.EOF
+// would look like a good end.
 func (d *serialDevice) vanished(why error) error {
 	if !d.gone.Swap(true) {
 		d.b.log().Warn("the serial device has vanished: plug it in again, the next session finds it", "device", d.path, "error", why)
@@ -113,7 +113,7 @@ func (d *serialDevice) vanished(why error) error {
 	return fmt.Errorf("%w (%s: %v)", ErrVanished, d.path, why)
 }
 
-// refused is the error of a device that doesn't have a speed or a form.
+// refused returns the error of a device that does not have a speed or a form.
 func (d *serialDevice) refused(m serial.Mode, why error) error {
 	return usagef("--backend serial: the device %s refuses %s (%v): choose another speed and form, which its manual lists", d.path, modeText(m), why)
 }

@@ -4,8 +4,8 @@ package backend
 
 import "golang.org/x/sys/unix"
 
-// setFlowControl sets flow control by RTS and CTS. The speed is not known: these systems refuse what a device doesn't
-// have.
+// setFlowControl sets flow control by RTS and CTS. It does not know the speed. These systems refuse a speed that the
+// device does not have.
 func setFlowControl(fd int, rtscts bool) (speed int, err error) {
 	if !rtscts {
 		return unknownSpeed, nil

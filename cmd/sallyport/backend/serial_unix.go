@@ -24,8 +24,8 @@ var (
 	errNoFlowControl = errors.New("it has no RTS and CTS")
 )
 
-// line is an open serial device. Bytes go through file, which waits without a thread and can be interrupted. The
-// library's port has the settings, because its Write can't be interrupted.
+// line is an open serial device. Bytes go through file, because nothing interrupts a Write of the library's port. The
+// port is for the settings.
 type line struct {
 	device *serialDevice
 	file   *os.File
@@ -39,8 +39,8 @@ type line struct {
 	err     error // of Close
 }
 
-// openLine opens the device for this process alone: flock(2) keeps out who asks for it, TIOCEXCL, which the library
-// sets, all but root.
+// openLine opens the device for this process alone. The library sets TIOCEXCL, which keeps all but root out, and
+// flock(2) keeps out programs that look for it.
 func (d *serialDevice) openLine() (*line, error) {
 	if info, err := os.Stat(d.path); err == nil && info.Mode()&os.ModeCharDevice == 0 {
 		return nil, d.notSerial()
@@ -79,7 +79,7 @@ func (l *line) configure() (err error) {
 	mode := l.mode
 	if l.port, err = serial.Open(l.device.path, &mode); err != nil {
 		if port, ok := errors.AsType[*serial.PortError](err); ok && port.Code() == serial.InvalidSerialPort {
-			return l.device.refused(l.mode, err) // it is a terminal that has other settings
+			return l.device.refused(l.mode, err) // openLine has seen that it is a terminal
 		}
 		return err
 	}
@@ -87,10 +87,10 @@ func (l *line) configure() (err error) {
 		_ = l.port.Close()
 		return err
 	}
-	return l.port.ResetInputBuffer() // what came before is no business of this session
+	return l.port.ResetInputBuffer() // bytes from before the session are not for its user
 }
 
-// apply sets the line, and looks whether the device has taken that. A device with other speeds takes the nearest one.
+// apply sets the line, and reads the speed back, because a device takes the nearest speed that it has.
 func (l *line) apply(mode serial.Mode) error {
 	if err := l.port.SetMode(&mode); err != nil {
 		return l.device.refused(mode, err)
@@ -107,12 +107,12 @@ func (l *line) apply(mode serial.Mode) error {
 	})
 }
 
-// near reports whether a receiver understands a sender of another speed: half a bit is lost in ten.
+// near reports whether two speeds differ by 4 % at most. With 5 % the last of ten bits is read at its edge.
 func near(speed, wanted int) bool {
 	return speed == unknownSpeed || max(speed-wanted, wanted-speed)*25 <= wanted
 }
 
-// unknownSpeed is the speed where the system does not report it.
+// unknownSpeed means that the system does not report the speed.
 const unknownSpeed = 0
 
 func (l *line) Read(p []byte) (int, error) {
@@ -125,8 +125,8 @@ func (l *line) Write(p []byte) (int, error) {
 	return n, l.explain(err)
 }
 
-// explain returns the error of a line that was closed or has vanished. An end of input is a hangup: CLOCAL is set, so
-// it is not the carrier.
+// explain returns os.ErrClosed after Close, and ErrVanished after a hangup. An end of the input is a hangup, and not of
+// the carrier, because the library sets CLOCAL.
 func (l *line) explain(err error) error {
 	if err != nil && l.isClosed() {
 		return os.ErrClosed
@@ -149,7 +149,7 @@ func (l *line) Break() error {
 	return l.port.Break(breakTime)
 }
 
-// SetLine changes speed and form until Close. If the device refuses them, they stay as they are.
+// SetLine changes speed and form until Close. If the device refuses them, it keeps the present ones.
 func (l *line) SetLine(speed int, form string) error {
 	mode, err := lineMode(speed, form)
 	if err != nil {
@@ -176,7 +176,7 @@ func (l *line) isClosed() bool {
 	}
 }
 
-// Reset drops what was not sent, and what was not read, and closes.
+// Reset drops the bytes that were not sent or not read, and closes.
 func (l *line) Reset() error {
 	l.mu.Lock()
 	l.reset = true
@@ -184,7 +184,7 @@ func (l *line) Reset() error {
 	return l.Close()
 }
 
-// Close sends what is still to be sent, for 5 s at most, unless the device takes nothing.
+// Close waits until the device has taken all bytes, 5 s at most.
 func (l *line) Close() error {
 	l.closing.Do(func() {
 		close(l.ended)
@@ -194,7 +194,7 @@ func (l *line) Close() error {
 		for by := time.Now().Add(shepherd.KillAfter); !l.reset && l.unsent() > 0 && time.Now().Before(by); {
 			time.Sleep(10 * time.Millisecond)
 		}
-		_ = l.port.ResetOutputBuffer() // the kernel would wait for it, up to 30 s
+		_ = l.port.ResetOutputBuffer() // which the kernel would wait for, 30 s
 		_ = l.port.ResetInputBuffer()
 		_ = l.port.Close()
 		l.err = l.file.Close()

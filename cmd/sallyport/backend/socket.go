@@ -10,7 +10,7 @@ import (
 // socket is a TCP or Unix-socket service.
 type socket struct{ network, address string }
 
-func parseSocket(network, address string) (way, error) {
+func parseSocket(network, address string) (opener, error) {
 	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
 		return nil, usagef("--backend tcp:HOST:PORT: %v", err)
 	}

@@ -9,8 +9,8 @@ import (
 // maxLine bounds a line of a command's standard error. A longer one is cut into several.
 const maxLine = 4 << 10
 
-// tellLines writes each line of in to out, until in ends. What is left of a line at the end is a line too.
-func tellLines(out io.Writer, in io.Reader) {
+// copyLines writes each line of in to out, until in ends. The last line need not have an end.
+func copyLines(out io.Writer, in io.Reader) {
 	if out == nil {
 		out = io.Discard
 	}

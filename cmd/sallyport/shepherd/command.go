@@ -2,9 +2,9 @@ package shepherd
 
 import "os"
 
-// Command is a command that a server runs as its backend. It knows nothing of the server: it has its own environment,
-// session and user, and of the server's descriptors only these three. On Linux it ends with the server, whatever
-// ends that.
+// Command is a command that a server runs as its backend, one at a time. The command has an environment, a session and,
+// with Owner, a user of its own. Of the server's descriptors it has only these three. On Linux the command also ends
+// if the server is killed.
 type Command struct {
 	Args []string `json:"-"`
 	// Env is the whole environment.

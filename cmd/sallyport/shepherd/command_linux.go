@@ -12,11 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// variable has a Command as JSON in the environment of its shepherd, which others can't read.
+// variable is the name of the variable that has the Command as JSON, in the environment of the shepherd.
 const variable = "SALLYPORT_SHEPHERD"
 
-// Start starts the command under a shepherd, which has a session of its own: the command can't reach the server's
-// terminal.
+// Start starts the command under a shepherd. The session of the shepherd has no terminal.
 func (c *Command) Start() (*Process, error) {
 	how, err := json.Marshal(c)
 	if err != nil {
@@ -41,7 +40,8 @@ func howToRun(mode string) (*syscall.ProcAttr, error) {
 	return c.attributes(), closeInCommand()
 }
 
-// closeInCommand keeps everything but input, output and error from the command, also what the server has inherited.
+// closeInCommand sets close-on-exec for all descriptors but input, output and error. The server may have inherited some
+// without it.
 func closeInCommand() error {
 	names, err := os.ReadDir("/proc/self/fd")
 	for _, name := range names {
@@ -52,8 +52,8 @@ func closeInCommand() error {
 	return err
 }
 
-// leaveInputAndOutput closes the shepherd's own descriptors of the command's input and output, so that their other ends
-// see when the command closes them.
+// leaveInputAndOutput closes the shepherd's descriptors of the command's input and output, so that the server notices
+// when the command closes them.
 func leaveInputAndOutput() {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
