@@ -104,13 +104,13 @@ func (d *serialDevice) explain(err error) error {
 	return fmt.Errorf("the serial device %s can't be opened: %w", d.path, err)
 }
 
-// vanished returns the error of a device that is gone, and logs that once. The error does not wrap why, because io.EOF
-// would look like a good end.
+// vanished returns the error of a device that is gone, and logs that once. It is never io.EOF, which would look like a
+// good end.
 func (d *serialDevice) vanished(why error) error {
 	if !d.gone.Swap(true) {
 		d.b.log().Warn("the serial device has vanished: plug it in again, the next session finds it", "device", d.path, "error", why)
 	}
-	return fmt.Errorf("%w (%s: %v)", ErrVanished, d.path, why)
+	return fmt.Errorf("%w (%s: %w)", ErrVanished, d.path, why)
 }
 
 // refused returns the error of a device that does not have a speed or a form.

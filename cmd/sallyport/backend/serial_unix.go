@@ -22,6 +22,7 @@ const hasFlowControl = true
 var (
 	errInUse         = errors.New("another program has it for itself")
 	errNoFlowControl = errors.New("it has no RTS and CTS")
+	errHungUp        = errors.New("it has hung up")
 )
 
 // line is an open serial device. Bytes go through file, because nothing interrupts a Write of the library's port. The
@@ -131,9 +132,12 @@ func (l *line) explain(err error) error {
 	if err != nil && l.isClosed() {
 		return os.ErrClosed
 	}
-	for _, hangup := range []error{io.EOF, syscall.EIO, syscall.ENXIO, syscall.ENODEV} {
-		if errors.Is(err, hangup) {
-			return l.device.vanished(hangup)
+	if errors.Is(err, io.EOF) {
+		return l.device.vanished(errHungUp)
+	}
+	for _, gone := range []error{syscall.EIO, syscall.ENXIO, syscall.ENODEV} {
+		if errors.Is(err, gone) {
+			return l.device.vanished(gone)
 		}
 	}
 	return err
