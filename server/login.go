@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/lobby"
 )
 
 // Before the login, failed command number maxErrors ends the connection, and so does a command after
@@ -161,6 +162,7 @@ func (c *conn) auth(argument string) (done bool, err error) {
 	x.scram = scram.NewServer(scram.ServerConfig{
 		Mechanism: x.mechanism, Bindings: bindings, PlusOffered: len(bindings) > 0, Lookup: x.lookup,
 	})
+	x.place.Reach(lobby.Proving)
 	var message []byte
 	switch {
 	case !given:

@@ -3,7 +3,9 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -76,6 +78,42 @@ func TestNoDiskInTheAcceptLoop(t *testing.T) {
 	refused, stopped := strings.Index(log, `"conn.refuse","remote":"127.0.0.1","reason":"source-full","count":7,`), strings.Index(log, "server.stop")
 	if refused < 0 || refused > stopped || strings.Count(log, "conn.refuse") != 1 {
 		t.Errorf("7 strangers were turned away:\n%s", log)
+	}
+}
+
+// A slowReader holds the first bytes that it has read.
+type slowReader struct {
+	net.Conn
+	once          sync.Once
+	reached, free chan struct{}
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.once.Do(func() { close(r.reached); <-r.free })
+	return n, err
+}
+
+// Strangers who send nothing drop no client that has sent its ClientHello, however far away it is.
+func TestHandshakeStaysAmongStrangers(t *testing.T) {
+	t.Parallel()
+	h := harness.Start(t, func(s *server.Server) { certify(s); s.Limits.LobbyPerSource = 4 })
+	far := &slowReader{Conn: dial(t, h.Addr), reached: make(chan struct{}), free: make(chan struct{})}
+	defer far.Close()
+	go func() {
+		<-far.reached
+		for range 20 {
+			stranger := dial(t, h.Addr)
+			defer stranger.Close()
+		}
+		for !strings.Contains(h.Log.String(), `"count":`) { // some have made room
+			time.Sleep(time.Millisecond)
+		}
+		close(far.free)
+	}()
+	greeting := make([]byte, 3)
+	if _, err := tls.Client(far, &tls.Config{InsecureSkipVerify: true}).Read(greeting); err != nil || string(greeting) != "220" {
+		t.Errorf("%q, %v", greeting, err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/sallyport/sallyport/server/lobby"
 )
 
 // transport is the connection below TLS. All waiting for the peer is in its Read and Write, also when
@@ -64,6 +66,9 @@ func (t *transport) Read(p []byte) (int, error) {
 		t.readBy = past
 	}
 }
+
+// Begun is called when the ClientHello has come, see [secure.New].
+func (t *transport) Begun() { t.owner.place.Reach(lobby.Begun) }
 
 // setReadDeadline makes a read end at that time or earlier.
 func (t *transport) setReadDeadline(by time.Time) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/secure"
 )
 
@@ -42,6 +43,7 @@ func (c *conn) handshake() error {
 		}
 		return err
 	}
+	c.place.Reach(lobby.Greeted)
 	state := c.tls.ConnectionState()
 	c.native = state.NegotiatedProtocol == protocol.ALPN
 	c.srv.Audit.Info("tls.handshake", c.id).

@@ -3,6 +3,8 @@
 package lobby
 
 import (
+	"iter"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,9 +32,29 @@ func Source(addr net.Addr) netip.Prefix {
 	return prefix
 }
 
+// Progress is how far the login of a connection has come.
+type Progress int
+
+const (
+	// Silent has sent nothing that counts.
+	Silent Progress = iota
+	// Begun has begun the TLS handshake.
+	Begun
+	// Greeted has ended the handshake.
+	Greeted
+	// Proving has sent AUTH.
+	Proving
+)
+
 // Lobby bounds the connections that have not logged in. It refuses none: when it is full, an older connection
 // makes room, so that idle strangers can't keep others out. Set the fields before the first Enter. It is safe
 // for concurrent use.
+//
+// One of those makes room whose progress most connections share. So a crowd that comes as far as one step, and
+// no further, drops its own connections there, and a login is in danger only while it is at this step: with Max 256,
+// and a thousand strangers a second of as many addresses, only if it takes a quarter of a second from there to the
+// next step. If those with the least progress went first, 256 idle connections with AUTH would be enough to drop each
+// login on its way there.
 type Lobby struct {
 	// Max is the maximum number of connections. It is at least 1.
 	Max int
@@ -48,17 +70,18 @@ type Lobby struct {
 
 // Place is the place of one connection.
 type Place struct {
-	lobby  *Lobby
-	from   netip.Prefix
-	number uint64 // the oldest has the lowest
-	drop   func()
-	left   bool
-	reason string
+	lobby    *Lobby
+	from     netip.Prefix
+	number   uint64 // the oldest has the lowest
+	progress Progress
+	drop     func()
+	left     bool
+	reason   string
 }
 
-// Enter gives a connection a place. If its source has too many, the oldest connection of that source makes
-// room; if the lobby is full, the oldest connection of the source that has most. Enter calls the drop of that
-// connection, which must close it without waiting.
+// Enter gives a connection a place. If its source has too many, a connection of that source makes room, and if
+// the lobby is full, one of all: of those with the progress that most share, the oldest of the source that has most
+// of them. Enter calls the drop of that connection, which must close it without waiting.
 func (l *Lobby) Enter(from netip.Prefix, drop func()) *Place {
 	p, excess := l.add(from, drop)
 	if excess != nil {
@@ -79,22 +102,41 @@ func (l *Lobby) add(from netip.Prefix, drop func()) (p, excess *Place) {
 	l.sources[from] = append(l.sources[from], p)
 	switch {
 	case from.IsValid() && len(l.sources[from]) > l.MaxPerSource:
-		excess = l.sources[from][0]
+		excess = oldestOfMost(slices.Values([][]*Place{l.sources[from]}), p)
 		l.remove(excess, SourceFull)
 	case l.all > l.Max:
-		excess = l.oldestOfMost()
+		excess = oldestOfMost(maps.Values(l.sources), p)
 		l.remove(excess, Full)
 	}
 	return p, excess
 }
 
-// oldestOfMost returns the oldest connection of the source that has most. Among equals it is the source with
-// the oldest connection.
-func (l *Lobby) oldestOfMost() (oldest *Place) {
+// oldestOfMost returns, of the connections with the progress that most share, the oldest of the source that has most
+// of them. Among equals it is the lesser progress, and the source with the oldest connection. It is never the
+// newcomer, which has had no time.
+func oldestOfMost(sources iter.Seq[[]*Place], newcomer *Place) (oldest *Place) {
+	var count [Proving + 1]int
+	for places := range sources {
+		for _, p := range places {
+			if p != newcomer {
+				count[p.progress]++
+			}
+		}
+	}
+	crowded := Progress(slices.Index(count[:], slices.Max(count[:])))
 	most := 0
-	for _, places := range l.sources {
-		if n := len(places); n > most || n == most && places[0].number < oldest.number {
-			most, oldest = n, places[0]
+	for places := range sources {
+		n, first := 0, (*Place)(nil)
+		for _, p := range slices.Backward(places) {
+			if p.progress != crowded {
+				continue
+			}
+			if n++; p != newcomer {
+				first = p
+			}
+		}
+		if first != nil && (n > most || n == most && first.number < oldest.number) {
+			most, oldest = n, first
 		}
 	}
 	return oldest
@@ -110,6 +152,13 @@ func (l *Lobby) remove(p *Place, reason string) {
 	}
 	i := slices.Index(places, p)
 	l.sources[p.from] = slices.Delete(places, i, i+1)
+}
+
+// Reach notes the progress of the connection.
+func (p *Place) Reach(progress Progress) {
+	p.lobby.mu.Lock()
+	defer p.lobby.mu.Unlock()
+	p.progress = progress
 }
 
 // Leave gives the place back. It may be called again.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,13 @@ func (d *door) enter(source netip.Prefix, names ...string) {
 		d.places = map[string]*Place{}
 	}
 	for _, name := range names {
-		d.places[name] = d.Enter(source, func() { d.dropped = append(d.dropped, name+" "+d.places[name].Dropped()) })
+		d.places[name] = d.Enter(source, func() {
+			why := "as a newcomer"
+			if p := d.places[name]; p != nil {
+				why = p.Dropped()
+			}
+			d.dropped = append(d.dropped, name+" "+why)
+		})
 	}
 }
 
@@ -62,6 +69,50 @@ func TestFullSourceDropsItsOldest(t *testing.T) {
 	d.want(t, "a1 source-full")
 	d.enter(netip.Prefix{}, "x1", "x2", "x3") // no address, no limit of its own
 	d.want(t)
+}
+
+// A crowd of as many addresses comes as far as one step. It drops a login only there, and only when as many have come
+// as the lobby has places.
+func TestCrowdDropsItself(t *testing.T) {
+	t.Parallel()
+	for crowd := Silent; crowd <= Proving; crowd++ {
+		for login := Silent; login <= Proving; login++ {
+			d := &door{Lobby: Lobby{Max: 10, MaxPerSource: 2}}
+			d.enter(from("192.0.2.1:1"), "login")
+			d.places["login"].Reach(login)
+			last := 0
+			for ; last < 100 && d.places["login"].Dropped() == ""; last++ {
+				name := "stranger " + strconv.Itoa(last)
+				d.enter(from(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(last)}), 1).String()), name)
+				d.places[name].Reach(crowd)
+			}
+			if want := map[bool]int{true: 10, false: 100}[crowd == login]; last != want {
+				t.Errorf("crowd at %d, login at %d: dropped after %d strangers, want %d", crowd, login, last, want)
+			}
+		}
+	}
+}
+
+// A login whose address has other connections goes after theirs, as long as it is not at the step of most.
+func TestFullSourceDropsAtTheStepOfMost(t *testing.T) {
+	t.Parallel()
+	d := &door{Lobby: Lobby{Max: 9, MaxPerSource: 3}}
+	d.enter(from("192.0.2.1:1"), "a1", "a2", "a3")
+	d.places["a1"].Reach(Begun)
+	d.enter(from("192.0.2.1:1"), "a4")
+	d.want(t, "a2 source-full")
+}
+
+// A newcomer has sent nothing yet, and is not dropped for it.
+func TestNewcomerStays(t *testing.T) {
+	t.Parallel()
+	d := &door{Lobby: Lobby{Max: 1, MaxPerSource: 1}}
+	d.enter(from("192.0.2.1:1"), "a1")
+	d.places["a1"].Reach(Proving)
+	d.enter(from("192.0.2.2:1"), "b1")
+	d.want(t, "a1 lobby-full")
+	d.enter(from("192.0.2.2:1"), "b2")
+	d.want(t, "b1 source-full")
 }
 
 func TestPlaceIsGivenBack(t *testing.T) {

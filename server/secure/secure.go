@@ -27,7 +27,11 @@ type Config struct {
 	endPoint scram.ChannelBinding // zero if RFC 5929 defines none
 }
 
-// New returns a copy of a configuration with what the protocol demands.
+// A beginner is a connection below TLS that learns when the handshake has begun: the ClientHello has come.
+type beginner interface{ Begun() }
+
+// New returns a copy of a configuration with what the protocol demands. It calls Begun of a connection below TLS that
+// has this method, when the ClientHello has come.
 func New(config *tls.Config) (*Config, error) {
 	if config == nil || len(config.Certificates) == 0 && config.GetCertificate == nil {
 		return nil, errNoCertificate
@@ -53,6 +57,9 @@ func New(config *tls.Config) (*Config, error) {
 // refuseWeak refuses TLS 1.2 without extended master secret, where values derived from the session bind to
 // nothing (RFC 7627 §1).
 func refuseWeak(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if conn, ok := hello.Conn.(beginner); ok {
+		conn.Begun()
+	}
 	if slices.Contains(hello.SupportedVersions, tls.VersionTLS13) ||
 		slices.Contains(hello.Extensions, extensionMasterSecret) {
 		return nil, nil
