@@ -15,29 +15,30 @@ import (
 // pipeSize is the capacity of a pipe on Linux and macOS.
 const pipeSize = 64 << 10
 
+// onPipe starts a command whose standard error is a pipe that nobody reads.
+func (c *cli) onPipe(args ...string) (session *gexec.Session, read, write *os.File) {
+	GinkgoHelper()
+	read, write, err := os.Pipe()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { _, _ = read.Close(), write.Close() })
+	cmd := c.command(args...)
+	// gexec takes standard error for itself, so the shell exchanges it.
+	cmd.Args = append([]string{"sh", "-c", `exec "$@" 2>&3 3>&-`, "sh", commandPath}, args...)
+	cmd.Path, cmd.ExtraFiles = "/bin/sh", []*os.File{write}
+	session, err = gexec.Start(cmd, nil, nil)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx SpecContext) { ended(ctx, session.Kill()) }, limitOfNode)
+	return session, read, write
+}
+
 var _ = Describe("The standard error of the command", Label("area:command", "area:stderr", "promise:7"), func() {
 	c := withCLI()
 
-	// on starts a command whose standard error is a pipe.
-	on := func(args ...string) (session *gexec.Session, read, write *os.File) {
-		GinkgoHelper()
-		read, write, err := os.Pipe()
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func() { _, _ = read.Close(), write.Close() })
-		cmd := c.command(args...)
-		// gexec takes standard error for itself, so the shell exchanges it.
-		cmd.Args = append([]string{"sh", "-c", `exec "$@" 2>&3 3>&-`, "sh", commandPath}, args...)
-		cmd.Path, cmd.ExtraFiles = "/bin/sh", []*os.File{write}
-		session, err = gexec.Start(cmd, nil, nil)
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(func(ctx SpecContext) { ended(ctx, session.Kill()) }, limitOfNode)
-		return session, read, write
-	}
 	// serving starts a server, and reads all that it says at its start.
 	serving := func(ctx context.Context) (s *service, read, write *os.File) {
 		GinkgoHelper()
 		c.AddUser(ctx, c.Path("state"), "alice")
-		session, read, write := on("serve", "--listen", "127.0.0.1:0", "--state", "state")
+		session, read, write := c.onPipe("serve", "--listen", "127.0.0.1:0", "--state", "state")
 		s = &service{Session: session, cli: c, state: c.Path("state")}
 		for lines := bufio.NewReader(read); ; {
 			line, err := lines.ReadString('\n')
@@ -82,7 +83,7 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 		server, operator := c.ServeChat(ctx, c.Path("state"), "--vanish-timeout", "1h", "--idle-timeout", "1h")
 		_, aliceIn := server.Seated(ctx, "alice")
 		bob := server.Waiting(ctx, "bob", "alice", "WHOAMI")
-		session, read, write := on(server.As("hold", "alice", "--", "/bin/sh", "-c", "echo started; exec sleep 1000")...)
+		session, read, write := c.onPipe(server.As("hold", "alice", "--", "/bin/sh", "-c", "echo started; exec sleep 1000")...)
 		Expect(bufio.NewReader(read).ReadString('\n')).To(ContainSubstring("position 2 "))
 		Expect(write.Write(make([]byte, pipeSize))).To(Equal(pipeSize))
 		Expect(aliceIn.Close()).To(Succeed())
@@ -97,7 +98,7 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 		server := c.Serve(ctx)
 		program := c.Write("program", "of another machine")
 		Expect(os.Chmod(program, 0o700)).To(Succeed())
-		session, _, write := on(server.As("hold", "alice", "--", program)...)
+		session, _, write := c.onPipe(server.As("hold", "alice", "--", program)...)
 		Expect(write.Write(make([]byte, pipeSize))).To(Equal(pipeSize))
 		exits(ctx, session, 1)
 	}, limit)
@@ -107,7 +108,7 @@ var _ = Describe("The standard error of the command", Label("area:command", "are
 		alice, aliceIn := server.Seated(ctx, "alice")
 		bob, bobIn := c.Piped(server.As("connect", "bob")...)
 		says(ctx, bob.Err, "waiting: position 1 ")
-		session, read, write := on(server.As("hold", "alice", "--", "/bin/sh", "-c", "exit 7")...)
+		session, read, write := c.onPipe(server.As("hold", "alice", "--", "/bin/sh", "-c", "exit 7")...)
 		Expect(bufio.NewReader(read).ReadString('\n')).To(ContainSubstring("position 2 "))
 		Expect(write.Close()).To(Succeed())
 		Expect(read.Close()).To(Succeed())

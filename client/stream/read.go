@@ -31,3 +31,7 @@ func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
 		}
 	}
 }
+
+// End makes Read return err after the bytes that have come, unless the backend's end or another error was next. Bytes
+// that come later may be read before it. The stream goes on.
+func (s *Stream) End(err error) { s.unread.end(err) }

@@ -267,3 +267,30 @@ func TestBadArguments(t *testing.T) {
 	}
 	s.CloseWrite()
 }
+
+// Read ends where its caller says, after what has come, and the stream goes on.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	c, s := open(t, func(p *peer) {
+		p.send("151 4\ndown")
+		p.expect("PING")
+		p.send("153 0\n")
+		p.expect("ABORT")
+		p.send("250 closed 0 4\n")
+		p.serveEcho()
+	})
+	if _, err := s.Ping(testContext(t), false); err != nil {
+		t.Fatal(err)
+	}
+	s.End(io.ErrNoProgress)
+	if got, err := io.ReadAll(s); string(got) != "down" || err != io.ErrNoProgress {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := s.Abort(); err != nil {
+		t.Error(err)
+	}
+	if in, out, err := s.Wait(testContext(t)); in != 0 || out != 4 || err != nil {
+		t.Error(in, out, err)
+	}
+	goesOn(t, c)
+}

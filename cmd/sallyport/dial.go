@@ -28,7 +28,7 @@ import (
 	"github.com/sallyport/sallyport/server/state"
 )
 
-// dialFlags are the flags with which connect and hold get the seat.
+// dialFlags are the flags with which connect, hold and forward get the seat.
 type dialFlags struct {
 	addr, ca, state, user, passwordFile, serverName, tlsMin string
 	passwordStdin, noWait                                   bool
@@ -74,17 +74,26 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 func (f *dialFlags) withSeat(dialer *client.Dialer, who client.Credentials, use func(context.Context, *client.Client) error) error {
 	ctx, cancel := notifyContext()
 	defer cancel()
+	c, err := f.dial(ctx, dialer, who)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return use(ctx, c)
+}
+
+// dial logs in and waits for the seat. Its errors say what a person can do.
+func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.Credentials) (*client.Client, error) {
 	c, err := dialer.Dial(ctx, withPort(f.addr), who)
 	switch reply, _ := errors.AsType[*protocol.ReplyError](err); {
 	case err == nil:
-		defer c.Close()
-		return use(ctx, c)
+		return c, nil
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case reply != nil && reply.Keyword == protocol.KeywordLoginFailed:
-		return fmt.Errorf("%w: is the name %q right, and the password?", err, who.Username)
+		return nil, fmt.Errorf("%w: is the name %q right, and the password?", err, who.Username)
 	}
-	return f.hint(err)
+	return nil, f.hint(err)
 }
 
 // notifyContext returns a context that a signal ends. Its cause names the signal.

@@ -17,12 +17,13 @@ func variable(f *pflag.Flag) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// fromEnvironment sets each flag that is not on the command line from its environment variable.
+// fromEnvironment sets each flag that is not on the command line from its environment variable. It leaves out the one
+// that hold gives its command: a hold in a hold can't listen there too.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(f)
 		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || err != nil || f.Name == "help" {
+		if !ok || f.Changed || err != nil || f.Name == "help" || name == forwardVariable {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {

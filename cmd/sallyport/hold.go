@@ -14,16 +14,21 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/lease"
+	"github.com/sallyport/sallyport/cmd/sallyport/forward"
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
-	"github.com/sallyport/sallyport/protocol"
 )
 
 // quitTime bounds the wait for the reply to QUIT.
 const quitTime = 5 * time.Second
 
+type holdFlags struct {
+	dialFlags
+	forward string
+}
+
 func holdCommand() *cobra.Command {
-	f := &dialFlags{}
+	f := &holdFlags{}
 	cmd := &cobra.Command{
 		Use:   "hold [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a command while holding the seat",
@@ -60,17 +65,29 @@ ended 5 s after the server said so.
 Where that does not arrive, or a hop between the two (a tunnel, a load balancer) ends
 the server's side of the connection alone, the server seats the next at once, and only
 a ping without an answer tells hold. COMMAND has ended after a third of the shorter
-limit (20 s at most), 15 s for the answer, and 5 s at the latest: 29 s by default.`,
-		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return hold(f, args) },
+limit (20 s at most), 15 s for the answer, and 5 s at the latest: 29 s by default.
+
+With --forward COMMAND gets a local port to the server's backend, as often as it
+connects, one connection at a time. SALLYPORT_FORWARD in its environment is the
+address: 127.0.0.1:40123, or unix:PATH as it was given. sallyport forward --help
+says how such a connection ends. What COMMAND has sent before it ends still goes to
+the backend before the seat is given back. COMMAND must read what the backend says:
+where it leaves megabytes unread for longer than the shorter limit, hold can't know
+any more whether it has the seat, and ends it.
+SALLYPORT_FORWARD does not set the flag, so that a hold in a hold doesn't take the
+port of the other one.`,
+		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig
+  sallyport hold --user ci --forward 0 -- sh -c './measure --port ${SALLYPORT_FORWARD##*:}'`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return hold(f, args) },
 	}
 	f.define(cmd)
+	cmd.Flags().StringVar(&f.forward, "forward", "", "local `address` that joins COMMAND to the backend: HOST:PORT, PORT (0 chooses one) or unix:PATH")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
 
-func hold(f *dialFlags, args []string) error {
+func hold(f *holdFlags, args []string) error {
 	surviveBrokenPipes()
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return err
@@ -85,13 +102,20 @@ func hold(f *dialFlags, args []string) error {
 	f.notices = notices
 	h := &holding{stderr: notices}
 	dialer.AskTimeouts = true
+	if f.forward != "" {
+		if err := h.listen(f.forward); err != nil {
+			return err
+		}
+		defer h.port.Close()
+	}
 	dialer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := client.DialTCP(ctx, network, addr)
 		h.conn = conn
 		return conn, err
 	}
 	return f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
-		h.client = c
+		h.client, h.seat = c, forward.NewSeat(c)
+		h.seat.Active = true
 		return h.run(ctx, args)
 	})
 }
@@ -99,7 +123,9 @@ func hold(f *dialFlags, args []string) error {
 // holding is a command that runs while its client has the seat.
 type holding struct {
 	client  *client.Client
-	conn    net.Conn // the TCP connection of client
+	seat    *forward.Seat // of client
+	port    *forward.Port // of --forward, or nil
+	conn    net.Conn      // the TCP connection of client
 	lease   lease.Lease
 	command *shepherd.Process
 	stderr  io.Writer
@@ -118,8 +144,11 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 	if h.lease, err = lease.New(lease.Limits(h.client.Timeouts()), time.Now()); err != nil {
 		return fmt.Errorf("%s was not started: %w", args[0], err)
 	}
-	if err := h.lease.Ping(ctx, h.ping); err != nil {
+	if err := h.lease.Ping(ctx, h.seat.Ping); err != nil {
 		return cause(ctx, lost(err))
+	}
+	if err := h.check(ctx); err != nil {
+		return cause(ctx, err)
 	}
 	if h.command, err = shepherd.Start(args, h.conn, h.lease.StopBy()); err != nil {
 		return err
@@ -131,8 +160,10 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 		}
 	}()
 	stop := context.AfterFunc(held, h.command.Stop)
+	served := h.forward(held)
 	code, err := h.command.Wait()
 	stop()
+	h.drain(held, served)
 	if why := context.Cause(held); why != nil && ctx.Err() == nil {
 		return lost(why)
 	}
@@ -148,18 +179,12 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 func (h *holding) leave(code int, err error) error {
 	quit, cancel := context.WithTimeout(context.Background(), quitTime)
 	defer cancel()
-	switch failed := h.client.Quit(quit); {
+	switch failed := h.seat.Quit(quit); {
 	case failed != nil:
 		return lostError{fmt.Errorf("the command ended with exit code %d, but the seat may have been lost before: %w", code, failed)}
 	case err == nil && code != 0:
 		return statusError{code}
 	}
-	return err
-}
-
-// ping makes a request that counts as activity.
-func (h *holding) ping() error {
-	_, err := h.client.Do(context.Background(), protocol.Request{Verb: protocol.VerbWhoami})
 	return err
 }
 
@@ -170,7 +195,7 @@ func (h *holding) keep(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Until(h.lease.NextPing())):
-			if err = h.lease.Ping(ctx, h.ping); err == nil {
+			if err = h.lease.Ping(ctx, h.seat.Ping); err == nil {
 				h.command.Renew(h.lease.StopBy())
 			}
 		case n, open := <-notices:
@@ -193,7 +218,7 @@ func (h *holding) keep(ctx context.Context) (err error) {
 
 // resume continues a stopped command if hold still has the seat.
 func (h *holding) resume(ctx context.Context) error {
-	if err := h.lease.Resume(ctx, h.ping); err != nil {
+	if err := h.lease.Resume(ctx, h.seat.Ping); err != nil {
 		return err
 	}
 	h.command.Renew(h.lease.StopBy())

@@ -89,7 +89,7 @@ was refused or failed.`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), userCommand(), certCommand(), logCommand(), replayCommand())
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand())
 	return root
 }
 
