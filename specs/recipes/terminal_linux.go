@@ -1,0 +1,224 @@
+package recipes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a step may take.
+const patience = time.Minute
+
+// ready is the prompt of a terminal, which no command prints.
+const ready = "\x02ready\x03"
+
+// Run does the steps in a directory, with the commands of bin in the path. It needs root, for a network of its own.
+func Run(ctx context.Context, steps []Step, dir, bin string) error {
+	done := make(chan error, 1)
+	go func() { // its thread has another network from here on, and ends with it
+		runtime.LockOSThread()
+		done <- run(ctx, steps, dir, bin)
+	}()
+	return <-done
+}
+
+func run(ctx context.Context, steps []Step, dir, bin string) (err error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("a network of its own needs root: %w", err)
+	}
+	if out, err := exec.CommandContext(ctx, "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("ip: %w: %s", err, out)
+	}
+	terminals := map[string]*terminal{}
+	defer func() {
+		for _, t := range terminals {
+			err = errors.Join(err, t.close())
+		}
+	}()
+	for _, step := range steps {
+		if step.Command == "" {
+			if err := write(filepath.Join(dir, step.File), step.Content); err != nil {
+				return err
+			}
+			continue
+		}
+		t := terminals[step.Terminal]
+		if t == nil {
+			if t, err = open(dir, bin); err != nil {
+				return err
+			}
+			terminals[step.Terminal] = t
+		}
+		if err := t.do(ctx, step); err != nil {
+			return fmt.Errorf("line %d: %s: %w\nthe terminal:\n%s", step.Line, step.Command, err, t.text())
+		}
+	}
+	return nil
+}
+
+func write(path, content string) error {
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644))
+}
+
+// terminal is a bash on a pty.
+type terminal struct {
+	bash *exec.Cmd
+	file *os.File
+
+	mu      sync.Mutex
+	output  strings.Builder // since the last command
+	changed chan struct{}
+	exited  chan error // gets a value when bash has ended
+}
+
+func open(dir, bin string) (t *terminal, err error) {
+	t = &terminal{bash: exec.Command("bash", "--norc", "--noprofile"), changed: make(chan struct{}, 1), exited: make(chan error, 1)}
+	t.bash.Dir = dir
+	t.bash.Env = []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "TERM=dumb", "PS1=" + ready,
+		"PS2=", "HISTFILE=", "PYTHONUNBUFFERED=1", "USER=" + os.Getenv("USER"),
+	}
+	if t.file, err = pty.StartWithSize(t.bash, &pty.Winsize{Rows: 50, Cols: 1000}); err != nil {
+		return nil, err
+	}
+	go t.listen()
+	go func() { t.exited <- t.bash.Wait() }()
+	return t, t.await(context.Background(), hasEnded)
+}
+
+func (t *terminal) listen() {
+	for buf := make([]byte, 4096); ; {
+		n, err := t.file.Read(buf)
+		t.mu.Lock()
+		t.output.Write(buf[:n])
+		t.mu.Unlock()
+		select {
+		case t.changed <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (t *terminal) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.ReplaceAll(t.output.String(), "\r", "")
+}
+
+// printed returns the whole lines that the last command has printed, and whether it has ended.
+func (t *terminal) printed() (lines []string, ended bool) {
+	text, _, ended := strings.Cut(t.text(), ready)
+	lines = strings.Split(text, "\n")
+	if n := len(lines) - 1; lines[n] == "" || !ended {
+		lines = lines[:n]
+	}
+	return lines, ended
+}
+
+// await waits until seen is true of what the last command has printed.
+func (t *terminal) await(ctx context.Context, seen func(lines []string, ended bool) (bool, error)) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		if ok, err := seen(t.printed()); ok || err != nil {
+			return err
+		}
+		select {
+		case <-t.changed:
+		case <-timer.C:
+			return fmt.Errorf("this did not come within %v", patience)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// do types a command when the last one has ended, and waits until it has printed what it must.
+func (t *terminal) do(ctx context.Context, step Step) error {
+	if step.Command == "^C" {
+		return t.interrupt(ctx)
+	}
+	if err := t.await(ctx, hasEnded); err != nil {
+		return fmt.Errorf("the last command of this terminal has not ended: %w", err)
+	}
+	t.mu.Lock()
+	t.output.Reset()
+	t.mu.Unlock()
+	if _, err := fmt.Fprintf(t.file, "%s\n", step.Command); err != nil {
+		return err
+	}
+	want := append(strings.Split(step.Command, "\n"), step.Want...) // the terminal's echo comes first
+	return t.await(ctx, func(lines []string, ended bool) (bool, error) {
+		n, err := match(lines, want, ended)
+		return ended || n == len(want) && len(step.Want) > 0, err
+	})
+}
+
+// interrupt presses Ctrl-C until the last command has ended: while bash starts a command, it takes the key for itself.
+func (t *terminal) interrupt(ctx context.Context) error {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if _, ended := t.printed(); ended {
+			return nil
+		}
+		if _, err := t.file.Write([]byte{3}); err != nil {
+			return err
+		}
+		second, cancel := context.WithTimeout(ctx, time.Second)
+		err := t.await(second, hasEnded)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return errors.New("it does not end")
+}
+
+func hasEnded(_ []string, ended bool) (bool, error) { return ended, nil }
+
+// close ends what still runs in the terminal: as its user would with Ctrl-C, and after a while all of its session.
+func (t *terminal) close() error {
+	defer t.file.Close()
+	if err := t.interrupt(context.Background()); err != nil {
+		return errors.Join(err, syscall.Kill(-t.bash.Process.Pid, syscall.SIGKILL), t.leftovers())
+	}
+	for range 10 { // the key may have taken the command with it
+		_, _ = t.file.Write([]byte("exit\n"))
+		select {
+		case <-t.exited: // its code is that of the last command
+			return t.leftovers()
+		case <-time.After(time.Second):
+		}
+	}
+	return errors.Join(errors.New("bash does not end"), syscall.Kill(-t.bash.Process.Pid, syscall.SIGKILL))
+}
+
+// leftovers kills what is left of the terminal's session, and names it.
+func (t *terminal) leftovers() (err error) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		text, _ := os.ReadFile(name)
+		at := strings.LastIndex(string(text), ")")
+		fields := strings.Fields(string(text[at+1:]))
+		if len(fields) > 3 && fields[3] == fmt.Sprint(t.bash.Process.Pid) && fields[0] != "Z" {
+			var pid int
+			_, _ = fmt.Sscan(filepath.Base(filepath.Dir(name)), &pid)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			err = errors.Join(err, fmt.Errorf("a command was left behind: %s", text[:at+1]))
+		}
+	}
+	return err
+}
