@@ -298,7 +298,10 @@ func (c *Client) readReply() error {
 		return lost(err)
 	case code.Notice():
 		c.notify(Notice{code, reply.Text})
-		return nil
+		if b != nil && b.piece != nil {
+			err = b.piece(reply, c.reader)
+		}
+		return err
 	case b == nil && code == protocol.CodeClosing:
 		return reply.Err()
 	case b != nil && b.piece != nil && code != protocol.CodeClosing:

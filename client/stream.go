@@ -43,7 +43,7 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	return &Stream{c.conn, c.reader}, nil
 }
 
-// Piece takes a 151, 152 or 153, and last the reply, unless it is a 421. It reads the octets of a 151 from r. An
+// Piece takes a notice, a 151, 152 or 153, and last the reply, unless it is a 421. It reads the octets of a 151 from r. An
 // error ends the connection.
 type Piece func(reply protocol.Reply, r *protocol.Reader) error
 

@@ -24,7 +24,7 @@ func backendMember() *member {
 }
 
 // backends are the values of the option backend. An echo plays itself, the script plays the others.
-var backends = []string{"duplex", "simplex", "kept", "echo", "unreachable"}
+var backends = []string{"duplex", "simplex", "kept", "recorded", "echo", "unreachable"}
 
 var (
 	errBroken      = errors.New("the instrument is on fire")
@@ -55,6 +55,8 @@ func (h *host) guard(kind string, happened func()) error {
 			return h.device, nil
 		case "kept":
 			return keptOpen{h.device}, nil
+		case "recorded":
+			return recorded{keptOpen{h.device}}, nil
 		}
 		return halfCloser{h.device}, nil
 	}

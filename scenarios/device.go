@@ -43,6 +43,11 @@ type keptOpen struct{ io.ReadWriteCloser }
 
 func (keptOpen) Kept() bool { return true }
 
+// recorded is a device that has said something before the stream.
+type recorded struct{ keptOpen }
+
+func (recorded) Backlog() []byte { return []byte("before") }
+
 // Write blocks while the script has much to hear.
 func (d *device) Write(p []byte) (int, error) {
 	defer d.happened()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
+	"github.com/sallyport/sallyport/server/joint"
 )
 
 // Errors of Say.
@@ -107,7 +108,7 @@ func (c *conn) post(text string) bool {
 	if !c.native || c.streams || len(c.messages) >= maxMessages {
 		return false
 	}
-	c.messages = append(c.messages, text)
+	c.messages = append(c.messages, joint.Words(text))
 	return true
 }
 

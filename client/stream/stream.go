@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/sallyport/sallyport/client"
@@ -38,6 +40,9 @@ type Stream struct {
 	err     error         // why the stream is over, never nil; set before over is closed
 	in, out int64         // of the final reply
 	ended   bool          // 151 0 came
+	live    bool          // the backlog is skipped
+	old     int           // bytes of the backlog that are still to come
+	begun   bool          // a 151 came, so no backlog follows
 	unread  *buffer
 	window  *window
 
@@ -53,13 +58,22 @@ type Stream struct {
 // Client stays usable: code 500 means that the server has no backend or doesn't know STREAM, 554 that it can't
 // reach the backend. If ctx ends first, Open closes the connection. Other requests of the Client fail with
 // client.ErrStream until [Stream.Wait] returns.
-func Open(ctx context.Context, c *client.Client) (*Stream, error) {
+//
+// A server that keeps its backend open may begin with what the backend has said before the stream. The notice
+// "backlog N" tells how many bytes that are. [OpenLive] skips them.
+func Open(ctx context.Context, c *client.Client) (*Stream, error) { return begin(ctx, c, false) }
+
+// OpenLive is Open for a program that must not take what the backend said before the stream for an answer. Read
+// skips that.
+func OpenLive(ctx context.Context, c *client.Client) (*Stream, error) { return begin(ctx, c, true) }
+
+func begin(ctx context.Context, c *client.Client, live bool) (*Stream, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	s := &Stream{
 		client: c, joined: make(chan struct{}), over: make(chan struct{}), unread: newBuffer(c.Done()),
-		window: newWindow(), sending: make(chan struct{}, 1),
+		window: newWindow(), sending: make(chan struct{}, 1), live: live,
 	}
 	s.sending <- struct{}{}
 	defer context.AfterFunc(ctx, func() { c.Close() })()
@@ -93,6 +107,11 @@ func (s *Stream) run() {
 func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) error {
 	joined := s.isJoined()
 	switch {
+	case reply.Code.Notice():
+		if joined && !s.begun {
+			s.skip(reply)
+		}
+		return nil
 	case !joined && reply.Code == protocol.CodeStreaming:
 		close(s.joined)
 		return nil
@@ -104,6 +123,14 @@ func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) error {
 		return s.finish(reply)
 	}
 	return fmt.Errorf("%w: a %d", errPiece, reply.Code)
+}
+
+// skip notes how long the backlog is, if the notice says so and the program doesn't want it.
+func (s *Stream) skip(notice protocol.Reply) {
+	size, isBacklog := strings.CutPrefix(notice.Text, "backlog ")
+	if n, err := strconv.Atoi(size); s.live && isBacklog && notice.Code == protocol.CodeMessage && err == nil && n > 0 {
+		s.old = n
+	}
 }
 
 func (s *Stream) isJoined() bool {
@@ -122,6 +149,13 @@ func (s *Stream) receivePiece(text string, r *protocol.Reader) error {
 	}
 	if s.ended = n == 0; s.ended {
 		s.unread.end(io.EOF)
+	}
+	s.begun = true
+	if old := min(n, s.old); old > 0 {
+		if _, err := io.CopyN(io.Discard, r, int64(old)); err != nil {
+			return err
+		}
+		s.old, n = s.old-old, n-old
 	}
 	for left := n; left > 0; {
 		room, err := s.unread.room(left)

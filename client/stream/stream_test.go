@@ -89,6 +89,36 @@ func TestStreamBothWays(t *testing.T) {
 }
 
 // After the end of its direction a client can't send what the server could take for a request.
+// What the backend said before the stream is shown to who wants it. An operator's words announce no backlog.
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		open  func(context.Context, *client.Client) (*Stream, error)
+		wants string
+	}{{Open, "beforelive"}, {OpenLive, "live"}} {
+		c := seated(t, func(p *peer) {
+			p.send("150 backlog 3\n") // before the stream
+			p.expect("STREAM")
+			p.send("152 stream\n121 waiting 1\n150 backlog 6\n151 4\nbefo150 backlog 9\n151 4\nreli151 2\nve150 backlog 1\n151 0\n")
+			p.expect("DATA 0")
+			p.send("250 closed 0 10\n")
+			p.serveEcho()
+		})
+		s, err := test.open(testContext(t), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(s); string(got) != test.wants || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		s.CloseWrite()
+		if in, out, err := s.Wait(testContext(t)); in != 0 || out != 10 || err != nil {
+			t.Error(in, out, err)
+		}
+		goesOn(t, c)
+	}
+}
+
 func TestAfterCloseWrite(t *testing.T) {
 	t.Parallel()
 	c, s := open(t, func(p *peer) {

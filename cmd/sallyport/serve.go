@@ -26,6 +26,7 @@ import (
 type serveFlags struct {
 	listen, state, admission, tlsMin, cert, key string
 	backend                                     backendFlags
+	keep                                        consoleFlags
 	depth, perUser                              int
 	wait, grace                                 time.Duration
 	waitGiven                                   bool // --queue-wait was given
@@ -50,10 +51,11 @@ serve makes what it needs in the state directory: a private CA, a certificate
 for this host, a file of users and the interaction log. It renews that
 certificate 30 days before its end, and warns each day of any other that ends.
 
-` + backendHelp,
+` + backendHelp + "\n\n" + consoleHelp,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
   sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1
+  sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1 --console
   sallyport serve --admission takeover --session-limit 1h --log-sync record`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -88,6 +90,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.StringVar(&f.key, "key", "", "key `file` of --cert")
 	flags.BoolVar(&f.chat, "chat", false, "talk with the seated client on this terminal")
 	f.backend.define(cmd)
+	f.keep.define(cmd)
 	flags.BoolVar(&s.LogPayload, "log-payload", false, "log arguments, bodies and streams too")
 	flags.BoolVar(&s.LogNames, "log-names", false, "log the names of unknown users as typed, not as a hash")
 	flags.Var(syncFlag{&f.sync}, "log-sync", "when the log is forced to the disk")
@@ -108,6 +111,9 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	s.Limits.Body = int64(f.maxBody)
 	f.waitGiven = cmd.Flags().Changed("queue-wait")
 	if err := f.setPolicy(s); err != nil {
+		return err
+	}
+	if err := f.keep.check(cmd, f.backend.backend); err != nil {
 		return err
 	}
 	dir, err := stateDir(f.state)
@@ -170,7 +176,12 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		s.ErrorLog = slog.New(slog.NewTextHandler(stderr, nil))
 	}
 	f.backend.logTo(s.ErrorLog, stderr)
-	f.backend.set(s)
+	end, err := f.keep.begin(home.Paths, f.backend.backend, s.ErrorLog)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer end()
+	f.backend.set(s, f.keep.keeper)
 	return f.runUntilSignal(s, store, home.Paths, listener, caught)
 }
 
@@ -245,7 +256,7 @@ func (f *serveFlags) reload(s *server.Server, store *users.Store, paths state.Pa
 		keeper.Serving(config.Certificates[0].Leaf)
 		keeper.Check(time.Now())
 	}
-	err = errors.Join(err, store.Reload(), s.Audit.Reopen())
+	err = errors.Join(err, store.Reload(), s.Audit.Reopen(), f.keep.reopen())
 	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
 	if err = errors.Join(err, s.Audit.Flush()); err != nil {
 		s.ErrorLog.Error("reload: what failed stays as it was", "error", message(err)+advice(err))
@@ -300,17 +311,6 @@ func (f *serveFlags) policyWait() time.Duration {
 // maxLoggedBody fits into a record of the log, where its base64 is longer.
 var maxLoggedBody = sizeFlag(8 << 20)
 
-func (f *serveFlags) checkAddress() error {
-	_, port, err := net.SplitHostPort(f.listen)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
-		return usagef("--listen is HOST:PORT or :PORT: %v", err)
-	}
-	return nil
-}
-
 // checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses it for the others.
 func (f *serveFlags) checkLimits(l *server.Limits) error {
 	if min(l.Idle, l.Session, l.Request, f.grace, f.wait) < 0 {
@@ -328,25 +328,4 @@ func (f *serveFlags) checkLimits(l *server.Limits) error {
 		return usagef("--max-lobby, --max-lobby-per-source and --max-failed-logins are at least 1")
 	}
 	return nil
-}
-
-// listen listens. If the port is in use, the error says how to find out by whom.
-func listen(address string) (net.Listener, error) {
-	// The server sets keep-alive itself, once.
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
-	l, err := config.Listen(context.Background(), "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("%s is in use: 'ss -ltnp sport = :%s' says by whom, or choose another with --listen", address, port)
-	}
-	return l, err
-}
-
-// nextStep returns the command that a person types next in another terminal.
-func nextStep(paths state.Paths, given, addr string) string {
-	all, _ := users.List(paths.Users())
-	if len(all) == 0 {
-		return "next, in another terminal: " + commandLine("user add alice", given, "")
-	}
-	return "next, in another terminal: " + commandLine("connect --user "+quoteArg(all[0].Name), given, addr)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/backend"
+	"github.com/sallyport/sallyport/cmd/sallyport/keeper"
 	"github.com/sallyport/sallyport/server"
 )
 
@@ -101,9 +102,13 @@ func (w backendStderr) Write(line []byte) (int, error) {
 	return visible{w.Writer}.Write(append([]byte("backend: "), line...))
 }
 
-// set sets the server's backend.
-func (f *backendFlags) set(s *server.Server) {
-	if f.backend == nil {
+// set sets the server's backend: through a keeper or, if that is nil, anew for each session.
+func (f *backendFlags) set(s *server.Server, k *keeper.Keeper) {
+	switch {
+	case f.backend == nil:
+		return
+	case k != nil:
+		s.Backend = func(ctx context.Context, _ *server.Request) (io.ReadWriteCloser, error) { return k.Open(ctx) }
 		return
 	}
 	s.Backend = func(ctx context.Context, r *server.Request) (io.ReadWriteCloser, error) {

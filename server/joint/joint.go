@@ -41,6 +41,12 @@ type (
 	WindowSetter interface{ SetWindow(columns, rows int) error }
 	// Keeper is a backend that stays open between streams. What it says is no activity.
 	Keeper interface{ Kept() bool }
+	// Backlogger returns what a backend that stays open has said before the stream. A STREAM begins with it. Read
+	// returns what follows.
+	Backlogger interface{ Backlog() []byte }
+	// Impatient is a backend that does not wait for ever until what Read returned has reached the client. The
+	// stream fails when the channel is closed.
+	Impatient interface{ Late() <-chan struct{} }
 )
 
 // Source is what a client sends.
@@ -73,6 +79,8 @@ type Client interface {
 var (
 	ErrBackend  = errors.New("joint: the backend failed")
 	ErrSequence = errors.New("joint: a line that has no place in a stream")
+	// ErrLate is an ErrBackend that is the client's fault: see Impatient.
+	ErrLate = errors.New("joint: the client has taken nothing for too long")
 )
 
 // IsMistake reports whether an error is a mistake of the client: ErrSequence or protocol.ErrArgument.

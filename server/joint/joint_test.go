@@ -487,6 +487,82 @@ func TestActivity(t *testing.T) {
 	})
 }
 
+// recorder has a backlog, and waits for no client when late is closed.
+type recorder struct {
+	keptDevice
+	backlog string
+	late    chan struct{}
+}
+
+func (r recorder) Backlog() []byte       { return []byte(r.backlog) }
+func (r recorder) Late() <-chan struct{} { return r.late }
+
+// TestBacklog: a stream begins with the backlog, in pieces, which is announced.
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", piece.Max)
+	for backlog, want := range map[string][]string{
+		"":           {},
+		"before":     {"150 backlog 6", "151 before"},
+		long + "end": {"150 backlog 65539", "151 " + long[piece.MaxHeader:], "151 " + long[:piece.MaxHeader] + "end"},
+	} {
+		start(t, func(d *device) io.ReadWriteCloser { return recorder{keptDevice{d}, backlog, nil} }, func(w *world) {
+			go func() { _, _ = io.WriteString(w.toDev, "live") }()
+			w.hears(want...)
+			w.hears("151 live")
+			w.says("DATA 0\r\n")
+			w.hears("151 ")
+			w.ends(End{Out: int64(len(backlog) + 4), Ended: true}, "close")
+		})
+	}
+	for text, want := range map[string]string{"backlog 5": " backlog 5", "backlogs": "backlogs", "": ""} {
+		if got := Words(text); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}
+
+// TestLate: a backend that no longer waits for its client ends the stream, though a write to the client is stuck.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	var late chan struct{}
+	start(t, func(d *device) io.ReadWriteCloser {
+		late = make(chan struct{})
+		return recorder{keptDevice{d}, "", late}
+	}, func(w *world) {
+		w.gives("stuck")
+		began := time.Now()
+		close(late)
+		end := <-w.end
+		if !errors.Is(end.Err, ErrBackend) || !errors.Is(end.Err, ErrLate) || time.Since(began) > 2*time.Second {
+			t.Error(end, time.Since(began))
+		}
+	})
+}
+
+// TestChatterEnds: a backend that is not told of the end is never silent.
+func TestChatterEnds(t *testing.T) {
+	t.Parallel()
+	start(t, func(d *device) io.ReadWriteCloser { return keptDevice{d} }, func(w *world) {
+		var chatter sync.WaitGroup
+		defer chatter.Wait()
+		chatter.Go(func() {
+			for {
+				if _, err := io.WriteString(w.toDev, "tick"); err != nil {
+					return
+				}
+				time.Sleep(quiet / 2)
+			}
+		})
+		go func() { _, _ = io.Copy(io.Discard, w.heard) }()
+		began := time.Now()
+		w.says("DATA 0\r\n")
+		if end := <-w.end; end.Err != nil || time.Since(began) > time.Second {
+			t.Error(end, time.Since(began))
+		}
+	})
+}
+
 // TestSteering: BREAK and LINE wait for the bytes before them, unless the backend is stuck.
 func TestSteering(t *testing.T) {
 	t.Parallel()

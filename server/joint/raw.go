@@ -87,11 +87,15 @@ func (r *raw) toBackend() error {
 
 // fromBackend copies from the backend to the client, and ends the client's input at its end.
 func (r *raw) fromBackend() error {
+	keeper, ok := r.Backend.(Keeper)
+	kept := ok && keeper.Kept()
 	for buf := make([]byte, rawBuffer); ; {
 		n, err := r.Backend.Read(buf)
 		if n > 0 {
 			r.out += int64(n)
-			r.Active()
+			if !kept {
+				r.Active()
+			}
 			if err := r.Passed("out", buf[:n]); err != nil {
 				return err
 			}

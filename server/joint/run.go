@@ -66,6 +66,7 @@ func (s *Stream) Run(ctx context.Context) End {
 	r.start(&copies, r.toBackend)
 	r.start(&copies, r.fromBackend)
 	r.start(&copies, r.finish)
+	r.start(&copies, r.lookForLate)
 	r.start(&teller, r.tell)
 	r.safely(r.fromClient)
 	copies.Wait()
@@ -107,7 +108,7 @@ func (r *run) finish() error {
 		r.queue.close() // the client has to go, and its bytes with it
 	}
 	if fault, ok := cause.(clientEnd); !ok {
-		r.hearOut()
+		r.hearOut(cause == errDone)
 	} else if fault.error != errAbort {
 		r.hurry()
 	}
@@ -118,9 +119,13 @@ func (r *run) finish() error {
 	return err
 }
 
-// hearOut waits while the backend gives what it has said before the end, and the client takes it.
-func (r *run) hearOut() {
+// hearOut waits while the backend gives what it has said before the end, and the client takes it. A backend that
+// is not told of the end may never be silent, so complete bounds the wait.
+func (r *run) hearOut(complete bool) {
 	stop, late := r.outer.Done(), (<-chan time.Time)(nil)
+	if complete {
+		late = time.After(lastWords)
+	}
 	for before := r.heard.Load(); ; {
 		select {
 		case <-r.silent:
@@ -203,6 +208,9 @@ func (r *run) fromBackend() error {
 	keeper, ok := r.Backend.(Keeper)
 	kept := ok && keeper.Kept()
 	buf := make([]byte, piece.Max)
+	if err := r.giveBacklog(buf); err != nil {
+		return err
+	}
 	for {
 		n, err := r.Backend.Read(buf[piece.MaxHeader:])
 		r.heard.Add(1)

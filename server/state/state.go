@@ -48,6 +48,9 @@ func (p Paths) Users() string  { return filepath.Join(p.Dir, "users") }
 func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }
 func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }
 
+// Console is the record of what a backend says that is kept open.
+func (p Paths) Console() string { return filepath.Join(p.Dir, "console.log") }
+
 // Default returns $XDG_STATE_HOME/sallyport if that is an absolute path, else ~/.local/state/sallyport, also
 // on macOS. On Windows it returns %LocalAppData%\sallyport.
 func Default() (string, error) {

@@ -1,0 +1,419 @@
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/server/joint"
+)
+
+// world is a Keeper that runs in synthetic time. Devices has the far end of each connection to its backend.
+type world struct {
+	*testing.T
+	*Keeper
+	devices chan net.Conn
+	told    *bytes.Buffer
+	mu      sync.Mutex
+	down    error
+	record  *memory
+}
+
+// memory is a Record.
+type memory struct{ bytes.Buffer }
+
+func (m *memory) Record(p []byte, _ time.Time) { m.Write(p) }
+func (m *memory) LineEnd()                     { m.WriteByte('|') }
+
+// logTo returns a log without times.
+func logTo(out io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+func start(t *testing.T, backlog int, down error, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, devices: make(chan net.Conn, 8), told: &bytes.Buffer{}, record: &memory{}, down: down}
+		w.Keeper = New(Options{Open: w.open, Record: w.record, Backlog: backlog, Log: logTo(w.told)})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Keeper.Run(ctx)
+		}()
+		synctest.Wait()
+		test(w)
+		cancel()
+		<-ended
+	})
+}
+
+func (w *world) open(context.Context) (io.ReadWriteCloser, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down != nil {
+		return nil, w.down
+	}
+	near, far := net.Pipe()
+	w.devices <- far
+	return near, nil
+}
+
+func (w *world) setDown(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = err
+}
+
+func (w *world) stream() *stream {
+	w.Helper()
+	s, err := w.Open(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return s.(*stream)
+}
+
+func say(t testing.TB, to io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(to, text); err != nil {
+		t.Error(err)
+	}
+}
+
+func hears(t testing.TB, from io.Reader, text string) {
+	t.Helper()
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(from, got); err != nil || string(got) != text {
+		t.Fatalf("got %q (%v), not %q", got, err, text)
+	}
+}
+
+// TestBacklog: what the backend said before a stream is its backlog, and what follows is read.
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	start(t, 8, nil, func(w *world) {
+		device := <-w.devices
+		say(t, device, "boot")
+		synctest.Wait()
+		alice := w.stream()
+		say(t, device, " login")
+		if got := string(alice.Backlog()); got != "boot" {
+			t.Errorf("the backlog is %q", got)
+		}
+		hears(t, alice, " login")
+		if !alice.Kept() {
+			t.Error("a stream closes the backend")
+		}
+		_ = alice.Close()
+		say(t, device, ": ")
+		synctest.Wait()
+		bob := w.stream()
+		if got := string(bob.Backlog()); got != " login: "[:8] {
+			t.Errorf("the backlog is %q", got)
+		}
+		if _, err := w.Open(w.Context()); err == nil {
+			t.Error("two streams at once")
+		}
+		go say(t, bob, "bob\n")
+		hears(t, device, "bob\n")
+		_ = bob.Close()
+		synctest.Wait()
+		if got := w.record.String(); got != "boot login: " {
+			t.Errorf("recorded is %q", got)
+		}
+	})
+	start(t, 0, nil, func(w *world) {
+		say(t, <-w.devices, "secret")
+		synctest.Wait()
+		if s := w.stream(); len(s.Backlog()) > 0 {
+			t.Errorf("the backlog is %q", s.Backlog())
+		}
+	})
+}
+
+// TestNoGap: backlog and what follows have every byte once, whenever a stream begins.
+func TestNoGap(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	k := New(Options{Open: func(context.Context) (io.ReadWriteCloser, error) { return near, nil }, Backlog: 1 << 10})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { k.Run(ctx) })
+	running.Go(func() {
+		for n := uint32(0); ctx.Err() == nil; {
+			p := make([]byte, 4*(1+rand.IntN(64)))
+			for i := 0; i < len(p); i += 4 {
+				copy(p[i:], []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+				n++
+			}
+			if _, err := far.Write(p); err != nil {
+				return
+			}
+		}
+	})
+	for range 300 {
+		s, err := k.Open(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := io.MultiReader(bytes.NewReader(s.(*stream).Backlog()), s)
+		got := make([]byte, 2<<10)
+		if _, err := io.ReadFull(all, got); err != nil {
+			t.Fatal(err)
+		}
+		for i := 4; i < len(got); i += 4 {
+			if before, n := number(got[i-4:]), number(got[i:]); n != before+1 {
+				t.Fatalf("%d follows %d at byte %d", n, before, i)
+			}
+		}
+		_ = s.Close()
+	}
+	cancel()
+	_ = far.Close()
+	running.Wait()
+}
+
+func number(p []byte) uint32 {
+	return uint32(p[0])<<24 | uint32(p[1])<<16 | uint32(p[2])<<8 | uint32(p[3])
+}
+
+// TestClientThatTakesNothing: the record goes on after 5 s, and the stream fails.
+func TestClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	start(t, 64, nil, func(w *world) {
+		device, alice, began := <-w.devices, w.stream(), time.Now()
+		say(t, device, "one ")
+		say(t, device, "two ") // is taken when the Keeper waits no longer
+		if waited := time.Since(began); waited != patience {
+			t.Errorf("waited %v", waited)
+		}
+		select {
+		case <-alice.Late():
+		default:
+			t.Error("the stream goes on")
+		}
+		if n, err := alice.Read(make([]byte, 9)); n != 0 || !errors.Is(err, joint.ErrLate) {
+			t.Error(n, err)
+		}
+		if _, err := alice.Write([]byte("x")); !errors.Is(err, joint.ErrLate) {
+			t.Error(err)
+		}
+		say(t, device, "three")
+		_ = alice.Close()
+		synctest.Wait()
+		if got := string(w.stream().Backlog()); got != "one two three" || w.record.String() != got {
+			t.Errorf("the backlog is %q, recorded is %q", got, w.record)
+		}
+	})
+}
+
+// TestAgain: a backend that has ended is opened again, after a growing pause or when a client wants it.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	start(t, 64, nil, func(w *world) {
+		device, alice := <-w.devices, w.stream()
+		go func() {
+			say(t, device, "last")
+			_ = device.Close()
+		}()
+		hears(t, alice, "last")
+		if _, err := alice.Read(make([]byte, 1)); err != io.EOF {
+			t.Error(err)
+		}
+		if _, err := alice.Write([]byte("x")); err != ErrEnded {
+			t.Error(err)
+		}
+		_ = alice.Close()
+		w.setDown(errors.New("off"))
+		time.Sleep(minPause)
+		synctest.Wait()
+		if _, err := w.Open(w.Context()); !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), "off") {
+			t.Error(err)
+		}
+		synctest.Wait()
+		w.setDown(nil)
+		bob := w.stream() // at once
+		if got := string(bob.Backlog()); got != "last" {
+			t.Errorf("the backlog is %q", got)
+		}
+		_ = bob.Close()
+		synctest.Wait()
+		want := `level=INFO msg="the backend is open"
+level=WARN msg="the backend is down: it is opened again" error=EOF in=1s
+level=WARN msg="the backend is down: it is opened again" error=off in=2s
+level=WARN msg="the backend is down: it is opened again" error=off in=4s
+level=INFO msg="the backend is open"
+`
+		if got := w.told.String(); got != want {
+			t.Errorf("told:\n%s", got)
+		}
+	})
+	start(t, 0, errors.New("off"), func(w *world) {
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if got := strings.Count(w.told.String(), "\n"); got != 6 || !strings.Contains(w.told.String(), "in=32s") {
+			t.Errorf("told:\n%s", w.told)
+		}
+	})
+}
+
+// TestStuckWrite: no byte of a client reaches the backend after its stream.
+func TestStuckWrite(t *testing.T) {
+	t.Parallel()
+	start(t, 0, nil, func(w *world) {
+		device, alice := <-w.devices, w.stream()
+		failed := make(chan error)
+		go func() {
+			_, err := alice.Write([]byte("rm -rf /"))
+			failed <- err
+		}()
+		synctest.Wait()
+		go func() { _ = alice.Close() }()
+		if err := <-failed; err == nil {
+			t.Error("the backend got it later")
+		}
+		if _, err := device.Read(make([]byte, 1)); err != io.EOF {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !strings.Contains(w.told.String(), "the backend takes nothing") {
+			t.Errorf("told:\n%s", w.told)
+		}
+	})
+}
+
+func TestRing(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 3, 7} {
+		r, all := ring{size: size}, ""
+		for i := range 40 {
+			next := strings.Repeat(string(rune('a'+i%26)), i%11)
+			r.add([]byte(next))
+			all += next
+			if want := all[max(0, len(all)-size):]; string(r.bytes()) != want {
+				t.Fatalf("%q, not %q", r.bytes(), want)
+			}
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const stamp = "2026-03-01T12:00:00Z "
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	said := "boot\r\n\r\na\tb\x1b[31m\x07\rc\x9b\u009bü€\u202e\x7f\nlogin: "
+	want := stamp + "boot\n" + stamp + "\n" + stamp + "a\tb\\x1B[31m\\x07\\x0Dc\\x9B\\xC2\\x9Bü€\\xE2\\x80\\xAE\\x7F\n" + stamp + "login: "
+	for size := 1; size < len(said); size++ {
+		path := t.TempDir() + "/console.log"
+		l, err := OpenLog(path, 1<<20, logTo(io.Discard))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := []byte(said); len(rest) > 0; {
+			n := min(size, len(rest))
+			l.Record(rest[:n], noon)
+			rest = rest[n:]
+		}
+		if got := read(t, path); got != want {
+			t.Fatalf("in parts of %d:\n%s", size, got)
+		}
+		l.Record([]byte("\xe2\x82"), noon) // the beginning of a character
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, path); got != want+"\\xE2\\x82\n" {
+			t.Fatalf("at the end:\n%s", got)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Error(info.Mode(), err)
+		}
+	}
+}
+
+func TestLogLimit(t *testing.T) {
+	t.Parallel()
+	path, told := t.TempDir()+"/console.log", &bytes.Buffer{}
+	l, err := OpenLog(path, 60, logTo(told))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Record([]byte("first\nsecond\n"), noon)
+	l.Record([]byte("third\nand fourth"), noon)
+	if got := read(t, path+".1"); got != stamp+"first\n"+stamp+"second\n" {
+		t.Errorf("the old log:\n%s", got)
+	}
+	if got := read(t, path); got != stamp+"third\n"+stamp+"and fourth" {
+		t.Errorf("the new log:\n%s", got)
+	}
+	if got := told.String(); strings.Count(got, "reached its limit") != 1 {
+		t.Error(got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLogReopen(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/console.log"
+	if err := os.WriteFile(path, []byte("torn"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := OpenLog(path, 1<<20, logTo(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.Record([]byte("half"), noon)
+	if err := l.Reopen(); err != nil {
+		t.Error(err)
+	}
+	l.Record([]byte(" a line\nand"), noon)
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Error(err)
+	}
+	l.Record([]byte(" on"), noon)
+	if got := read(t, path+".old"); got != "torn\n"+stamp+"half a line\n"+stamp+"and\n" {
+		t.Errorf("the old log:\n%s", got)
+	}
+	if got := read(t, path); got != stamp+" on" {
+		t.Errorf("the new log:\n%s", got)
+	}
+	if info, err := os.Stat(path + ".old"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(fmt.Sprint(info.Mode()), err)
+	}
+	if _, err := OpenLog(os.DevNull, 1, nil); !errors.Is(err, ErrNotFile) {
+		t.Error(err)
+	}
+}

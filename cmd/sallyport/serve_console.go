@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/backend"
+	"github.com/sallyport/sallyport/cmd/sallyport/keeper"
+	"github.com/sallyport/sallyport/server/state"
+)
+
+const consoleHelp = `--console keeps the backend open between sessions, and opens it again, after a
+pause of 1 s to 1 min, when it has ended. What it says goes to console.log in the
+state directory, a line each with its time, and the last of it (--backlog) is
+shown to the next user who streams: so a boot message is not lost because nobody
+was there, and each user sees the last one's screen. SIGHUP opens console.log
+again after it was moved. SALLYPORT_USER and SALLYPORT_CONN are empty then.`
+
+// maxBacklog bounds --backlog, which is kept in memory.
+const maxBacklog = 16 << 20
+
+// consoleFlags are the flags of a backend that is kept open.
+type consoleFlags struct {
+	on             bool
+	limit, backlog sizeFlag
+	log            *keeper.Log    // nil without --console
+	keeper         *keeper.Keeper // likewise
+}
+
+func (f *consoleFlags) define(cmd *cobra.Command) {
+	f.limit, f.backlog = 64<<20, 64<<10
+	flags := cmd.Flags()
+	flags.BoolVar(&f.on, "console", false, "keep the backend open between sessions, record what it says in console.log, and show the last of it to the next user")
+	flags.Var(&f.limit, "console-limit", "where console.log is renamed to console.log.1 and begins anew")
+	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of what the backend has said is shown to who streams; 0: nothing")
+}
+
+// sizeOrNone is a size that may be 0.
+type sizeOrNone struct{ *sizeFlag }
+
+func (f sizeOrNone) Set(s string) error {
+	if s == "0" {
+		*f.sizeFlag = 0
+		return nil
+	}
+	return f.sizeFlag.Set(s)
+}
+
+// check checks the flags.
+func (f *consoleFlags) check(cmd *cobra.Command, b *backend.Backend) error {
+	switch {
+	case f.on && b == nil:
+		return usagef("--console goes with --backend")
+	case !f.on && (cmd.Flags().Changed("backlog") || cmd.Flags().Changed("console-limit")):
+		return usagef("--backlog and --console-limit go with --console")
+	case f.limit < minLimit:
+		return usagef("--console-limit is at least %v", &minLimit)
+	case f.backlog > maxBacklog:
+		return usagef("--backlog is at most 16MiB")
+	}
+	return nil
+}
+
+// minLimit keeps a log from being renamed all the time.
+var minLimit = sizeFlag(4 << 10)
+
+// begin keeps the backend open until end.
+func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Logger) (end func(), err error) {
+	if !f.on {
+		return func() {}, nil
+	}
+	if f.log, err = keeper.OpenLog(paths.Console(), int64(f.limit), log); err != nil {
+		return nil, err
+	}
+	log.Warn("what the backend says is recorded, and each user sees the last one's screen", "record", paths.Console(), "backlog", f.backlog.String())
+	f.keeper = keeper.New(keeper.Options{
+		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, "", "") },
+		Record: f.log, Backlog: int(f.backlog), Log: log,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { f.keeper.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+		_ = f.log.Close()
+	}, nil
+}
+
+// reopen opens console.log again.
+func (f *consoleFlags) reopen() error {
+	if f.log == nil {
+		return nil
+	}
+	return f.log.Reopen()
+}
