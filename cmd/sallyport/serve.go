@@ -51,7 +51,7 @@ serve makes what it needs in the state directory: a private CA, a certificate
 for this host, a file of users and the interaction log. It renews that
 certificate 30 days before its end, and warns each day of any other that ends.
 
-` + backendHelp + "\n\n" + consoleHelp,
+` + backendHelp + "\n\n" + keptHelp,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
   sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1

@@ -13,7 +13,7 @@ import (
 	"github.com/sallyport/sallyport/server/state"
 )
 
-const consoleHelp = `--console keeps the backend open between sessions, and opens it again, after a
+const keptHelp = `--console keeps the backend open between sessions, and opens it again, after a
 pause of 1 s to 1 min, when it has ended. What it says goes to console.log in the
 state directory, a line each with its time, and the last of it (--backlog) is
 shown to the next user who streams: so a boot message is not lost because nobody

@@ -45,7 +45,12 @@ type joint struct {
 // join joins the backend to standard input and output: on a terminal as a console, otherwise byte for byte. A server
 // without STREAM gets OPEN.
 func (f *connectFlags) join(ctx context.Context, c *client.Client) error {
-	s, err := stream.Open(ctx, c)
+	isConsole := term.IsTerminal(int(os.Stdin.Fd()))
+	begin := stream.OpenLive // a script must not take what the backend said before for an answer
+	if isConsole {
+		begin = stream.Open
+	}
+	s, err := begin(ctx, c)
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && reply.Keyword == protocol.KeywordUnknownCommand {
 		return open(ctx, c)
 	}
@@ -59,7 +64,7 @@ func (f *connectFlags) join(ctx context.Context, c *client.Client) error {
 		lease:   lease.NewSilence(lease.Limits(c.Timeouts()).Vanish),
 		restore: func() {}, left: make(chan struct{}),
 	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if isConsole {
 		return j.console(ctx, f)
 	}
 	return j.pipe(ctx, f)
