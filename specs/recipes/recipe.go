@@ -11,8 +11,8 @@
 // A line with a prompt (a name and "$ ") is typed into the terminal of that name, which is a bash on a pty of its
 // own, when its last command has ended. The lines below it are what the command must print. "..." in a line stands
 // for anything, and as a line of its own for any number of lines. The next command is typed when all of these have
-// come: a server goes on in its terminal, until the command "^C", which is that key. A line that ends in a
-// backslash goes on in the next one.
+// come: a server goes on in its terminal, until the command "^C", which is that key, and a console until "^]q",
+// which are two. A line that ends in a backslash goes on in the next one.
 //
 // All terminals of a document share a network of their own, so that a document may name any port of the loopback,
 // and a directory of their own, which is their home too. Blocks of other kinds are files: a block behind a line

@@ -149,8 +149,12 @@ func (t *terminal) await(ctx context.Context, seen func(lines []string, ended bo
 
 // do types a command when the last one has ended, and waits until it has printed what it must.
 func (t *terminal) do(ctx context.Context, step Step) error {
-	if step.Command == "^C" {
+	switch {
+	case step.Command == "^C":
 		return t.interrupt(ctx)
+	case strings.HasPrefix(step.Command, "^]"):
+		_, err := t.file.WriteString("\x1d" + step.Command[2:])
+		return errors.Join(err, t.await(ctx, hasEnded))
 	}
 	if err := t.await(ctx, hasEnded); err != nil {
 		return fmt.Errorf("the last command of this terminal has not ended: %w", err)
