@@ -77,7 +77,9 @@ func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Lo
 		return nil, err
 	}
 	log.Warn("what the backend says is recorded, and each user sees the last one's screen", "record", paths.Console(), "backlog", f.backlog.String())
+	speed, form := b.Line()
 	f.keeper = keeper.New(keeper.Options{
+		Speed: speed, Form: form,
 		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, "", "") },
 		Record: f.log, Backlog: int(f.backlog), Log: log,
 	})

@@ -29,6 +29,7 @@ type joint struct {
 	screen   *tty.Screen
 	messages *spool.Writer // below screen
 	lease    lease.Lease
+	live     bool // what the backend said before is skipped
 	// restore gives the terminal back.
 	restore func()
 	// resized gets a value when the terminal may have changed, and resize handles that.
@@ -62,6 +63,7 @@ func (f *connectFlags) join(ctx context.Context, c *client.Client) error {
 	j := &joint{
 		Stream: s, client: c, screen: &tty.Screen{Out: stdout, Messages: messages}, messages: messages,
 		lease:   lease.NewSilence(lease.Limits(c.Timeouts()).Vanish),
+		live:    !isConsole,
 		restore: func() {}, left: make(chan struct{}),
 	}
 	if isConsole {
@@ -241,7 +243,9 @@ func (j *joint) notice(n client.Notice) {
 		j.watching.Store(number)
 		j.screen.Printf("%d watching", number)
 	case n.Code == protocol.CodeMessage && word == "backlog" && err == nil:
-		j.screen.Printf("the first %d bytes are from before this session", number)
+		if !j.live {
+			j.screen.Printf("the first %d bytes are from before this session", number)
+		}
 	case n.Code == protocol.CodeMessage:
 		j.screen.Printf("operator: %s", show.Printable(n.Text))
 	}

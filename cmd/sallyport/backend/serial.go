@@ -118,10 +118,12 @@ func (d *serialDevice) refused(m serial.Mode, why error) error {
 	return usagef("--backend serial: the device %s refuses %s (%v): choose another speed and form, which its manual lists", d.path, modeText(m), why)
 }
 
-func modeText(m serial.Mode) string {
+func modeText(m serial.Mode) string { return fmt.Sprintf("%d,%s", m.BaudRate, formText(m)) }
+
+func formText(m serial.Mode) string {
 	stop := 1
 	if m.StopBits == serial.TwoStopBits {
 		stop = 2
 	}
-	return fmt.Sprintf("%d,%d%c%d", m.BaudRate, m.DataBits, "NOEMS"[m.Parity], stop)
+	return fmt.Sprintf("%d%c%d", m.DataBits, "NOEMS"[m.Parity], stop)
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Record Record
 	// Backlog is how many of the last bytes a stream begins with. Zero means none.
 	Backlog int
+	// Speed and Form are those of a serial line, which it gets again after a stream that has changed them.
+	Speed int
+	Form  string
 	// Log gets what the operator should know. Nil discards it.
 	Log *slog.Logger
 }

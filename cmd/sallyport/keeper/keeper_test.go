@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -293,6 +294,40 @@ func TestStuckWrite(t *testing.T) {
 		synctest.Wait()
 		if !strings.Contains(w.told.String(), "the backend takes nothing") {
 			t.Errorf("told:\n%s", w.told)
+		}
+	})
+}
+
+// tty is a serial line.
+type tty struct {
+	net.Conn
+	lines *[]string
+}
+
+func (l tty) SetLine(speed int, form string) error {
+	*l.lines = append(*l.lines, fmt.Sprint(speed, " ", form))
+	return nil
+}
+
+// TestLine: a serial line gets its speed again after the stream that has changed it.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	start(t, 0, nil, func(w *world) {
+		var lines []string
+		w.options.Speed, w.options.Form = 115200, "8N1"
+		for range 2 {
+			s := w.stream()
+			s.conn = tty{s.conn.(net.Conn), &lines}
+			if err := s.SetLine(9600, "7E1"); err != nil || s.SetWindow(1, 1) != nil || s.Break() != nil {
+				t.Error(err)
+			}
+			_ = s.Close()
+			s = w.stream()
+			s.conn = tty{s.conn.(net.Conn), &lines}
+			_ = s.Close()
+		}
+		if got := strings.Join(lines, ", "); got != "9600 7E1, 115200 8N1, 9600 7E1, 115200 8N1" {
+			t.Error(got)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport/sallyport/server/joint"
@@ -25,6 +26,8 @@ type stream struct {
 	backlog []byte
 	late    chan struct{} // closed when the client has taken nothing for too long
 	writing chan struct{} // holds a value during a write to the backend
+
+	lineSet atomic.Bool // the client has changed the line
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -140,6 +143,12 @@ func (s *stream) Close() error {
 		s.writing <- struct{}{}
 	}
 	<-s.writing
+	if s.lineSet.Load() {
+		if err := s.SetLine(s.keeper.options.Speed, s.keeper.options.Form); err != nil {
+			s.keeper.options.Log.Warn("the serial line doesn't get its speed again: it is closed", "error", err)
+			_ = s.conn.Close()
+		}
+	}
 	s.keeper.detach()
 	return nil
 }
@@ -155,6 +164,7 @@ func (s *stream) Break() error {
 // SetLine is joint.LineSetter.
 func (s *stream) SetLine(speed int, form string) error {
 	if b, ok := s.conn.(joint.LineSetter); ok {
+		s.lineSet.Store(true)
 		return b.SetLine(speed, form)
 	}
 	return nil
