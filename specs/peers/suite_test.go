@@ -1,6 +1,6 @@
 // Package peers tests Sallyport with other implementations: xdg-go/scram and gsasl as clients and servers of both
-// mechanisms, go-mail and Python's smtplib as clients, openssl s_client as the other end of TLS, PostgreSQL and gsasl
-// as makers and users of verifiers. It is a module of its own, so that the product doesn't depend on them. Labels name
+// mechanisms, go-mail, Python's smtplib and native.py, which was made from protocol/README.md, as clients, openssl
+// s_client as the other end of TLS, PostgreSQL and gsasl as makers and users of verifiers. It is a module of its own, so that the product doesn't depend on them. Labels name
 // the peer (peer:xdg), the mechanism (mech:plus), the RFC (rfc:9266), and the promise and the case of the login battery
 // as in the main suite.
 //
