@@ -75,6 +75,7 @@ func write(path, content string) error {
 type terminal struct {
 	bash *exec.Cmd
 	file *os.File
+	want []string // what the last command prints
 
 	mu      sync.Mutex
 	output  strings.Builder // since the last command
@@ -151,13 +152,18 @@ func (t *terminal) await(ctx context.Context, seen func(lines []string, ended bo
 func (t *terminal) do(ctx context.Context, step Step) error {
 	switch {
 	case step.Command == "^C":
+		t.want = append(t.want, "...")
 		return t.interrupt(ctx)
 	case strings.HasPrefix(step.Command, "^]"):
+		t.want = append(t.want, "...")
 		_, err := t.file.WriteString("\x1d" + step.Command[2:])
 		return errors.Join(err, t.await(ctx, hasEnded))
 	}
-	if err := t.await(ctx, hasEnded); err != nil {
-		return fmt.Errorf("the last command of this terminal has not ended: %w", err)
+	if err := t.await(ctx, func(lines []string, ended bool) (bool, error) {
+		_, err := match(lines, t.want, ended)
+		return ended, err
+	}); err != nil {
+		return fmt.Errorf("the last command of this terminal: %w", err)
 	}
 	t.mu.Lock()
 	t.output.Reset()
@@ -165,10 +171,10 @@ func (t *terminal) do(ctx context.Context, step Step) error {
 	if _, err := fmt.Fprintf(t.file, "%s\n", step.Command); err != nil {
 		return err
 	}
-	want := append(strings.Split(step.Command, "\n"), step.Want...) // the terminal's echo comes first
+	t.want = append(strings.Split(step.Command, "\n"), step.Want...) // the terminal's echo comes first
 	return t.await(ctx, func(lines []string, ended bool) (bool, error) {
-		n, err := match(lines, want, ended)
-		return ended || n == len(want) && len(step.Want) > 0, err
+		n, err := match(lines, t.want, ended)
+		return ended || n == len(t.want) && len(step.Want) > 0, err
 	})
 }
 
@@ -210,19 +216,36 @@ func (t *terminal) close() error {
 	return errors.Join(errors.New("bash does not end"), syscall.Kill(-t.bash.Process.Pid, syscall.SIGKILL))
 }
 
-// leftovers kills what is left of the terminal's session, and names it.
+// leftovers waits for what is left of the terminal's session. What doesn't end by itself it kills, and names it.
 func (t *terminal) leftovers() (err error) {
+	left := t.session()
+	for range 50 {
+		if len(left) == 0 {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond) // nothing tells of the end of a process that is no child
+		left = t.session()
+	}
+	for pid, name := range left {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		err = errors.Join(err, fmt.Errorf("a command was left behind: %s", name))
+	}
+	return err
+}
+
+// session returns the processes of the terminal's session.
+func (t *terminal) session() map[int]string {
+	all := map[int]string{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		text, _ := os.ReadFile(name)
+	for _, file := range stats {
+		text, _ := os.ReadFile(file)
 		at := strings.LastIndex(string(text), ")")
 		fields := strings.Fields(string(text[at+1:]))
 		if len(fields) > 3 && fields[3] == fmt.Sprint(t.bash.Process.Pid) && fields[0] != "Z" {
 			var pid int
-			_, _ = fmt.Sscan(filepath.Base(filepath.Dir(name)), &pid)
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			err = errors.Join(err, fmt.Errorf("a command was left behind: %s", text[:at+1]))
+			_, _ = fmt.Sscan(filepath.Base(filepath.Dir(file)), &pid)
+			all[pid] = string(text[:at+1])
 		}
 	}
-	return err
+	return all
 }
