@@ -39,7 +39,7 @@ func both(first, second attack, may func(b *Book, number int) bool) attack {
 }
 
 func attacks() map[string]attack {
-	chance := rand.New(rand.NewPCG(1, 2))
+	chance := func(_ *Book, number int) bool { return rand.New(rand.NewPCG(1, uint64(number))).IntN(300) == 0 }
 	account := func(b *Book) *account {
 		b.update(attacker, func(*account, time.Time) {})
 		return b.sources[attacker]
@@ -58,8 +58,8 @@ func attacks() map[string]attack {
 		},
 		"leaves as a penalty ends":  both(guesses, leaves, func(b *Book, _ int) bool { return ends(account(b).guesses) }),
 		"guesses as a penalty ends": both(leaves, guesses, func(b *Book, _ int) bool { return ends(account(b).leaves) }),
-		"leaves at random":          both(guesses, leaves, func(*Book, int) bool { return chance.IntN(300) == 0 }),
-		"guesses at random":         both(leaves, guesses, func(*Book, int) bool { return chance.IntN(300) == 0 }),
+		"leaves at random":          both(guesses, leaves, chance),
+		"guesses at random":         both(leaves, guesses, chance),
 	}
 }
 
