@@ -202,7 +202,7 @@ func verifyLog(files []audit.File, head string) error {
 	if report.From != "" {
 		lost := ""
 		if report.Lost.Why != "" {
-			lost = fmt.Sprintf("; that file was %s, with %d bytes", report.Lost.Why, report.Lost.Size)
+			lost = fmt.Sprintf("; that file %v", report.Lost)
 		}
 		fmt.Fprintf(stdout, "%s continues the log with the head %s%s\n", files[0].Name, report.From, lost)
 	}

@@ -16,10 +16,10 @@
 // included. Without a noted head it reveals any change before the last line, unless the writer recomputed the
 // chain from there on: anybody who can write the file can do that.
 //
-// The log has four events of its own. log.repair (octets, data) replaces a torn last line and carries its
-// bytes in base64. log.drop (records) counts records that were lost. log.rotate (why, size) is the first line
-// of a file that continues another: why is signal, truncated or vanished, and size what was written to the
-// file that is lost. log.space (free) warns that the disk is nearly full.
+// The log has four events of its own. log.repair (octets, data) replaces a torn last line, or what another
+// program has written into the file, and carries the bytes in base64. log.drop (records) counts records that were lost. log.rotate (why, size) is the first line
+// of a file that continues another: why is signal (the file was moved away), truncated or vanished, and size what was
+// written to that file. log.space (free) warns that the disk is nearly full.
 package audit
 
 import (
@@ -104,6 +104,7 @@ type Log struct {
 	chain  chain  // up to the last line in out
 	failed bool   // the last write failed
 	lost   int    // the number of records that did not get into out
+	move   move
 }
 
 // New returns a log that begins a chain on any writer. It neither syncs nor closes w. It can't take back the
@@ -200,7 +201,8 @@ func (l *Log) note(level, event, fields string) {
 // Flush writes all records sent so far with one system call. With SyncRecord they are then on the disk.
 //
 // If the file was truncated, moved or removed, Flush begins it anew at its path, with log.rotate as its first
-// record, and writes the records there.
+// record, and writes the records there. If it was moved, and ten seconds later nobody has called Reopen, another
+// log.rotate says so. Flush cuts off what others have written to the file, into a log.repair.
 //
 // After an error, also if the writer panics, the log keeps up to 1 MiB of records. The next Flush cuts off
 // what was written in part and tries again. Records get lost if there are more, or if a record is no line of
@@ -221,7 +223,7 @@ func (l *Log) flush() error {
 	return errors.Join(fmt.Errorf("%w: %d", ErrDropped, lost), l.write())
 }
 
-// write writes out. If the file is lost, it begins another one and writes out there. It looks for the file
+// write writes out. If the file was changed, it begins another one and writes out there. It looks at the file
 // after each write, even one that failed, because a removed file may still fill the disk.
 func (l *Log) write() (err error) {
 	if len(l.out) == 0 {
@@ -233,17 +235,22 @@ func (l *Log) write() (err error) {
 		}
 	}()
 	l.watchSpace()
+	l.watchMove()
 	for range 3 {
 		size, err := l.size, l.put()
 		if err == nil {
 			size += int64(len(l.out))
 		}
-		why := l.gone(size)
+		l.failed = l.failed || err != nil
+		why, before := l.changed(size), l.size
 		if why == "" {
 			return l.commit(err)
 		}
 		if err := l.begin(why); err != nil {
 			return l.commit(err)
+		}
+		if why == signal {
+			l.move = move{l.opts.Now(), before}
 		}
 	}
 	return l.commit(ErrLost) // the file was lost three times in a row

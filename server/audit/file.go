@@ -83,12 +83,11 @@ func (l *Log) resume(f *os.File) error {
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	why := l.gone(l.size)
-	if why == vanished && linked(l.file) {
-		if why = signal; len(l.out) > 0 {
-			if err := l.commit(l.put()); err != nil {
-				return err
-			}
+	l.move = move{}
+	why := l.changed(l.size)
+	if why == signal && len(l.out) > 0 {
+		if err := l.commit(l.put()); err != nil {
+			return err
 		}
 	}
 	if why != "" {

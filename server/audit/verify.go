@@ -11,13 +11,13 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// Flush returns ErrDropped, or why a lost file can't be begun anew: ErrCut, ErrLost,
-// or an error of Open. Open returns
+// Flush returns ErrDropped, or why a changed file can't be begun anew: ErrCut, ErrLost, or an error of Open. Open
+// returns
 // ErrNoChain or ErrNotFile, Reopen ErrMismatch as well, and Lines ErrTorn, ErrTooLong or ErrNotLog. Verify
 // returns ErrNoChain and those from ErrTorn on.
 const (
 	ErrDropped  Error = "audit: records were lost"
-	ErrCut      Error = "audit: the file was cut, and what is left is too long to keep: move the file away"
+	ErrCut      Error = "audit: the file was cut, and can't be renamed: move the file away"
 	ErrLost     Error = "audit: the file is truncated, moved or removed again and again"
 	ErrNotFile  Error = "audit: the log must be a regular file: move away what has its name"
 	ErrNoChain  Error = "audit: no chain value at the end"
@@ -46,10 +46,19 @@ type Report struct {
 
 // Loss says why a file was begun anew. It has the fields of log.rotate.
 type Loss struct {
-	// Why is "truncated" or "vanished". A file that vanished may have been moved: then it is complete.
+	// Why is "truncated" or "vanished".
 	Why string
 	// Size is what had been written to the file, in bytes.
 	Size int64
+}
+
+// String returns what happened, with "that file" before it.
+func (l Loss) String() string {
+	did := "was truncated"
+	if l.Why == vanished {
+		did = "has vanished"
+	}
+	return fmt.Sprintf("%s, after %d bytes had been written to it", did, l.Size)
 }
 
 // lossOf returns the loss that a line reports. It is zero if the line is no log.rotate.
@@ -127,7 +136,7 @@ func (rep *Report) check(c *chain, line []byte, first bool) error {
 		}
 		return nil
 	case joint && loss != Loss{}:
-		return fmt.Errorf("%w (that one was %s, with %d bytes)", ErrGap, loss.Why, loss.Size)
+		return fmt.Errorf("%w (that file %v)", ErrGap, loss)
 	case joint:
 		return ErrGap
 	}

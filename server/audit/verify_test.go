@@ -167,7 +167,7 @@ func TestVerifyAfterALoss(t *testing.T) {
 	files[1].Reader = strings.NewReader(read(t, path))
 	_, err = VerifyFiles("", files...)
 	is(t, "behind a copy that lacks a line", err, ErrGap)
-	if !strings.HasSuffix(err.Error(), fmt.Sprintf("(that one was truncated, with %d bytes)", size)) {
+	if !strings.HasSuffix(err.Error(), fmt.Sprintf("(that file was truncated, after %d bytes had been written to it)", size)) {
 		t.Error(err)
 	}
 }
