@@ -19,6 +19,10 @@ var _ = Describe("The command's lines of input", Label("area:command", "command:
 		Expect(c.Run(ctx, "QUIT "+long+"WHOAMI\n", s.As("connect", "alice")...)).To(did(6, "alice\n", HavePrefix("QUIT: ")), "a line that is not sent ends nothing")
 	}, limit)
 
+	It("may begin with a byte order mark", func(ctx SpecContext) {
+		Expect(c.Run(ctx, "\ufeffECHO a\r\nECHO \ufeffb\n", s.As("connect", "alice")...)).To(printed("a\n\ufeffb\n"))
+	}, limit)
+
 	It("are refused if they are longer than a request, and the next ones are sent", func(ctx SpecContext) {
 		refused := c.Run(ctx, "ECHO a\n"+long+"\tECHO b\n"+long+"ECHO "+strings.Repeat("x", 20_000), s.As("connect", "alice")...)
 		Expect(refused).To(did(6, "a\nb\n", strings.Repeat("ECHO: a line of more than 8192 bytes\n", 3)))

@@ -85,6 +85,7 @@ func (f trustFlag) Set(s string) error {
 	for text := range strings.SplitSeq(s, ",") {
 		prefix, err := netip.ParsePrefix(text)
 		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
+			ip = ip.Unmap()
 			prefix, err = ip.Prefix(min(ip.BitLen(), ipv6Source))
 			if ip.Is4() {
 				prefix, err = ip.Prefix(ip.BitLen())
@@ -92,6 +93,10 @@ func (f trustFlag) Set(s string) error {
 		}
 		if err != nil {
 			return fmt.Errorf("%q is no address like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/56", text)
+		}
+		const mapped = 96 // the bits before the IPv4 address in ::ffff:192.0.2.7 (RFC 4291 §2.5.5.2)
+		if prefix.Addr().Is4In6() && prefix.Bits() >= mapped {
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped)
 		}
 		if prefix.Addr().Is6() && prefix.Bits() > ipv6Source {
 			return fmt.Errorf("%q is only a part of a source: of IPv6 give at most %d bits", text, ipv6Source)

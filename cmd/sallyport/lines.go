@@ -10,17 +10,24 @@ import (
 )
 
 // lineReader reads lines that do not come from a terminal.
-type lineReader struct{ in *bufio.Reader }
-
-func newLineReader(r io.Reader) lineReader {
-	return lineReader{bufio.NewReaderSize(r, 2*protocol.MaxLine)}
+type lineReader struct {
+	in    *bufio.Reader
+	begun bool
 }
 
-// next returns the next line without its end. If a line does not fit the buffer, it is too long for a request.
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(r, 2*protocol.MaxLine)}
+}
+
+// next returns the next line without its end, and the first one without a byte order mark, which Windows' editors
+// put there. If a line does not fit the buffer, it is too long for a request.
 // Then next skips all of it, and returns its beginning and protocol.ErrLineTooLong.
-func (l lineReader) next() (string, error) {
+func (l *lineReader) next() (string, error) {
 	text, err := l.in.ReadSlice('\n')
 	line := string(text)
+	if !l.begun {
+		line, l.begun = strings.TrimPrefix(line, "\ufeff"), true
+	}
 	tooLong := errors.Is(err, bufio.ErrBufferFull)
 	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = l.in.ReadSlice('\n')
