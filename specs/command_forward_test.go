@@ -61,6 +61,19 @@ var _ = Describe("The command forward", Label("area:command", "area:forward", "p
 		exits(ctx, bobForward.Terminate(), 0)
 	}, limit)
 
+	It("gives a program nothing that the backend said before it came", Label("area:keeper"), func(ctx SpecContext) {
+		s := serve(ctx, "--console")
+		f, port := s.Forward(ctx, "alice")
+		for _, line := range []string{"*IDN?", "VOLT 0"} {
+			alice := runProgram(port)
+			Expect(alice.asks(line)).To(Equal("ok " + line))
+			Expect(alice.Close()).To(Succeed())
+			says(ctx, f.Err, "ended: ")
+		}
+		Expect(stderr(f)).NotTo(ContainSubstring("backlog"))
+		exits(ctx, f.Interrupt(), 0)
+	}, limit)
+
 	DescribeTable("carries every byte both ways, with delays, drips and ends of one direction",
 		func(ctx SpecContext, address func() string) {
 			s := serve(ctx)

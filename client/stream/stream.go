@@ -127,10 +127,17 @@ func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) error {
 
 // skip notes how long the backlog is, if the notice says so and the program doesn't want it.
 func (s *Stream) skip(notice protocol.Reply) {
-	size, isBacklog := strings.CutPrefix(notice.Text, "backlog ")
-	if n, err := strconv.Atoi(size); s.live && isBacklog && notice.Code == protocol.CodeMessage && err == nil && n > 0 {
+	if n, ok := Backlog(client.Notice{Code: notice.Code, Text: notice.Text}); ok && s.live {
 		s.old = n
 	}
+}
+
+// Backlog returns how many bytes of a stream are from before it, if the notice says so. Otherwise a
+// protocol.CodeMessage is a message of the operator.
+func Backlog(n client.Notice) (size int, ok bool) {
+	text, ok := strings.CutPrefix(n.Text, "backlog ")
+	size, err := strconv.Atoi(text)
+	return size, ok && n.Code == protocol.CodeMessage && err == nil && size > 0
 }
 
 func (s *Stream) isJoined() bool {

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/certs"
@@ -181,7 +182,7 @@ func withPort(addr string) string {
 
 // operatorSays prints a message of the operator.
 func operatorSays(out io.Writer, n client.Notice) {
-	if n.Code == protocol.CodeMessage {
+	if _, isBacklog := stream.Backlog(n); n.Code == protocol.CodeMessage && !isBacklog {
 		fmt.Fprintln(out, "operator:", show.Printable(n.Text))
 	}
 }

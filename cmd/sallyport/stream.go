@@ -233,8 +233,9 @@ func broken(err error) error {
 
 // notice shows a notice.
 func (j *joint) notice(n client.Notice) {
-	word, value, _ := strings.Cut(n.Text, " ")
+	_, value, _ := strings.Cut(n.Text, " ")
 	number, err := strconv.ParseInt(value, 10, 64)
+	backlog, isBacklog := stream.Backlog(n)
 	switch {
 	case n.Code == protocol.CodeWaiting && err == nil:
 		j.waiting.Store(number)
@@ -242,9 +243,9 @@ func (j *joint) notice(n client.Notice) {
 	case n.Code == protocol.CodeWatching && err == nil:
 		j.watching.Store(number)
 		j.screen.Printf("%d watching", number)
-	case n.Code == protocol.CodeMessage && word == "backlog" && err == nil:
+	case isBacklog:
 		if !j.live {
-			j.screen.Printf("the first %d bytes are from before this session", number)
+			j.screen.Printf("the first %d bytes are from before this session", backlog)
 		}
 	case n.Code == protocol.CodeMessage:
 		j.screen.Printf("operator: %s", show.Printable(n.Text))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/lease"
+	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
 )
 
@@ -77,10 +78,11 @@ func (k *keeper) run(ctx context.Context) (err error) {
 
 // notice shows a notice.
 func (k *keeper) notice(n client.Notice) {
-	switch n.Code {
-	case protocol.CodeWaiting:
+	_, isBacklog := stream.Backlog(n) // the program doesn't get it
+	switch {
+	case n.Code == protocol.CodeWaiting:
 		k.say("%s waiting", strings.TrimPrefix(n.Text, "waiting "))
-	case protocol.CodeMessage:
+	case n.Code == protocol.CodeMessage && !isBacklog:
 		k.say("operator: %s", n.Text)
 	}
 }

@@ -82,7 +82,7 @@ func (s *Seat) open(ctx context.Context) (*stream.Stream, error) {
 	go func() {
 		bounded, cancel := context.WithTimeout(context.Background(), openTime)
 		defer cancel()
-		opened, err = stream.Open(bounded, s.client)
+		opened, err = stream.OpenLive(bounded, s.client)
 		s.mu.Lock()
 		s.opening, s.stream = nil, opened
 		s.mu.Unlock()
