@@ -61,6 +61,11 @@ func (s *service) holds(ctx SpecContext, script string, flags ...string) (alice 
 	says(ctx, alice, `\d+\n`)
 	pid, err := strconv.Atoi(strings.TrimSpace(stdout(alice)))
 	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		if CurrentSpecReport().Failed() { // otherwise it has ended
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	Expect(runs(pid)).To(BeTrue(), "control: it runs")
 	return alice, pid
 }
@@ -76,7 +81,7 @@ func (s *service) next(ctx SpecContext, pid int) *gexec.Session {
 var _ = Describe("What the command of a hold has started", Label("area:command", "area:hold", "promise:6", "slow"), func() {
 	c := withCLI()
 
-	DescribeTable("is ended when the seat is taken", Label("hold:taken"), func(ctx SpecContext, script string) {
+	DescribeTable("is ended when the seat is taken", func(ctx SpecContext, script string) {
 		s := c.Serve(ctx, "--admission", "takeover")
 		alice, pid := s.holds(ctx, script)
 		Expect(s.Connect(ctx, "bob", "WHOAMI")).To(did(0, "bob\n", Or(BeEmpty(), HavePrefix("waiting: "))))

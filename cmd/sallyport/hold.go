@@ -164,14 +164,24 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 	code, err := h.command.Wait()
 	stop()
 	h.drain(held, served)
+	why := seatLost(ctx, held, err)
+	lose(nil)
+	if why != nil {
+		return why
+	}
+	return h.leave(code, err)
+}
+
+// seatLost returns why the seat was lost before the command ended, or nil. hold may see the end of the command first,
+// with the error over, or that of its lease, which ends held.
+func seatLost(ctx, held context.Context, over error) error {
 	if why := context.Cause(held); why != nil && ctx.Err() == nil {
 		return lost(why)
 	}
-	lose(nil)
-	if errors.Is(err, shepherd.ErrOver) {
-		return lost(err)
+	if errors.Is(over, shepherd.ErrOver) {
+		return lost(over)
 	}
-	return h.leave(code, err)
+	return nil
 }
 
 // leave gives the seat back. If hold itself got a signal, that does not change the exit code: the command may
