@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -17,6 +18,8 @@ import (
 type stream struct {
 	*session
 	backend io.ReadWriteCloser
+	began   time.Time
+	told    error // why the stream has ended, if the client knows already
 }
 
 // streamEnd is why a raw stream ended. It hides the cause from sendLast, because the client would take a reply
@@ -55,7 +58,7 @@ func (s *session) stream(began time.Time) error {
 	case s.request.Argument != "" || s.request.Body != nil:
 		return s.answerError(errStreamForm, began)
 	}
-	x := &stream{session: s}
+	x := &stream{session: s, began: began}
 	if err := x.dial(began); err != nil {
 		return s.answerError(err, began)
 	}
@@ -64,8 +67,8 @@ func (s *session) stream(began time.Time) error {
 	end, err := x.join((*joint.Stream).Run, nil)
 	s.flags.And(^flagLingers)
 	switch {
-	case err != nil:
-		return err
+	case err != nil, x.told != nil:
+		return cmp.Or(err, x.told)
 	case end.Err == nil:
 		return s.answer(protocol.Reply{Code: protocol.CodeDone, Text: piece.Closed(end.In, end.Out)}, began)
 	case !errors.Is(end.Err, joint.ErrBackend):
@@ -133,6 +136,7 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 		Refused: func(err error) {
 			x.srv.errorLog.Warn("the backend refuses a setting", "conn", x.id, "user", x.user, "error", err)
 		},
+		Last: x.last,
 		Limits: joint.Limits{
 			Idle: l.Idle, Vanish: l.Vanish, Conn: x.raw.Conn,
 			Deadline: func(idle time.Duration) time.Time { return earlier(after(x.lastActive(), idle), x.endBy) },
@@ -142,8 +146,23 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 	x.flags.And(^flagDone)
 	x.raw.patient = false
 	tcp.FindDead(x.raw.Conn, l.Vanish, l.Write)
-	x.srv.Audit.Info("stream.close", x.id).Int64("bytes_in", end.In).Int64("bytes_out", end.Out).Send()
+	if x.told == nil {
+		x.close(end)
+	}
 	return end, nil
+}
+
+func (x *stream) close(end joint.End) {
+	x.srv.Audit.Info("stream.close", x.id).Int64("bytes_in", end.In).Int64("bytes_out", end.Out).Send()
+}
+
+// last answers STREAM before the backend is closed, which may take longer than the client can be written to.
+func (x *stream) last(end joint.End) {
+	x.close(end)
+	x.told = x.answerEnd(end.Err, x.began)
+	if err := x.flush(); errors.Is(err, errLogFailed) {
+		x.told = err
+	}
 }
 
 // pass logs bytes with LogPayload.

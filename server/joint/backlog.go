@@ -29,9 +29,9 @@ func (r *run) giveBacklog(buf []byte) error {
 	if len(backlog) == 0 {
 		return nil
 	}
-	r.turn <- struct{}{}
-	err := r.Client.Send([]byte("150 " + backlogWord + strconv.Itoa(len(backlog)) + "\r\n"))
-	<-r.turn
+	err := r.inTurn(func() error {
+		return r.Client.Send([]byte("150 " + backlogWord + strconv.Itoa(len(backlog)) + "\r\n"))
+	})
 	if err != nil {
 		return clientEnd{err}
 	}

@@ -88,7 +88,7 @@ func IsMistake(err error) bool {
 	return errors.Is(err, ErrSequence) || errors.Is(err, protocol.ErrArgument)
 }
 
-// Stream joins Client to Backend. All fields are required but Passed.
+// Stream joins Client to Backend. All fields are required but Passed, and for Raw but Last.
 type Stream struct {
 	Client  Client
 	Backend io.ReadWriteCloser
@@ -102,6 +102,9 @@ type Stream struct {
 	Refused func(err error)
 	// Safely calls f, which calls the backend, and turns a panic into an error.
 	Safely func(f func() error) error
+	// Last tells the client that it has to go: ctx has ended, or the stream has reached one of its Limits. The backend
+	// is still open, and nothing is written after Last.
+	Last   func(end End)
 	Limits Limits
 }
 

@@ -200,6 +200,7 @@ func start(t *testing.T, backend func(d *device) io.ReadWriteCloser, test func(w
 			Active: func() { w.active.Add(1) }, Refused: func(error) { w.refused.Add(1) },
 			Passed: func(string, []byte) error { return nil },
 			Safely: func(f func() error) error { return f() }, Limits: w.wire.limits(),
+			Last: func(end End) { w.note("last"); _ = w.wire.Send([]byte("421 " + end.Err.Error() + "\r\n")) },
 		}
 		go func() { w.end <- stream.Run(ctx) }()
 		test(w)
@@ -664,8 +665,8 @@ func TestClientHasToGo(t *testing.T) {
 			synctest.Wait()
 			w.says("DATA 1\r\nx")
 			time.Sleep(10 * quiet)
-			w.hears("151 first", "151 second")
-			w.ends(End{Err: evicted, Out: 11, Rest: 1}, "reset close")
+			w.hears("151 first", "151 second", "421 evicted")
+			w.ends(End{Err: evicted, Out: 11, Rest: 1}, "last reset close")
 		})
 	})
 	t.Run("although the backend never stops", func(t *testing.T) {

@@ -47,6 +47,7 @@ type run struct {
 
 	turn     chan struct{} // holds a value while somebody writes to the client
 	out      int64
+	told     bool         // the client was told its last, and hears no more
 	pings    atomic.Int64 // that are not answered yet
 	pinged   chan struct{}
 	finished chan struct{} // closed when all else has ended
@@ -112,11 +113,34 @@ func (r *run) finish() error {
 	} else if fault.error != errAbort {
 		r.hurry()
 	}
+	if cause == context.Cause(r.outer) {
+		_ = r.sendOwed()
+		_ = r.Safely(func() error { return r.tellLast(cause) })
+	}
 	r.released.Store(true)
 	err := r.Safely(func() error { return r.release(cause) })
 	r.queue.close()
 	r.Client.Stop()
 	return err
+}
+
+// tellLast tells a client that has to go why. Closing the backend may take longer than the client can be written to.
+func (r *run) tellLast(cause error) error {
+	return r.inTurn(func() error {
+		r.told = true
+		r.Last(End{Err: cause, In: r.queue.total(), Out: r.out})
+		return nil
+	})
+}
+
+// inTurn calls f, which writes to the client, when nobody else writes, unless the client was told its last.
+func (r *run) inTurn(f func() error) error {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	if r.told {
+		return errOver
+	}
+	return f()
 }
 
 // hearOut waits while the backend gives what it has said before the end, and the client takes it. A backend that
@@ -239,6 +263,10 @@ func (r *run) fromBackend() error {
 
 // give writes a piece of n bytes, which begin at MaxHeader.
 func (r *run) give(buf []byte, n int) error {
+	return r.inTurn(func() error { return r.giveNow(buf, n) })
+}
+
+func (r *run) giveNow(buf []byte, n int) error {
 	if n > 0 {
 		if err := r.Passed("out", buf[piece.MaxHeader:][:n]); err != nil {
 			return err
@@ -247,8 +275,6 @@ func (r *run) give(buf []byte, n int) error {
 	var header [piece.MaxHeader]byte
 	line := piece.AppendHeader(header[:0], n)
 	start := piece.MaxHeader - copy(buf[piece.MaxHeader-len(line):], line)
-	r.turn <- struct{}{}
-	defer func() { <-r.turn }()
 	if err := r.Client.Send(buf[start : piece.MaxHeader+n]); err != nil {
 		return clientEnd{err}
 	}
@@ -271,9 +297,9 @@ func (r *run) tell() error {
 	}
 }
 
-func (r *run) sendOwed() error {
-	r.turn <- struct{}{}
-	defer func() { <-r.turn }()
+func (r *run) sendOwed() error { return r.inTurn(r.sendOwedNow) }
+
+func (r *run) sendOwedNow() error {
 	for owed := r.pings.Swap(0); owed > 0; {
 		var out []byte
 		for ; owed > 0 && len(out) < maxAnswers; owed-- {
