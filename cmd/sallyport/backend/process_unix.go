@@ -98,7 +98,9 @@ func (p *process) watch(b *Backend, stderr *os.File) {
 		copyLines(b.Stderr, stderr) // a nil file has no lines
 	}()
 	code, err := p.command.Wait()
-	if err != nil || code != 0 && !(p.closed.Load() && code > 128) { // not by a signal of Close
+	if err != nil {
+		b.log().Error("the end of the backend's command is not known", "error", err)
+	} else if code != 0 && !(p.closed.Load() && code > 128) { // not by a signal of Close
 		b.log().Warn("the backend's command has failed", "exit code", code)
 	}
 	_ = p.out.SetReadDeadline(past)

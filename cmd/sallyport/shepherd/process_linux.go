@@ -31,6 +31,7 @@ const (
 type Process struct {
 	job
 	control *os.File
+	others  *others
 	gone    chan struct{} // closed when the shepherd has ended
 	heard   chan error    // gets ErrOver or nil after the last message of the shepherd
 
@@ -67,6 +68,7 @@ func (p *Process) start(stopBy time.Time, keep ...*os.File) error {
 	p.heard = make(chan error, 1)
 	// If the shepherd is killed, this process adopts its children.
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	p.others = findOthers(p.cmd.SysProcAttr.Setsid)
 	p.cmd.Args[0], p.cmd.ExtraFiles = os.Args[0], append([]*os.File{theirs}, keep...)
 	if err := p.cmd.Start(); err != nil {
 		_ = p.control.Close()
@@ -150,37 +152,25 @@ func (p *Process) Stop() {
 }
 
 // Wait waits until all processes have ended, and returns the command's exit code. Except for [ErrOver] an error
-// means that the code is unknown.
+// means that the code is unknown, or that the shepherd was killed and some of its processes go on.
 func (p *Process) Wait() (code int, err error) {
 	_ = p.cmd.Wait()
 	close(p.gone)
-	for killAll(); !reap(); killAll() { // something is left only if the shepherd was killed
-		time.Sleep(time.Millisecond)
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() { // otherwise the shepherd has left nothing
+		err = p.others.endOrphans(time.Now().Add(KillAfter))
 	}
+	reap() // what the others have left to this process
 	p.terminal.take(p.cmd.Process.Pid)
 	over := <-p.heard
 	_ = p.control.Close()
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok {
+	switch {
+	case !ok:
 		return 0, errors.New("the command's exit code is unknown")
+	case over != nil:
+		err = over
 	}
-	return exitCode(status), over
-}
-
-// killAll kills all descendants of this process.
-func killAll() {
-	eachDescendant(os.Getpid(), func(pid int) { _ = unix.Kill(pid, unix.SIGKILL) })
-}
-
-// reap reaps the children that have ended, and reports whether none is left.
-func reap() bool {
-	for {
-		switch pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); {
-		case err == unix.EINTR || pid > 0:
-		default:
-			return err == unix.ECHILD
-		}
-	}
+	return exitCode(status), err
 }
 
 // Continue continues a command that has stopped, in the foreground if this process has that.

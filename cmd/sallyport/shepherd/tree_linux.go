@@ -12,16 +12,21 @@ import (
 // It misses the children of a process that ends during the search. The next search finds them, because root has
 // adopted them then.
 func eachDescendant(root int, visit func(pid int)) {
-	children := eachChild
-	if !hasChildrenFiles() {
-		children = childrenInTable()
-	}
+	children := childrenOf()
 	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
 		children(queue[0], func(pid int) {
 			visit(pid)
 			queue = append(queue, pid)
 		})
 	}
+}
+
+// childrenOf returns the function that calls visit for each child of a process.
+func childrenOf() func(parent int, visit func(pid int)) {
+	if hasChildrenFiles() {
+		return eachChild
+	}
+	return childrenInTable()
 }
 
 // hasChildrenFiles reports whether the kernel lists the children of a process (CONFIG_PROC_CHILDREN). Without the
@@ -74,23 +79,30 @@ func names(folder string) []string {
 
 // process is an entry of the process table.
 type process struct {
-	parent int
-	state  byte // as in proc_pid_stat(5)
+	parent, group, session int
+	started                uint64 // in ticks since the machine was started
+	state                  byte   // as in proc_pid_stat(5)
 }
 
 // runs reports whether a process has neither stopped nor ended.
 func (p process) runs() bool { return !bytes.ContainsRune([]byte("TtZX"), rune(p.state)) }
 
-// readProcess reads /proc/PID/stat: "PID (COMMAND) STATE PARENT". COMMAND may contain anything.
+// readProcess reads /proc/PID/stat: "PID (COMMAND) STATE PARENT GROUP SESSION ...". COMMAND may contain anything.
 func readProcess(pid int) (p process, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return p, false
 	}
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 2 {
+	if len(fields) < 20 {
 		return p, false
 	}
-	parent, err := strconv.Atoi(string(fields[1]))
-	return process{parent, fields[0][0]}, err == nil
+	p.state = fields[0][0]
+	for i, number := range []*int{&p.parent, &p.group, &p.session} {
+		if *number, err = strconv.Atoi(string(fields[1+i])); err != nil {
+			return p, false
+		}
+	}
+	p.started, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	return p, err == nil
 }
