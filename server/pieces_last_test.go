@@ -13,6 +13,26 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
+// A stream whose answer the client never takes has an end in the log.
+func TestStreamThatNobodyHears(t *testing.T) {
+	t.Parallel()
+	for verb, want := range map[string]string{
+		"STREAM": "stream.open, stream.close, session.close write",
+		"OPEN":   "request OPEN, stream.open, stream.close, session.close write",
+	} {
+		inSyntheticTime(t, func(s *server.Server) {
+			s.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
+				ours, _ := net.Pipe()
+				return ours, nil
+			}
+		}, func(w world) {
+			w.connect().Seated("alice").Send(verb + "\r\n")
+			time.Sleep(time.Minute)
+			same(w, logged(w, "verb", "reason"), strings.Split(want, ", ")...)
+		})
+	}
+}
+
 // slow is a backend whose Close takes its time.
 type slow struct {
 	net.Conn

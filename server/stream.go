@@ -120,7 +120,9 @@ func (x *stream) dial(began time.Time) error {
 func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err error) (joint.End, error) {
 	if err == nil {
 		x.srv.Audit.Info("stream.open", x.id).Send()
-		err = x.flush()
+		if err = x.flush(); err != nil {
+			x.close(joint.End{})
+		}
 	}
 	if err != nil {
 		_ = x.safely(x.backend.Close)
