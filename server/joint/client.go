@@ -3,6 +3,7 @@ package joint
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
@@ -73,7 +74,8 @@ func (r *run) obey(m piece.Message) error {
 		if r.ended {
 			return nil
 		}
-		if err := r.steer(m); err != nil {
+		if err := r.steer(m); err != nil && !slices.Contains(r.refused, m.Verb) {
+			r.refused = append(r.refused, m.Verb)
 			r.Refused(err)
 		}
 	}

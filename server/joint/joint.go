@@ -98,7 +98,7 @@ type Stream struct {
 	Active func()
 	// Passed gets the bytes before they go on. The direction is "in" or "out". An error ends the stream.
 	Passed func(direction string, p []byte) error
-	// Refused gets the error of a Breaker, LineSetter or WindowSetter.
+	// Refused gets the first error of a Breaker, of a LineSetter and of a WindowSetter.
 	Refused func(err error)
 	// Safely calls f, which calls the backend, and turns a panic into an error.
 	Safely func(f func() error) error

@@ -564,22 +564,23 @@ func TestChatterEnds(t *testing.T) {
 	})
 }
 
-// TestSteering: BREAK and LINE wait for the bytes before them, unless the backend is stuck.
+// TestSteering: BREAK and LINE wait for the bytes before them, unless the backend is stuck. Of what is refused again
+// and again the operator hears once.
 func TestSteering(t *testing.T) {
 	t.Parallel()
 	start(t, whole, func(w *world) {
-		w.says("DATA 2\r\nhi", "LINE 9600,7e1\r\n", "WINDOW 80 24\r\n")
+		w.says("DATA 2\r\nhi", "LINE 9600,7e1\r\n", "WINDOW 80 24\r\n", "LINE 300,7E1\r\n")
 		synctest.Wait()
 		if notes := w.notes(); notes != "" {
 			t.Errorf("told %q before the bytes", notes)
 		}
 		w.takes("hi")
 		synctest.Wait()
-		if notes := w.notes(); notes != "9600,7E1 80x24" || w.refused.Load() != 1 {
+		if notes := w.notes(); notes != "9600,7E1 80x24 300,7E1" || w.refused.Load() != 1 {
 			t.Errorf("told %q, and refused %d", notes, w.refused.Load())
 		}
 		w.says("DATA 5\r\nstuck", "BREAK\r\n", "ABORT\r\n")
-		w.ends(End{In: 2, Ended: true}, "9600,7E1 80x24 break reset close")
+		w.ends(End{In: 2, Ended: true}, "9600,7E1 80x24 300,7E1 break reset close")
 	})
 	start(t, func(d *device) io.ReadWriteCloser { return struct{ io.ReadWriteCloser }{d} }, func(w *world) {
 		w.says("BREAK\r\n", "LINE 9600,7E1\r\n", "WINDOW 80 24\r\n", "DATA 0\r\n")

@@ -40,6 +40,8 @@ type run struct {
 	ended bool // the client has ended its direction
 	rest  int  // bytes of the client's piece that are still to come
 
+	refused []string // verbs that the backend has refused
+
 	ends     atomic.Int32  // directions that have ended
 	heard    atomic.Int64  // odd while a piece of the backend is on its way
 	silent   chan struct{} // closed when the backend is read no more
