@@ -541,7 +541,7 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestChatterEnds: a backend that is not told of the end is never silent.
+// TestChatterEnds: a backend that is not told of the end is never silent. PING is answered until its last words are over.
 func TestChatterEnds(t *testing.T) {
 	t.Parallel()
 	start(t, func(d *device) io.ReadWriteCloser { return keptDevice{d} }, func(w *world) {
@@ -555,11 +555,18 @@ func TestChatterEnds(t *testing.T) {
 				time.Sleep(quiet / 2)
 			}
 		})
-		go func() { _, _ = io.Copy(io.Discard, w.heard) }()
+		heard := make(chan []byte, 1)
+		go func() { all, _ := io.ReadAll(w.heard); heard <- all }()
 		began := time.Now()
 		w.says("DATA 0\r\n")
-		if end := <-w.end; end.Err != nil || time.Since(began) > time.Second {
+		time.Sleep(lastWords / 2)
+		w.says("PING\r\n", "ABORT\r\n")
+		if end := <-w.end; end.Err != nil || time.Since(began) > lastWords {
 			t.Error(end, time.Since(began))
+		}
+		_ = w.wire.toTest.Close()
+		if all := <-heard; !bytes.Contains(all, []byte("153 0\r\n")) {
+			t.Errorf("no answer to PING in %q", all)
 		}
 	})
 }
