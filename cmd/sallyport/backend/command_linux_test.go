@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -270,12 +271,28 @@ func TestCommandLeavesNoDescriptor(t *testing.T) {
 	}
 }
 
+// TestOnlyRootNamesAUser also covers the server's own user, because only root may set the groups of a command.
+func TestOnlyRootNamesAUser(t *testing.T) {
+	if os.Geteuid() == 0 {
+		if err := syscall.Setresuid(-1, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = syscall.Setresuid(-1, 0, -1) }()
+	}
+	self, err := user.LookupId(strconv.Itoa(os.Geteuid()))
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, name := range []string{"root", self.Username} {
+		_, err := Parse("exec:true", Options{User: name})
+		if err == nil || !strings.Contains(err.Error(), "only root can run commands as "+strconv.Quote(name)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestCommandIsAnotherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		_, err := Parse("exec:true", Options{User: "root"})
-		if err == nil || !strings.Contains(err.Error(), `only root can run commands as "root"`) {
-			t.Error(err)
-		}
 		t.Skip("only root can start one")
 	}
 	nobody, err := user.Lookup("nobody")
