@@ -18,6 +18,7 @@ import (
 type stream struct {
 	*session
 	backend io.ReadWriteCloser
+	number  int // of the request
 	began   time.Time
 	told    error // why the stream has ended, if the client knows already
 }
@@ -104,6 +105,7 @@ func (s *session) answerEnd(err error, began time.Time) error {
 
 // dial connects to the backend.
 func (x *stream) dial(began time.Time) error {
+	x.number = x.n + 1
 	_, err := x.call(HandlerFunc(func(ctx context.Context, r *Request) (_ protocol.Reply, err error) {
 		if x.backend, err = x.srv.Backend(ctx, r); err == nil && x.backend == nil {
 			err = joint.ErrBackend
@@ -135,6 +137,7 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 	tcp.SetUserTimeout(x.raw.Conn, 0) // it would also end a client that pauses
 	end := run(&joint.Stream{
 		Client: x, Backend: x.backend, News: x.news, Active: func() { x.touch(time.Now()) }, Passed: x.pass, Safely: x.safely,
+		Stuck: func() { x.stuck(x.number) },
 		Refused: func(err error) {
 			x.srv.errorLog.Warn("the backend refuses a setting", "conn", x.id, "user", x.user, "error", err)
 		},

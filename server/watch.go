@@ -66,8 +66,7 @@ func (s *session) supervise() {
 		case <-cancelled:
 			cancelled, stuck = nil, time.After(stuckAfter)
 		case <-stuck:
-			s.srv.Audit.Error("handler.stuck", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
-			_ = s.srv.logged(s.srv.Audit.Flush())
+			s.stuck(s.n + 1)
 		case <-s.returned:
 			if listening {
 				s.wake(flagDone)
@@ -78,6 +77,12 @@ func (s *session) supervise() {
 			return
 		}
 	}
+}
+
+// stuck logs that request number n, which was cancelled, or its backend keeps the seat.
+func (s *session) stuck(n int) {
+	s.srv.Audit.Error("handler.stuck", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", n).Send()
+	_ = s.srv.logged(s.srv.Audit.Flush())
 }
 
 // timerAt returns a timer that fires at that time, or never for the zero time.

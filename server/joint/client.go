@@ -107,6 +107,7 @@ func (r *run) take() error {
 
 // steer does what concerns the backend itself, if it has a use for it.
 func (r *run) steer(m piece.Message) error {
+	defer r.calling()()
 	switch m.Verb {
 	case protocol.VerbBreak:
 		if b, ok := r.Backend.(Breaker); ok {

@@ -15,6 +15,7 @@ package joint
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/sallyport/sallyport/protocol"
 )
@@ -88,7 +89,7 @@ func IsMistake(err error) bool {
 	return errors.Is(err, ErrSequence) || errors.Is(err, protocol.ErrArgument)
 }
 
-// Stream joins Client to Backend. All fields are required but Passed, and for Raw but Last.
+// Stream joins Client to Backend, once. All fields are required but Passed, and for Raw but Last.
 type Stream struct {
 	Client  Client
 	Backend io.ReadWriteCloser
@@ -100,12 +101,16 @@ type Stream struct {
 	Passed func(direction string, p []byte) error
 	// Refused gets the first error of a Breaker, of a LineSetter and of a WindowSetter.
 	Refused func(err error)
+	// Stuck is called, once, if a call of the backend goes on 5 s after the stream has begun to close the backend.
+	Stuck func()
 	// Safely calls f, which calls the backend, and turns a panic into an error.
 	Safely func(f func() error) error
 	// Last tells the client that it has to go: ctx has ended, or the stream has reached one of its Limits. The backend
 	// is still open, and nothing is written after Last.
 	Last   func(end End)
 	Limits Limits
+
+	calls atomic.Int32 // of the backend, that go on
 }
 
 // End says how a stream has ended.

@@ -198,6 +198,7 @@ func start(t *testing.T, backend func(d *device) io.ReadWriteCloser, test func(w
 		stream := Stream{
 			Client: w.wire, Backend: backend(w.device), News: w.news,
 			Active: func() { w.active.Add(1) }, Refused: func(error) { w.refused.Add(1) },
+			Stuck:  func() { w.note("stuck") },
 			Passed: func(string, []byte) error { return nil },
 			Safely: func(f func() error) error { return f() }, Limits: w.wire.limits(),
 			Last: func(end End) { w.note("last"); _ = w.wire.Send([]byte("421 " + end.Err.Error() + "\r\n")) },
@@ -424,6 +425,21 @@ func TestStuckBackend(t *testing.T) {
 		w.hears(fmt.Sprintf("153 %d", piece.Buffer+1))
 		w.says("ABORT\r\n")
 		w.ends(End{In: piece.Buffer + 1, Ended: true}, "80x24 reset close")
+	})
+}
+
+// TestSlowClient: a backend is not stuck because a client takes what it has said a minute after the end.
+func TestSlowClient(t *testing.T) {
+	t.Parallel()
+	start(t, whole, func(w *world) {
+		w.gives("nobody reads this")
+		w.says("DATA 0\r\n")
+		time.Sleep(time.Minute)
+		if w.notes() != "close" {
+			t.Error(w.notes())
+		}
+		w.hears("151 nobody reads this", "151 ")
+		w.ends(End{Out: 17, Ended: true}, "close")
 	})
 }
 

@@ -22,10 +22,13 @@ type raw struct {
 func (s *Stream) Raw(ctx context.Context) End {
 	ctx, over := context.WithCancelCause(ctx)
 	r := &raw{Stream: s, over: over, down: make(chan struct{}), tail: make(chan struct{})}
-	var guards sync.WaitGroup
-	guards.Go(func() {
+	var guard, watch sync.WaitGroup
+	released, done := make(chan struct{}), make(chan struct{})
+	watch.Go(func() { s.watchBackend(released, done) })
+	guard.Go(func() {
 		s.guard(ctx, over, r.tail)
-		_ = s.Safely(s.Backend.Close)
+		close(released)
+		_ = s.Safely(s.close)
 		s.Client.Stop()
 	})
 	go func() {
@@ -40,7 +43,9 @@ func (s *Stream) Raw(ctx context.Context) End {
 	}
 	over(err)
 	<-r.down
-	guards.Wait()
+	guard.Wait()
+	close(done)
+	watch.Wait()
 	return End{Err: context.Cause(ctx), In: r.in, Out: r.out}
 }
 
@@ -72,12 +77,14 @@ func (r *raw) toBackend() error {
 			if err := r.Passed("in", buf[:n]); err != nil {
 				return err
 			}
-			if _, err := r.Backend.Write(buf[:n]); err != nil {
+			if _, err := r.write(buf[:n]); err != nil {
 				return errors.Join(ErrBackend, err)
 			}
 		}
 		if half, ok := r.Backend.(HalfCloser); ok && err == io.EOF {
+			ended := r.calling()
 			_ = half.CloseWrite()
+			ended()
 		}
 		if err != nil {
 			return err
@@ -90,7 +97,7 @@ func (r *raw) fromBackend() error {
 	keeper, ok := r.Backend.(Keeper)
 	kept := ok && keeper.Kept()
 	for buf := make([]byte, rawBuffer); ; {
-		n, err := r.Backend.Read(buf)
+		n, err := r.read(buf)
 		if n > 0 {
 			r.out += int64(n)
 			if !kept {

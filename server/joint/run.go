@@ -46,6 +46,7 @@ type run struct {
 	heard    atomic.Int64  // odd while a piece of the backend is on its way
 	silent   chan struct{} // closed when the backend is read no more
 	released atomic.Bool   // the backend is closed
+	closing  chan struct{} // closed with it
 
 	turn     chan struct{} // holds a value while somebody writes to the client
 	out      int64
@@ -59,13 +60,14 @@ type run struct {
 func (s *Stream) Run(ctx context.Context) End {
 	r := &run{
 		Stream: s, queue: newQueue(),
-		silent: make(chan struct{}), pinged: make(chan struct{}, 1), turn: make(chan struct{}, 1), finished: make(chan struct{}),
+		silent: make(chan struct{}), closing: make(chan struct{}), pinged: make(chan struct{}, 1), turn: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	r.outer = ctx
 	r.ctx, r.over = context.WithCancelCause(ctx)
 	var copies, teller, guard sync.WaitGroup
 	guard.Go(func() { s.guard(ctx, cancel, nil) })
+	guard.Go(func() { s.watchBackend(r.closing, r.finished) })
 	r.start(&copies, r.toBackend)
 	r.start(&copies, r.fromBackend)
 	r.start(&copies, r.finish)
@@ -120,6 +122,7 @@ func (r *run) finish() error {
 		_ = r.Safely(func() error { return r.tellLast(cause) })
 	}
 	r.released.Store(true)
+	close(r.closing)
 	err := r.Safely(func() error { return r.release(cause) })
 	r.queue.close()
 	r.Client.Stop()
@@ -173,6 +176,7 @@ func (r *run) hearOut(complete bool) {
 // release closes the backend, after a reset if the stream has not ended well.
 func (r *run) release(cause error) error {
 	if cause != errDone {
+		defer r.calling()()
 		switch b := r.Backend.(type) {
 		case Resetter:
 			_ = b.Reset()
@@ -180,7 +184,7 @@ func (r *run) release(cause error) error {
 			_ = b.SetLinger(0)
 		}
 	}
-	_ = r.Backend.Close()
+	_ = r.close()
 	return nil
 }
 
@@ -201,7 +205,7 @@ func (r *run) toBackend() error {
 		if p == nil {
 			return nil
 		}
-		n, err := r.Backend.Write(p)
+		n, err := r.write(p)
 		r.queue.took(n)
 		if err != nil {
 			r.queue.drop()
@@ -214,6 +218,7 @@ func (r *run) toBackend() error {
 func (r *run) endInput() error {
 	err := errors.ErrUnsupported
 	if half, ok := r.Backend.(HalfCloser); ok {
+		defer r.calling()()
 		err = half.CloseWrite()
 	}
 	switch {
@@ -238,7 +243,7 @@ func (r *run) fromBackend() error {
 		return err
 	}
 	for {
-		n, err := r.Backend.Read(buf[piece.MaxHeader:])
+		n, err := r.read(buf[piece.MaxHeader:])
 		r.heard.Add(1)
 		if n > 0 {
 			if !kept {

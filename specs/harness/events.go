@@ -74,8 +74,8 @@ var next = map[string]string{
 	"chat":          inSession,
 	"handler.panic": inSession,
 	"handler.stuck": inSession,
-	"stream.open":   "chat stream.data stream.close",
-	"stream.data":   "chat stream.data stream.close",
+	"stream.open":   "chat stream.data handler.stuck stream.close",
+	"stream.data":   "chat stream.data handler.stuck stream.close",
 	"stream.close":  inSession,
 	"session.close": "",
 }
