@@ -58,14 +58,14 @@ and Ctrl-] opens a menu (then q quits and ? helps). What the backend says goes t
 the terminal as it is, so it can do there what any program can: don't open what
 you would not open with telnet or cu.
 
-From a pipe --open passes all bytes. It passes on the end of the input when the
-backend has said nothing for as long as --linger, because some devices then drop
-what they were about to say, and a serial line, a pty and serve --console, which
-know no such end, end the stream: give more to a device that answers later.
+From a pipe --open passes all bytes. At the end of the input it waits until the
+backend has been silent for --linger, and then passes the end on: some devices drop
+an unfinished answer then, and with a serial line, a pty or serve --console the
+stream ends. Give more to a device that answers later.
 
 If the server falls silent, --open ends with code 1 before the seat can be
-another's. A server before STREAM gets OPEN: bytes both ways, no console, and no
-word on why it ended.
+another's. With a server that is too old for STREAM it uses OPEN: bytes both ways,
+no console, and no reason when it ends.
 
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is

@@ -55,8 +55,8 @@ only if the seat comes within 5 s, so that no command is carried out long after
 somebody gave up on it.
 
 A connection on which nothing comes or goes is reset 2.5 s before the server's
---idle-timeout, and one whose server doesn't answer 2.5 s before the server can take
-it for dead: before the next one is seated. --keep counts as activity. A program that
+--idle-timeout. If the server stops answering, it is reset 2.5 s before the server can
+take the client for dead. Both happen before the next client is seated. --keep counts as activity. A program that
 reads nothing keeps its connection until the idle limit; if somebody takes the seat
 meanwhile, it finds out when it reads on.
 

@@ -40,13 +40,13 @@ the network is cut), COMMAND gets SIGTERM, 5 s later SIGKILL, and the exit code
 is 5, whatever COMMAND returned. It is 5 too if the seat can't be given back in
 the end, because it may have been lost before.
 
-On Linux all that COMMAND has started is ended with it, also what has left its
-process group or session, also if hold itself is killed or stopped; what runs as
-another user (sudo) or was started by another program (systemd-run, docker) on
-COMMAND's behalf escapes, and so do COMMAND's children where hold and its child
-process, which ends them, are killed both at once (pkill -9 -f sallyport). On other
-systems COMMAND's process group is ended, and what has left that escapes; everything
-does if hold is killed.
+On Linux everything that COMMAND has started is ended too, whatever its process
+group or session, and even if hold is killed or stopped. Three things escape:
+processes of another user (sudo), processes that another program started for COMMAND
+(systemd-run, docker), and COMMAND's children if hold and its child process, which
+ends them, are killed at once (pkill -9 -f sallyport). On other systems COMMAND's
+process group is ended. What has left the group escapes, and everything does if hold
+is killed.
 What COMMAND leaves in the background when it ends is ended in the same way, and
 only then the seat is given back.
 
@@ -62,10 +62,10 @@ server has not answered in time, hold ends COMMAND so that it has ended before
 the server gives the seat away. For that these limits must be 8 s or more.
 Takeover, operator, session limit and shutdown take the seat at once: COMMAND has
 ended 5 s after the server said so.
-Where that does not arrive, or a hop between the two (a tunnel, a load balancer) ends
-the server's side of the connection alone, the server seats the next at once, and only
-a ping without an answer tells hold. COMMAND has ended after a third of the shorter
-limit (20 s at most), 15 s for the answer, and 5 s at the latest: 29 s by default.
+If that can't arrive, or a tunnel or load balancer ends only the server's side of the
+connection, the server seats the next at once, and hold learns it from a ping without
+an answer. COMMAND has ended after a third of the shorter limit (20 s at most), 15 s
+for the answer and 5 s to stop: 29 s by default.
 
 With --forward COMMAND gets a local port to the server's backend, as often as it
 connects, one connection at a time. SALLYPORT_FORWARD in its environment is the

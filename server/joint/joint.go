@@ -5,9 +5,9 @@
 // # Who does what in a STREAM
 //
 // The client's goroutine reads the client all the time, into a [queue] for the backend. It never writes, because a
-// client that sends may not read. Three others empty the queue, read the backend and write its pieces, and write
-// what else the client is owed. The last two take turns, so everything comes between pieces. A fourth ends the
-// others when the stream is over.
+// client that sends may not read. Three more goroutines write to the backend, read the backend and write its
+// pieces, and write notices and answers to PING. The last two take turns, so everything comes between pieces. A
+// fourth stops the others when the stream is over.
 //
 // The first of them that ends the stream says why. What the backend has said before is delivered then.
 package joint
@@ -45,8 +45,7 @@ type (
 	// Backlogger returns what a backend that stays open has said before the stream. A STREAM begins with it. Read
 	// returns what follows.
 	Backlogger interface{ Backlog() []byte }
-	// Impatient is a backend that does not wait for ever until what Read returned has reached the client. The
-	// stream fails when the channel is closed.
+	// Impatient is a backend that gives up a client that is too slow. Late is closed then, and the stream fails.
 	Impatient interface{ Late() <-chan struct{} }
 )
 

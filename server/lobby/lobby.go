@@ -50,7 +50,7 @@ const (
 // makes room, so that idle strangers can't keep others out. Set the fields before the first Enter. It is safe
 // for concurrent use.
 //
-// One of those makes room whose progress most connections share. So a crowd that comes as far as one step, and
+// The connection that makes room is one at the Progress where most connections are. So a crowd that comes as far as one step, and
 // no further, drops its own connections there, and a login is in danger only while it is at this step: with Max 256,
 // and a thousand strangers a second of as many addresses, only if it takes a quarter of a second from there to the
 // next step. If those with the least progress went first, 256 idle connections with AUTH would be enough to drop each

@@ -8,8 +8,8 @@
 // lost, never comes, or the backend breaks, the program gets what the backend has said, for at most 2 s, and then a
 // reset. A reset is also what it gets if this process is killed. A Unix socket knows no reset: it is closed.
 //
-// A program may end its direction first and wait for the answer, or end both at once and leave. Only on Linux, and
-// only for programs on this machine, the two can be told apart. Elsewhere a program that has left is found when
+// A program may end its direction first and wait for the answer, or end both at once and leave. Only Linux, and
+// only for programs on this machine, shows which of the two happened. Elsewhere a program that has left is found when
 // something is sent to it, or by keep-alive.
 package forward
 

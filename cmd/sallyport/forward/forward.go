@@ -21,7 +21,8 @@ type Forwarder struct {
 	// Final reports whether an error of Dial would come again for the next local connection.
 	Final func(error) bool
 	Say   Say
-	// Once ends Each and Keep after the first local connection that waited for the seat until it came, or was refused.
+	// Once ends Each and Keep after one local connection that got the seat or was refused. A program that left the
+	// queue does not count.
 	Once bool
 }
 
