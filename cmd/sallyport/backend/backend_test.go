@@ -29,6 +29,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"tcp:":                           "--backend is tcp:HOST:PORT",
 		"/dev/ttyUSB0":                   "not \"/dev/ttyUSB0\"",
 		"udp:localhost:1":                "not \"udp:localhost:1\"",
+		"tcp:localhost:99999":            "--backend tcp:HOST:PORT: address 99999: invalid port",
 		"tcp:localhost":                  "--backend tcp:HOST:PORT: address localhost: missing port",
 		"serial:/dev/ttyUSB0":            "as in serial:/dev/ttyUSB0,115200,8N1: not \"/dev/ttyUSB0\"",
 		"serial:,9600,8N1":               "as in serial:/dev/ttyUSB0,115200,8N1: not",

@@ -11,8 +11,14 @@ import (
 type socket struct{ network, address string }
 
 func parseSocket(network, address string) (opener, error) {
-	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
-		return nil, usagef("--backend tcp:HOST:PORT: %v", err)
+	if network == "tcp" {
+		_, port, err := net.SplitHostPort(address)
+		if err == nil {
+			_, err = net.LookupPort(network, port)
+		}
+		if err != nil {
+			return nil, usagef("--backend tcp:HOST:PORT: %v", err)
+		}
 	}
 	return socket{network, address}, nil
 }

@@ -79,8 +79,8 @@ func New(o Options) *Keeper {
 
 // Run keeps the backend open until ctx ends, and closes it.
 func (k *Keeper) Run(ctx context.Context) {
-	told := ""
-	for pause := minPause; ; pause = min(2*pause, maxPause) {
+	told, toldPause := "", time.Duration(0)
+	for pause := minPause; ; {
 		began := time.Now()
 		err := k.keep(ctx)
 		if ctx.Err() != nil {
@@ -89,23 +89,27 @@ func (k *Keeper) Run(ctx context.Context) {
 		if time.Since(began) >= steady {
 			pause = minPause
 		}
-		if pause < maxPause || err.Error() != told { // else the operator knows
-			told = err.Error()
+		if err.Error() != told || pause != toldPause { // else the operator knows
+			told, toldPause = err.Error(), pause
 			k.options.Log.Warn("the backend is down: it is opened again", "error", err, "in", pause)
 		}
-		k.rest(ctx, pause)
+		if k.rest(ctx, pause) { // clients that try while it is down don't make it longer
+			pause = min(2*pause, maxPause)
+		}
 	}
 }
 
-// rest waits for the pause, or until a client wants the backend.
-func (k *Keeper) rest(ctx context.Context, pause time.Duration) {
+// rest waits for the pause, or until a client wants the backend. It reports whether the pause is over.
+func (k *Keeper) rest(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-k.wanted:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // keep opens the backend and reads it until it ends. It returns why.

@@ -257,7 +257,6 @@ func TestAgain(t *testing.T) {
 		want := `level=INFO msg="the backend is open"
 level=WARN msg="the backend is down: it is opened again" error=EOF in=1s
 level=WARN msg="the backend is down: it is opened again" error=off in=2s
-level=WARN msg="the backend is down: it is opened again" error=off in=4s
 level=INFO msg="the backend is open"
 `
 		if got := w.told.String(); got != want {
@@ -267,7 +266,7 @@ level=INFO msg="the backend is open"
 	start(t, 0, errors.New("off"), func(w *world) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if got := strings.Count(w.told.String(), "\n"); got != 6 || !strings.Contains(w.told.String(), "in=32s") {
+		if got := strings.Count(w.told.String(), "\n"); got != 7 || !strings.Contains(w.told.String(), "in=1m0s") {
 			t.Errorf("told:\n%s", w.told)
 		}
 	})
