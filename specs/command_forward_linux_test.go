@@ -51,8 +51,8 @@ var _ = Describe("The command hold with --forward", Label("area:command", "area:
 
 	It("delivers what a command has sent that ends at once", func(ctx SpecContext) {
 		script := ""
-		for range 5 {
-			script += `echo VOLT 0 >"/dev/tcp/127.0.0.1/${SALLYPORT_FORWARD##*:}"; `
+		for _, line := range []string{"slow", "set", "set", "set", "set"} {
+			script += "echo " + line + ` >"/dev/tcp/127.0.0.1/${SALLYPORT_FORWARD##*:}"; `
 		}
 		Expect(c.Run(ctx, "", holds("alice", script+"exit 7")...)).To(gexec.Exit(7))
 		Expect(r.heard.Load()).To(BeEquivalentTo(5))

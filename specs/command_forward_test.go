@@ -121,13 +121,13 @@ var _ = Describe("The command forward", Label("area:command", "area:forward", "p
 	It("delivers what a program sent that did not wait for an answer", func(ctx SpecContext) {
 		s := serve(ctx)
 		f, port := s.Forward(ctx, "alice")
-		for n := range 3 {
+		for range 3 {
 			p := runProgram(port)
-			say(p, fmt.Sprintf("VOLT %d\nOUTP ON\n", n))
+			say(p, "set\nset\n")
 			Expect(p.Close()).To(Succeed())
 		}
 		for range 3 {
-			says(ctx, f.Err, "ended: 15 bytes to the backend, ")
+			says(ctx, f.Err, "ended: 8 bytes to the backend, 0 from it\n")
 		}
 		Expect(r.heard.Load()).To(BeEquivalentTo(6))
 	}, limit)

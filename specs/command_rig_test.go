@@ -20,6 +20,8 @@ import (
 //	crash    it resets the connection
 //	bye      it ends its direction, and goes on to listen
 //	flood    it says more than all buffers hold
+//	set      it says nothing
+//	slow     the same, but it is busy for a second
 //	hash     it takes the rest as it comes, gives it back, and ends with its SHA-256
 type rig struct {
 	addr             string
@@ -77,6 +79,9 @@ func (r *rig) serve(conn net.Conn) {
 			_, _ = io.Copy(io.MultiWriter(sum, conn), in)
 			_, _ = conn.Write(sum.Sum(nil))
 			return
+		case "slow\n":
+			time.Sleep(time.Second)
+		case "set\n":
 		default:
 			_, _ = io.WriteString(conn, "ok "+line)
 		}

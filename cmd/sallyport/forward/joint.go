@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"syscall"
 	"time"
 )
 
@@ -133,11 +134,11 @@ func (j *joint) run(ctx context.Context) error {
 func (j *joint) heard(err error) {
 	_, ofLocal := errors.AsType[localError](err)
 	switch {
-	case ofLocal && j.why == nil && j.local.ended.Load(): // the backend may still work on what it was sent
+	case ofLocal && j.why == nil && errors.Is(err, syscall.ECONNRESET):
+		j.abort(err)
+	case ofLocal && j.why == nil: // it has left in order (EPIPE), and the backend may still work on what it sent
 		go j.receive(io.Discard)
 		return
-	case ofLocal && j.why == nil:
-		j.abort(err)
 	case err != nil:
 		j.fail(j.reason(err))
 	case !j.local.ended.Load():
@@ -156,16 +157,15 @@ func (j *joint) ended(f final) {
 	j.free()
 }
 
-// look looks whether the program has left. If it has said everything before, the backend may go on as long as it takes
-// bytes, and some time to end. When both directions of a connection have ended, its kernel tells no more.
+// look looks whether the program has left. The backend may go on as long as it takes what the program sent, and then
+// has some time to end. The program may have left in order, though the connection looks broken: what the backend said
+// after that was answered with a reset. When both directions of a connection have ended, its kernel tells no more.
 func (j *joint) look(ctx context.Context) {
 	if j.finished || j.silent || j.why != nil {
 		return
 	}
 	switch was := lookAt(j.local.Conn); {
-	case was == broken:
-		j.abort(errLeft)
-	case was != closed || !j.local.ended.Load():
+	case was < closed:
 	case j.leftAt.IsZero():
 		j.leftAt = time.Now()
 	case time.Since(j.leftAt) > grace:

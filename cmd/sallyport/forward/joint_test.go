@@ -69,6 +69,27 @@ func (f *fake) Wait(context.Context) (in, out int64, err error) {
 	return o.in, o.out, o.err
 }
 
+// say has the backend say something.
+func (f *fake) say(t *testing.T, p []byte) {
+	t.Helper()
+	select {
+	case f.says <- p:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody listens to the backend")
+	}
+}
+
+// from waits for a value, or for the end of a channel.
+func from[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing came")
+	}
+	return v
+}
+
 // cut ends the stream early.
 func (f *fake) cut() {
 	f.over <- final{err: errCut}
@@ -118,12 +139,12 @@ func TestProgramEndsFirst(t *testing.T) {
 	conn, f, result := joined(t, t.Context(), "0")
 	say(t, conn, "*IDN?\n")
 	_ = conn.(*net.TCPConn).CloseWrite()
-	<-f.takes
-	f.says <- []byte("INSTRUMENT,1\n")
+	from(t, f.takes)
+	f.say(t, []byte("INSTRUMENT,1\n"))
 	f.ends <- nil
 	f.over <- final{in: 6, out: 13}
 	ends(t, conn, 13, nil)
-	if err := <-result; err != nil {
+	if err := from(t, result); err != nil {
 		t.Error(err)
 	}
 }
@@ -131,15 +152,15 @@ func TestProgramEndsFirst(t *testing.T) {
 func TestBackendEndsFirst(t *testing.T) {
 	t.Parallel()
 	conn, f, result := joined(t, t.Context(), "0")
-	f.says <- []byte("bye\n")
+	f.say(t, []byte("bye\n"))
 	f.ends <- nil
 	ends(t, conn, 4, nil)
 	say(t, conn, "late\n")
 	_ = conn.Close()
-	<-f.takes
+	from(t, f.takes)
 	time.Sleep(3 * lookEvery) // the end of both directions is no reset
 	f.over <- final{in: 5, out: 4}
-	if err := <-result; err != nil || f.took.Load() != 5 {
+	if err := from(t, result); err != nil || f.took.Load() != 5 {
 		t.Error(err, f.took.Load())
 	}
 }
@@ -149,11 +170,11 @@ func TestLastWords(t *testing.T) {
 	t.Parallel()
 	const size = 6 << 20
 	conn, f, result := joined(t, t.Context(), "0")
-	f.says <- make([]byte, size)
+	f.say(t, make([]byte, size))
 	f.over <- final{err: errCut}
 	go func() { f.ends <- errCut }()
 	ends(t, conn, size, syscall.ECONNRESET)
-	if err := <-result; err != errCut {
+	if err := from(t, result); err != errCut {
 		t.Error(err)
 	}
 }
@@ -161,10 +182,10 @@ func TestLastWords(t *testing.T) {
 func TestLastWordsAreBounded(t *testing.T) {
 	t.Parallel()
 	conn, f, result := joined(t, t.Context(), "0")
-	f.says <- make([]byte, 64<<20)
+	f.say(t, make([]byte, 64<<20))
 	began := time.Now()
 	f.cut()
-	if err := <-result; err != errCut || time.Since(began) > 10*lastWords {
+	if err := from(t, result); err != errCut || time.Since(began) > 10*lastWords {
 		t.Error(err, time.Since(began))
 	}
 	if _, err := io.Copy(io.Discard, conn); !errors.Is(err, syscall.ECONNRESET) {
@@ -177,12 +198,12 @@ func TestFailsAfterTheBackendsEnd(t *testing.T) {
 	t.Parallel()
 	conn, f, result := joined(t, t.Context(), "0")
 	_ = conn.(*net.TCPConn).CloseWrite()
-	<-f.takes
-	f.says <- []byte("half")
+	from(t, f.takes)
+	f.say(t, []byte("half"))
 	f.ends <- nil
 	f.over <- final{err: errCut}
 	ends(t, conn, 4, syscall.ECONNRESET)
-	if err := <-result; err != errCut {
+	if err := from(t, result); err != errCut {
 		t.Error(err)
 	}
 }
@@ -192,10 +213,10 @@ func TestSeatIsLost(t *testing.T) {
 	t.Parallel()
 	ctx, lose := context.WithCancelCause(t.Context())
 	conn, f, result := joined(t, ctx, "0")
-	f.says <- []byte("half")
+	f.say(t, []byte("half"))
 	lose(errCut)
 	ends(t, conn, 4, syscall.ECONNRESET)
-	if err := <-result; err != errCut || <-f.given != errCut {
+	if err := from(t, result); err != errCut || from(t, f.given) != errCut {
 		t.Error(err)
 	}
 }
@@ -203,10 +224,10 @@ func TestSeatIsLost(t *testing.T) {
 func TestUnixSocketIsClosed(t *testing.T) {
 	t.Parallel()
 	conn, f, result := joined(t, t.Context(), unixPrefix+t.TempDir()+"/port")
-	f.says <- []byte("half")
+	f.say(t, []byte("half"))
 	f.cut()
 	ends(t, conn, 4, nil)
-	if err := <-result; err != errCut {
+	if err := from(t, result); err != errCut {
 		t.Error(err)
 	}
 }
@@ -216,8 +237,8 @@ func TestProgramResets(t *testing.T) {
 	conn, f, result := joined(t, t.Context(), "0")
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
-	<-f.aborted
-	if _, ofLocal := errors.AsType[localError](<-result); !ofLocal {
+	from(t, f.aborted)
+	if _, ofLocal := errors.AsType[localError](from(t, result)); !ofLocal {
 		t.Error("no error of the local connection")
 	}
 }
@@ -228,14 +249,19 @@ func TestProgramLeavesAfterItsLastWord(t *testing.T) {
 	conn, f, result := joined(t, t.Context(), "0")
 	say(t, conn, "VOLT 5\n")
 	_ = conn.Close()
-	<-f.takes
+	from(t, f.takes)
 	for range 10 { // the first is answered with a reset
-		f.says <- []byte("ok VOLT 5\n")
+		f.say(t, []byte("ok VOLT 5\n"))
 		time.Sleep(time.Millisecond)
+	}
+	select {
+	case <-f.aborted:
+		t.Fatal("the backend was reset")
+	case <-time.After(3 * lookEvery): // the connection looks broken
 	}
 	f.ends <- nil
 	f.over <- final{in: 7, out: 100}
-	if err := <-result; err != nil {
+	if err := from(t, result); err != nil {
 		t.Error(err)
 	}
 }
@@ -249,13 +275,13 @@ func TestProgramHasLeft(t *testing.T) {
 	conn, f, result := joined(t, t.Context(), "0")
 	say(t, conn, "VOLT 5\n")
 	_ = conn.Close()
-	<-f.takes
+	from(t, f.takes)
 	began := time.Now()
-	<-f.aborted
+	from(t, f.aborted)
 	if took := time.Since(began); took < grace || took > 5*grace { // later keep-alive finds it
 		t.Error("it had", took)
 	}
-	if err := <-result; err != errLeft {
+	if err := from(t, result); err != errLeft {
 		t.Error(err)
 	}
 }

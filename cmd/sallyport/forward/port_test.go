@@ -90,6 +90,7 @@ func TestQueueIsBounded(t *testing.T) {
 	refused, err := net.Dial("tcp", p.Addr())
 	if err == nil { // or the reset came sooner
 		defer refused.Close()
+		_ = refused.SetDeadline(time.Now().Add(20 * time.Second))
 		_, err = refused.Read(make([]byte, 1))
 	}
 	if !errors.Is(err, syscall.ECONNRESET) {
