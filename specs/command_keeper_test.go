@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -157,11 +159,11 @@ var _ = Describe("serve --console", Label("area:command", "area:stream", "area:k
 		opened(ctx, alice) // and never read
 		said := make(chan error, 1)
 		go func() {
-			_ = console.SetDeadline(time.Now().Add(20 * time.Second))
-			_, err := console.Write(make([]byte, 16<<20))
+			_ = console.SetDeadline(time.Now().Add(time.Minute))
+			_, err := console.Write(bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 16<<10))
 			said <- err
 		}()
-		Eventually(ctx, said).WithTimeout(15 * time.Second).Should(Receive(BeNil()))
+		Eventually(ctx, said).WithTimeout(50 * time.Second).Should(Receive(BeNil()))
 		Eventually(ctx, s.LogText).Should(MatchRegexp(`"verb":"STREAM".*"code":554,"keyword":"failed"`))
 	}, limit)
 
