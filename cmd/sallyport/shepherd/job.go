@@ -43,10 +43,19 @@ func (j *job) Paused() <-chan struct{} { return j.paused }
 // Continued gets a value when this process got SIGCONT. The caller then calls Continue.
 func (j *job) Continued() <-chan os.Signal { return j.continued }
 
-// Pause gives the terminal back to the shell and stops this process. It returns when the shell continues it.
+// Pause gives the terminal back to the shell and stops this process. It returns when the shell continues it. That is
+// at once if the shell has done so before: a command that reads in the background stops, and then comes fg.
 func (j *job) Pause() {
-	if j.terminal != nil {
+	if j.terminal != nil && !j.terminal.has() {
 		j.terminal.take(j.cmd.Process.Pid)
 		j.terminal.stop()
+	}
+}
+
+// forgetStop makes Paused forget that the command has stopped, because it is continued.
+func (j *job) forgetStop() {
+	select {
+	case <-j.paused:
+	default:
 	}
 }

@@ -99,10 +99,11 @@ type herd struct {
 	until    int64 // the latest time in a message
 	status   syscall.WaitStatus
 
-	paused   map[int]bool // what was stopped because the command has stopped; nil if it has not
-	stopping bool
-	killAt   int64
-	told     map[int]bool // got SIGTERM
+	continues byte         // the number of messages continueIt
+	paused    map[int]bool // what was stopped because the command has stopped; nil if it has not
+	stopping  bool
+	killAt    int64
+	told      map[int]bool // got SIGTERM
 }
 
 // event says that the command has ended or stopped. A pid of 0 means that no child is left.
@@ -172,7 +173,7 @@ func (s *herd) run() int {
 		case s.stopping:
 			s.signal()
 		case s.over():
-			_, _ = s.control.Write([]byte{timeIsOver})
+			_, _ = s.control.Write([]byte{timeIsOver, s.continues})
 			s.stop() // also if the command is paused: anybody can continue it
 		}
 	}
@@ -200,6 +201,7 @@ func (s *herd) obey(message int64, ok bool) {
 	case !ok || message == stopNow:
 		s.stop()
 	case message == continueIt:
+		s.continues++
 		s.resume()
 	default:
 		s.until = message
@@ -233,7 +235,7 @@ func (s *herd) pause() {
 			}
 		})
 	}
-	_, _ = s.control.Write([]byte{hasPaused})
+	_, _ = s.control.Write([]byte{hasPaused, s.continues})
 }
 
 // resume continues what pause has stopped, and the command.

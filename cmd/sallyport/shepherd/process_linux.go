@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -21,7 +22,7 @@ const (
 	endless    = -2 // run without limit
 )
 
-// Messages of the shepherd.
+// Messages of the shepherd. A second byte is the number of messages continueIt that it has obeyed.
 const (
 	hasPaused  = 1 // the command has stopped on a terminal
 	timeIsOver = 2 // the shepherd begins to end the command, because the time is over
@@ -35,7 +36,8 @@ type Process struct {
 	gone    chan struct{} // closed when the shepherd has ended
 	heard   chan error    // gets ErrOver or nil after the last message of the shepherd
 
-	mu sync.Mutex // orders messages
+	mu        sync.Mutex // orders messages
+	continues byte       // the number of messages continueIt
 }
 
 // Start starts a command with the standard input, output and error of this process. The command must end at
@@ -111,15 +113,24 @@ func duplicate(conn net.Conn) (*os.File, error) {
 func (p *Process) listen() {
 	var over error
 	defer func() { p.heard <- over }()
-	for b := make([]byte, 1); ; {
-		switch _, err := p.control.Read(b); {
+	for b := make([]byte, 2); ; {
+		switch _, err := io.ReadFull(p.control, b); {
 		case err != nil:
 			return
 		case b[0] == timeIsOver:
 			over = ErrOver
 		default:
-			p.hasStopped()
+			p.stoppedAfter(b[1])
 		}
+	}
+}
+
+// stoppedAfter notes that the command has stopped, unless it has been continued since.
+func (p *Process) stoppedAfter(continues byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if continues == p.continues {
+		p.hasStopped()
 	}
 }
 
@@ -175,6 +186,10 @@ func (p *Process) Wait() (code int, err error) {
 
 // Continue continues a command that has stopped, in the foreground if this process has that.
 func (p *Process) Continue() {
+	p.mu.Lock()
+	p.continues++
+	p.forgetStop()
+	p.mu.Unlock()
 	p.terminal.give(p.cmd.Process.Pid)
 	p.send(continueIt)
 }

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Process is a command with a process group.
@@ -40,12 +38,6 @@ func (c *Command) Start() (*Process, error) {
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	p.cmd.Env, p.cmd.Dir, p.cmd.SysProcAttr = how.Env, how.Dir, how.Sys
 	return p, p.cmd.Start()
-}
-
-// has reports whether this process has the foreground.
-func (t *terminal) has() bool {
-	foreground, err := unix.IoctlGetInt(unix.Stdin, unix.TIOCGPGRP)
-	return err == nil && foreground == t.own
 }
 
 // Renew does nothing.
@@ -91,6 +83,7 @@ func (p *Process) Wait() (code int, err error) {
 // Continue continues a command that has stopped, in the foreground if this process has that.
 func (p *Process) Continue() {
 	if p.terminal != nil {
+		p.forgetStop()
 		p.terminal.give(p.cmd.Process.Pid)
 		_ = p.signal(syscall.SIGCONT)
 	}

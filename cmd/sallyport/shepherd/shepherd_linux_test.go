@@ -58,3 +58,17 @@ func TestWaitSaysThatTheTimeWasOver(t *testing.T) {
 		}
 	}
 }
+
+// bg and then fg: a stop from before the last SIGCONT, which is still on its way, would stop hold in the foreground.
+func TestStopFromBeforeTheLastContinueIsForgotten(t *testing.T) {
+	t.Parallel()
+	p := &Process{job: job{paused: make(chan struct{}, 1)}, continues: 2}
+	p.stoppedAfter(1)
+	if len(p.paused) != 0 {
+		t.Error("the command counts as stopped")
+	}
+	p.stoppedAfter(2)
+	if len(p.paused) != 1 {
+		t.Error("control: the command does not count as stopped")
+	}
+}

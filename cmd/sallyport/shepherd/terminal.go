@@ -23,6 +23,12 @@ func openTerminal() *terminal {
 	return &terminal{unix.Getpgrp()}
 }
 
+// has reports whether this process has the foreground.
+func (t *terminal) has() bool {
+	foreground, err := unix.IoctlGetInt(unix.Stdin, unix.TIOCGPGRP)
+	return err == nil && foreground == t.own
+}
+
 // give moves the foreground from this process to a process group. It does nothing if this process does not
 // have the foreground.
 func (t *terminal) give(group int) {
