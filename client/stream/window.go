@@ -17,7 +17,7 @@ type window struct {
 	mu          sync.Mutex
 	sent, taken int64
 	asked       int64          // sent at the last PING
-	answers     []chan<- int64 // of the PINGs without an answer, oldest first; nil where nobody waits
+	answers     []chan<- int64 // for the PINGs without an answer so far, oldest first; nil if no caller waits
 	closed      bool
 }
 

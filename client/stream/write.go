@@ -155,7 +155,7 @@ func (s *Stream) Ping(ctx context.Context, active bool) (taken int64, err error)
 	}
 }
 
-// ask sends a PING whose answer goes to a channel that has room for it, or to nobody.
+// ask sends a PING. Its answer goes to the channel, which must have room for it. Nil discards the answer.
 func (s *Stream) ask(ctx context.Context, active bool, answer chan<- int64) error {
 	if err := s.acquire(ctx); err != nil {
 		return err

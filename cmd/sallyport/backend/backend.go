@@ -125,7 +125,7 @@ func checkByOpening(ctx context.Context, o opener) error {
 	return stream.Close()
 }
 
-// Line returns the speed and the form with which a serial device is opened. Speed 0 means that it is none.
+// Line returns the speed and the form of a serial backend as it is opened. Any other backend has speed 0.
 func (b *Backend) Line() (speed int, form string) {
 	if d, ok := b.opener.(*serialDevice); ok {
 		return d.mode.BaudRate, formText(d.mode)

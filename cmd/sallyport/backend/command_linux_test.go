@@ -30,7 +30,7 @@ func run(t *testing.T, spec string, o Options) (io.ReadWriteCloser, *messages) {
 	return open(t, b), m
 }
 
-// messages are what the operator is told.
+// messages collects the messages for the operator.
 type messages struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -266,7 +266,7 @@ func TestProgramLeavesAfterItsLastWord(t *testing.T) {
 	}
 }
 
-// A backend that doesn't end keeps the seat for nobody.
+// If the program has left, a backend that doesn't end must not keep the seat.
 func TestProgramHasLeft(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

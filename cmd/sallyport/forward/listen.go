@@ -57,7 +57,8 @@ func reason(err error, addr, advice string) error {
 	return err
 }
 
-// listenUnix listens on a Unix socket that only its user may connect to. It replaces a socket on which nobody listens.
+// listenUnix listens on a Unix socket that only its user may connect to. It replaces a socket file that a
+// dead process has left.
 func listenUnix(path string) (net.Listener, error) {
 	const advice = "choose another path"
 	addr := unixPrefix + path
@@ -76,7 +77,7 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, reason(err, addr, advice)
 }
 
-// removeStale removes a socket on which nobody listens.
+// removeStale removes a socket file if no process listens on it.
 func removeStale(path string) error {
 	old, err := os.Lstat(path)
 	switch {

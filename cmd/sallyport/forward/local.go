@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// presence is what is known of the program at the other end of a local connection.
+// presence says whether the program at the other end of a local connection is still there.
 type presence int
 
 const (
