@@ -81,6 +81,10 @@ type Options struct {
 	// 64 MiB and at most 1 GiB. The log has a log.space then. Flush calls Low, which must not use the log
 	// and must not block. Nil means that only the log says so.
 	Low func(free int64)
+	// Observe gets each record as its JSON line, without head and chain, in the order of the log, also if the record
+	// can't be written then. The line is valid during the call. Observe must not use the log, block or panic: each
+	// client waits for it. Nil means none.
+	Observe func(line []byte)
 }
 
 // Log is an open interaction log. It is safe for concurrent use. The records of one goroutine keep their
@@ -177,6 +181,9 @@ func (s *sink) Write(p []byte) (int, error) {
 	} else {
 		l.add(bytes.TrimSuffix(p, []byte("}\n")))
 	}
+	if oneLine && l.opts.Observe != nil {
+		l.opts.Observe(p[:len(p)-1])
+	}
 	return len(p), nil
 }
 
@@ -194,8 +201,11 @@ func (l *Log) add(record []byte) {
 
 // note adds one of the log's own events.
 func (l *Log) note(level, event, fields string) {
-	now := l.appendNow(nil)
-	l.add(fmt.Appendf(nil, `{"time":"%s","level":"%s","event":"%s",%s`, now, level, event, fields))
+	record := fmt.Appendf(nil, `{"time":"%s","level":"%s","event":"%s",%s`, l.appendNow(nil), level, event, fields)
+	l.add(record)
+	if l.opts.Observe != nil {
+		l.opts.Observe(append(record, '}'))
+	}
 }
 
 // Flush writes all records sent so far with one system call. With SyncRecord they are then on the disk.

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/state"
+	"github.com/sallyport/sallyport/server/users"
+)
+
+// running is a server that runs, for the parts of serve.
+type running struct {
+	flags    *serveFlags
+	server   *server.Server
+	users    *users.Store
+	paths    state.Paths
+	listener net.Listener
+	certs    *certs.Keeper // of the certificate that is served
+	log      *slog.Logger  // the server's messages
+	stderr   io.Writer     // where they go
+	caught   signals
+
+	mu sync.Mutex // held during a reload, and when the shutdown begins
+}
+
+// untilSignal serves until a signal, or stop, ends the server.
+func (r *running) untilSignal() error {
+	end, err := r.startParts()
+	if err != nil {
+		return errors.Join(err, r.listener.Close())
+	}
+	defer end()
+	served := make(chan error, 1)
+	go func() { served <- r.server.Serve(r.listener) }()
+	if r.flags.console != nil {
+		go r.flags.console.run(r.server, r.caught.stop)
+	}
+	for {
+		select {
+		case err := <-served:
+			return errors.Join(err, r.shutdown())
+		case <-r.caught.hup:
+			_ = r.reload() // it has logged the error
+		case <-r.caught.stop:
+			fmt.Fprintln(r.stderr, "shutting down")
+			return r.shutdown()
+		}
+	}
+}
+
+// stop ends the server like SIGTERM. now is like a second SIGTERM, which cuts the running request off.
+func (r *running) stop(now bool) {
+	signals := []os.Signal{os.Interrupt}
+	if now {
+		signals = append(signals, os.Interrupt)
+	}
+	for _, s := range signals {
+		select {
+		case r.caught.stop <- s:
+		default: // two wait already
+		}
+	}
+}
+
+// shutdown lets the running request end, within --shutdown-grace and until a second signal.
+func (r *running) shutdown() error {
+	r.mu.Lock()
+	r.follow(follower.stopping)
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), r.flags.grace)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.caught.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := r.server.Shutdown(ctx); err != nil {
+		r.log.Warn("a request was still running and was cut off")
+		return r.server.Close()
+	}
+	return nil
+}
+
+// reload takes the certificate, the users and the log file anew, like SIGHUP. What can't be reloaded stays as it was.
+func (r *running) reload() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.follow(follower.reloading)
+	defer func() { r.follow(func(f follower) { f.reloaded(err) }) }()
+	s := r.server
+	err = errors.Join(r.reloadCertificate(), r.users.Reload(), s.Audit.Reopen(), r.flags.keep.reopen())
+	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
+	if err = errors.Join(err, s.Audit.Flush()); err != nil {
+		r.log.Error("reload: what failed stays as it was", "error", message(err)+advice(err))
+		return err
+	}
+	r.log.Info("reloaded certificate, users and log file")
+	return nil
+}
+
+// reloadCertificate loads the certificate again and serves it.
+func (r *running) reloadCertificate() error {
+	r.certs.Check(time.Now()) // an expired one could not be loaded
+	config, err := r.flags.loadCertificate(r.paths)
+	if err == nil {
+		err = r.server.SetTLSConfig(config)
+	}
+	if err == nil {
+		r.certs.Serving(config.Certificates[0].Leaf)
+		r.certs.Check(time.Now())
+	}
+	return err
+}
