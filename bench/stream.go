@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	streamSize = 64 << 20 // what one operation moves
-	chunk      = 64 << 10 // size of all buffers
+	// StreamSize is the number of bytes that one operation of Move moves.
+	StreamSize = 64 << 20
+	// EchoSize is the number of bytes that a Device echoes.
+	EchoSize = 64
+	chunk    = 64 << 10 // size of all buffers
 )
 
 // streams move bytes up to a backend, which confirms them with one byte, or down from it, after one byte. The floor
@@ -25,7 +28,7 @@ func streams() Group {
 	for _, way := range []string{"up", "down"} {
 		add := func(of string, start func(T) io.ReadWriter) {
 			name := fmt.Sprintf("way=%s/size=64MiB/of=%s", way, of)
-			g.Subjects = append(g.Subjects, Subject{name, streamSize, func(t T) *Rig { return move(start(t), way) }})
+			g.Subjects = append(g.Subjects, Subject{name, StreamSize, func(t T) *Rig { return Move(start(t), way) }})
 		}
 		add("sallyport", streamed)
 		add("tls", copied)
@@ -33,7 +36,8 @@ func streams() Group {
 	return g
 }
 
-func move(c io.ReadWriter, way string) *Rig {
+// Move is a rig that moves bytes up to a Device or down from it.
+func Move(c io.ReadWriter, way string) *Rig {
 	buffer := make([]byte, chunk)
 	return Timed(1, func() error {
 		buffer[0] = way[0]
@@ -41,9 +45,9 @@ func move(c io.ReadWriter, way string) *Rig {
 			if _, err := c.Write(buffer[:1]); err != nil {
 				return err
 			}
-			return drain(c, buffer, streamSize)
+			return drain(c, buffer, StreamSize)
 		}
-		for range streamSize / chunk {
+		for range StreamSize / chunk {
 			if _, err := c.Write(buffer); err != nil {
 				return err
 			}
@@ -63,33 +67,48 @@ func drain(r io.Reader, buffer []byte, n int) error {
 	return nil
 }
 
-// device is a backend that plays the other side of move.
-func device(c *net.TCPConn) {
+// Device is a backend. The first byte of each exchange says what follows: u for bytes up, d for bytes down, and
+// anything else for EchoSize bytes, which come back.
+func Device(c *net.TCPConn) {
 	defer c.Close()
 	buffer := make([]byte, chunk)
 	for {
 		if _, err := io.ReadFull(c, buffer[:1]); err != nil {
 			return
 		}
-		if buffer[0] == 'u' {
-			if drain(c, buffer, streamSize-1) != nil {
-				return
-			}
-			_, _ = c.Write(buffer[:1])
-			continue
-		}
-		for range streamSize / chunk {
-			if _, err := c.Write(buffer); err != nil {
-				return
-			}
+		if serveDevice(c, buffer) != nil {
+			return
 		}
 	}
+}
+
+func serveDevice(c *net.TCPConn, buffer []byte) error {
+	switch buffer[0] {
+	case 'u':
+		if err := drain(c, buffer, StreamSize-1); err != nil {
+			return err
+		}
+		_, err := c.Write(buffer[:1])
+		return err
+	case 'd':
+		for range StreamSize / chunk {
+			if _, err := c.Write(buffer); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if _, err := io.ReadFull(c, buffer[1:EchoSize]); err != nil {
+		return err
+	}
+	_, err := c.Write(buffer[:EchoSize])
+	return err
 }
 
 // streamed is a stream of the product to the device.
 func streamed(t T) io.ReadWriter {
 	t.Helper()
-	addr := Serve(t, device)
+	addr := Serve(t, Device)
 	h := serve(t, fileLog(t), func(s *server.Server) {
 		s.Backend = func(ctx context.Context, _ *server.Request) (io.ReadWriteCloser, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -100,7 +119,7 @@ func streamed(t T) io.ReadWriter {
 	t.Cleanup(func() { _ = c.Close() })
 	s, err := stream.Open(context.Background(), c)
 	Check(t, err)
-	_, err = move(s, "down").Step() // afterwards all goroutines of the stream run
+	_, err = Move(s, "down").Step() // afterwards all goroutines of the stream run
 	Check(t, err)
 	return s
 }
@@ -108,7 +127,7 @@ func streamed(t T) io.ReadWriter {
 // copied is a TLS connection to a server that copies to the device and back.
 func copied(t T) io.ReadWriter {
 	t.Helper()
-	addr := Serve(t, device)
+	addr := Serve(t, Device)
 	c, err := tls.Dial("tcp", Serve(t, func(raw *net.TCPConn) { relay(raw, addr) }), ClientTLS(testserver.ECDSA))
 	Check(t, err)
 	t.Cleanup(func() { _ = c.Close() })

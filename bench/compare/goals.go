@@ -175,6 +175,23 @@ func peerGoals() (all []goal) {
 		g.peer = true
 		all = append(all, g)
 	}
+	return append(all, forwardGoals()...)
+}
+
+// forwardGoals compare forward, as a process, with other tunnels.
+func forwardGoals() (all []goal) {
+	add := func(name, other string, l limit, figure string) {
+		g := beside("Forward/"+name, "/against="+other, "Forward/"+name+"/of="+other, l, figure)
+		g.peer = true
+		all = append(all, g)
+	}
+	for i, other := range []string{"socat", "ghostunnel", "stunnel"} {
+		against := ", forward against " + other + ": speed"
+		add("way=up/size=64MiB", other, []limit{faster, faster, reportedSpeed}[i], "64 MiB up to a device"+against)
+		add("way=down/size=64MiB", other, []limit{faster, faster, reportedSpeed}[i], "64 MiB down from a device"+against)
+		add("size=64", other, []limit{reportedSpeed, faster, reportedSpeed}[i], "Round trip of 64 B to a device"+against)
+	}
+	add("first", "login", atMost(1.5), "First answer of a device through forward, over a login with cached keys")
 	return all
 }
 

@@ -1,6 +1,6 @@
 // Package peers measures other servers that people put in front of a backend: x/crypto/ssh, gRPC and
 // net/http, which run in this process as the product does, and PostgreSQL, Redis, Dovecot and OpenSSH,
-// which servers.sh starts.
+// which servers.sh starts. It measures forward beside socat, stunnel and ghostunnel, all as processes.
 //
 // Each peer is as fast as its documentation and a few trials made it. All use the same loopback
 // interface, with TCP_NODELAY (the default of Go and of all servers but OpenSSH) and a key of their own,
@@ -47,6 +47,9 @@ func Groups(dir string) ([]bench.Group, error) {
 			}
 		}
 	}
+	if dir != "" {
+		groups = append(groups, s.forwards())
+	}
 	return groups, nil
 }
 
@@ -57,7 +60,7 @@ func plain(config *tls.Config) *tls.Config {
 }
 
 // payload is how many bytes a request carries, and its reply.
-const payload = 64
+const payload = bench.EchoSize
 
 // sent is what a request carries.
 var sent = []byte(strings.Repeat("x", payload))
