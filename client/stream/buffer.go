@@ -8,6 +8,9 @@ import (
 const (
 	minBuffer = 4 << 10
 	maxBuffer = 1 << 20
+	// fewBytes is how much the reader of the connection writes for the program. More than that is read and written at
+	// the same time.
+	fewBytes = 4 << 10
 )
 
 // buffer is a ring of bytes between the reader of the connection, which fills it, and the program. It grows from
@@ -21,6 +24,11 @@ type buffer struct {
 	r, w int    // data[r%len:w%len] is unread
 	err  error  // follows the unread bytes
 	lost bool   // drop was called
+
+	// direct writes bytes without waiting and returns how many, for a program that has read everything. Nil means
+	// that next must return them. passed counts them.
+	direct func(p []byte) int
+	passed int
 }
 
 func newBuffer(done <-chan struct{}) *buffer {
@@ -81,10 +89,27 @@ func (b *buffer) grow(want int) {
 func (b *buffer) fill(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.lost {
-		b.w += n
+	if b.lost {
+		return
+	}
+	if b.direct != nil && b.r == b.w && n <= fewBytes {
+		at := b.w % len(b.data)
+		taken := b.direct(b.data[at : at+n])
+		b.r += taken
+		b.passed += taken
+	}
+	if b.w += n; b.r < b.w {
 		signal(b.filled)
 	}
+}
+
+// setDirect sets direct, and returns how many bytes the last one has taken.
+func (b *buffer) setDirect(direct func(p []byte) int) (passed int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	passed, b.passed = b.passed, 0
+	b.direct = direct
+	return passed
 }
 
 // next waits for unread bytes and returns some of them.

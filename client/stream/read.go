@@ -13,8 +13,17 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo writes what Read would read to w until io.EOF, and saves the copy that Read makes.
+// TryWriter is a writer that can write without waiting. TryWrite writes as much of p as it can, and returns how much.
+// After an error that is 0, and the next Write returns the error.
+type TryWriter interface{ TryWrite(p []byte) int }
+
+// WriteTo writes what Read would read to w until io.EOF, and saves the copy that Read makes. It uses TryWrite where w
+// has it, from another goroutine, but not during a Write.
 func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
+	if t, ok := w.(TryWriter); ok {
+		s.unread.setDirect(t.TryWrite)
+		defer func() { n += int64(s.unread.setDirect(nil)) }()
+	}
 	for {
 		next, err := s.unread.next()
 		if err == io.EOF {

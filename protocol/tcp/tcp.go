@@ -1,4 +1,5 @@
-// Package tcp sets the socket options with which both ends of a connection find a peer that no longer answers.
+// Package tcp sets the socket options with which both ends of a connection find a peer that no longer answers, and
+// writes to sockets without waiting ([Trier]).
 package tcp
 
 import (

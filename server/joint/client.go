@@ -96,13 +96,23 @@ func (r *run) take() error {
 			if err := r.Passed("in", space[:n]); err != nil {
 				return err
 			}
-			r.queue.add(n)
+			r.pass(space[:n])
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pass hands the bytes in the queue's space to the backend. It writes a few of them itself if the backend takes them
+// at once, because waking toBackend takes longer.
+func (r *run) pass(p []byte) {
+	taken := 0
+	if b, ok := r.Backend.(TryWriter); ok && len(p) <= fewBytes && r.queue.idle() {
+		taken = b.TryWrite(p)
+	}
+	r.queue.add(len(p), taken)
 }
 
 // steer does what concerns the backend itself, if it has a use for it.

@@ -4,8 +4,8 @@
 //
 // # Who does what in a STREAM
 //
-// The client's goroutine reads the client all the time, into a [queue] for the backend. It never writes, because a
-// client that sends may not read. Three more goroutines write to the backend, read the backend and write its
+// The client's goroutine reads the client all the time, into a [queue] for the backend. It never waits for a write,
+// because a client that sends may not read. Three more goroutines write to the backend, read the backend and write its
 // pieces, and write notices and answers to PING. The last two take turns, so everything comes between pieces. A
 // fourth stops the others when the stream is over.
 //
@@ -32,6 +32,9 @@ type (
 	// Resetter makes the backend see that the stream has not ended well. Without it a TCP connection is reset, and
 	// any other closed.
 	Resetter interface{ Reset() error }
+	// TryWriter writes as much as the backend takes without waiting, and returns how much. After an error that is 0,
+	// and the next Write returns the error. It is not called during a Write.
+	TryWriter interface{ TryWrite(p []byte) int }
 	// Breaker sends a break on a serial line.
 	Breaker interface{ Break() error }
 	// LineSetter sets the speed and the form of a serial line: "7E1".

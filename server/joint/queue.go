@@ -12,6 +12,9 @@ const (
 	minQueue = 32 << 10
 	// maxWrite is how much is written to the backend at once, so that an answer to PING is up to date.
 	maxWrite = 64 << 10
+	// fewBytes is how much the client's goroutine writes to the backend itself. More than that is read and written
+	// at the same time.
+	fewBytes = 4 << 10
 )
 
 // queue holds the client's bytes for the backend, in a ring that grows up to piece.Buffer. One goroutine fills it
@@ -65,13 +68,23 @@ func (q *queue) grow() {
 	q.buf, q.r = buf, 0
 }
 
-// add adds the first n bytes of the space.
-func (q *queue) add(n int) {
-	q.change(func() {
-		if !q.dropping {
-			q.n += n
-		}
-	})
+// idle reports whether the backend has taken all bytes so far, and still takes bytes.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n == 0 && !q.dropping && !q.closed
+}
+
+// add adds the first n bytes of the space. The backend has taken some of them if the queue was idle.
+func (q *queue) add(n, taken int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.taken += int64(taken)
+	if n > taken && !q.dropping {
+		q.r += taken
+		q.n += n - taken
+		q.changed.Broadcast()
+	}
 }
 
 // end means that no more bytes will come.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // socket is a TCP or Unix-socket service.
@@ -27,21 +29,33 @@ func (s socket) check(ctx context.Context) error { return checkByOpening(ctx, s)
 
 func (s socket) open(ctx context.Context, _ client) (io.ReadWriteCloser, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, s.network, s.address)
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		return tcpConn{tcp}, err
-	}
-	if unix, ok := conn.(*net.UnixConn); ok {
-		return unixConn{unix}, err
+	try := trier{tcp.NewTrier(conn)}
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return tcpConn{c, try}, err
+	case *net.UnixConn:
+		return unixConn{c, try}, err
 	}
 	return nil, err
 }
 
-type tcpConn struct{ *net.TCPConn }
+// trier is the TryWriter of a socket, see package joint.
+type trier struct{ *tcp.Trier }
+
+func (t trier) TryWrite(p []byte) int { return t.Try(p) }
+
+type tcpConn struct {
+	*net.TCPConn
+	trier
+}
 
 // Reset closes the connection with a TCP reset.
 func (c tcpConn) Reset() error { return errors.Join(c.SetLinger(0), c.Close()) }
 
-type unixConn struct{ *net.UnixConn }
+type unixConn struct {
+	*net.UnixConn
+	trier
+}
 
 // Reset closes the connection: these have no reset.
 func (c unixConn) Reset() error { return c.Close() }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // presence says whether the program at the other end of a local connection is still there.
@@ -22,6 +24,7 @@ const (
 // local is the connection of a local program. The kernel resets it, if it can, unless it was closed by end.
 type local struct {
 	net.Conn
+	trier   *tcp.Trier
 	read    atomic.Int64 // bytes of the program
 	ended   atomic.Bool  // the program has ended its direction
 	moved   atomic.Int64 // when a byte was last read or written, in Unix nanoseconds
@@ -40,7 +43,7 @@ func (e localError) Unwrap() error { return e.error }
 // newLocal returns a local connection that is watched: when its program leaves, onLeft is called.
 func newLocal(conn net.Conn, onLeft func(*local)) *local {
 	setLinger(conn, 0)
-	l := &local{Conn: conn, watched: make(chan struct{}), left: make(chan struct{})}
+	l := &local{Conn: conn, trier: tcp.NewTrier(conn), watched: make(chan struct{}), left: make(chan struct{})}
 	stopped := make(chan struct{})
 	l.stop = sync.OnceFunc(func() {
 		close(stopped)
@@ -59,8 +62,8 @@ func newLocal(conn net.Conn, onLeft func(*local)) *local {
 }
 
 func setLinger(conn net.Conn, seconds int) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(seconds)
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(seconds)
 	}
 }
 
@@ -107,6 +110,15 @@ func (l *local) Write(p []byte) (int, error) {
 		err = localError{err}
 	}
 	return n, err
+}
+
+// TryWrite writes what the program's socket takes without waiting.
+func (l *local) TryWrite(p []byte) int {
+	n := l.trier.Try(p)
+	if n > 0 {
+		l.moved.Store(time.Now().UnixNano())
+	}
+	return n
 }
 
 // CloseWrite ends the backend's direction.
