@@ -16,7 +16,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-var _ = Describe("The command's exit code", Label("area:command"), func() {
+var _ = Describe("The command's exit code", Label("area:command", "command:exit"), func() {
 	c := withCLI()
 
 	DescribeTable("is 2 for wrong usage, before anything is made", func(ctx SpecContext, pattern string, args ...string) {
@@ -27,7 +27,7 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("a flag without its value", "flag needs an argument: --user", "connect", "--user", limit),
 		Entry("a bad --admission", `--admission is queue, reject or takeover, not "first"`, "serve", "--admission", "first", limit),
 		Entry("a bad --queue-depth", "--queue-depth and --queue-per-user are at least 1", "serve", "--queue-depth", "0", limit),
-		Entry("a bad duration", `invalid argument "soon" for "--queue-wait"`, "serve", "--queue-wait", "soon", limit),
+		Entry("a bad duration", `--queue-wait: "soon" is not a time such as 500ms, 90s or 1h30m`, "serve", "--queue-wait", "soon", limit),
 		Entry("a bad size", `"1MB" is not a size`, "serve", "--max-body", "1MB", limit),
 		Entry("a bad --log-sync", `"always" is not one of none, session, record`, "serve", "--log-sync", "always", limit),
 		Entry("a bad --tls-min", `--tls-min is 1.2 or 1.3, not "1.1"`, "connect", "--tls-min", "1.1", limit),
@@ -39,14 +39,19 @@ var _ = Describe("The command's exit code", Label("area:command"), func() {
 		Entry("--backend-user of nothing", "goes with --backend exec:COMMAND", "serve", "--backend-user", "nobody", limit),
 		Entry("an unknown --backend-user", `there is no user "no-such"`, "serve", "--backend-user", "no-such", "--backend", "exec:true", limit),
 		Entry("--cert without --key", "--cert and --key go together", "serve", "--cert", "cert.pem", limit),
-		Entry("an argument of serve", `unknown command "now"`, "serve", "now", limit),
+		Entry("an argument of serve", `it takes no argument "now"`, "serve", "now", limit),
 		Entry("--open with a verb", "--open takes no verb", "connect", "--open", "ECHO", limit),
 		Entry("--body without a verb", "--body needs a verb", "connect", "--body", "-", limit),
 		Entry("both body and password on standard input", "can't share standard input", "connect", "--body", "-", "--password-stdin", "ECHO", limit),
 		Entry("two passwords", "exclude each other", "connect", "--password-file", "x", "--password-stdin", limit),
-		Entry("hold without a command", "requires at least 1 arg", "hold", limit),
+		Entry("hold without a command", `an argument is missing: sallyport hold .* COMMAND`, "hold", limit),
 		Entry("user without a command", "say what to do: add, passwd, remove, list", "user", limit),
-		Entry("user add without a name", "accepts 1 arg", "user", "add", limit),
+		Entry("user add without a name", "an argument is missing: sallyport user add NAME", "user", "add", limit),
+		Entry("user add with two names", `it takes no argument "bob"`, "user", "add", "alice", "bob", limit),
+		Entry("an unknown command of user", `there is no command "frob"`, "user", "frob", limit),
+		Entry("help of no command", `there is no command "frob"`, "help", "frob", limit),
+		Entry("a number that is none", `--queue-depth: "many" is not a whole number`, "serve", "--queue-depth", "many", limit),
+		Entry("a truth that is none", `--chat: "perhaps" is not true or false`, "serve", "--chat=perhaps", limit),
 		Entry("log without a command", "say what to do: show, sessions, verify", "log", limit),
 		Entry("log show since never", `--since: "never" is no time`, "log", "show", "--since", "never", "x", limit),
 		Entry("an invalid verb", `"no_such" is not a verb: letters, digits and -`, "connect", "no_such", limit),

@@ -1,7 +1,11 @@
 package specs
 
 import (
+	"crypto/tls"
+	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,7 +18,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios"), func() {
+var _ = Describe("The command replay against a running server", Label("area:command", "area:scenarios", "command:remote"), func() {
 	c := withCLI()
 	s := c.withServer("--trust", "127.0.0.0/8")
 	BeforeEach(func() { c.UsersFile("alice", "bob") })
@@ -106,9 +110,34 @@ $`))
 		Entry("if no server listens", 3, "no connection to .*refused: is a server running there", func() { s.addr = unusedAddr }, limit),
 		Entry("with a line that is no user", 1, "users:2: the line is not MEMBER:PASSWORD", func() { c.Write("users", "alice:long enough\nsecret\n") }, limit),
 		Entry("with a password that is too short to hide", 1, "users:1: the password of alice has fewer than 8 characters", func() { c.Write("users", "alice:the lab\n") }, limit),
+		Entry("with a wrong password", 4, `127.0.0.1:\d+ refuses bob, who logs in as "bob": is the password in users right`,
+			func() { c.Write("users", "alice:"+testserver.Password("alice")+"\nbob:not bob's password\n") }, limit),
+		Entry("with a name that is no user", 4, `refuses alice, who logs in as "mallory": is the password in users right`,
+			func() { c.Write("users", "alice=mallory:"+testserver.Password("alice")+"\n") }, limit),
+		Entry("if what listens speaks no TLS", 3, "no connection to .*: what answers there does not speak TLS",
+			func() {
+				s.addr = listener("tcp", "127.0.0.1:0", func(c net.Conn) { _, _ = io.WriteString(c, "220 smtp ready\r\n") })
+			}, limit),
+		Entry("if what listens is no Sallyport", 3, `it is no Sallyport server \(it does not speak sallyport/1\)`,
+			func() { s.addr = stranger(s.state, nil, "") }, limit),
+		Entry("if what listens says something else", 3, "it is no Sallyport server, or a faulty one",
+			func() { s.addr = stranger(s.state, []string{"sallyport/1"}, "HTTP/1.1 200 OK\r\n\r\n") }, limit),
 		Entry("without the users file", 1, "users: no such file", func() { Expect(os.Remove(c.Path("users"))).To(Succeed()) }, limit),
 	)
 })
+
+// stranger is a TLS server with the certificate of a state directory that says only one thing.
+func stranger(state string, protocols []string, says string) (addr string) {
+	GinkgoHelper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(state, "cert.pem"), filepath.Join(state, "key.pem"))
+	Expect(err).NotTo(HaveOccurred())
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: protocols}
+	return listener("tcp", "127.0.0.1:0", func(c net.Conn) {
+		server := tls.Server(c, config)
+		_, _ = io.WriteString(server, says)
+		_, _ = server.Read(make([]byte, 1))
+	})
+}
 
 var _ = Describe("The command replay against a server that doesn't trust it", Label("area:command", "area:scenarios"), func() {
 	c := withCLI()

@@ -145,7 +145,7 @@ $`), ""))
 mine/c.txtar:3: bad regexp "\(": [^\n]+
 mine/long.txtar:2: the line has more than 16384 bytes
 mine/utf-16.txtar:1: the line has a NUL: [^\n]+
-stat nowhere: no such file or directory
+nowhere: no such file or directory
 sallyport replay: nothing was run
 $`)))
 	}, limit)

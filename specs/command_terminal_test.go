@@ -30,10 +30,16 @@ type terminal struct {
 // Buffer lets gbytes.Say read the screen.
 func (t *terminal) Buffer() *gbytes.Buffer { return t.screen }
 
-// onTerminal starts a command on a terminal.
+// onTerminal starts a command on a wide terminal.
 func onTerminal(cmd *exec.Cmd) *terminal {
 	GinkgoHelper()
-	keys, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 250})
+	return onTerminalOf(250, cmd)
+}
+
+// onTerminalOf starts a command on a terminal with this number of columns.
+func onTerminalOf(columns uint16, cmd *exec.Cmd) *terminal {
+	GinkgoHelper()
+	keys, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: columns})
 	Expect(err).NotTo(HaveOccurred())
 	t := &terminal{cmd: cmd, keys: keys, screen: gbytes.NewBuffer(), done: make(chan struct{})}
 	go func() {
@@ -235,6 +241,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 			Eventually(ctx, s.LogText).Should(MatchRegexp(`"event":"session.close","conn":"[^"]*","reason":"quit"`))
 		},
 			Entry("at QUIT", "quit\r", limit),
+			Entry("at exit", "exit\r", limit),
 			Entry("at Ctrl-D", ctrlD, limit),
 		)
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -38,15 +39,23 @@ func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 			c.printf("! not delivered: %s", message(err))
 		}
 	}
-	switch t, isTerminal := c.out.(*term.Terminal); {
-	case !isTerminal:
+	switch {
+	case !c.isTerminal:
 	case *c.ctrlC:
 		stop <- os.Interrupt
 	default:
-		t.SetPrompt("")
-		c.printf("the chat is closed; Ctrl-C stops the server")
-		c.restore()
+		c.end("the chat is closed; Ctrl-C stops the server")
 	}
+}
+
+// end says something, removes the prompt with what is typed, and restores the terminal: Ctrl-C is a signal again.
+func (c *chat) end(text string) {
+	if t, isTerminal := c.out.(*term.Terminal); isTerminal {
+		t.SetPrompt("")
+		c.printf("%s", text)
+		fmt.Fprint(stdout, "\r\x1b[K")
+	}
+	c.restore()
 }
 
 // logWriter returns the writer for the server's messages.

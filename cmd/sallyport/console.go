@@ -26,6 +26,8 @@ type console struct {
 	lines chan string
 	// ctrlC reports whether Ctrl-C ended the input. It is set before lines is closed.
 	ctrlC *bool
+	// verbs completes the verb that is typed.
+	verbs *verbs
 	// leave cancels a running request. It ends leaveAfter after the end of the input, and at Ctrl-C at once.
 	leave context.Context
 	left  context.CancelFunc
@@ -42,7 +44,7 @@ var (
 
 // newConsole takes the terminal until restore is called.
 func newConsole(prompt string) (*console, error) {
-	c := &console{out: stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool)}
+	c := &console{out: stdout, lines: make(chan string, 64), restore: func() {}, ctrlC: new(bool), verbs: &verbs{}}
 	c.leave, c.left = context.WithCancel(context.Background())
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
@@ -53,7 +55,8 @@ func newConsole(prompt string) (*console, error) {
 	if c.restore, err = makeRaw(in, true); err != nil {
 		return nil, err
 	}
-	k := &keys{Reader: os.Stdin, ctrlC: c.ctrlC}
+	c.verbs = &verbs{wanted: make(chan chan<- []string), list: c.printf}
+	k := &keys{Reader: os.Stdin, ctrlC: c.ctrlC, verbs: c.verbs}
 	t := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
@@ -102,7 +105,7 @@ func interact(ctx context.Context, c *session, addr string) error {
 	request, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(con.leave, cancel)()
-	con.printf("seated at %s; HELP lists what can be asked, QUIT or Ctrl-D leaves", addr)
+	con.printf("seated at %s; ? lists the verbs, Tab completes one, exit or Ctrl-D leaves", addr)
 	notices := c.Notices()
 	for {
 		select {
@@ -114,8 +117,12 @@ func interact(ctx context.Context, c *session, addr string) error {
 			}
 			c.noticed(n)
 			con.printf("* %s", show.Printable(n.Text))
+		case answer := <-con.verbs.wanted:
+			if err := listVerbs(request, c, answer); err != nil {
+				return err
+			}
 		case line, open := <-con.lines:
-			if !open || con.leave.Err() != nil || strings.EqualFold(strings.TrimSpace(line), protocol.VerbQuit) {
+			if !open || con.leave.Err() != nil || leaves(line) {
 				return leave(ctx, c)
 			}
 			if err := typed(request, c, con, line); err != nil {
@@ -128,6 +135,12 @@ func interact(ctx context.Context, c *session, addr string) error {
 	}
 }
 
+// leaves reports whether a line that was typed ends the session.
+func leaves(line string) bool {
+	word := strings.TrimSpace(line)
+	return strings.EqualFold(word, protocol.VerbQuit) || strings.EqualFold(word, "exit")
+}
+
 // leave gives the seat back. It does not wait long for a server that hangs: the
 // input has ended, so that nobody could interrupt it.
 func leave(ctx context.Context, c *session) error {
@@ -138,6 +151,9 @@ func leave(ctx context.Context, c *session) error {
 
 // typed sends a line that was typed. It shows a refusal, and the session goes on.
 func typed(ctx context.Context, c *session, con *console, line string) error {
+	if strings.TrimSpace(line) == "?" {
+		line = protocol.VerbHelp
+	}
 	r := parseRequest(line)
 	if r.Verb == "" {
 		return nil

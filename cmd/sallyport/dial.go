@@ -144,14 +144,14 @@ func (f *dialFlags) hasUnknownKey(err error) bool {
 // inWords replaces the text of an error that does not say what happened.
 func (f *dialFlags) inWords(err error) error {
 	_, connecting := errors.AsType[*client.ConnectError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
 	op, ofNetwork := errors.AsType[*net.OpError](err)
 	reason := ""
 	switch {
 	case connecting && ofNetwork && op.Op == "dial": // the address once
-		reason = op.Err.Error()
-		if system, ok := errors.AsType[*os.SyscallError](op.Err); ok {
-			reason = system.Err.Error()
-		}
+		reason = networkReason(op)
+	case connecting && noTLS:
+		reason = "what answers there does not speak TLS"
 	case connecting && errors.Is(err, context.DeadlineExceeded):
 		reason = "it sent no TLS handshake in time: is it a TLS port?"
 	case connecting && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
@@ -163,6 +163,17 @@ func (f *dialFlags) inWords(err error) error {
 		return err
 	}
 	return worded{err, fmt.Sprintf("no connection to %s: %s", withPort(f.addr), reason)}
+}
+
+// networkReason returns why an operation of the network failed, without what it was and on which address.
+func networkReason(op *net.OpError) string {
+	if system, ok := errors.AsType[*os.SyscallError](op.Err); ok {
+		return system.Err.Error()
+	}
+	if name, ok := errors.AsType[*net.DNSError](op.Err); ok {
+		return name.Err
+	}
+	return op.Err.Error()
 }
 
 // withPort adds the default port to an address without a port.

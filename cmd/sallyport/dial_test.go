@@ -126,7 +126,9 @@ func TestMessageKeepsFileNames(t *testing.T) {
 		"client: connection lost: tls: bad record": "connection lost: bad record",
 		fileName("state") + ": not empty":          "./state: not empty",
 		fileName("log.jsonl") + ": no log":         "log.jsonl: no log",
-		"open users: permission denied":            "open users: permission denied",
+		"open users: permission denied":            "users: permission denied",
+		"a: stat users: no such file":              "a: users: no such file",
+		"can't open the door":                      "can't open the door",
 	} {
 		if got := message(errors.New(in)); got != want {
 			t.Errorf("%q: %q", in, got)

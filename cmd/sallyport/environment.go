@@ -27,7 +27,7 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("%s in the environment: %w", name, e)
+			err = fmt.Errorf("%s in the environment: %w", name, flagError(e))
 		}
 	})
 	return err

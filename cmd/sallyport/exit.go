@@ -74,12 +74,16 @@ func exitCode(err error) int {
 // packageNames matches the names of packages at the start of errors, which mean nothing to a user.
 var packageNames = regexp.MustCompile(`(^|: )((client|protocol|scram|server|audit|certs|users|state|durable|tls|x509|exec): )+`)
 
-// message returns the text of an error for a person: without package names, and with escapes for what a terminal
-// would act on or not show.
+// systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
+var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat) (\S)`)
+
+// message returns the text of an error for a person: without names of packages and system calls, and with escapes for
+// what a terminal would act on or not show.
 func message(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		lines[i] = show.Printable(packageNames.ReplaceAllString(line, "$1"))
+		line = systemCalls.ReplaceAllString(packageNames.ReplaceAllString(line, "$1"), "$1$3")
+		lines[i] = show.Printable(line)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -14,6 +15,7 @@ import (
 type keys struct {
 	io.Reader
 	ctrlC *bool
+	verbs *verbs
 	// refused is why the current line can't be sent as it was typed.
 	refused error
 }
@@ -42,6 +44,8 @@ func (k *keys) Read(p []byte) (int, error) {
 func (k *keys) typed(line string, pos int, key rune) (changed string, newPos int, ok bool) {
 	const surrogates, afterSurrogates = 0xd800, 0xe000 // a Terminal's numbers for arrows and the like
 	switch size := utf8.RuneLen(key); {
+	case key == '\t' && !strings.ContainsAny(line[:pos], " \t"):
+		return k.verbs.complete(line, pos)
 	case key == '\t':
 		k.refused = errTab
 	case key < ' ' || key >= surrogates && key < afterSurrogates:

@@ -81,16 +81,37 @@ Every flag can also be given in the environment: --queue-depth as
 SALLYPORT_QUEUE_DEPTH. A flag on the command line wins. A variable that begins
 with SALLYPORT_ and is no flag is named on standard error.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no connection or TLS refused,
-4 login failed or the server could not prove itself, 5 no seat, 6 the request
-was refused or failed.`,
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  no connection, or TLS refused
+  4  login failed, or the server could not prove itself
+  5  no seat
+  6  the request was refused or failed`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand())
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand(), versionCommand())
+	root.SetHelpFunc(showHelp)
+	root.SetHelpCommand(helpCommand())
+	complete(root)
+	plainUsage(root)
 	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of this program and of Go, and the commit",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(stdout, "sallyport", cmd.Root().Version)
+			return err
+		},
+	}
 }
 
 // version returns the versions of this program and of Go, and the commit, as far as the build recorded them.

@@ -51,7 +51,8 @@ variable, such as $alice_password.
 
 The exit code is 0 if no scenario failed and 1 if one did. It is 1 as well if a
 file is not a scenario: then each fault is printed with its file and line, and
-nothing is run. It is 3 if the server of --addr can't be reached.`,
+nothing is run. It is 3 if no Sallyport server answers at --addr, and 4 if a member
+of the cast can't log in there.`,
 		Example: `  sallyport replay
   sallyport replay --run '^admission/' --parallel 4 --repeat 10
   sallyport replay --addr rig:7443 --ca ca.pem --users users my/scenarios
@@ -191,9 +192,7 @@ func loadScenarios(paths []string) (all []*scenarios.Scenario, err error) {
 	if len(faults) == 0 {
 		return all, nil
 	}
-	for line := range strings.Lines(errors.Join(faults...).Error() + "\n") {
-		fmt.Fprintln(os.Stderr, show.Printable(strings.TrimSuffix(line, "\n")))
-	}
+	fmt.Fprintln(os.Stderr, message(errors.Join(faults...)))
 	return nil, errors.New("nothing was run")
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios"
 )
 
@@ -46,7 +49,7 @@ func readUsers(remote *scenarios.Remote, name string) error {
 	return nil
 }
 
-// reach checks that the server to run against can be reached.
+// reach checks that the server to run against is a Sallyport server, and that the cast can log in there.
 func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error {
 	if remote == nil {
 		return nil
@@ -56,7 +59,32 @@ func (f *replayFlags) reach(ctx context.Context, remote *scenarios.Remote) error
 	if err := remote.Reach(limited); err != nil {
 		return cause(ctx, f.hint(err))
 	}
-	return nil
+	return cause(ctx, f.castError(remote, remote.LogIn(limited)))
+}
+
+// castError says what to do about an error of Remote.LogIn.
+func (f *replayFlags) castError(remote *scenarios.Remote, err error) error {
+	cast, refused := errors.AsType[*scenarios.CastError](err)
+	reply, _ := errors.AsType[*protocol.ReplyError](err)
+	switch {
+	case reply != nil && reply.Keyword == protocol.KeywordThrottled:
+		return keptOutError(remote, "it refuses the login of "+cast.Member)
+	case refused && errors.Is(err, client.ErrLoginFailed):
+		return worded{err, fmt.Sprintf("%s refuses %s, who logs in as %q: is the password in %s right, and is that a user there?",
+			remote.Addr, cast.Member, cast.User, f.users)}
+	case refused && errors.Is(err, client.ErrProtocol):
+		return &client.ConnectError{Addr: remote.Addr, Err: errors.New("it is no Sallyport server, or a faulty one: " + message(cast.Err))}
+	case refused && errors.Is(err, context.DeadlineExceeded):
+		return &client.ConnectError{Addr: remote.Addr, Err: errors.New("it is no Sallyport server, or it hangs: it did not complete a login in time")}
+	case refused:
+		return f.hint(cast.Err)
+	}
+	return err
+}
+
+// keptOutError says why a server can't be tested now.
+func keptOutError(remote *scenarios.Remote, how string) error {
+	return fmt.Errorf("%s keeps this machine out, because the scenarios leave without a login and guess passwords (%s): start it with --trust and the address of this machine, and test it then", remote.Addr, how)
 }
 
 // keptOut returns an error if the server has a penalty for the address of this machine. The results of a run
@@ -70,7 +98,7 @@ func (f *replayFlags) keptOut(ctx context.Context, remote *scenarios.Remote, r *
 	if !remote.KeepsOut(limited, r) {
 		return nil
 	}
-	return fmt.Errorf("%s keeps this machine out, because the scenarios leave without a login and guess passwords (in %s): start it with --trust and the address of this machine, and test it then", remote.Addr, r.Name())
+	return keptOutError(remote, "in "+r.Name())
 }
 
 // alone returns a function that returns the command line for one case by itself,

@@ -128,6 +128,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())), home.Audit())
 	stderr := io.Writer(f.stderr)
 	if f.chat {
+		f.stderr.Flush(time.Second) // before the terminal is raw
 		if f.console, err = newChat(s); err != nil {
 			return err
 		}

@@ -16,10 +16,10 @@ import (
 
 const backendHelp = `--backend is what clients reach with "connect --open":
   tcp:HOST:PORT, unix:PATH   a service that knows nothing of Sallyport
-  serial:DEVICE,115200,8N1   a serial device that is opened for each session, for
-                             this server alone; ",rtscts" adds flow control
-  exec:COMMAND               what /bin/sh -c COMMAND reads and writes; its standard
-                             error is the server's
+  serial:DEVICE,115200,8N1   a serial device that is opened for each session,
+                             for this server alone; ",rtscts" adds flow control
+  exec:COMMAND               what /bin/sh -c COMMAND reads and writes; its
+                             standard error is the server's
   pty:COMMAND                the same on a terminal (Linux, macOS)
 COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
 SALLYPORT_CONN in its environment. When the session ends, all that it has started

@@ -31,6 +31,9 @@ func listen(address string) (net.Listener, error) {
 		_, port, _ := net.SplitHostPort(address)
 		return nil, fmt.Errorf("%s is in use: 'ss -ltnp sport = :%s' says by whom, or choose another with --listen", address, port)
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return nil, worded{err, fmt.Sprintf("can't listen on %s: %s", address, networkReason(op))}
+	}
 	return l, err
 }
 

@@ -51,10 +51,21 @@ func (r *running) untilSignal() error {
 		case <-r.caught.hup:
 			_ = r.reload() // it has logged the error
 		case <-r.caught.stop:
-			fmt.Fprintln(r.stderr, "shutting down")
+			r.sayStopping()
 			return r.shutdown()
 		}
 	}
+}
+
+// sayStopping says that the shutdown begins. A chat ends with it: Ctrl-C is a signal again, which ends the running
+// request.
+func (r *running) sayStopping() {
+	const text = "shutting down"
+	if r.flags.console != nil && r.flags.console.isTerminal {
+		r.flags.console.end(text)
+		return
+	}
+	fmt.Fprintln(r.stderr, text)
 }
 
 // stop ends the server like SIGTERM. now is like a second SIGTERM, which cuts the running request off.

@@ -40,6 +40,9 @@ Keep it secret all the same: it allows offline guessing.`,
 		f.command("list", "List the users", cobra.NoArgs, f.list),
 	)
 	for _, sub := range cmd.Commands() {
+		if name := sub.Name(); name == "passwd" || name == "remove" {
+			sub.ValidArgsFunction = completeUser(&f.state)
+		}
 		if name := sub.Name(); name == "add" || name == "passwd" {
 			sub.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
 			sub.Flags().IntVar(&f.iterations, "iterations", scram.DefaultIterations, "PBKDF2 iterations (RFC 7677 asks for at least 4096)")

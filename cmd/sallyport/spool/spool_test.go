@@ -45,6 +45,25 @@ func TestBlockedReader(t *testing.T) {
 	})
 }
 
+func TestFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &stuck{free: make(chan struct{})}
+		w := spool.New(out)
+		fmt.Fprintln(w, "first")
+		began := time.Now()
+		if w.Flush(time.Second); time.Since(began) != time.Second || out.Len() > 0 {
+			t.Errorf("Flush of a blocked writer took %v", time.Since(began))
+		}
+		close(out.free)
+		if w.Flush(time.Second); out.String() != "first\n" || time.Since(began) != time.Second {
+			t.Errorf("after Flush out has %q", out.String())
+		}
+		w.Close(time.Second)
+		w.Flush(time.Second) // not a panic
+	})
+}
+
 func TestEverythingIsWritten(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
