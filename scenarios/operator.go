@@ -242,7 +242,8 @@ func doSees(ctx context.Context, c *call, h *host) error {
 }
 
 func doEvicts(_ context.Context, c *call, h *host) error {
-	return h.Evict("operator", strings.Join(c.args, ""))
+	_, err := h.Evict(nil, "operator", strings.Join(c.args, ""))
+	return err
 }
 
 func doRemoves(_ context.Context, c *call, h *host) error {

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -16,17 +15,15 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
-	"github.com/sallyport/sallyport/protocol/tcp"
 	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/secure"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // What a connection can be woken for.
 //
 // One goroutine at a time writes to a connection: usually its own, while a handler runs the one that watches
-// it, and in a stream those that take turns. Others set a flag (the seat is granted, the
-// position has changed, an eviction, a shutdown), and then a read deadline in the past. The connection's
-// goroutine sets its deadline, then looks at the flags, then reads. So no news is lost.
+// it, and in a stream those that take turns. Others set a flag, see package socket.
 const (
 	flagGranted  uint32 = 1 << iota // the seat is yours
 	flagNotice                      // the queue has changed
@@ -39,34 +36,9 @@ const (
 	anyFlag = ^uint32(0)
 )
 
-const (
-	// recordSize is the largest TLS record. A batch of replies of that size is written even if more
-	// input is buffered.
-	recordSize = 16 << 10
-	// maxDrain and maxDrainTime bound what a closing connection still reads. Without reading it, a TCP
-	// reset would destroy the last reply in flight.
-	maxDrain     = 1 << 20
-	maxDrainTime = time.Second
-	// lastWrite is the time to take the last reply after a deadline.
-	lastWrite = time.Second
-)
-
-var (
-	// errWoken means that another goroutine set a flag; callers handle c.flags and retry.
-	errWoken error = pause("interrupted")
-	// errDeadline means that the deadline of a read has passed.
-	errDeadline error = pause("i/o timeout")
-
-	past = time.Unix(1, 0)
-)
-
-// pause is an error after which a read can be retried: crypto/tls makes every error permanent except a
-// temporary net.Error.
-type pause string
-
-func (p pause) Error() string { return string(p) }
-func (pause) Timeout() bool   { return true }
-func (pause) Temporary() bool { return true }
+// recordSize is the largest TLS record. A batch of replies of that size is written even if more
+// input is buffered.
+const recordSize = 16 << 10
 
 // conn is one connection, from accept to close. Its goroutine owns all fields except where noted.
 type conn struct {
@@ -74,7 +46,7 @@ type conn struct {
 	id       string
 	from     netip.Prefix // see lobby.Source
 	place    *lobby.Place
-	raw      *transport
+	raw      *socket.Conn
 	tls      *tls.Conn
 	secured  *secure.Config
 	rd       *protocol.Reader
@@ -83,17 +55,16 @@ type conn struct {
 	native   bool      // negotiated the ALPN id, so it gets notices
 	user     string    // prepared, after the login
 	excused  bool      // to leave without a login is no fault: the guess has counted, or the users can't be read
-	inLobby  bool
-	commands int    // before the login
-	lastWord string // of the login, empty for the empty line
+	commands int       // before the login
+	lastWord string    // of the login, empty for the empty line
 
 	asked    time.Time // when the connection asked for the seat
 	in, sent int64     // bytes above TLS
 
-	flags    atomic.Uint32            // set by any goroutine
-	eviction atomic.Pointer[eviction] // set before flagEvicted
+	eviction atomic.Pointer[eviction] // set by any goroutine, before flagEvicted
 	active   atomic.Int64             // see touch
-	news     chan struct{}            // gets a value when a flag is set, for a goroutine that doesn't read
+	requests atomic.Int64             // number of requests
+	running  atomic.Pointer[string]   // verb of the running request, nil for none
 	ctx      context.Context
 	cancel   context.CancelCauseFunc // called by any goroutine
 
@@ -103,12 +74,16 @@ type conn struct {
 }
 
 func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {
-	tcp.FindDead(raw, s.limits.Vanish, s.limits.Write)
-	c := &conn{srv: s, id: s.newID(), from: from, inLobby: true, secured: s.tls.Load(), news: make(chan struct{}, 1)}
-	c.raw = &transport{Conn: raw, owner: c}
+	c := &conn{srv: s, id: s.newID(), from: from, secured: s.tls.Load()}
+	c.raw = socket.New(raw, socket.Options{
+		Vanish: s.limits.Vanish, Write: s.limits.Write,
+		Flush: c.flush, Hello: func() { c.place.Reach(lobby.Begun) }, Safely: c.safely,
+	})
 	c.tls = tls.Server(c.raw, c.secured.TLS)
 	c.rd = protocol.NewReader(input{c})
-	c.loginBy = after(time.Now(), s.limits.Login)
+	if c.loginBy = after(time.Now(), s.limits.Login); !c.loginBy.IsZero() {
+		c.raw.WriteBy = c.loginBy.Add(socket.LastWrite)
+	}
 	return c
 }
 
@@ -170,7 +145,7 @@ func (c *conn) penalise(why string) {
 
 // leaveLobby frees the connection's place in the lobby. Its error is that of dropped.
 func (c *conn) leaveLobby() error {
-	c.inLobby = false
+	c.raw.WriteBy = time.Time{}
 	c.place.Leave()
 	return c.dropped()
 }
@@ -183,19 +158,6 @@ func (c *conn) dropped() error {
 	return nil
 }
 
-// wake sets a flag and ends a read of the connection's goroutine, which then handles its flags.
-func (c *conn) wake(flag uint32) {
-	c.flags.Or(flag)
-	_ = c.raw.SetReadDeadline(past)
-	select {
-	case c.news <- struct{}{}:
-	default:
-	}
-}
-
-// has reports whether any of the flags is set.
-func (c *conn) has(flags uint32) bool { return c.flags.Load()&flags != 0 }
-
 // touch notes when the seated client was last active.
 func (c *conn) touch(at time.Time) { c.active.Store(int64(at.Sub(c.srv.started))) }
 
@@ -206,31 +168,31 @@ func (c *conn) lastActive() time.Time { return c.srv.started.Add(time.Duration(c
 // write soon. It sets the flag first, so that no other request begins. The first of several evictions counts.
 func (c *conn) evict(why *eviction) {
 	c.eviction.CompareAndSwap(nil, why)
-	c.wake(flagEvicted)
+	c.raw.Wake(flagEvicted)
 	c.cancel(c.evicted())
-	_ = c.raw.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
+	c.raw.Hurry()
 }
 
 // evicted returns why a connection with flagEvicted ends.
 func (c *conn) evicted() error { return c.eviction.Load().ReplyError }
 
-// line returns the next line as soon as it is complete. Zero means no deadline. Errors are errWoken,
-// errDeadline, io.EOF after a close_notify, errCut, those of flush, of the line and of the network.
+// line returns the next line as soon as it is complete. Zero means no deadline. Errors are socket.ErrWoken,
+// socket.ErrDeadline, io.EOF after a close_notify, errCut, those of flush, of the line and of the network.
 func (c *conn) line(by time.Time) ([]byte, error) {
-	c.raw.wait = wait{by: by, flags: anyFlag, flush: true}
+	c.raw.Wait = socket.Wait{By: by, Flags: anyFlag, Flush: true}
 	return c.rd.ReadLine()
 }
 
 // read reads bytes of a body. Its errors are those of line.
 func (c *conn) read(p []byte, by time.Time) (int, error) {
-	c.raw.wait = wait{by: by, flags: anyFlag, flush: true}
+	c.raw.Wait = socket.Wait{By: by, Flags: anyFlag, Flush: true}
 	return c.rd.Read(p)
 }
 
 // peek reads into the line buffer what crypto/tls has buffered, without waiting. An error occurs again at
 // the next read.
 func (c *conn) peek() {
-	c.raw.wait = wait{by: past}
+	c.raw.Wait = socket.Now()
 	_ = c.rd.Fill()
 }
 
@@ -240,7 +202,7 @@ type input struct{ *conn }
 func (i input) Read(p []byte) (int, error) {
 	n, err := i.tls.Read(p)
 	i.in += int64(n)
-	if err != nil && i.raw.eof {
+	if err != nil && i.raw.EOF {
 		err = errCut // crypto/tls reports an end between two records like a close_notify
 	}
 	return n, err
@@ -311,11 +273,5 @@ func (c *conn) drain() error {
 	if c.tls.CloseWrite() != nil {
 		return nil // there is no TLS
 	}
-	halfClose(c.raw.Conn)
-	if c.raw.eof {
-		return nil
-	}
-	c.raw.wait = wait{by: time.Now().Add(maxDrainTime)}
-	_, err := io.CopyN(io.Discard, c.raw, maxDrain)
-	return err
+	return c.raw.Drain()
 }

@@ -37,7 +37,7 @@ func TestDeadlinesOfManyConnections(t *testing.T) {
 				w.T.Fatalf("a stranger was sent away after %v, not 10 s", got)
 			}
 		}
-		if err := w.Server.Evict("operator", ""); err != nil {
+		if _, err := w.Server.Evict(nil, "operator", ""); err != nil {
 			w.T.Fatalf("alice has lost her seat: %v", err)
 		}
 	})

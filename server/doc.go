@@ -16,7 +16,8 @@
 //   - session.go reads requests and calls handlers, watch.go cancels the handler of a client that has
 //     left (package alarm says when to look), stream.go is OPEN and STREAM, whose
 //     rules are in package joint;
-//   - conn.go reads lines, writes replies, wakes and closes; socket.go waits for the peer, below TLS.
+//   - conn.go reads lines, writes replies and closes; package socket waits for the peer, below TLS, and wakes;
+//   - status.go is what the operator sees, and Evict.
 //
 // # The log
 //

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
+	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/joint"
 )
 
@@ -72,6 +73,9 @@ var (
 	errOverdue       = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the request ran past its time limit")
 	errUnsendable    = refusal(protocol.CodeFailed, protocol.KeywordFailed, "the result can't be sent as a line")
 )
+
+// errNotApproved is a good proof that Server.Approve refuses. It is the reason in the log.
+const errNotApproved = scram.Error("certificate")
 
 // Ends of the connection without a reply.
 var (

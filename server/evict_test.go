@@ -48,7 +48,7 @@ func TestStreamIsEvicted(t *testing.T) {
 			}
 			synctest.Wait()
 			conn.armed.Store(true)
-			if err := w.Server.Evict("operator", ""); err != nil {
+			if _, err := w.Server.Evict(nil, "operator", ""); err != nil {
 				w.T.Fatalf("%v", err)
 			}
 			synctest.Wait()

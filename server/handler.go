@@ -52,7 +52,8 @@ var ErrUnknownVerb error = errUnknown
 
 // Mux is a Handler that chooses another Handler by verb. Register handlers before the server starts.
 type Mux struct {
-	handlers map[string]Handler
+	handlers  map[string]Handler
+	summaries map[string]string
 }
 
 // Handle registers a handler for a verb. It panics if the verb is invalid (protocol.ValidVerb) or has a
@@ -72,6 +73,28 @@ func (m *Mux) Handle(verb string, h Handler) {
 
 // HandleFunc registers a function.
 func (m *Mux) HandleFunc(verb string, f HandlerFunc) { m.Handle(verb, f) }
+
+// Summary sets what HELP says of a verb, in one line. It panics if the verb has no handler, or the text is no line.
+func (m *Mux) Summary(verb, text string) {
+	if _, ok := m.handlers[verb]; !ok {
+		panic("server: no handler for " + verb)
+	}
+	if err := checkLine(protocol.Reply{Code: protocol.CodeDone, Text: verb + " " + text}); err != nil {
+		panic("server: the summary of " + verb + " is not a line")
+	}
+	if m.summaries == nil {
+		m.summaries = map[string]string{}
+	}
+	m.summaries[verb] = text
+}
+
+// summary returns what HELP says of a verb, maybe nothing. A nil Mux has no summaries.
+func (m *Mux) summary(verb string) string {
+	if m == nil {
+		return ""
+	}
+	return m.summaries[verb]
+}
 
 // Verbs returns the verbs in alphabetical order.
 func (m *Mux) Verbs() []string { return slices.Sorted(maps.Keys(m.handlers)) }

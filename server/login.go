@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/lobby"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // Before the login, failed command number maxErrors ends the connection, and so does a command after
@@ -65,11 +66,11 @@ func (c *conn) loginLine() ([]byte, error) {
 	for {
 		line, err := c.line(c.loginBy)
 		switch {
-		case errors.Is(err, errDeadline):
+		case errors.Is(err, socket.ErrDeadline):
 			return nil, errLoginTimeout
-		case !errors.Is(err, errWoken):
+		case !errors.Is(err, socket.ErrWoken):
 			return line, lineError(err)
-		case c.has(flagShutdown):
+		case c.raw.Has(flagShutdown):
 			return nil, errShutdown
 		}
 	}
@@ -215,7 +216,10 @@ func (x *exchange) run(challenge []byte) error {
 	if err != nil {
 		return x.reject(err)
 	}
-	if err = x.checkCurrent(); err != nil {
+	if err = x.checkCurrent(); err == nil {
+		err = x.approve()
+	}
+	if err != nil {
 		return err
 	}
 	if message, err = x.ask(signature); err != nil {
@@ -246,6 +250,19 @@ func (x *exchange) checkCurrent() error {
 	return nil
 }
 
+// approve asks Server.Approve. What it refuses counts as a wrong password, so that nothing tells them apart.
+func (x *exchange) approve() error {
+	if x.srv.Approve == nil {
+		return nil
+	}
+	err := x.srv.Approve(x.scram.Username(), x.tls.ConnectionState())
+	if err == nil {
+		return nil
+	}
+	x.srv.errorLog.Warn("a login with the right password was refused", "conn", x.id, "user", x.scram.Username(), "error", err)
+	return x.reject(errNotApproved)
+}
+
 // ask sends a challenge and returns the client's answer.
 func (x *exchange) ask(challenge []byte) ([]byte, error) {
 	x.reply(protocol.Reply{Code: protocol.CodeChallenge, Text: strict.EncodeToString(challenge)})
@@ -271,7 +288,7 @@ func (x *exchange) reject(why error) error {
 	if !ok {
 		token = scram.ErrMalformed
 	}
-	if token == scram.ErrUnknownUser || token == scram.ErrWrongProof {
+	if token == scram.ErrUnknownUser || token == scram.ErrWrongProof || token == errNotApproved {
 		x.excused = true
 		x.srv.penalties.Guess(x.from)
 	}

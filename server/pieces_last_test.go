@@ -49,7 +49,7 @@ func (s slow) Close() error {
 func TestStreamIsToldBeforeASlowClose(t *testing.T) {
 	t.Parallel()
 	for keyword, lose := range map[string]func(*server.Server){
-		"evicted":       func(s *server.Server) { _ = s.Evict("the test", "") },
+		"evicted":       func(s *server.Server) { _, _ = s.Evict(nil, "the test", "") },
 		"session-limit": func(*server.Server) { time.Sleep(10 * time.Minute) },
 		"shutdown":      func(s *server.Server) { go func() { _ = s.Close() }() },
 	} {

@@ -142,7 +142,7 @@ func (s *seat) release(c *conn) {
 		next := s.queue[0]
 		s.queue = slices.Delete(s.queue, 0, 1)
 		s.grant(next)
-		next.flags.Or(flagGranted)
+		next.raw.Flags.Or(flagGranted)
 	}
 	s.notify()
 }
@@ -151,10 +151,10 @@ func (s *seat) release(c *conn) {
 // because the goroutine that is woken last runs first.
 func (s *seat) notify() {
 	for _, c := range s.queue {
-		c.wake(flagNotice)
+		c.raw.Wake(flagNotice)
 	}
 	if s.holder != nil {
-		s.holder.wake(flagNotice)
+		s.holder.raw.Wake(flagNotice)
 	}
 }
 

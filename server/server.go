@@ -69,6 +69,10 @@ type Server struct {
 	NameKey []byte
 	// RequireBinding offers only SCRAM-SHA-256-PLUS.
 	RequireBinding bool
+	// Approve is asked after a good proof, before the client gets the server's: it may compare the user with the
+	// client's certificate. After an error the login fails like one with a wrong password, for the reason
+	// certificate, and ErrorLog gets the error. It must be quick, because its time is no secret. Nil approves all.
+	Approve func(user string, state tls.ConnectionState) error
 	// Backend connects to what OPEN and STREAM join a client to. Nil means neither. Package joint says what a
 	// backend can do beside reading and writing.
 	Backend func(ctx context.Context, r *Request) (io.ReadWriteCloser, error)
@@ -86,7 +90,7 @@ type Server struct {
 	boot      string // prefix of every connection's id
 	nextID    atomic.Uint64
 	limits    Limits
-	verbs     map[string]string // interned verbs
+	verbs     map[string]*string // interned verbs
 	tls       atomic.Pointer[secure.Config]
 	lobby     lobby.Lobby
 	refused   lobby.Refusals
@@ -257,7 +261,7 @@ func (s *Server) checkGone() {
 // clients in the lobby and in the queue, lets the running request end, and returns when the last
 // connection has ended. If ctx ends first, it returns ctx's error: call Close then.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.close(func(c *conn) { c.wake(flagShutdown) })
+	s.close(func(c *conn) { c.raw.Wake(flagShutdown) })
 	select {
 	case <-s.gone:
 	case <-ctx.Done():
@@ -276,7 +280,7 @@ func (s *Server) Close() error {
 	_ = s.init()
 	s.cancel(ErrServerClosed) // first, because it is the cause of all failures that follow
 	s.close(func(c *conn) {
-		if !c.has(flagLingers) {
+		if !c.raw.Has(flagLingers) {
 			_ = c.raw.Close()
 		}
 	})

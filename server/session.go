@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
 	"github.com/sallyport/sallyport/server/alarm"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // session is a connection that has the seat. The connection's goroutine owns all of it, except where watch.go
@@ -91,7 +92,7 @@ func (s *session) serve() error {
 		line, err := s.line(s.deadline())
 		if err == nil {
 			err = s.serveLine(line)
-		} else if err = s.inputError(err); errors.Is(err, errWoken) {
+		} else if err = s.inputError(err); errors.Is(err, socket.ErrWoken) {
 			err = nil
 		}
 		if err != nil {
@@ -107,7 +108,7 @@ func (s *session) deadline() time.Time {
 // inputError returns why the session ends after a failed read.
 func (s *session) inputError(err error) error {
 	switch {
-	case !errors.Is(err, errDeadline):
+	case !errors.Is(err, socket.ErrDeadline):
 		return lineError(err)
 	case s.isOver():
 		return s.srv.errSessionLimit
@@ -119,7 +120,7 @@ func (s *session) isOver() bool { return !s.endBy.IsZero() && !time.Now().Before
 
 // attend handles the flags, and returns an error if the session must end.
 func (s *session) attend() error {
-	flags := s.flags.Load()
+	flags := s.raw.Flags.Load()
 	switch {
 	case flags&flagEvicted != 0:
 		return s.evicted()
@@ -132,7 +133,7 @@ func (s *session) attend() error {
 	case flags == 0:
 		return nil
 	}
-	s.flags.And(^(flagNotice | flagMessage))
+	s.raw.Flags.And(^(flagNotice | flagMessage))
 	s.sendWaiting()
 	s.sendMessages()
 	return nil
@@ -166,8 +167,10 @@ func (s *session) serveLine(line []byte) error {
 	if err != nil {
 		return s.answerLast(errBodyForm, began)
 	}
-	verb, known := s.intern(command.Verb)
-	r.Verb, r.Argument = verb, string(command.Argument)
+	verb := s.intern(command.Verb)
+	if r.Argument = string(command.Argument); verb != nil {
+		r.Verb = *verb
+	}
 	if command.HasBody {
 		if command.Body > s.srv.limits.Body {
 			return s.answerLast(tooLarge(s.srv.limits.Body), began)
@@ -176,38 +179,40 @@ func (s *session) serveLine(line []byte) error {
 			return err
 		}
 	}
-	if piece.Late(verb) && !command.HasBody {
+	if piece.Late(r.Verb) && !command.HasBody {
 		return nil
 	}
-	if verb != protocol.VerbNoop {
+	if r.Verb != protocol.VerbNoop {
 		s.touch(began)
 		defer func() { s.touch(s.served) }()
 	}
-	return s.dispatch(known, began)
+	s.running.Store(verb)
+	defer s.running.Store(nil)
+	return s.dispatch(began)
 }
 
 // now returns the start of the current request: when its input arrived or the previous reply was done,
 // whichever is later. This saves most calls of time.Now in a batch, each of which takes as long as parsing
 // a command.
 func (s *session) now() time.Time {
-	if s.served.After(s.raw.filled) {
+	if s.served.After(s.raw.Filled) {
 		return s.served
 	}
-	return s.raw.filled
+	return s.raw.Filled
 }
 
-// intern returns the interned verb. It returns "" for an unknown verb, which must not get into the log,
+// intern returns the interned verb. It returns nil for an unknown verb, which must not get into the log,
 // because it may be a password that was typed too late.
-func (s *session) intern(verb []byte) (name string, known bool) {
+func (s *session) intern(verb []byte) *string {
 	var upper [protocol.MaxVerb + 1]byte
-	name, known = s.srv.verbs[string(protocol.AppendUpper(upper[:0], verb))]
-	if _, lists := s.srv.Handler.(verbLister); known || lists {
-		return name, known
+	known := s.srv.verbs[string(protocol.AppendUpper(upper[:0], verb))]
+	if _, lists := s.srv.Handler.(verbLister); known != nil || lists {
+		return known
 	}
-	if name = string(protocol.AppendUpper(nil, verb)); protocol.ValidVerb(name) {
-		return name, true
+	if name := string(protocol.AppendUpper(nil, verb)); protocol.ValidVerb(name) {
+		return &name
 	}
-	return "", false
+	return nil
 }
 
 // readBody takes the octets of a body. They count as idleness until they are all there.
@@ -247,7 +252,7 @@ func (s *session) ReadLine() ([]byte, error) {
 // session ends.
 func (s *session) interrupted(err error) error {
 	switch {
-	case errors.Is(err, errWoken):
+	case errors.Is(err, socket.ErrWoken):
 		return s.attend()
 	case err != nil:
 		return s.inputError(err)
@@ -256,12 +261,12 @@ func (s *session) interrupted(err error) error {
 }
 
 // dispatch serves a request and answers it.
-func (s *session) dispatch(known bool, began time.Time) error {
+func (s *session) dispatch(began time.Time) error {
 	done := protocol.Reply{Code: protocol.CodeDone}
 	switch verb := s.request.Verb; {
-	case s.has(flagEvicted):
+	case s.raw.Has(flagEvicted):
 		return s.evicted() // also if the request arrived first
-	case !known, verb == protocol.VerbBody:
+	case verb == "", verb == protocol.VerbBody: // or unknown
 		return s.answerError(errUnknown, began)
 	case verb == protocol.VerbNoop:
 		done.Text = "ok"
@@ -323,6 +328,7 @@ func (s *session) answer(r protocol.Reply, began time.Time) error {
 		keyword = string(failure.Keyword)
 	}
 	s.n++
+	s.requests.Store(int64(s.n))
 	s.served = time.Now()
 	e := s.srv.Audit.Info("request", s.id).Int("n", s.n).Str("verb", s.request.Verb).
 		Int("argument_bytes", len(s.request.Argument)).Int("body_bytes", len(s.request.Body)).

@@ -1,10 +1,10 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +34,10 @@ func (s *Server) Stock() *Mux {
 	})
 	m.HandleFunc("STAT", func(context.Context, *Request) (protocol.Reply, error) { return s.stat(), nil })
 	m.HandleFunc("SAY", s.say)
+	m.Summary("ECHO", "gives back its argument, or the body")
+	m.Summary("TIME", "says what time it is at the server")
+	m.Summary("STAT", "says who has the seat, and how many wait")
+	m.Summary("SAY", "sends its argument to the operator")
 	return m
 }
 
@@ -71,24 +75,7 @@ func (s *Server) Say(text string) error {
 	if !holder.post(text) {
 		return ErrNoMessages
 	}
-	holder.wake(flagMessage)
-	return nil
-}
-
-// Evict ends the session of the seated client with "421 evicted" and the reason. Without one it says that the
-// operator ended the session. by is who that is, for the log. Errors are ErrNobodySeated, and for the reason
-// those of Say.
-func (s *Server) Evict(by, reason string) error {
-	reply := refusal(protocol.CodeClosing, protocol.KeywordEvicted, cmp.Or(reason, "the operator ended the session"))
-	if err := checkLine(reply.Reply()); err != nil {
-		return err
-	}
-	holder, _ := s.seat.current()
-	if holder == nil {
-		return ErrNobodySeated
-	}
-	s.Audit.Info("operator", "").Str("deed", "evict").Str("by", by).Send()
-	holder.evict(&eviction{reply, by})
+	holder.raw.Wake(flagMessage)
 	return nil
 }
 
@@ -112,31 +99,51 @@ func (c *conn) post(text string) bool {
 	return true
 }
 
+// builtIn are the verbs that HELP shows of the protocol's own, with their summaries. OPEN and STREAM need a backend.
+var builtIn = map[string]string{
+	protocol.VerbHelp:   "lists the verbs",
+	protocol.VerbNoop:   "does nothing, and ends no idleness",
+	protocol.VerbQuit:   "ends the session",
+	protocol.VerbWhoami: "says who is logged in",
+	protocol.VerbOpen:   "joins the client to the backend, and ends with the session",
+	protocol.VerbStream: "joins the client to the backend",
+}
+
 // listVerbs interns every known verb, so that a request needs no allocation for its verb, and makes the
 // text of HELP. A handler must not have a verb of the protocol.
 func (s *Server) listVerbs() error {
 	if s.Handler == nil {
 		s.Handler = s.Stock()
 	}
-	shown := []string{protocol.VerbHelp, protocol.VerbNoop, protocol.VerbQuit, protocol.VerbWhoami}
-	if s.Backend != nil {
-		shown = append(shown, protocol.VerbOpen, protocol.VerbStream)
-	}
-	s.verbs = map[string]string{}
-	for _, verb := range slices.Concat(shown, piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
-		s.verbs[verb] = verb
+	shown := maps.Clone(builtIn)
+	s.verbs = map[string]*string{}
+	for _, verb := range slices.Concat(slices.Collect(maps.Keys(builtIn)), piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
+		s.verbs[verb] = &verb
 	}
 	if known, ok := s.Handler.(verbLister); ok {
+		mux, _ := known.(*Mux)
 		for _, verb := range known.Verbs() {
-			if _, taken := s.verbs[verb]; taken {
+			if s.verbs[verb] != nil {
 				return fmt.Errorf("server: the verb %s is built in", verb)
 			}
-			s.verbs[verb] = verb
-			shown = append(shown, verb)
+			s.verbs[verb], shown[verb] = &verb, mux.summary(verb)
 		}
 	}
-	slices.Sort(shown)
-	s.help = strings.Join(shown, "\n")
-	s.genericHelp = strings.Join(slices.DeleteFunc(shown, func(verb string) bool { return verb == protocol.VerbStream }), "\n")
+	if s.Backend == nil {
+		delete(shown, protocol.VerbOpen)
+		delete(shown, protocol.VerbStream)
+	}
+	s.help = helpText(shown)
+	delete(shown, protocol.VerbStream)
+	s.genericHelp = helpText(shown)
 	return nil
+}
+
+// helpText returns the text of HELP: a line for each verb.
+func helpText(summaries map[string]string) string {
+	var lines []string
+	for _, verb := range slices.Sorted(maps.Keys(summaries)) {
+		lines = append(lines, strings.TrimSpace(verb+" "+summaries[verb]))
+	}
+	return strings.Join(lines, "\n")
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
-	"github.com/sallyport/sallyport/protocol/tcp"
 	"github.com/sallyport/sallyport/server/joint"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // stream is the joint.Client of a session that is joined to a backend.
@@ -64,9 +64,9 @@ func (s *session) stream(began time.Time) error {
 		return s.answerError(err, began)
 	}
 	s.reply(protocol.Reply{Code: protocol.CodeStreaming, Text: "stream"})
-	s.flags.Or(flagLingers)
+	s.raw.Flags.Or(flagLingers)
 	end, err := x.join((*joint.Stream).Run, nil)
-	s.flags.And(^flagLingers)
+	s.raw.Flags.And(^flagLingers)
 	switch {
 	case err != nil, x.told != nil:
 		return cmp.Or(err, x.told)
@@ -132,11 +132,9 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 	}
 	l := x.srv.limits
 	x.touch(time.Now())
-	x.raw.patient = true
-	x.raw.setWriteDeadline()          // now, because later it would undo that of the stream's guard
-	tcp.SetUserTimeout(x.raw.Conn, 0) // it would also end a client that pauses
+	x.raw.Patient(true) // the stream's guard sets write deadlines
 	end := run(&joint.Stream{
-		Client: x, Backend: x.backend, News: x.news, Active: func() { x.touch(time.Now()) }, Passed: x.pass, Safely: x.safely,
+		Client: x, Backend: x.backend, News: x.raw.News, Active: func() { x.touch(time.Now()) }, Passed: x.pass, Safely: x.safely,
 		Stuck: func() { x.stuck(x.number) },
 		Refused: func(err error) {
 			x.srv.errorLog.Warn("the backend refuses a setting", "conn", x.id, "user", x.user, "error", err)
@@ -145,12 +143,11 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 		Limits: joint.Limits{
 			Idle: l.Idle, Vanish: l.Vanish, Conn: x.raw.Conn,
 			Deadline: func(idle time.Duration) time.Time { return earlier(after(x.lastActive(), idle), x.endBy) },
-			Overdue:  func() error { return x.inputError(errDeadline) },
+			Overdue:  func() error { return x.inputError(socket.ErrDeadline) },
 		},
 	}, x.ctx)
-	x.flags.And(^flagDone)
-	x.raw.patient = false
-	tcp.FindDead(x.raw.Conn, l.Vanish, l.Write)
+	x.raw.Flags.And(^flagDone)
+	x.raw.Patient(false)
 	if x.told == nil {
 		x.close(end)
 	}
@@ -180,25 +177,25 @@ func (x *stream) pass(direction string, p []byte) error {
 }
 
 func (x *stream) ReadLine() ([]byte, error) {
-	x.raw.wait = wait{flags: flagDone}
+	x.raw.Wait = socket.Wait{Flags: flagDone}
 	return x.rd.ReadLine()
 }
 
 // Read ignores a shutdown, which doesn't end a running request.
 func (x *stream) Read(p []byte) (int, error) {
-	x.raw.wait = wait{flags: flagDone}
+	x.raw.Wait = socket.Wait{Flags: flagDone}
 	return x.rd.Read(p)
 }
 
 func (x *stream) Unread(line []byte)  { x.rd.Unread(line) }
 func (x *stream) Wait() error         { return x.listen() }
-func (x *stream) Leave() error        { return x.untilEnd(flagDone) }
-func (x *stream) Stop()               { x.wake(flagDone) }
+func (x *stream) Leave() error        { return x.raw.Discard(flagDone) }
+func (x *stream) Stop()               { x.raw.Wake(flagDone) }
 func (x *stream) Send(p []byte) error { return x.write(p) }
 func (x *stream) CloseWrite() error   { return x.tls.CloseWrite() }
 
 func (x *stream) Notify() error {
-	x.flags.And(^(flagNotice | flagMessage))
+	x.raw.Flags.And(^(flagNotice | flagMessage))
 	x.sendWaiting()
 	x.sendMessages()
 	return x.flush()

@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/secure"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // SetTLSConfig replaces the certificate of a running server for new connections. Running sessions go on,
@@ -26,7 +27,7 @@ func (s *Server) SetTLSConfig(config *tls.Config) error {
 // handshake does the TLS handshake under the deadline of the login. If the server ended it, the error is a
 // reply. The log has a connection only from here on: strangers that make room before count as refused.
 func (c *conn) handshake() error {
-	c.raw.wait = wait{by: c.loginBy, flags: anyFlag}
+	c.raw.Wait = socket.Wait{By: c.loginBy, Flags: anyFlag}
 	// A context that can be cancelled would cost a goroutine. The deadline and wake do the same.
 	err := c.tls.HandshakeContext(context.Background())
 	if dropped := c.dropped(); err != nil && dropped != nil {
@@ -36,9 +37,9 @@ func (c *conn) handshake() error {
 	if err != nil {
 		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
 		switch {
-		case errors.Is(err, errWoken):
+		case errors.Is(err, socket.ErrWoken):
 			return errShutdown
-		case errors.Is(err, errDeadline), errors.Is(err, os.ErrDeadlineExceeded): // of a read, of a write
+		case errors.Is(err, socket.ErrDeadline), errors.Is(err, os.ErrDeadlineExceeded): // of a read, of a write
 			return errLoginTimeout
 		}
 		return err

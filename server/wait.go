@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 // takeSeat asks for the seat and waits for it. When it returns nil, queue.leave is logged and nothing is
@@ -43,7 +44,7 @@ func (c *conn) queue(position int) error {
 	if err == nil {
 		err = c.checkEarly()
 	}
-	c.flags.And(^(flagGranted | flagNotice))
+	c.raw.Flags.And(^(flagGranted | flagNotice))
 	why := "granted"
 	if err != nil {
 		why = reason(err)
@@ -57,14 +58,14 @@ func (c *conn) await() error {
 	by, sent := after(c.asked, c.srv.seat.policy.wait), ""
 	for {
 		switch {
-		case c.has(flagEvicted):
+		case c.raw.Has(flagEvicted):
 			return c.evicted()
-		case c.has(flagShutdown):
+		case c.raw.Has(flagShutdown):
 			return errShutdown
-		case c.has(flagGranted):
+		case c.raw.Has(flagGranted):
 			return nil
 		}
-		c.flags.And(^flagNotice)
+		c.raw.Flags.And(^flagNotice)
 		if position := c.srv.seat.position(c); c.native && position != "" && position != sent {
 			sent = position
 			c.reply(protocol.Reply{Code: protocol.CodePosition, Text: position})
@@ -73,9 +74,9 @@ func (c *conn) await() error {
 		switch {
 		case err == nil:
 			return c.early(line)
-		case errors.Is(err, errDeadline):
+		case errors.Is(err, socket.ErrDeadline):
 			return c.srv.errWaitTimeout
-		case !errors.Is(err, errWoken):
+		case !errors.Is(err, socket.ErrWoken):
 			return lineError(err)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/sallyport/sallyport/server/socket"
 )
 
 const (
@@ -30,7 +32,7 @@ func (s *session) overdue(began time.Time) (by time.Time, why error) {
 func (s *session) watchOver(began time.Time) {
 	s.began = began
 	by, _ := s.overdue(began)
-	s.alarm.Set(earlier(s.raw.filled.Add(watchAfter), by))
+	s.alarm.Set(earlier(s.raw.Filled.Add(watchAfter), by))
 }
 
 // unwatch ends the watch over a handler that has returned.
@@ -69,10 +71,10 @@ func (s *session) supervise() {
 			s.stuck(s.n + 1)
 		case <-s.returned:
 			if listening {
-				s.wake(flagDone)
+				s.raw.Wake(flagDone)
 				gone = <-left
 			}
-			s.flags.And(^flagDone)
+			s.raw.Flags.And(^flagDone)
 			s.watched <- cmp.Or(flushed, gone)
 			return
 		}
@@ -97,12 +99,12 @@ func timerAt(by time.Time) *time.Timer {
 // handler has returned first. The connection's goroutine is in the handler, so it doesn't use the buffer.
 func (s *session) listen() error {
 	for !s.rd.Full() {
-		s.raw.wait = wait{flags: flagDone}
+		s.raw.Wait = socket.Wait{Flags: flagDone}
 		err := s.rd.Fill()
 		if err == io.EOF { // a half-close: the client may still want its reply
-			err = s.untilEnd(flagDone)
+			err = s.raw.Discard(flagDone)
 		}
-		if errors.Is(err, errWoken) {
+		if errors.Is(err, socket.ErrWoken) {
 			return nil
 		}
 		if err != nil {
@@ -110,12 +112,4 @@ func (s *session) listen() error {
 		}
 	}
 	return nil
-}
-
-// untilEnd discards input below TLS until the peer ends the connection (io.EOF), the connection breaks, or
-// one of the flags is set (errWoken).
-func (c *conn) untilEnd(flags uint32) error {
-	c.raw.wait = wait{flags: flags}
-	_, err := io.Copy(io.Discard, c.raw)
-	return cmp.Or(err, io.EOF)
 }

@@ -21,7 +21,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(s.Connect(ctx, "alice", "ECHO", "hello")).To(printed("hello\n"))
 		Expect(s.Connect(ctx, "alice", "echo", "two", "words")).To(printed("two words\n"))
 		Expect(s.Connect(ctx, "alice", "ECHO", "--body", "-h")).To(printed("--body -h\n"), "after the verb all belongs to the request")
-		Expect(s.Connect(ctx, "alice", "HELP")).To(printed("ECHO\nHELP\nNOOP\nQUIT\nSAY\nSTAT\nTIME\nWHOAMI\n"))
+		Expect(s.Connect(ctx, "alice", "HELP")).To(did(0, MatchRegexp(`^ECHO .+\nHELP .+\nNOOP .+\nQUIT .+\nSAY .+\nSTAT .+\nTIME .+\nWHOAMI .+\n$`), ""))
 		Expect(s.Connect(ctx, "alice", "QUIT")).To(printed(""))
 	}, limit)
 

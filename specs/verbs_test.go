@@ -12,14 +12,20 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
+// evict makes the holder leave.
+func evict(h *harness.H) error {
+	_, err := h.Server.Evict(nil, "operator", "")
+	return err
+}
+
 var _ = Describe("The stock verbs", Label("area:session"), func() {
 	It("end at once for a client that the operator evicts", Label("promise:6"), func(ctx SpecContext) {
 		h := start(nil)
 		for range 30 { // a line that comes while the server wakes up is a rare case
 			alice := h.LoggedIn(ctx, "alice")
-			Expect(h.Server.Evict("operator", "")).To(Succeed())
+			Expect(evict(h)).To(Succeed())
 			Expect(alice.Quit(ctx)).To(refusedWith(421, protocol.KeywordEvicted))
-			Eventually(ctx, func() error { return h.Server.Evict("operator", "") }).Should(MatchError(server.ErrNobodySeated), "control: no client is left")
+			Eventually(ctx, evict).WithArguments(h).Should(MatchError(server.ErrNobodySeated), "control: no client is left")
 		}
 		Expect(h.Log.Records("request")).To(BeEmpty())
 	}, limit)

@@ -154,6 +154,13 @@ func (l *Lobby) remove(p *Place, reason string) {
 	l.sources[p.from] = slices.Delete(places, i, i+1)
 }
 
+// Len returns the number of connections.
+func (l *Lobby) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
 // Reach notes the progress of the connection.
 func (p *Place) Reach(progress Progress) {
 	p.lobby.mu.Lock()

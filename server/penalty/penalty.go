@@ -170,6 +170,19 @@ func (b *Book) RefusesLogin(from netip.Prefix, name string) (refused bool) {
 	return false
 }
 
+// Active returns the number of sources that have a penalty now.
+func (b *Book) Active() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for _, a := range b.sources {
+		if a.leaves.active(now) || a.guesses.active(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // settle notes that a penalty for guesses has ended.
 func (a *account) settle(now time.Time) {
 	if until := a.guesses.until; !until.IsZero() && !now.Before(until) && !a.ended.Equal(until) {

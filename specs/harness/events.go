@@ -149,7 +149,7 @@ var formats = map[string]func(any) bool{
 	"mechanism": like(`(SCRAM-SHA-256(-PLUS)?)?`), "binding": like(`(tls-exporter|tls-server-end-point)?`),
 	"reason": like(`[a-z0-9]+(-[a-z]+)*`), "keyword": like(`[a-z-]*`), "verb": like(`[A-Z0-9-]*`), "direction": like(`in|out`),
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
-	"deed": like(`evict`), "why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
+	"deed": like(`evict|reload|stop`), "whom": like(`[A-Z2-7]{6}-[1-9][0-9]*`), "why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
 	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
@@ -225,6 +225,9 @@ func (l line) wellFormed() error {
 	}
 	if l.str("reason") == "evicted" && event == "session.close" {
 		want += " by"
+	}
+	if l.str("deed") == "evict" {
+		want += " whom"
 	}
 	if l.get("head") != nil {
 		want += " head"

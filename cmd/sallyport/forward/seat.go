@@ -1,10 +1,10 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,10 +40,12 @@ func (s *Seat) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	reply, err := s.client.Do(ctx, protocol.Request{Verb: protocol.VerbHelp})
-	if err == nil && !slices.Contains(strings.Split(reply.Text, "\n"), protocol.VerbStream) {
-		err = ErrNoStream
+	for line := range strings.Lines(reply.Text) {
+		if verb, _, _ := strings.Cut(strings.TrimSpace(line), " "); verb == protocol.VerbStream {
+			return err
+		}
 	}
-	return err
+	return cmp.Or(err, ErrNoStream)
 }
 
 // Ping returns when the server has shown that this client has the seat: by the answer to a PING in a stream, or to a
