@@ -66,6 +66,8 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 		Entry("a negative --request-timeout", "not negative", "serve", "--request-timeout", "-1s", limit),
 		Entry("a negative --shutdown-grace", "not negative", "serve", "--shutdown-grace", "-1s", limit),
 		Entry("cert new without a host", "say with --host", "cert", "new", limit),
+		Entry("cert new for server and client", "make one after the other", "cert", "new", "--host", "rig", "--client", "alice", limit),
+		Entry("--cert of a client without --key", "--cert and --key go together", "connect", "--cert", "cert.pem", limit),
 	)
 
 	It("is 2 for an unknown command", func(ctx SpecContext) {
@@ -162,7 +164,7 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 
 		It("is 3 if it has another name", Label("battery:28"), func(ctx SpecContext) {
 			Expect(s.Connect(ctx, "alice", "--server-name", "rig.example", "ECHO")).To(
-				failed(3, "rig.example.*: on the server: sallyport cert new --host NAME, then SIGHUP"))
+				failed(3, "rig.example.*: on the server: sallyport cert new --host rig.example, then SIGHUP"))
 			Expect(s.Connect(ctx, "alice", "--server-name", "localhost", "WHOAMI")).To(printed("alice\n"), "control")
 		}, limit)
 

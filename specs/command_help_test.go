@@ -15,10 +15,10 @@ var promised = map[string]string{
 	"version": "help",
 	"serve": "listen state admission queue-depth queue-per-user queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
 		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend backend-user backend-timeout log-payload log-sync",
-	"connect":      "addr ca state user password-file password-stdin no-wait body open no-escape linger record",
-	"replay":       "addr ca state users run list explain parallel repeat timeout keep json junit html init",
-	"hold":         "addr ca state user password-file password-stdin no-wait forward",
-	"forward":      "addr ca state user password-file password-stdin no-wait listen keep once",
+	"connect":      "addr ca pin state user password-file password-stdin cert key no-wait body open no-escape linger record",
+	"replay":       "addr ca pin state users run list explain parallel repeat timeout keep json junit html init",
+	"hold":         "addr ca pin state user password-file password-stdin cert key no-wait forward",
+	"forward":      "addr ca pin state user password-file password-stdin cert key no-wait listen keep once",
 	"user":         "help",
 	"user add":     "state password-stdin iterations",
 	"user passwd":  "state password-stdin iterations",
@@ -29,7 +29,8 @@ var promised = map[string]string{
 	"log sessions": "user since local state",
 	"log verify":   "head state",
 	"cert":         "help",
-	"cert new":     "state host",
+	"cert new":     "state host client",
+	"cert show":    "state",
 }
 
 var _ = Describe("The command's help", Label("area:command", "command:help"), func() {

@@ -85,7 +85,7 @@ func pssAuthority(t *testing.T) (inPEM []byte, pair tls.Certificate) {
 func TestHintOfAnRSAPSSAuthority(t *testing.T) {
 	t.Parallel()
 	inPEM, pair := pssAuthority(t)
-	f := &dialFlags{ca: filepath.Join(t.TempDir(), "ca.pem"), tlsMin: "1.3"}
+	f := &dialFlags{trustFlags: trustFlags{ca: filepath.Join(t.TempDir(), "ca.pem"), tlsMin: "1.3"}}
 	if err := os.WriteFile(f.ca, inPEM, 0o600); err != nil {
 		t.Fatal(err)
 	}

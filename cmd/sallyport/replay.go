@@ -19,7 +19,7 @@ import (
 )
 
 type replayFlags struct {
-	dialFlags // of which replay has addr, ca and state
+	dialFlags // of which replay has addr, ca, pin and state
 	users     string
 	only      string
 	keep      string
@@ -33,7 +33,7 @@ type replayFlags struct {
 }
 
 func replayCommand() *cobra.Command {
-	f := &replayFlags{dialFlags: dialFlags{tlsMin: "1.3"}}
+	f := &replayFlags{dialFlags: dialFlags{trustFlags: trustFlags{tlsMin: "1.3"}, notices: os.Stderr}}
 	cmd := &cobra.Command{
 		Use:   "replay [PATH...]",
 		Short: "Run scenarios, in the process or against a running server",
@@ -97,11 +97,11 @@ func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
 	if f.list {
 		return list(suite)
 	}
-	if suite.Target, err = f.target(); err != nil {
-		return err
-	}
 	ctx, cancel := notifyContext()
 	defer cancel()
+	if suite.Target, err = f.target(ctx); err != nil {
+		return err
+	}
 	if err := f.reach(ctx, suite.Target.Remote); err != nil {
 		return err
 	}

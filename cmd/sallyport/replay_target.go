@@ -16,7 +16,7 @@ import (
 )
 
 // target returns where the scenarios run.
-func (f *replayFlags) target() (*scenarios.Target, error) {
+func (f *replayFlags) target(ctx context.Context) (*scenarios.Target, error) {
 	target := &scenarios.Target{Timeout: f.timeout, Keep: f.keep}
 	switch {
 	case f.addr == "" && f.users == "":
@@ -32,7 +32,13 @@ func (f *replayFlags) target() (*scenarios.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	target.Remote = &scenarios.Remote{Addr: withPort(f.addr), Roots: config.RootCAs}
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	dialer, err := f.pinned(limited, &client.Dialer{TLSConfig: config}, withPort(f.addr))
+	if err != nil {
+		return nil, cause(ctx, f.hint(err))
+	}
+	target.Remote = &scenarios.Remote{Addr: withPort(f.addr), Roots: dialer.TLSConfig.RootCAs}
 	return target, readUsers(target.Remote, f.users)
 }
 
@@ -107,7 +113,7 @@ func (f *replayFlags) alone(cmd *cobra.Command, paths []string) func(name string
 	line := quoteArg(os.Args[0]) + " replay"
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
-		case "addr", "ca", "state", "users", "timeout":
+		case "addr", "ca", "pin", "state", "users", "timeout":
 			line += " --" + flag.Name + " " + quoteArg(flag.Value.String())
 		}
 	})

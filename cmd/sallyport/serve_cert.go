@@ -52,11 +52,13 @@ func (f *serveFlags) warnOfExpiry(s *server.Server, e certs.Expiry) {
 
 // loadCertificate reads the certificate to serve.
 func (f *serveFlags) loadCertificate(paths state.Paths) (*tls.Config, error) {
-	cert, key := f.cert, f.key
-	if cert == "" {
-		cert, key = paths.Cert(), paths.Key()
+	var pair tls.Certificate
+	var err error
+	if f.cert == "" {
+		pair, err = certs.LoadOwn(paths.Dir, time.Now())
+	} else {
+		pair, err = certs.Load(f.cert, f.key, time.Now())
 	}
-	pair, err := certs.Load(cert, key, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,12 @@
 // server certificate that this CA signs.
 //
 // Start with [Ensure]: it makes the missing files of a state directory and renews a certificate that ends
-// soon. [Keeper] does so while the server runs. [Issue] signs a certificate for other names. [Load] returns
+// soon. [Keeper] does so while the server runs. [Issue] signs a certificate for other names. [LoadOwn] returns
 // the certificate for a server, [Pool] the CA for a client. Keys are ECDSA P-256, certificates follow RFC
 // 5280. A server needs the key of the CA only to sign a certificate: the operator may keep it elsewhere.
+//
+// Certificates of clients are a second factor. [IssueClient] makes one for a user, [DemandClient] makes a server
+// ask for one, and [CheckClient] compares it with the user who logs in.
 package certs
 
 import (
@@ -37,13 +40,16 @@ const (
 	KeyFile   = "key.pem"    // the server's private key
 )
 
+// CAName is the common name of the CA that [Ensure] makes.
+const CAName = "Sallyport CA"
+
 // The faults of certificates and keys. Errors that wrap these name the file or the host.
 var (
 	ErrNoCertificate = errors.New("certs: no PEM certificate in the file")
 	ErrExpired       = errors.New("certs: the certificate expired")
 	ErrNotYetValid   = errors.New("certs: the certificate is not valid yet")
 	ErrExposedKey    = errors.New("certs: others can read or change the private key")
-	ErrNoCAKey       = errors.New("certs: the CA's key is missing: bring it back to make a server certificate")
+	ErrNoCAKey       = errors.New("certs: the CA's key is missing: bring it back to make a certificate")
 	ErrEndsSoon      = errors.New("certs: the certificate ends soon")
 	ErrForeign       = errors.New("certs: the certificate is not from the CA beside it")
 	ErrHost          = errors.New("certs: neither a DNS name nor an IP address")
@@ -60,7 +66,7 @@ const (
 // ([ErrExposedKey]). A group may read it, because some systems hand out keys that way. Windows keeps
 // permissions elsewhere, so Load doesn't check them there.
 func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
-	pair, err := readPair(certFile, keyFile)
+	pair, err := ReadPair(certFile, keyFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -71,6 +77,20 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("%s: %w, but only from %v on: is the clock right?", certFile, ErrNotYetValid, start)
 	}
 	return pair, nil
+}
+
+// LoadOwn loads the certificate of a state directory as [Load] does. It adds the CA to the chain, so that a client
+// that knows only the hash of the CA gets it from the server.
+func LoadOwn(dir string, now time.Time) (tls.Certificate, error) {
+	pair, err := Load(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), now)
+	if err != nil {
+		return pair, err
+	}
+	ca, err := Read(filepath.Join(dir, CAFile))
+	if err == nil && len(pair.Certificate) == 1 && pair.Leaf.CheckSignatureFrom(ca) == nil {
+		pair.Certificate = append(pair.Certificate, ca.Raw)
+	}
+	return pair, nil // the CA is no need of the server's
 }
 
 // Read reads the first certificate of a file, valid or not.
@@ -114,7 +134,7 @@ func Ensure(dir string, hosts []string, now time.Time) (warning, err error) {
 	}
 	defer release()
 	file := filepath.Join(dir, CertFile)
-	pair, err := readPair(file, filepath.Join(dir, KeyFile))
+	pair, err := ReadPair(file, filepath.Join(dir, KeyFile))
 	switch leaf := pair.Leaf; {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, makeServer(dir, ca, hosts, now)
@@ -156,7 +176,7 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 	certFile, keyFile := filepath.Join(dir, CAFile), filepath.Join(dir, CAKeyFile)
 	if _, err = os.Stat(certFile); errors.Is(err, fs.ErrNotExist) {
 		err = sign(certFile, keyFile, ca, &x509.Certificate{
-			Subject:        pkix.Name{CommonName: "Sallyport CA"},
+			Subject:        pkix.Name{CommonName: CAName},
 			NotAfter:       now.Add(3650 * day),
 			KeyUsage:       x509.KeyUsageCertSign,
 			IsCA:           true,
@@ -164,7 +184,7 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 		}, now)
 	}
 	if err == nil {
-		ca, err = readPair(certFile, keyFile)
+		ca, err = ReadPair(certFile, keyFile)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		release()
@@ -175,17 +195,15 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 
 // makeServer makes a server certificate, which ends no later than that of the CA.
 func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) error {
-	switch {
-	case ca.Leaf == nil:
-		return fmt.Errorf("%s: %w", filepath.Join(dir, CAKeyFile), ErrNoCAKey)
-	case now.After(ca.Leaf.NotAfter):
-		return fmt.Errorf("%s: %w on %v: %s", filepath.Join(dir, CAFile), ErrExpired, ca.Leaf.NotAfter, anew)
-	case len(hosts) == 0:
+	if err := canSign(ca, dir, now); err != nil {
+		return err
+	}
+	if len(hosts) == 0 {
 		hosts = localHosts()
 	}
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "Sallyport server"},
-		NotAfter:    now.Add(min(365*day, ca.Leaf.NotAfter.Sub(now))),
+		NotAfter:    lastDay(ca, now),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -199,6 +217,22 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 		}
 	}
 	return sign(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), ca, template, now)
+}
+
+// canSign returns an error if the key of the CA is kept elsewhere, or the CA has expired.
+func canSign(ca tls.Certificate, dir string, now time.Time) error {
+	switch {
+	case ca.Leaf == nil:
+		return fmt.Errorf("%s: %w", filepath.Join(dir, CAKeyFile), ErrNoCAKey)
+	case now.After(ca.Leaf.NotAfter):
+		return fmt.Errorf("%s: %w on %v: %s", filepath.Join(dir, CAFile), ErrExpired, ca.Leaf.NotAfter, anew)
+	}
+	return nil
+}
+
+// lastDay returns the end of a new certificate: a year from now, but not after the end of the CA.
+func lastDay(ca tls.Certificate, now time.Time) time.Time {
+	return now.Add(min(365*day, ca.Leaf.NotAfter.Sub(now)))
 }
 
 // sign writes a certificate for the key in keyFile. It makes the key if it is missing. Without a CA the
@@ -250,8 +284,8 @@ func parseKey(file string, data []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// readPair reads a certificate and its key, and refuses a key that others can read or change.
-func readPair(certFile, keyFile string) (tls.Certificate, error) {
+// ReadPair reads a certificate and its key like [Load], but also a certificate outside its validity.
+func ReadPair(certFile, keyFile string) (tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return pair, fmt.Errorf("certs: certificate %s with key %s: %w", certFile, keyFile, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -97,7 +96,7 @@ func (k *Keeper) renew(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	pair, err := Load(filepath.Join(k.Dir, CertFile), filepath.Join(k.Dir, KeyFile), now)
+	pair, err := LoadOwn(k.Dir, now)
 	if err != nil || !pair.Leaf.NotAfter.After(k.leaf.NotAfter) {
 		return cmp.Or(warning, err)
 	}
