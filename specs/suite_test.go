@@ -51,7 +51,7 @@ var numbered = func() (labels []string) {
 	for i := range 32 {
 		labels = append(labels, fmt.Sprint("battery:", i+1))
 	}
-	return append(labels, "battery:34", "battery:35", "battery:36")
+	return append(labels, "battery:33", "battery:34", "battery:35", "battery:36")
 }()
 
 var _ = harness.CountLabels(numbered...)

@@ -94,7 +94,7 @@ Exit codes:
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand(), versionCommand())
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand(), probeCommand(), versionCommand())
 	root.SetHelpFunc(showHelp)
 	root.SetHelpCommand(helpCommand())
 	complete(root)

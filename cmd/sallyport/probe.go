@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/scenarios/probe"
+	"github.com/sallyport/sallyport/server/audit/show"
+	"github.com/sallyport/sallyport/server/certs"
+)
+
+type probeFlags struct {
+	config   probe.Config
+	only     string
+	accept   string
+	password string
+	stdin    bool
+	ca       string
+	accounts string
+	list     bool
+	reports  []*probeReport
+}
+
+func probeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "probe server|client URL",
+		Short: "Judge the SCRAM login of another server or client",
+		Long: `Judge the SCRAM login of another server or client: each case is a login with one
+fault, and the other side must refuse it. The cases are those with which Sallyport
+tests itself (RFC 5802, RFC 7677, RFC 9266).
+
+URL names a protocol and an address: ` + strings.Join(probe.Dialects(), ", ") + `.
+With stdio: a command takes the place of the connection; see docs/probe.md.
+
+The verdicts are pass; fail (against a MUST); non-strict (against a SHOULD, or more
+lenient than the grammar); info (against a rule of this project only); skip.
+
+Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage, 3 not reached,
+4 the login without a fault fails.`,
+	}
+	return group(cmd, probeServerCommand(), probeClientCommand())
+}
+
+func probeServerCommand() *cobra.Command {
+	f := &probeFlags{config: probe.Config{Role: probe.ServerRole}}
+	cmd := &cobra.Command{
+		Use:   "server URL [--user NAME] [-- COMMAND...]",
+		Short: "Judge a server",
+		Long: `Judge the SCRAM login of a server, with a throw-away account of it. Most cases
+are logins that fail: a server that keeps out who fails often must be told not to.
+The password is used for proofs and never sent. TLS is always verified.
+
+A server that is not on this machine is tested only with --i-may-test and its name.
+
+stdio: starts COMMAND for each case, which plays the server.`,
+		Example: `  sallyport probe server sallyport://localhost:7443 --ca ca.pem --user probe --password-file pw
+  sallyport probe server smtp://localhost:587 --user probe --password-file pw --level all
+  sallyport probe server stdio: -- python3 examples/probe/server.py`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.define(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.config.Account.Name, "user", "", "`name` of a throw-away account")
+	flags.StringVar(&f.password, "password-file", "", "`file` with its password")
+	flags.BoolVar(&f.stdin, "password-stdin", false, "read its password from standard input")
+	flags.StringVar(&f.accounts, "accounts", "", "`file` with further accounts, NAME:PASSWORD in each line, for cases that need them")
+	flags.StringVar(&f.ca, "ca", "", "`file` with the certificates to trust (default: those of the system)")
+	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more: a server elsewhere than on this machine, which you may test")
+	return cmd
+}
+
+func probeClientCommand() *cobra.Command {
+	f := &probeFlags{config: probe.Config{Role: probe.ClientRole}}
+	cmd := &cobra.Command{
+		Use:   "client URL -- COMMAND...",
+		Short: "Judge a client",
+		Long: `Judge the SCRAM login of a client: serve on URL, which is on the loopback, and run
+COMMAND once for each case. COMMAND logs in and ends with exit code 0 if it believes
+to be logged in. In its words {host} {port} {ca} {user} {password-file} and
+{password} are filled in; {password} can be seen by other users in the list of
+processes. Port 0 is a free one.
+
+stdio: speaks with COMMAND itself.`,
+		Example: `  sallyport probe client smtps://127.0.0.1:0 -- ./mail-client --server {host}:{port} --ca {ca} \
+      --user {user} --password-file {password-file}
+  sallyport probe client stdio: -- python3 examples/probe/client.py`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.define(cmd)
+	return cmd
+}
+
+func (f *probeFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.config.Mechanism, "mechanism", "", "SCRAM-SHA-256, SCRAM-SHA-512 or SCRAM-SHA-1, each also tested with -PLUS")
+	flags.StringVar(&f.only, "run", "", "only the cases whose name matches this `regexp`")
+	flags.StringVar(&f.config.Level, "level", "should", "which rules: must, should (with the grammar), or all (with limits and advice of this project)")
+	flags.StringVar(&f.accept, "accept", "", "`file` of known deviations, NAME: REASON in each line; NAME is a case, or a rule with its section")
+	flags.BoolVar(&f.list, "list", false, "list the cases instead of playing them")
+	flags.DurationVar(&f.config.Timeout, "timeout", 10*time.Second, "how long to wait for each answer")
+	f.reports = defineProbeReports(flags)
+}
+
+func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
+	if err := f.complete(cmd, args); err != nil {
+		return err
+	}
+	p, err := probe.New(f.config)
+	if errors.Is(err, probe.ErrUsage) {
+		return usagef("%v", err)
+	} else if err != nil {
+		return err
+	}
+	if f.list {
+		return listProbe(p)
+	}
+	reports, err := openProbeReports(f.reports)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := notifyContext()
+	defer cancel()
+	return f.play(ctx, p, reports, newProbePrinter(p, aloneProbe(cmd, args)))
+}
+
+// complete reads what the flags name.
+func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
+	c := &f.config
+	if c.Target, err = probe.ParseTarget(args[0]); err != nil {
+		return usagef("%v", err)
+	}
+	c.Command, c.Stderr = args[1:], os.Stderr
+	if c.Target.Dialect != "stdio" {
+		c.Stderr = nil // its last words are quoted
+	}
+	if len(c.Command) > 0 && cmd.ArgsLenAtDash() != 1 {
+		return usagef("%q: write -- before the command", c.Command[0])
+	}
+	if f.only != "" {
+		if c.Only, err = regexp.Compile(f.only); err != nil {
+			return usagef("--run: %v", err)
+		}
+	}
+	if c.Timeout <= 0 {
+		return usagef("--timeout must be more than 0")
+	}
+	if err := f.readAccepted(); err != nil || f.list {
+		c.Account = probe.Account{Name: "nobody", Password: "none"}
+		return err
+	}
+	return f.readSecrets()
+}
+
+func (f *probeFlags) readAccepted() error {
+	if f.accept == "" {
+		return nil
+	}
+	file, err := os.Open(f.accept)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if f.config.Accepted, err = probe.ReadAccepted(file); err != nil {
+		return usagef("%s: %v", fileName(f.accept), err)
+	}
+	return nil
+}
+
+func (f *probeFlags) readSecrets() (err error) {
+	switch {
+	case f.stdin:
+		f.config.Account.Password, err = readPassword(os.Stdin)
+	case f.password != "":
+		f.config.Account.Password, err = passwordFromFile(f.password)
+	}
+	if err == nil && f.ca != "" {
+		f.config.Roots, err = certs.Pool(fileName(f.ca))
+	}
+	if err == nil && f.accounts != "" {
+		f.config.Others, err = readAccounts(f.accounts)
+	}
+	return err
+}
+
+func passwordFromFile(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	warnReadable(file)
+	return readPassword(file)
+}
+
+func readAccounts(name string) (all []probe.Account, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	warnReadable(file)
+	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		user, password, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if !ok {
+			return nil, usagef("%s: a line is not of the form NAME:PASSWORD", fileName(name))
+		}
+		all = append(all, probe.Account{Name: user, Password: password})
+	}
+	return all, nil
+}
+
+// play plays all cases, prints the results, and writes the reports, also of what was played when it was interrupted.
+func (f *probeFlags) play(ctx context.Context, p *probe.Prober, reports []openProbe, out *probePrinter) error {
+	var all []probe.Result
+	var ended error
+	for r, err := range p.Run(ctx) {
+		if ended = err; err != nil {
+			break
+		}
+		out.result(&r)
+		all = append(all, r)
+	}
+	out.summary(p, all)
+	err := writeProbeReports(reports, &p.Summary, all)
+	switch {
+	case ended != nil:
+		return errors.Join(probeError(ended), err)
+	case err != nil:
+		return err
+	case out.failed > 0:
+		return statusError{exitFailed}
+	}
+	return nil
+}
+
+// probeError gives an error the exit code of probe.
+func probeError(err error) error {
+	code := exitFailed
+	switch {
+	case errors.Is(err, probe.ErrNotReached):
+		code = exitConnection
+	case errors.Is(err, probe.ErrControl):
+		code = exitLogin
+	case probe.NotAllowed(err):
+		return usagef("%v", err)
+	}
+	fmt.Fprintf(os.Stderr, "sallyport probe: %s\n", message(err))
+	return statusError{code}
+}
+
+func listProbe(p *probe.Prober) error {
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	for _, r := range p.Cases() {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", show.Printable(r.Name), r.Rule, r.Section, show.Printable(r.About))
+	}
+	return out.Flush()
+}
+
+// aloneProbe returns a function that returns the command line for one case by itself.
+func aloneProbe(cmd *cobra.Command, args []string) func(name string) string {
+	line := quoteArg(os.Args[0]) + strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()) + " " + quoteArg(args[0])
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		switch flag.Name {
+		case "user", "password-file", "ca", "accounts", "mechanism", "timeout", "i-may-test":
+			line += " --" + flag.Name + " " + quoteArg(flag.Value.String())
+		}
+	})
+	tail := ""
+	if len(args) > 1 {
+		tail = " --"
+		for _, arg := range args[1:] {
+			tail += " " + quoteArg(arg)
+		}
+	}
+	return func(name string) string {
+		return line + " --level all --run " + quoteArg("^"+regexp.QuoteMeta(name)+"$") + tail
+	}
+}

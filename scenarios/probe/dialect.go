@@ -1,0 +1,174 @@
+package probe
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Caller carries the messages of a login to a server under test. The prober is the client.
+type Caller interface {
+	// Open reads the greeting, begins TLS where the dialect does that within the connection, and returns the offer.
+	Open(l *Link) (Offer, error)
+	// Start begins the login with client-first.
+	Start(mechanism string, initial []byte) (Answer, error)
+	// Next answers a challenge. The response is empty after server-final.
+	Next(response []byte) (Answer, error)
+	// Leave says goodbye, as far as that helps the server. The connection is closed afterwards.
+	Leave()
+}
+
+// An Offer is the offer of a server.
+type Offer struct {
+	Mechanisms []string
+	// Banner is the product and version, as far as the server announces them.
+	Banner string
+}
+
+// An Answer is the answer of a server to a SASL message.
+type Answer struct {
+	Kind Kind
+	// Data is the message of a challenge or a success. Nil means none.
+	Data []byte
+	// Words are the server's own words.
+	Words string
+}
+
+// Kind is the kind of an [Answer].
+type Kind int
+
+// The kinds of answers.
+const (
+	Refusal Kind = iota
+	Challenge
+	Success
+)
+
+// A Host carries the messages of a client under test. The prober is the server.
+type Host interface {
+	// Open greets the client, offers mechanisms, begins TLS, and returns the client's choice and client-first.
+	Open(l *Link, mechanisms []string) (mechanism string, initial []byte, err error)
+	// Challenge sends server-first, and returns client-final.
+	Challenge(message []byte) (response []byte, err error)
+	// Succeed sends server-final, if there is one, and the protocol's success. Then it serves the client until
+	// that ends the connection, and returns the first line by which the client shows that it believes to be
+	// logged in.
+	Succeed(message []byte) (next string, err error)
+	// Refuse sends the protocol's failure, and returns when the client ends the connection.
+	Refuse() error
+}
+
+// A dialect is a protocol that carries SASL messages.
+type dialect struct {
+	port string
+	// direct means that TLS begins before the greeting.
+	direct bool
+	alpn   []string
+	// short means that a line of the protocol has not the place for a message of 8,192 bytes.
+	short bool
+	// nameless means that the name of the user is not taken from the SCRAM messages.
+	nameless bool
+	caller   func(Target, Account) Caller
+	host     func() Host
+}
+
+// dialects are the dialects by the scheme of the URL. stdio is a dialect without a connection.
+var dialects = map[string]dialect{
+	"sallyport": {
+		port: "7443", direct: true, short: true, alpn: []string{"sallyport/1"},
+		caller: func(Target, Account) Caller { return &smtpCaller{native: true} },
+		host:   func() Host { return &smtpHost{native: true} },
+	},
+	"smtp": {
+		port: "587", short: true,
+		caller: func(Target, Account) Caller { return &smtpCaller{} }, host: func() Host { return &smtpHost{} },
+	},
+	"smtps": {
+		port: "465", direct: true, short: true,
+		caller: func(Target, Account) Caller { return &smtpCaller{} }, host: func() Host { return &smtpHost{} },
+	},
+	"stdio": {
+		caller: func(Target, Account) Caller { return &stdioCaller{} }, host: func() Host { return &stdioHost{} },
+	},
+}
+
+// Dialects returns the schemes of all dialects.
+func Dialects() []string { return slices.Sorted(maps.Keys(dialects)) }
+
+// A Target is the address of a peer under test.
+type Target struct {
+	// Dialect is the scheme of the URL.
+	Dialect string
+	// Host is the name in the URL, and the name that a server's certificate must have.
+	Host, Port string
+	// Path is the part of the URL behind the address: a domain or a database.
+	Path string
+}
+
+// Addr returns host and port.
+func (t Target) Addr() string { return net.JoinHostPort(t.Host, t.Port) }
+
+func (t Target) String() string {
+	switch {
+	case t.Dialect == "stdio":
+		return "stdio:"
+	case t.Path == "":
+		return t.Dialect + "://" + t.Addr()
+	}
+	return t.Dialect + "://" + t.Addr() + "/" + t.Path
+}
+
+// ParseTarget parses a URL such as smtps://mail.example:465 or stdio:.
+func ParseTarget(text string) (Target, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		var inner *url.Error
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return Target{}, fmt.Errorf("%q is no URL: %w", text, err)
+	}
+	d, known := dialects[u.Scheme]
+	t := Target{Dialect: u.Scheme, Host: u.Hostname(), Port: u.Port(), Path: strings.Trim(u.Path, "/")}
+	if t.Port == "" {
+		t.Port = d.port
+	}
+	switch {
+	case !known:
+		return Target{}, fmt.Errorf("%q has no known protocol: give one of %s, as in smtps://HOST:PORT", text, strings.Join(Dialects(), ", "))
+	case u.Scheme == "stdio" && (u.Opaque != "" || u.Host != "" || t.Path != ""):
+		return Target{}, fmt.Errorf("%q: nothing follows stdio:", text)
+	case u.Scheme != "stdio" && t.Host == "":
+		return Target{}, fmt.Errorf("%q has no host: write %s://HOST:PORT", text, u.Scheme)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return Target{}, fmt.Errorf("%q: give the user with --user, and nothing behind the path", text)
+	}
+	return t, nil
+}
+
+func encode(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
+
+// orEqual returns base64, with = for a message that is empty but there.
+func orEqual(p []byte) string {
+	if len(p) == 0 {
+		return "="
+	}
+	return encode(p)
+}
+
+// decode decodes the base64 of a protocol. "=" and "" are the empty message.
+func decode(text string) ([]byte, error) {
+	if text == "" || text == "=" {
+		return []byte{}, nil
+	}
+	p, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %.80q is not base64", errWords, text)
+	}
+	return p, nil
+}

@@ -1,0 +1,109 @@
+package probe
+
+import (
+	"crypto/tls"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/fixtures"
+)
+
+// loginOf returns the login of 00-logins that a vector departs from: plain, plus, end-point or no-plus.
+func loginOf(v *fixtures.Vector) string {
+	if words := strings.Fields(v.Name); len(words) > 1 {
+		return words[1]
+	}
+	return strings.TrimPrefix(v.Name, "00-logins/")
+}
+
+// maxVersion is the version of TLS at which clients bind with the type of the vector: with TLS 1.3 most of them
+// prefer tls-exporter.
+func maxVersion(v *fixtures.Vector) uint16 {
+	if v.Login.Plus() && v.Login.Binding == "tls-server-end-point" {
+		return tls.VersionTLS12
+	}
+	return 0
+}
+
+// fit returns a vector for this peer, or the reason why the peer can't be judged by it.
+func (p *Prober) fit(v *fixtures.Vector) (*fixtures.Vector, string) {
+	fitted, reason := p.fitted(v)
+	if reason == "" {
+		reason = p.missing(fitted)
+	}
+	if why := p.works[loginOf(v)]; reason == "" && why != "" {
+		reason = "the same login without a fault does not succeed: " + why
+	}
+	return fitted, reason
+}
+
+// fitted gives a vector the mechanism and the account.
+func (p *Prober) fitted(v *fixtures.Vector) (*fixtures.Vector, string) {
+	name, password, free := v.Account()
+	switch {
+	case p.Role == ClientRole, p.Target.Dialect == "stdio":
+		return v.As(p.mechanism(), "", ""), ""
+	case free:
+		return v.As(p.mechanism(), p.Account.Name, p.Account.Password), ""
+	}
+	main := p.Account
+	if v.Login.Password == fixtures.Password {
+		password = ""
+	}
+	for _, who := range append([]Account{main}, p.Others...) {
+		if who.Name == name && (password == "" || who.Password == password) {
+			return v.As(p.mechanism(), who.Name, who.Password), ""
+		}
+	}
+	return v, fmt.Sprintf("needs an account with the name %.40q", name)
+}
+
+// mechanism returns the mechanism without -PLUS.
+func (p *Prober) mechanism() string {
+	if p.Mechanism != "" {
+		return p.Mechanism
+	}
+	for _, m := range Hashes {
+		if slices.Contains(p.Summary.Offered, m) || slices.Contains(p.Summary.Offered, m+"-PLUS") {
+			return m
+		}
+	}
+	return Hashes[0]
+}
+
+// facilityNames explains what a vector needs.
+var facilityNames = map[string]string{
+	"long-messages": "the lines of the protocol are too short",
+	"plus":          "needs a server that offers a -PLUS mechanism", "no-plus": "needs a server that offers no -PLUS mechanism",
+	"tls-exporter": "needs a connection with tls-exporter (TLS 1.3)", "tls-server-end-point": "needs TLS",
+}
+
+// types finds the types of binding that a vector names, and a server may well have.
+var types = regexp.MustCompile(`p=tls-(exporter|server-end-point),`)
+
+// missing returns the reason why a vector can't be played, as far as that is known beforehand.
+func (p *Prober) missing(v *fixtures.Vector) string {
+	l := v.Login
+	has := p.facilities()
+	for _, need := range v.Needs {
+		if facility, ok := facilityNames[need]; ok && !strings.HasPrefix(need, "tls-") && !slices.Contains(has, need) {
+			return facility
+		}
+	}
+	switch {
+	case p.Role == ServerRole && p.Summary.Offered != nil && !slices.Contains(p.Summary.Offered, l.ServerMechanism):
+		return "the server does not offer " + l.ServerMechanism
+	case l.Plus() && p.noTLS:
+		return "needs TLS"
+	case p.Role == ServerRole && l.Plus() && len(l.Bindings) == 0,
+		p.Role == ServerRole && v.Found.Reason == "binding-type" && types.MatchString(v.Messages[0].Text):
+		return "needs a server that can be made to lack a type of channel binding"
+	case p.Role == ClientRole && l.Authzid != "":
+		return "needs a client that asks to act as another user"
+	case dialects[p.Target.Dialect].nameless && (v.Battery == 1 || v.Battery == 13 || v.Battery == 14 && v.Found.Stage != "client-final"):
+		return "the protocol does not take the name from the SCRAM messages"
+	}
+	return ""
+}

@@ -1,0 +1,78 @@
+package probe
+
+import (
+	"encoding/json"
+	"io"
+)
+
+// Schema is the version of the format of [JSON]. It changes when a field changes its meaning, not when a field is
+// added.
+const Schema = "sallyport-probe/1"
+
+type (
+	jsonReport struct {
+		Schema  string          `json:"schema"`
+		Role    Role            `json:"role"`
+		URL     string          `json:"url"`
+		Peer    string          `json:"peer"`
+		Offered []string        `json:"offered"`
+		TLS     string          `json:"tls,omitempty"`
+		Totals  map[Verdict]int `json:"totals"`
+		Unused  []string        `json:"deviates_no_longer,omitempty"`
+		Results []jsonResult    `json:"results"`
+	}
+	jsonResult struct {
+		Name       string        `json:"name"`
+		Battery    int           `json:"battery"`
+		Rule       string        `json:"rule"`
+		Section    string        `json:"section"`
+		About      string        `json:"about"`
+		Source     string        `json:"source,omitempty"`
+		Mechanism  string        `json:"mechanism"`
+		Verdict    Verdict       `json:"verdict"`
+		Stage      string        `json:"stage"`
+		Words      string        `json:"words"`
+		Reason     string        `json:"reason"`
+		Known      string        `json:"known,omitempty"`
+		Seconds    float64       `json:"seconds"`
+		Transcript []jsonMessage `json:"transcript"`
+	}
+	jsonMessage struct {
+		From    string `json:"from"`
+		Text    string `json:"text"`
+		Altered bool   `json:"altered,omitempty"`
+	}
+)
+
+// JSON writes a run for programs, as an object:
+//
+//   - schema: "sallyport-probe/1" ([Schema])
+//   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
+//   - totals: the number of results by verdict; deviates_no_longer: lines of --accept that were not needed
+//   - results: an object for each case, with name, battery, rule, section, about, source, mechanism, verdict (pass,
+//     fail, non-strict, info, skip), stage, words (the peer's own), reason (a sentence), known (the reason in the file
+//     of accepted deviations), seconds and transcript: from, text and altered of each message
+//
+// Bytes of a text that are no UTF-8 become U+FFFD.
+func JSON(w io.Writer, s *Summary, all []Result) error {
+	doc := jsonReport{
+		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS,
+		Totals: Totals(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
+	}
+	for i := range all {
+		r := &all[i]
+		j := jsonResult{
+			r.Name, r.Battery, r.Rule, r.Section, r.About, r.Source, r.Mechanism, r.Verdict, r.Stage, r.Words, r.Reason,
+			r.Known, r.Took.Seconds(),
+			[]jsonMessage{},
+		}
+		for _, m := range r.Transcript {
+			j.Transcript = append(j.Transcript, jsonMessage(m))
+		}
+		doc.Results = append(doc.Results, j)
+	}
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", " ")
+	return out.Encode(doc)
+}

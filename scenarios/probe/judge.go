@@ -1,0 +1,135 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sallyport/sallyport/fixtures"
+)
+
+// played is what happened when a vector was played.
+type played struct {
+	outcome fixtures.Outcome
+	// err is the error of [fixtures.Vector.Play].
+	err error
+	// broken is how the conversation with the peer ended, if not by the peer's words.
+	broken error
+	// early means that a server said success before the proof.
+	early bool
+	// over means that the protocol has ended the login.
+	over  bool
+	words string
+	// believes is what a client under test did in the end: its exit code and what it sent next.
+	exited0, hung bool
+	next          string
+	transcript    []Message
+}
+
+// believed reports whether the login succeeded for the side that the vector judges.
+func (p *played) believed(by Role) bool {
+	if by == ClientRole {
+		return p.exited0 || p.next != ""
+	}
+	return p.early || p.err == nil && p.outcome.Stage == fixtures.Done || p.lenient()
+}
+
+// lenient reports whether the login went on to its end, though the peer's last message was not as it must be.
+func (p *played) lenient() bool {
+	unexpected, ok := errors.AsType[*fixtures.Unexpected](p.err)
+	return ok && unexpected.Stage == "server-final"
+}
+
+// judge sets verdict, stage, words and reason.
+func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
+	r.Stage, r.Words, r.Transcript = p.outcome.Stage, p.words, p.transcript
+	unexpected, wrong := errors.AsType[*fixtures.Unexpected](p.err)
+	believed := p.believed(role)
+	switch {
+	case errors.Is(p.err, fixtures.ErrNothing):
+		return r.skip("the alteration changes nothing with this mechanism")
+	case v.Found.Stage == fixtures.Done && wrong:
+		r.Verdict, r.Stage, r.Reason = offence(v.Rule), unexpected.Stage, "answers wrongly: "+unexpected.Why
+	case v.Found.Stage == fixtures.Done && p.early:
+		r.Verdict, r.Reason = offence(v.Rule), p.accepted(role)
+	case v.Found.Stage == fixtures.Done && believed:
+		r.Verdict, r.Stage, r.Reason = Pass, fixtures.Done, "accepted, as it must be"
+	case v.Found.Stage == fixtures.Done:
+		r.Verdict, r.Reason = offence(v.Rule), "refused, though nothing is wrong"+p.how(role)
+	case believed:
+		r.Verdict, r.Stage, r.Reason = offence(v.Rule), fixtures.Done, p.accepted(role)
+	case p.hung || errors.Is(p.broken, errHang):
+		r.Verdict, r.Reason = min1(offence(v.Rule)), "neither accepted nor refused: no answer in time"
+	case p.err != nil && role == ClientRole:
+		r.Verdict, r.Reason = Pass, "refused in the end; the exchange could not be played on: "+plainly(p.err)
+	case p.err != nil:
+		return r.skip("could not be played: " + plainly(p.err))
+	case before(p.outcome.Stage, v.Found.Stage):
+		return r.skip("refused before the fault was sent" + p.how(role))
+	case p.outcome.Stage == v.Found.Stage:
+		r.Verdict, r.Reason = Pass, "refused there"+p.how(role)
+	default:
+		r.Verdict, r.Reason = Pass, "refused later, after "+v.Found.Stage+p.how(role)
+	}
+	return r
+}
+
+// min1 turns a failure into a lesser verdict, for a peer that did not accept.
+func min1(v Verdict) Verdict {
+	if v == Fail {
+		return NonStrict
+	}
+	return v
+}
+
+// accepted tells apart how a peer accepted what it must refuse.
+func (p *played) accepted(role Role) string {
+	switch {
+	case p.early:
+		return "accepted before the proof"
+	case role == ServerRole:
+		return "accepted: the login went on to its end and succeeded"
+	case p.exited0 && p.next != "":
+		return fmt.Sprintf("accepted: it ends with exit code 0, and has sent %.60q as if logged in", p.next)
+	case p.exited0:
+		return "accepted: it ends with exit code 0"
+	}
+	return fmt.Sprintf("accepted: it has sent %.60q as if logged in", p.next)
+}
+
+// how says how a peer refused, if not by its words.
+func (p *played) how(role Role) string {
+	switch {
+	case p.hung || errors.Is(p.broken, errHang):
+		return " (no answer in time)"
+	case errors.Is(p.broken, errFlood), errors.Is(p.broken, errWords):
+		return " (" + plainly(p.broken) + ")"
+	case p.broken != nil && role == ServerRole:
+		return " (it ended the connection without a word)"
+	}
+	return ""
+}
+
+func before(stage, other string) bool {
+	const order = "client-first server-first client-final server-final done"
+	return strings.Index(order, stage) < strings.Index(order, other)
+}
+
+// plainly returns the text of an error for a report.
+func plainly(err error) string {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the peer ended the connection"
+	case errors.Is(err, context.DeadlineExceeded):
+		return errHang.Error()
+	}
+	text := err.Error()
+	if _, behind, found := strings.Cut(text, ".txt:"); found { // FILE:LINE and the name of the vector
+		if parts := strings.SplitN(behind, ": ", 3); len(parts) == 3 {
+			text = parts[2]
+		}
+	}
+	return strings.TrimPrefix(text, "fixtures: ")
+}

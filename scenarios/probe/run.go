@@ -1,0 +1,279 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/fixtures"
+)
+
+// A Prober plays the cases of a [Config] against a peer.
+type Prober struct {
+	Config
+	// Summary is complete when Run has ended.
+	Summary Summary
+
+	cases    []*fixtures.Vector
+	controls []*fixtures.Vector
+	// works says of each login without a fault whether it succeeds: "" is yes, else the reason.
+	works    map[string]string
+	listener net.Listener
+	files    *files
+	child    *process
+	// noTLS means that the connections have no TLS, and no binding.
+	noTLS bool
+	// usual is the time of the first login without a fault.
+	usual time.Duration
+	// keptOut is the reason why nothing is judged any more.
+	keptOut string
+}
+
+// New checks a configuration. It fails with [ErrUsage].
+func New(c Config) (*Prober, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	all, err := fixtures.Vectors()
+	if err != nil {
+		return nil, err
+	}
+	p := &Prober{Config: c, works: map[string]string{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Start: time.Now()}}
+	for i := range all {
+		v := &all[i]
+		if v.Battery == 0 {
+			p.controls = append(p.controls, v)
+		} else if c.wanted(v) {
+			p.cases = append(p.cases, v)
+		}
+	}
+	return p, nil
+}
+
+// Cases returns the results of all cases, without verdicts, in the order in which they are played.
+func (p *Prober) Cases() (all []Result) {
+	for _, v := range p.cases {
+		all = append(all, newResult(v))
+	}
+	for _, c := range p.checks() {
+		all = append(all, c.Result)
+	}
+	return all
+}
+
+// FailedLogins returns the most logins that will fail on a server under test.
+func (p *Prober) FailedLogins() (n int) {
+	for _, v := range p.cases {
+		if v.Found.Stage != fixtures.Done {
+			n++
+		}
+	}
+	return n
+}
+
+// controlEvery is the number of cases after which the login without a fault is tried again.
+const controlEvery = 10
+
+// Run plays all cases. It ends early with an error, which may be [ErrNotReached] or [ErrControl], or that of ctx.
+// The results until then are valid.
+func (p *Prober) Run(ctx context.Context) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		defer func() { p.Summary.Took = time.Since(p.Summary.Start) }()
+		if err := p.open(); err != nil {
+			yield(Result{}, err)
+			return
+		}
+		defer p.close()
+		results, err := p.tryControls(ctx)
+		for _, r := range results {
+			if !yield(p.Accepted.mark(r), nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Result{}, err)
+			return
+		}
+		p.runCases(ctx, yield)
+	}
+}
+
+func (p *Prober) open() (err error) {
+	if p.Role == ClientRole {
+		if p.files, err = newFiles(); err != nil {
+			return err
+		}
+	}
+	if err = p.listen(); err != nil {
+		p.close()
+		return fmt.Errorf("%w: %w", ErrNotReached, err)
+	}
+	return nil
+}
+
+func (p *Prober) close() {
+	if p.listener != nil {
+		_ = p.listener.Close()
+	}
+	if p.files != nil {
+		p.files.remove()
+	}
+}
+
+func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
+	for n, v := range p.cases {
+		if ctx.Err() != nil {
+			yield(Result{}, context.Cause(ctx))
+			return
+		}
+		if n%controlEvery == controlEvery-1 {
+			p.control(ctx)
+		}
+		if !yield(p.Accepted.mark(p.one(ctx, v)), nil) {
+			return
+		}
+	}
+	for _, c := range p.checks() {
+		if ctx.Err() != nil {
+			yield(Result{}, context.Cause(ctx))
+			return
+		}
+		r := c.Result
+		if p.keptOut != "" {
+			r = r.skip(p.keptOut)
+		} else {
+			r = c.run(ctx, r)
+		}
+		if !yield(p.Accepted.mark(r), nil) {
+			return
+		}
+	}
+	p.Summary.Unused = p.Accepted.unused()
+	if p.keptOut != "" {
+		yield(Result{}, fmt.Errorf("%w: %s", ErrControl, p.keptOut))
+	}
+}
+
+// one plays one case.
+func (p *Prober) one(ctx context.Context, v *fixtures.Vector) Result {
+	v, reason := p.fit(v)
+	r := newResult(v)
+	if p.keptOut != "" {
+		return r.skip(p.keptOut)
+	}
+	if reason != "" {
+		return r.skip(reason)
+	}
+	began := time.Now()
+	r = p.judged(ctx, v, r)
+	if r.Verdict == Skip && strings.HasPrefix(r.Reason, "refused before") || errors.Is(ctx.Err(), context.Canceled) {
+		p.control(ctx) // a penalty looks like a refusal
+	}
+	r.Took = time.Since(began)
+	return r
+}
+
+func (p *Prober) judged(ctx context.Context, v *fixtures.Vector, r Result) Result {
+	got, err := p.play(ctx, v)
+	switch {
+	case err == nil:
+		return judge(r, v, got, p.Role)
+	case v.Found.Stage == fixtures.Done:
+		r.Verdict, r.Reason = offence(v.Rule), "no login begins: "+plainly(err)
+		return r
+	}
+	return r.skip("no login begins: " + plainly(err))
+}
+
+// play plays a vector against the peer.
+func (p *Prober) play(ctx context.Context, v *fixtures.Vector) (*played, error) {
+	if p.Role == ClientRole {
+		return p.playClient(ctx, v, maxVersion(v))
+	}
+	return p.playServer(ctx, v, 0)
+}
+
+// control plays the first login without a fault that works, and notes if it doesn't any more.
+func (p *Prober) control(ctx context.Context) {
+	for _, v := range p.controls {
+		if why, tried := p.works[loginOf(v)]; !tried || why != "" {
+			continue
+		}
+		fitted, _ := p.fitted(v)
+		began := time.Now()
+		r := p.judged(ctx, fitted, newResult(fitted))
+		took := time.Since(began)
+		switch {
+		case ctx.Err() != nil:
+		case r.Verdict != Pass:
+			p.keptOut = "the peer does not accept the login without a fault any more: it locks out or slows down after failed logins (" +
+				strings.TrimSpace(r.Reason+" "+r.Words) + ")"
+		case took > 10*p.usual && took > 2*time.Second:
+			p.keptOut = fmt.Sprintf("the peer slows down after failed logins: the login without a fault took %.1f s, and %.1f s before", took.Seconds(), p.usual.Seconds())
+		}
+		return
+	}
+}
+
+// tryControls finds out which logins without a fault succeed.
+func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) {
+	var reasons []string
+	for _, v := range p.controls {
+		fitted, reason := p.fitted(v)
+		r := newResult(fitted)
+		if reason == "" {
+			reason = p.missing(fitted)
+		}
+		began := time.Now()
+		if reason != "" {
+			r = r.skip(reason)
+		} else {
+			got, failed := p.play(ctx, fitted)
+			switch {
+			case ctx.Err() != nil:
+				return results, context.Cause(ctx)
+			case failed != nil && len(p.works) == 0 && p.Role == ServerRole:
+				return nil, notReached(failed)
+			case failed != nil:
+				r = r.skip(plainly(failed))
+			default:
+				r = judge(r, fitted, got, p.Role)
+			}
+		}
+		r.Took = time.Since(began)
+		key := loginOf(v)
+		p.works[key] = ""
+		if r.Verdict != Pass {
+			p.works[key] = strings.TrimSpace(r.Reason + " " + r.Words)
+			reasons = append(reasons, p.works[key])
+		} else if p.usual == 0 {
+			p.usual = r.Took
+		}
+		results = append(results, optional(r, key))
+	}
+	if len(reasons) == len(p.controls) {
+		return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
+	}
+	return results, nil
+}
+
+// optional makes of a login without a fault that does not succeed a note: a peer need not have every binding. The
+// checks of bindings say more.
+func optional(r Result, key string) Result {
+	if r.Verdict == Fail && key != "plain" {
+		r.Verdict = Skip
+	}
+	return r
+}
+
+func notReached(err error) error {
+	if _, refused := errors.AsType[errNotAllowed](err); refused {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrNotReached, plainly(err))
+}
