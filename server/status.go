@@ -82,6 +82,9 @@ func (c *conn) describe(seated time.Time) Client {
 	return d
 }
 
+// stuckLog is how long an eviction waits for the log.
+const stuckLog = 50 * time.Millisecond
+
 // Evict makes clients that have the seat or wait for it leave, with "421 evicted" and the reason, and returns them.
 // who chooses them. Nil chooses the holder. Without a reason the client reads that the operator ended the session. by
 // is who that is, for the log, which gets an operator record for each of them. Errors are ErrNobodySeated if
@@ -102,10 +105,23 @@ func (s *Server) Evict(who func(Client) bool, by, reason string) (evicted []Clie
 	for _, c := range conns {
 		client := c.describe(seated)
 		if seated = (time.Time{}); who(client) {
-			s.Audit.Info("operator", "").Str("deed", "evict").Str("by", by).Str("whom", c.id).Send()
+			s.noteEviction(c.id, by)
 			c.evict(&eviction{reply, by})
 			evicted = append(evicted, client)
 		}
 	}
 	return evicted, nil
+}
+
+// noteEviction logs an eviction. It waits only a moment for the log, whose disk may be stuck, and not the rig.
+func (s *Server) noteEviction(whom, by string) {
+	noted := make(chan struct{})
+	go func() {
+		s.Audit.Info("operator", "").Str("deed", "evict").Str("by", by).Str("whom", whom).Send()
+		close(noted)
+	}()
+	select {
+	case <-noted:
+	case <-time.After(stuckLog):
+	}
 }

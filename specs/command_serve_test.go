@@ -26,7 +26,7 @@ var _ = Describe("The command's first evening", Label("area:command"), func() {
 		var names []string
 		for _, e := range entries {
 			names = append(names, e.Name())
-			Expect(mode(filepath.Join(state, e.Name()))).To(Equal(os.FileMode(0o600)), e.Name())
+			Expect(mode(filepath.Join(state, e.Name())).Perm()).To(Equal(os.FileMode(0o600)), e.Name())
 		}
 		Expect(names).To(ContainElements(stateFiles))
 	}, limit)

@@ -75,18 +75,24 @@ func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.
 		return nil, cause(ctx, f.hint(err))
 	}
 	c, err := dialer.Dial(ctx, withPort(f.addr), who)
+	if err != nil {
+		return nil, f.explain(ctx, err, who.Username)
+	}
+	return c, nil
+}
+
+// explain adds to the error of a login what a person can do about it.
+func (f *dialFlags) explain(ctx context.Context, err error, name string) error {
 	switch reply, _ := errors.AsType[*protocol.ReplyError](err); {
-	case err == nil:
-		return c, nil
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	case reply != nil && reply.Keyword == protocol.KeywordLoginFailed:
 		if f.cert != "" {
-			return nil, fmt.Errorf("%w: is the name %q right, and the password, and is %s this user's certificate?", err, who.Username, f.cert)
+			return fmt.Errorf("%w: is the name %q right, and the password, and is %s this user's certificate?", err, name, f.cert)
 		}
-		return nil, fmt.Errorf("%w: is the name %q right, and the password?", err, who.Username)
+		return fmt.Errorf("%w: is the name %q right, and the password?", err, name)
 	}
-	return nil, f.hint(refusedLate(err, withPort(f.addr)))
+	return f.hint(refusedLate(err, withPort(f.addr)))
 }
 
 // notifyContext returns a context that a signal ends. Its cause names the signal.

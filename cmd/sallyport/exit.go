@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
+	"github.com/sallyport/sallyport/server/control"
 	"github.com/sallyport/sallyport/server/state"
 )
 
@@ -57,7 +59,7 @@ func exitCode(err error) int {
 	_, isLost := errors.AsType[lostError](err)
 	_, isConnect := errors.AsType[*client.ConnectError](err)
 	switch {
-	case isConnect:
+	case isConnect, errors.Is(err, control.ErrNoServer):
 		return exitConnection
 	case isLost || errors.Is(err, client.ErrBusy):
 		return exitNoSeat
@@ -72,7 +74,7 @@ func exitCode(err error) int {
 }
 
 // packageNames matches the names of packages at the start of errors, which mean nothing to a user.
-var packageNames = regexp.MustCompile(`(^|: )((client|pin|protocol|scram|server|audit|certs|users|state|durable|tls|x509|exec): )+`)
+var packageNames = regexp.MustCompile(`(^|: )((client|pin|protocol|scram|server|audit|certs|users|state|control|durable|tls|x509|exec): )+`)
 
 // systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
 var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat) (\S)`)
@@ -103,6 +105,10 @@ func advice(err error) string {
 		return ": choose another with --state"
 	case errors.Is(err, state.ErrInUse):
 		return ": stop it, or choose another directory with --state"
+	case errors.Is(err, control.ErrNoServer) && errors.Is(err, fs.ErrPermission):
+		return ": run it as the server's user, or as root"
+	case errors.Is(err, control.ErrNoServer):
+		return ": does a server run on this state directory? (--state names another)"
 	case errors.Is(err, client.ErrTooLarge):
 		return ": for larger ones give --max-body"
 	case errors.Is(err, audit.ErrNoChain):

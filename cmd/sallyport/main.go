@@ -94,7 +94,9 @@ Exit codes:
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), userCommand(), certCommand(), logCommand(), replayCommand(), probeCommand(), versionCommand())
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(),
+		statusCommand(), evictCommand(), reloadCommand(), stopCommand(),
+		userCommand(), certCommand(), logCommand(), replayCommand(), probeCommand(), versionCommand())
 	root.SetHelpFunc(showHelp)
 	root.SetHelpCommand(helpCommand())
 	complete(root)

@@ -32,7 +32,7 @@ type follower interface {
 
 // serveParts returns the parts of serve.
 func serveParts(*serveFlags) []part {
-	return nil
+	return []part{&controlPart{}, &linesPart{}}
 }
 
 // checkParts returns the first error of usage.

@@ -55,6 +55,13 @@ func (k *Keeper) Serving(leaf *x509.Certificate) {
 	k.leaf = leaf
 }
 
+// Leaf returns the certificate that the server serves now.
+func (k *Keeper) Leaf() *x509.Certificate {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.leaf
+}
+
 // Run calls Check at once and then each hour, until ctx is done.
 func (k *Keeper) Run(ctx context.Context) {
 	hourly := time.NewTicker(time.Hour)

@@ -51,6 +51,9 @@ func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }
 // Console is the record of what a backend says that is kept open.
 func (p Paths) Console() string { return filepath.Join(p.Dir, "console.log") }
 
+// Control is the operator's socket, see package control.
+func (p Paths) Control() string { return filepath.Join(p.Dir, "control.sock") }
+
 // Default returns $XDG_STATE_HOME/sallyport if that is an absolute path, else ~/.local/state/sallyport, also
 // on macOS. On Windows it returns %LocalAppData%\sallyport.
 func Default() (string, error) {
@@ -161,4 +164,12 @@ func (p Paths) Lock() (release func(), err error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return func() { _ = lock.Close() }, nil
+}
+
+// Locked reports whether a server runs on the directory.
+func (p Paths) Locked() bool {
+	lock := flock.New(filepath.Join(p.Dir, "serve.lock"), flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryRLock()
+	_ = lock.Close()
+	return err == nil && !free
 }

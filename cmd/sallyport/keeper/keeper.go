@@ -4,6 +4,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -173,6 +174,16 @@ func (k *Keeper) heard(p []byte) {
 	if s != nil {
 		s.offer(p)
 	}
+}
+
+// Down returns why the backend is not open, and nil if it is.
+func (k *Keeper) Down() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn != nil {
+		return nil
+	}
+	return cmp.Or(k.why, ErrDown)
 }
 
 // Open returns a stream to the backend. If the backend is down, Open lets Run try at once, and waits for that.

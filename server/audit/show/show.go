@@ -167,7 +167,7 @@ func (p *printer) field(f field) {
 	p.text = append(appendText(p.text, f.name), '=')
 	if slices.Contains(durations, name) {
 		if seconds, err := strconv.ParseFloat(string(f.value), 64); err == nil {
-			p.text = append(p.text, duration(seconds)...)
+			p.text = append(p.text, Duration(seconds)...)
 			return
 		}
 	}

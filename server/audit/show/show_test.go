@@ -186,7 +186,7 @@ func TestDuration(t *testing.T) {
 		3599.4: "59 min 59 s", 3599.6: "1 h", 12345: "3 h 26 min", 86369: "23 h 59 min", 86371: "1 d",
 		273600: "3 d 4 h", 1e9: "11574 d 2 h", 0: "0 ns", -18.4567: "-18.5 s", -125: "-2 min 5 s",
 	} {
-		equal(t, want, duration(in), want)
+		equal(t, want, Duration(in), want)
 	}
 }
 

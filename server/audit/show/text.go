@@ -13,8 +13,8 @@ func appendTime(dst []byte, at time.Time, zone *time.Location) []byte {
 	return at.In(zone).AppendFormat(dst, "2006-01-02 15:04:05.000Z07:00")
 }
 
-// duration formats a number of seconds for people: 421 ns, 18.5 s, 2 min 5 s.
-func duration(s float64) string {
+// Duration formats a number of seconds for people: 421 ns, 18.5 s, 2 min 5 s.
+func Duration(s float64) string {
 	switch a := math.Abs(s); {
 	case a < 999.5e-9:
 		return threeDigits(s*1e9) + " ns"

@@ -1,0 +1,32 @@
+package audit
+
+import "path/filepath"
+
+// State is what an open log is like at one moment.
+type State struct {
+	// Path is the absolute path of the file, empty if New made the log.
+	Path string
+	// Head is the chain value of the last line that was written, and Size the length of the file in bytes.
+	Head string
+	Size int64
+	// Free is the free space on the disk of the file, in bytes. -1 means that it is not known.
+	Free int64
+	// Failing means that the last write failed.
+	Failing bool
+}
+
+// State waits, like all methods of a Log, for a write that is under way.
+func (l *Log) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := State{Path: l.path, Head: string(l.head[:]), Size: l.size, Free: -1, Failing: l.failed}
+	if path, err := filepath.Abs(l.path); err == nil && l.path != "" {
+		s.Path = path
+	}
+	if l.file != nil {
+		if free, _, err := l.disk(l.file); err == nil {
+			s.Free = free
+		}
+	}
+	return s
+}

@@ -1,0 +1,191 @@
+// Package control lets the operator of a running server see and change what it does: who has the seat, who leaves,
+// a reload, the end. It is HTTP with JSON bodies over a Unix socket that only the server's user and root can open.
+// A server makes the socket with [Listen] and serves it with [Server.Serve]. A command asks with a [Client].
+//
+// # Requests
+//
+//	GET  /v1/status                                       the Status
+//	POST /v1/evict  {"user": "", "conn": "", "reason": ""}  the Evicted: the holder, or all of that user or connection
+//	POST /v1/reload                                       {} when certificate, users and log are reloaded
+//	POST /v1/stop   {"now": false}                        Stopped, at once; the shutdown follows
+//
+// A refused request is answered with {"error": "a sentence", "reason": "one word"}, see [Error]. Fields and words
+// stay as they are within /v1, but others may be added.
+//
+// # Who asks
+//
+// The kernel says which user is at the other end (SO_PEERCRED on Linux, LOCAL_PEERCRED on macOS). The event operator
+// of the interaction log has the name, and so has the reply to a client that is evicted.
+//
+// # Nothing makes it wait
+//
+// No request waits for a handler or a client, and Status, evict and stop wait for no disk: if the disk of the log does not
+// answer within [patience], Status has what was known before, and says since when the log is stuck.
+package control
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	pathStatus = "/v1/status"
+	pathEvict  = "/v1/evict"
+	pathReload = "/v1/reload"
+	pathStop   = "/v1/stop"
+
+	// maxBody bounds the body of a request, maxReply that of a reply, and maxReason the reason of an eviction.
+	maxBody   = 16 << 10
+	maxReply  = 4 << 20
+	maxReason = 500
+	// patience is how long a request waits for the disk of the log, or for the name of the one who asks.
+	patience = 50 * time.Millisecond
+	// reloadTime is how long a request waits for a reload.
+	reloadTime = 20 * time.Second
+	// requestTime is how long a client may take to send a request, and to read the reply.
+	requestTime = 5 * time.Second
+)
+
+// Status is what a server says of itself. Times are RFC 3339, durations are seconds, sizes are bytes.
+type Status struct {
+	About
+	// Started is when the server started, and Uptime how long ago that was.
+	Started time.Time `json:"started"`
+	Uptime  float64   `json:"uptime"`
+	// Stopping means that the shutdown has begun.
+	Stopping bool `json:"stopping"`
+	// Holder has the seat. Nil means that the seat is free.
+	Holder *Holder `json:"holder"`
+	// Waiting are the clients in the queue, the next one first. QueueLength is their number.
+	Waiting     []Person `json:"waiting"`
+	QueueLength int      `json:"queue_length"`
+	// Watching is the number of clients that watch the holder.
+	Watching int `json:"watching"`
+	// Served is the number of sessions so far, the holder's included.
+	Served int `json:"served"`
+	// Lobby is the number of connections before their login.
+	Lobby int `json:"lobby"`
+	// Penalised is the number of addresses and names that are kept out now.
+	Penalised int `json:"penalised"`
+	// Refused is the number of connections that were refused so far, by the reason in the log.
+	Refused map[string]int `json:"refused"`
+	Log     Log            `json:"log"`
+}
+
+// About is the part of Status that changes seldom.
+type About struct {
+	Version   string `json:"version"`
+	PID       int    `json:"pid"`
+	Listen    string `json:"listen"`
+	State     string `json:"state"`
+	Admission string `json:"admission"`
+	// Backend is what STREAM and OPEN reach. Nil means that there is none.
+	Backend     *Backend    `json:"backend"`
+	Certificate Certificate `json:"certificate"`
+	Limits      Limits      `json:"limits"`
+}
+
+// Person is a client that has logged in.
+type Person struct {
+	User   string `json:"user"`
+	Conn   string `json:"conn"` // the connection's id in the log
+	Remote string `json:"remote"`
+	// Since is when the client got the seat, or began to wait, and Seconds how long ago that was.
+	Since   time.Time `json:"since"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Holder is the client that has the seat.
+type Holder struct {
+	Person
+	// Idle is the time since its last activity, which ends the session when it reaches Limits.Idle.
+	Idle float64 `json:"idle"`
+	// Requests is the number of requests so far. Running is the verb of the running one, empty for none.
+	Requests int    `json:"requests"`
+	Running  string `json:"running"`
+}
+
+// Backend is what the server guards.
+type Backend struct {
+	Spec string `json:"spec"`
+	// Kept means that it is kept open between sessions.
+	Kept bool `json:"kept"`
+	// Down is why a kept backend is not open. Empty means that it is open, or not known.
+	Down string `json:"down"`
+}
+
+// Certificate is the one that the server shows.
+type Certificate struct {
+	Names []string  `json:"names"`
+	Ends  time.Time `json:"ends"`
+	// Days are the whole days that are left, negative after the end.
+	Days int `json:"days"`
+}
+
+// Limits are the server's limits. Zero means no limit.
+type Limits struct {
+	Idle           float64 `json:"idle"`
+	Session        float64 `json:"session"`
+	Request        float64 `json:"request"`
+	QueueWait      float64 `json:"queue_wait"`
+	QueueDepth     int     `json:"queue_depth"`
+	QueuePerUser   int     `json:"queue_per_user"`
+	Lobby          int     `json:"lobby"`
+	LobbyPerSource int     `json:"lobby_per_source"`
+	Body           int64   `json:"body"`
+	ShutdownGrace  float64 `json:"shutdown_grace"`
+}
+
+// Log is the state of the interaction log.
+type Log struct {
+	Path string `json:"path"`
+	// Head is the chain value of the last line, and Size the length of the file.
+	Head string `json:"head"`
+	Size int64  `json:"size"`
+	// Free is the free space on its disk, -1 if it is not known.
+	Free int64 `json:"free"`
+	// Failing means that the last record could not be written.
+	Failing bool `json:"failing"`
+	// Stuck is how long the disk has not answered. Zero means that it answers. While it is stuck the rest is as it was
+	// before.
+	Stuck float64 `json:"stuck"`
+}
+
+// Eviction says who must leave. The zero Eviction is the holder.
+type Eviction struct {
+	// User is the name of a user, all of whose clients leave the seat and the queue.
+	User string `json:"user"`
+	// Conn is the id of one connection.
+	Conn string `json:"conn"`
+	// Reason is for the client. It is one line of at most 500 bytes. Empty means that the operator ended the session.
+	Reason string `json:"reason"`
+}
+
+// Evicted are the clients that have to leave.
+type Evicted struct {
+	Evicted []Person `json:"evicted"`
+	By      string   `json:"by"`
+}
+
+// Stopped is the answer to a stop.
+type Stopped struct {
+	// Grace is how long the running request may go on.
+	Grace float64 `json:"grace"`
+}
+
+// Reasons of an [Error].
+const (
+	ReasonNoClient = "no-client" // nobody to evict
+	ReasonArgument = "argument"  // the request is malformed, or its reason is no line
+	ReasonUnknown  = "unknown"   // there is no such request, for example because the server is too old for it
+	ReasonFailed   = "failed"    // the reload failed
+	ReasonTimeout  = "timeout"   // the reload has not ended in time, and may end later
+)
+
+// Error is the answer to a refused request.
+type Error struct {
+	Text   string `json:"error"`
+	Reason string `json:"reason"`
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("control: %s", e.Text) }

@@ -1,0 +1,48 @@
+package control
+
+import (
+	"sync"
+	"time"
+)
+
+// latest has the last result of a call that may block.
+type latest[T any] struct {
+	call func() T
+
+	mu      sync.Mutex
+	value   T
+	began   time.Time     // when the running call began
+	running chan struct{} // closed when the running call has ended, nil for none
+}
+
+// get calls, and waits at most that long for the result. If there is none, or an earlier call still runs, it returns the
+// last result, and for how long the call has run.
+func (l *latest[T]) get(atMost time.Duration) (value T, stuck time.Duration) {
+	l.mu.Lock()
+	if l.running == nil {
+		l.running, l.began = make(chan struct{}), time.Now()
+		go l.run(l.running)
+	}
+	running, began := l.running, l.began
+	l.mu.Unlock()
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-running:
+	case <-timer.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == running {
+		stuck = time.Since(began)
+	}
+	return l.value, stuck
+}
+
+func (l *latest[T]) run(done chan struct{}) {
+	value := l.call()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.value, l.running = value, nil
+	close(done)
+}
