@@ -29,10 +29,10 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/protocol/tcp"
 )
 
 // BindingMode says whether a login is bound to its TLS connection. Zero means that it is.
@@ -71,10 +71,10 @@ type Dialer struct {
 	// AskTimeouts makes Dial ask the server for its time limits, without a round trip more. Client.Timeouts
 	// returns them.
 	AskTimeouts bool
-	// DialContext makes the connection. Nil means DialTCP.
+	// DialContext makes the connection. Nil means secure.DialTCP.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	stat *protocol.Reply // for Stat to return, otherwise nil
+	errand *errand // of Stat and Watch, otherwise nil
 }
 
 // Credentials are the name and password of a user. Authzid is the name of the user to act as; a
@@ -95,7 +95,7 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 func (d *Dialer) Dial(ctx context.Context, addr string, credentials Credentials) (*Client, error) {
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(d.LoginTimeout, 10*time.Second))
 	defer cancel()
-	conn, err := d.connect(bounded, addr)
+	conn, err := secure.Dial(bounded, addr, d.TLSConfig, d.DialContext)
 	if err != nil {
 		return nil, &ConnectError{addr, err}
 	}
@@ -111,91 +111,6 @@ func (d *Dialer) Dial(ctx context.Context, addr string, credentials Credentials)
 		return nil, c.fail(err)
 	}
 	return c, nil
-}
-
-// connect makes the TLS connection. Its errors quote nothing that the server sent in the clear.
-func (d *Dialer) connect(ctx context.Context, addr string) (*tls.Conn, error) {
-	host, _, _ := net.SplitHostPort(addr)
-	config, err := d.tlsConfig(host)
-	if err != nil {
-		return nil, err
-	}
-	dial := d.DialContext
-	if dial == nil {
-		dial = DialTCP
-	}
-	raw, err := dial(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	conn := tls.Client(&strict{Conn: raw}, config)
-	if err = conn.HandshakeContext(ctx); err == nil {
-		err = acceptable(conn.ConnectionState())
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
-}
-
-// DialTCP makes a TCP connection that finds a dead server in 30 s. A server that leaves the client's window
-// closed for that long is dead too, except in a Stream.
-func DialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, addr)
-	if err == nil {
-		tcp.FindDead(conn, 30*time.Second, 0)
-	}
-	return conn, err
-}
-
-// strict turns an end without close_notify into an error, for which crypto/tls reports io.EOF. It refuses
-// a first byte that begins no alert and no handshake (RFC 8446 §5.1), because crypto/tls waits for five.
-type strict struct {
-	net.Conn
-	begun bool
-}
-
-func (c *strict) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.begun && p[0] != 21 && p[0] != 22 {
-		return 0, errors.New("the server does not speak TLS")
-	}
-	c.begun = c.begun || n > 0
-	if err == io.EOF {
-		err = fmt.Errorf("no close_notify: %w", io.ErrUnexpectedEOF)
-	}
-	return n, err
-}
-
-func (d *Dialer) tlsConfig(host string) (*tls.Config, error) {
-	config := cmp.Or(d.TLSConfig, &tls.Config{}).Clone()
-	if config.InsecureSkipVerify {
-		return nil, errors.New("InsecureSkipVerify is not allowed")
-	}
-	if config.MinVersion != tls.VersionTLS12 {
-		config.MinVersion = tls.VersionTLS13
-	}
-	name, _, _ := strings.Cut(host, "%") // the zone means nothing elsewhere (RFC 4007 §11.2)
-	config.ServerName = cmp.Or(config.ServerName, name)
-	config.NextProtos = []string{protocol.ALPN}
-	config.Renegotiation = tls.RenegotiateNever
-	config.DynamicRecordSizingDisabled = true // a batch of requests is one record, and one write
-	return config, nil
-}
-
-// acceptable refuses connections that TLS can negotiate but Sallyport must not use.
-func acceptable(state tls.ConnectionState) error {
-	if state.NegotiatedProtocol != protocol.ALPN {
-		return errors.New("the server does not speak " + protocol.ALPN)
-	}
-	if state.Version >= tls.VersionTLS13 {
-		return nil
-	}
-	if _, err := scram.TLSExporter(state.ExportKeyingMaterial); err != nil {
-		return errors.New("TLS 1.2 without extended master secret (RFC 7627)")
-	}
-	return nil
 }
 
 // prove runs the login up to the server's proof. To save round trips it sends AUTH before the greeting
@@ -225,8 +140,8 @@ func (d *Dialer) prove(ctx context.Context, c *Client, who Credentials) error {
 		return err
 	}
 	if !slices.Contains(c.lastWords, word) {
-		if d.stat != nil {
-			return ErrNoStat
+		if d.errand != nil {
+			return d.errand.missing
 		}
 		word = "" // the empty line
 	}
@@ -303,6 +218,7 @@ var (
 	ErrServerUnverified   = errors.New("client: the server did not prove that it knows the password")
 	ErrBindingUnavailable = errors.New("client: the login can't be bound to the TLS connection")
 	ErrNoStat             = errors.New("client: the server is too old to say who has the seat") // without a seat
+	ErrNoWatch            = errors.New("client: the server lets nobody watch")
 	ErrProtocol           = errors.New("client: the server broke the protocol")
 	ErrTooLarge           = errors.New("client: the reply is too large")     // its body exceeds Dialer.MaxBody
 	ErrStream             = errors.New("client: the connection is a stream") // after Open, or while DoPieces runs

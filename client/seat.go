@@ -11,43 +11,63 @@ import (
 	"github.com/sallyport/sallyport/protocol/capability"
 )
 
+// errand is what a client that takes no seat asks for in place of it.
+type errand struct {
+	word    string        // instead of the empty line of the login
+	code    protocol.Code // of the reply
+	reply   protocol.Reply
+	missing error // if the server doesn't know the word
+}
+
 // Stat logs in and returns the lines of STAT, "key value" each, without a seat and without a place in the queue:
 // who has the seat and how many wait. LoginTimeout bounds it. Errors are those of Dial except ErrBusy, and
 // ErrNoStat.
-func (d *Dialer) Stat(ctx context.Context, addr string, credentials Credentials) (reply protocol.Reply, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.LoginTimeout, 10*time.Second))
-	defer cancel()
-	asking := *d
-	asking.stat = &reply
-	c, err := asking.Dial(ctx, addr, credentials)
+func (d *Dialer) Stat(ctx context.Context, addr string, credentials Credentials) (protocol.Reply, error) {
+	e := &errand{word: capability.Stat, code: protocol.CodeDone, missing: ErrNoStat}
+	c, err := d.run(ctx, addr, credentials, e)
 	if err == nil {
 		c.Close()
 	}
-	return reply, err
+	return e.reply, err
+}
+
+// Watch logs in to see what the backend says, without a seat. It returns a Client for package stream, which has
+// the function to call. LoginTimeout bounds it. Errors are those of Dial, with ErrBusy if the server has too many
+// watchers, and ErrNoWatch.
+func (d *Dialer) Watch(ctx context.Context, addr string, credentials Credentials) (*Client, error) {
+	return d.run(ctx, addr, credentials, &errand{word: capability.Watch, code: protocol.CodeStreaming, missing: ErrNoWatch})
+}
+
+func (d *Dialer) run(ctx context.Context, addr string, credentials Credentials, e *errand) (*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.LoginTimeout, 10*time.Second))
+	defer cancel()
+	asking := *d
+	asking.errand = e
+	return asking.Dial(ctx, addr, credentials)
 }
 
 // lastWord returns what to say in place of the empty line of the login, if the server understands it.
 func (d *Dialer) lastWord() string {
 	switch {
-	case d.stat != nil:
-		return capability.Stat
+	case d.errand != nil:
+		return d.errand.word
 	case d.NoWait:
 		return capability.NoWait
 	}
 	return ""
 }
 
-// takeSeat waits for the 235, or for the 250 of Stat.
+// takeSeat waits for the 235, or for the reply that the errand is about.
 func (d *Dialer) takeSeat(c *Client) error {
 	for {
 		reply, _, err := protocol.ReadReply(c.reader)
 		switch {
 		case err != nil:
 			return lost(err)
-		case d.stat != nil && reply.Code == protocol.CodeDone:
-			*d.stat = reply
+		case d.errand != nil && reply.Code == d.errand.code:
+			d.errand.reply = reply
 			return nil
-		case d.stat == nil && reply.Code == protocol.CodeSeated:
+		case d.errand == nil && reply.Code == protocol.CodeSeated:
 			return nil
 		case !reply.Code.Notice():
 			return d.refusal(reply)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/client/secure"
 )
 
 func userTimeout(t *testing.T, c net.Conn) (limit time.Duration) {
@@ -28,7 +30,7 @@ func TestUserTimeout(t *testing.T) {
 	var conn net.Conn
 	d := dialer()
 	d.DialContext = func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
-		conn, err = DialTCP(ctx, network, addr)
+		conn, err = secure.DialTCP(ctx, network, addr)
 		return conn, err
 	}
 	c := seatedBy(t, d, func(s *session) {

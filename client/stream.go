@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/tcp"
 )
@@ -37,9 +38,7 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	if err = cmp.Or(err, b.reply[0].Err()); err != nil {
 		return nil, err
 	}
-	if raw, ok := c.conn.NetConn().(*strict); ok {
-		tcp.SetUserTimeout(raw.Conn, 0) // a slow backend keeps the window closed
-	}
+	tcp.SetUserTimeout(secure.Below(c.conn), 0) // a slow backend keeps the window closed
 	return &Stream{c.conn, c.reader}, nil
 }
 
@@ -48,16 +47,15 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 type Piece func(reply protocol.Reply, r *protocol.Reader) error
 
 // DoPieces is Do for a verb whose reply comes after pieces. It is what package stream is made of. Until it
-// returns, the caller may Send, and other requests fail with ErrStream.
-func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece) (protocol.Reply, error) {
+// returns, the caller may Send, and other requests fail with ErrStream. After Dialer.Watch the verb is empty, because
+// the pieces come without a request. queued is called when the pieces have a taker.
+func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece, queued func()) (protocol.Reply, error) {
 	defer c.guard(ctx)()
 	b := c.batches.Get().(*batch)
 	defer c.recycle(b)
 	b.request[0].Verb, b.replies, b.piece = verb, b.reply[:0], piece
-	c.writing.Lock()
-	c.out = append(append(c.out[:0], verb...), "\r\n"...)
-	hasToken, err := c.send(b, b.request[:], nil)
-	c.writing.Unlock()
+	hasToken, err := c.sendVerb(b)
+	queued()
 	if err != nil {
 		return protocol.Reply{}, err
 	}
@@ -66,6 +64,19 @@ func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece) (protoc
 	c.pieces = false
 	c.writing.Unlock()
 	return b.reply[0], cmp.Or(err, b.reply[0].Err())
+}
+
+// sendVerb is send for a batch of one verb. An empty verb is a batch that the server answers unasked.
+func (c *Client) sendVerb(b *batch) (hasToken bool, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if verb := b.request[0].Verb; verb != "" {
+		c.out = append(append(c.out[:0], verb...), "\r\n"...)
+		return c.send(b, b.request[:], nil)
+	}
+	c.pieces, b.requests = true, b.request[:]
+	c.owed <- b
+	return false, nil
 }
 
 // Send writes octets that belong to a running DoPieces, which reports an error.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/protocol"
 )
 
@@ -96,7 +97,7 @@ func TestNoExporter(t *testing.T) {
 			RootCAs: trusting(goodCertificate()), MinVersion: tls.VersionTLS12, NextProtos: []string{protocol.ALPN}, Renegotiation: mode,
 		})
 		check(t, err)
-		if err := acceptable(conn.ConnectionState()); (err == nil) != good {
+		if err := secure.Acceptable(conn.ConnectionState()); (err == nil) != good {
 			t.Error(mode, err)
 		}
 		conn.Close()

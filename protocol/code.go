@@ -58,6 +58,7 @@ const (
 	KeywordTooManyCommands Keyword = "too-many-commands"
 	KeywordThrottled       Keyword = "throttled"
 	KeywordLogFailed       Keyword = "log-failed"
+	KeywordTooSlow         Keyword = "too-slow"
 )
 
 // Keywords of the other codes.

@@ -164,8 +164,11 @@ func (a *actor) current() *link {
 	return a.link
 }
 
-// logsIn logs in with the project's client.
-func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credentials) error {
+// dialing is client.Dialer.Dial or client.Dialer.Watch.
+type dialing func(ctx context.Context, addr string, who client.Credentials) (*client.Client, error)
+
+// logsIn logs in with the project's client. answer is the reply to a good login.
+func (a *actor) logsIn(ctx context.Context, d *client.Dialer, dial dialing, who client.Credentials, answer string) error {
 	addr, config, err := a.where()
 	if err != nil {
 		return err
@@ -179,14 +182,14 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, who client.Credent
 		d.ChannelBinding = client.BindingNone
 	}
 	sent := a.speaks("logs in as " + who.Username)
-	c, err := d.Dial(ctx, addr, who)
+	c, err := dial(ctx, addr, who)
 	sent()
 	l := a.current()
 	if err != nil {
 		a.over(l, err)
 		return err
 	}
-	a.answered("235 welcome")
+	a.answered(answer)
 	a.mu.Lock()
 	a.client = c
 	a.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/watch"
 )
 
 func backendMember() *member {
@@ -35,9 +36,13 @@ var (
 )
 
 // guard gives the server a backend.
-func (h *host) guard(kind string, happened func()) error {
-	if kind == "" {
-		return nil
+func (h *host) guard(o options, happened func()) error {
+	kind := o["backend"]
+	if err := o.number("watchers", &h.crowd.Max); err != nil || kind == "" {
+		return err
+	}
+	if h.crowd.Max > 0 {
+		h.Watch = func(c watch.Client) (*watch.Feed, error) { return h.crowd.Join(c, []byte(backlog)) }
 	}
 	h.Backend = func(context.Context, *server.Request) (io.ReadWriteCloser, error) {
 		h.mu.Lock()
@@ -49,6 +54,7 @@ func (h *host) guard(kind string, happened func()) error {
 			return nil, errTwice
 		}
 		h.device = newDevice(kind, happened)
+		h.device.watched = h.crowd.Say
 		happened()
 		switch kind {
 		case "simplex":

@@ -57,7 +57,7 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 		}
 		d.ChannelBinding = client.BindingNone
 	}
-	return "", c.actor().logsIn(ctx, d, who)
+	return "", c.actor().logsIn(ctx, d, d.Dial, who, "235 welcome")
 }
 
 func doAsk(ctx context.Context, c *call) (_ string, err error) {

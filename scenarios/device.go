@@ -11,6 +11,7 @@ import (
 type device struct {
 	kind     string
 	happened func()
+	watched  func(p []byte) // gets all that the server has read
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -46,7 +47,10 @@ func (keptOpen) Kept() bool { return true }
 // recorded is a device that has said something before the stream.
 type recorded struct{ keptOpen }
 
-func (recorded) Backlog() []byte { return []byte("before") }
+func (recorded) Backlog() []byte { return []byte(backlog) }
+
+// backlog is what a recorded device has said before the stream, and what watchers begin with.
+const backlog = "before"
 
 // Write blocks while the script has much to hear.
 func (d *device) Write(p []byte) (int, error) {
@@ -84,6 +88,7 @@ func (d *device) Read(p []byte) (int, error) {
 	}
 	n := copy(p, d.out)
 	d.out = d.out[n:]
+	d.watched(p[:n])
 	d.changed.Broadcast()
 	return n, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/watch"
 )
 
 // A host is the server in the process.
@@ -28,6 +29,8 @@ type host struct {
 	heard []string
 	// device is the backend of the last stream.
 	device *device
+	// crowd is who watches the backend.
+	crowd watch.Crowd
 	// runs has the verbs of handlers that have begun, and that "operator sees" has not taken.
 	runs []string
 }
@@ -61,7 +64,7 @@ func (st *stage) startLocked(o options) (*host, error) {
 		if st.target.Configure != nil {
 			st.target.Configure(own.Server)
 		}
-		if bad = errors.Join(o.configure(own.Server), h.guard(o["backend"], st.happened)); bad != nil {
+		if bad = errors.Join(o.configure(own.Server), h.guard(o, st.happened)); bad != nil {
 			return // the server stops while mu is held, so its log must not call happened
 		}
 		own.Log.OnWrite = st.happened

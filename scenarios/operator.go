@@ -22,14 +22,14 @@ func serverMember() *member {
 		owns:    true,
 		verbs: []verb{{
 			args: "[OPTION=VALUE...]", most: many, run: doServer,
-			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; backend is duplex, simplex (it can't end one direction alone), kept (open between streams), echo or unreachable; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3; trust is a CIDR prefix (default 127.0.0.0/8) or none. This line comes before the first client.",
+			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; backend is duplex, simplex (it can't end one direction alone), kept (open between streams), recorded (kept, and \"before\" is its backlog), echo or unreachable; watchers is how many clients may watch it; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3; trust is a CIDR prefix (default 127.0.0.0/8) or none. This line comes before the first client.",
 		}},
 	}
 }
 
 // serverOptions are the names of the options.
 const serverOptions = "admission depth per-user wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
-	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min require-binding log-payload log-names serve-unlogged backend"
+	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min require-binding log-payload log-names serve-unlogged backend watchers"
 
 func doServer(_ context.Context, c *call) (string, error) {
 	o, err := parseOptions(c.args, strings.Fields(serverOptions)...)

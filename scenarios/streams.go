@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
@@ -20,6 +21,7 @@ import (
 func streamVerbs() []verb {
 	return []verb{
 		{name: "streams", run: doStreams, summary: "ask for STREAM, and wait for the 152; a reply at its end stays for hears"},
+		{name: "watches", run: doWatches, logsIn: true, summary: "log in to see what the backend says, without a seat; hears-data takes it, aborts says QUIT"},
 		{name: "sends-data", args: "BODY", least: 1, most: 1, run: doSendsData, summary: "send bytes to the backend, written as for ask-body; after connect in pieces of at most 65,536"},
 		{name: "ends-data", run: doEndsData, summary: "end the client's direction (DATA 0)"},
 		{name: "hears-data", args: "BODY", least: 1, most: 1, check: true, run: doHearsData, summary: "the next bytes from the backend are exactly these, whatever the pieces"},
@@ -114,12 +116,39 @@ func doStreams(ctx context.Context, c *call) (string, error) {
 	a.mu.Lock()
 	a.stream, a.data, a.dataEnd = s, nil, nil
 	a.mu.Unlock()
-	go a.follow(l, s, done)
+	go a.follow(l, s, done, func(in, out int64) protocol.Reply {
+		return protocol.Reply{Code: protocol.CodeDone, Text: piece.Closed(in, out)}
+	})
 	return "", nil
 }
 
-// follow takes what comes in a stream.
-func (a *actor) follow(l *link, s *stream.Stream, done func()) {
+func doWatches(ctx context.Context, c *call) (string, error) {
+	a, d := c.actor(), &client.Dialer{}
+	who := client.Credentials{Username: c.stage.user(c.who), Password: c.stage.password(c.who)}
+	_, done := a.during(ctx, &a.asks)
+	var s *stream.Stream
+	watch := func(ctx context.Context, addr string, who client.Credentials) (*client.Client, error) {
+		c, err := d.Watch(ctx, addr, who)
+		if err == nil {
+			s = stream.Watch(c) // before its notices
+		}
+		return c, err
+	}
+	if err := a.logsIn(ctx, d, watch, who, "152 stream"); err != nil {
+		done()
+		return "", err
+	}
+	a.mu.Lock()
+	a.stream = s
+	a.mu.Unlock()
+	go a.follow(a.current(), s, done, func(int64, int64) protocol.Reply {
+		return protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
+	})
+	return "", nil
+}
+
+// follow takes what comes in a stream. closed is the reply to a stream that has ended well.
+func (a *actor) follow(l *link, s *stream.Stream, done func(), closed func(in, out int64) protocol.Reply) {
 	defer done()
 	buffer := make([]byte, maxUnheard)
 	for {
@@ -134,7 +163,7 @@ func (a *actor) follow(l *link, s *stream.Stream, done func()) {
 	}
 	in, out, err := s.Wait(a.stage.ctx)
 	if err == nil {
-		a.hear(l, protocol.Reply{Code: protocol.CodeDone, Text: piece.Closed(in, out)})
+		a.hear(l, closed(in, out))
 	}
 	a.hearEnd(l, err)
 }

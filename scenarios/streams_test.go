@@ -34,7 +34,7 @@ func TestStreamChecksFail(t *testing.T) {
 func TestBackendForOneIsOpenedTwice(t *testing.T) {
 	t.Parallel()
 	h := &host{Server: &testserver.Server{Server: new(server.Server)}}
-	noError(t, h.guard("duplex", func() {}))
+	noError(t, h.guard(options{"backend": "duplex"}, func() {}))
 	first, err := h.Backend(t.Context(), nil)
 	noError(t, err)
 	one := h.device

@@ -98,7 +98,8 @@ func stays(ctx context.Context, a *actor) (taken bool, err error) {
 // wrongPassword guesses a password.
 func wrongPassword(ctx context.Context, a *actor) (taken bool, err error) {
 	defer a.close()
-	err = a.logsIn(ctx, &client.Dialer{}, client.Credentials{Username: a.stage.user("alice"), Password: a.name})
+	d := &client.Dialer{}
+	err = a.logsIn(ctx, d, d.Dial, client.Credentials{Username: a.stage.user("alice"), Password: a.name}, "235 welcome")
 	_, refused := errors.AsType[*protocol.ReplyError](err)
 	if refused || errors.Is(err, client.ErrLoginFailed) {
 		return false, nil

@@ -26,8 +26,7 @@ const (
 )
 
 var (
-	bye       = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
-	lastWords = capability.LastWords{capability.NoWait, capability.Stat}
+	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
 	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line
 	// can't contain.
 	strict = base64.StdEncoding.Strict()
@@ -123,12 +122,17 @@ func (c *conn) capabilities() protocol.Reply {
 		lines = append(lines, "CBIND "+strings.Join(types, " "))
 	}
 	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
-		lastWords.String())
+		c.lastWords().String())
 	if c.native && c.srv.Backend != nil {
 		lines = append(lines, protocol.VerbStream)
 	}
 	lines = append(lines, "ADMISSION "+c.srv.seat.policy.name)
 	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
+}
+
+// lastWords returns the last words that this connection may say.
+func (c *conn) lastWords() capability.LastWords {
+	return capability.Last(c.native && c.srv.Watch != nil)
 }
 
 // timeouts returns the limits that EHLO announces.
@@ -226,7 +230,7 @@ func (x *exchange) run(challenge []byte) error {
 		return err
 	}
 	switch x.lastWord = string(message); {
-	case x.lastWord == "", slices.Contains(lastWords, x.lastWord):
+	case x.lastWord == "", slices.Contains(x.lastWords(), x.lastWord):
 	case capability.IsWord(x.lastWord):
 		return x.fail("malformed", errLastWord)
 	default:

@@ -65,6 +65,8 @@ type seat struct {
 	queue  []*conn
 	served int // number of grants so far
 	closed bool
+
+	watching int // number of watchers
 }
 
 // ask asks for the seat. Position 0 means that c has it. Otherwise c waits, 1 is next, and flagGranted wakes c.
@@ -95,6 +97,14 @@ func (s *seat) ask(c *conn) (position int, err error) {
 	s.queue = append(s.queue, c)
 	s.notify()
 	return len(s.queue), nil
+}
+
+// watch changes the number of watchers. The holder learns it.
+func (s *seat) watch(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watching += change
+	s.notify()
 }
 
 // waiting returns the number of a user's places in the queue.
@@ -185,7 +195,7 @@ func (s *seat) current() (holder *conn, now capability.Status) {
 }
 
 func (s *seat) status() capability.Status {
-	now := capability.Status{Waiting: len(s.queue), Served: s.served}
+	now := capability.Status{Waiting: len(s.queue), Watching: s.watching, Served: s.served}
 	if s.holder != nil {
 		now.Holder, now.Since, now.Active = s.holder.user, s.since, s.holder.lastActive()
 	}

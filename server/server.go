@@ -24,6 +24,7 @@ import (
 	"github.com/sallyport/sallyport/server/lobby"
 	"github.com/sallyport/sallyport/server/penalty"
 	"github.com/sallyport/sallyport/server/secure"
+	"github.com/sallyport/sallyport/server/watch"
 )
 
 // ErrServerClosed is the error of Serve after Shutdown or Close.
@@ -76,6 +77,9 @@ type Server struct {
 	// Backend connects to what OPEN and STREAM join a client to. Nil means neither. Package joint says what a
 	// backend can do beside reading and writing.
 	Backend func(ctx context.Context, r *Request) (io.ReadWriteCloser, error)
+	// Watch adds a watcher, a client that sees what the backend says without a seat, to a watch.Crowd. Nil lets nobody
+	// watch.
+	Watch func(watch.Client) (*watch.Feed, error)
 	// OnSay gets each line of a client's SAY. Nil refuses SAY.
 	OnSay func(user, text string)
 	// Name is in the greeting. Empty means "sallyport".

@@ -22,7 +22,7 @@ type session struct {
 	endBy   time.Time // deadline of the session, zero for none
 	served  time.Time // when the last request was answered
 	n       int       // number of requests
-	waiting int       // number of waiting clients in the last 121
+	counts  [2]int    // in the last 121 and 122
 	request Request
 	handed  Request // the copy for handlers, because the log needs the original
 	body    []byte  // reused
@@ -139,11 +139,15 @@ func (s *session) attend() error {
 	return nil
 }
 
-// sendWaiting sends "121 waiting N" if N has changed.
+// sendWaiting sends "121 waiting N" and "122 watching N" if N has changed.
 func (s *session) sendWaiting() {
-	if _, now := s.srv.seat.current(); s.native && now.Waiting != s.waiting {
-		s.waiting = now.Waiting
-		s.reply(protocol.Reply{Code: protocol.CodeWaiting, Text: "waiting " + strconv.Itoa(s.waiting)})
+	_, now := s.srv.seat.current()
+	for i, n := range [...]int{now.Waiting, now.Watching} {
+		if s.native && n != s.counts[i] {
+			s.counts[i] = n
+			word := [...]string{"waiting ", "watching "}[i]
+			s.reply(protocol.Reply{Code: protocol.CodeWaiting + protocol.Code(i), Text: word + strconv.Itoa(n)})
+		}
 	}
 }
 

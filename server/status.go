@@ -43,9 +43,9 @@ type Client struct {
 // Status returns the status. It waits for no handler, no client, and no disk.
 func (s *Server) Status() Status {
 	_ = s.init()
-	conns, seated, served := s.seat.clients()
+	conns, seated, watching, served := s.seat.clients()
 	now := Status{
-		Started: s.started, Admission: s.seat.policy.name, Served: served,
+		Started: s.started, Admission: s.seat.policy.name, Served: served, Watching: watching,
 		Lobby: s.lobby.Len(), Penalised: s.penalties.Active(),
 	}
 	for _, c := range conns {
@@ -61,13 +61,13 @@ func (s *Server) Status() Status {
 
 // clients returns the connection that has the seat, if there is one, and those that wait for it. seated is when the
 // first one got it, and zero if the seat is free.
-func (s *seat) clients() (all []*conn, seated time.Time, served int) {
+func (s *seat) clients() (all []*conn, seated time.Time, watching, served int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holder != nil {
 		all, seated = append(all, s.holder), s.since
 	}
-	return append(all, s.queue...), seated, s.served
+	return append(all, s.queue...), seated, s.watching, s.served
 }
 
 // describe describes a connection that has had the seat since then, or that waits if that is zero.
@@ -94,7 +94,7 @@ func (s *Server) Evict(who func(Client) bool, by, reason string) (evicted []Clie
 	if err := checkLine(reply.Reply()); err != nil {
 		return nil, err
 	}
-	conns, seated, _ := s.seat.clients()
+	conns, seated, _, _ := s.seat.clients()
 	switch {
 	case who != nil:
 	case seated.IsZero():

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
 	"github.com/sallyport/sallyport/server/socket"
 )
 
@@ -18,6 +19,9 @@ func (c *conn) takeSeat() error {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
 	c.asked = time.Now()
+	if c.lastWord == capability.Watch {
+		return c.safely(watcher{c}.watch)
+	}
 	position, err := c.srv.seat.ask(c)
 	if err == nil && position > 0 {
 		err = c.queue(position)

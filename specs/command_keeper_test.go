@@ -22,45 +22,57 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// dial returns a client that has the seat of a service.
-func (s *service) dial(ctx context.Context, user string) *client.Client {
+// dialer returns a dialer that trusts a service.
+func (s *service) dialer() *client.Dialer {
 	GinkgoHelper()
 	roots := x509.NewCertPool()
 	Expect(roots.AppendCertsFromPEM([]byte(s.cli.Read("state/ca.pem")))).To(BeTrue())
-	d := &client.Dialer{TLSConfig: &tls.Config{RootCAs: roots}}
-	c, err := d.Dial(ctx, s.addr, client.Credentials{Username: user, Password: testserver.Password(user)})
+	return &client.Dialer{TLSConfig: &tls.Config{RootCAs: roots}}
+}
+
+func credentials(user string) client.Credentials {
+	return client.Credentials{Username: user, Password: testserver.Password(user)}
+}
+
+// dial returns a client that has the seat of a service.
+func (s *service) dial(ctx context.Context, user string) *client.Client {
+	GinkgoHelper()
+	c, err := s.dialer().Dial(ctx, s.addr, credentials(user))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = c.Close() })
 	return c
 }
 
+// machine returns the address of a TCP console for --backend. Each connection to it arrives in conns.
+func machine() (address string, conns chan net.Conn) {
+	GinkgoHelper()
+	conns = make(chan net.Conn, 8)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(l.Close)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- conn
+		}
+	}()
+	return "tcp:" + l.Addr().String(), conns
+}
+
+// kept waits for the connection that stays open. The server makes no other, whose end could lose what is said.
+func kept(ctx context.Context, conns chan net.Conn) (conn net.Conn) {
+	GinkgoHelper()
+	Eventually(ctx, conns).Should(Receive(&conn))
+	DeferCleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 var _ = Describe("serve --console", Label("area:command", "area:stream", "area:keeper"), func() {
 	c := withCLI()
 
-	// machine is a TCP console. Each connection to it arrives in conns.
-	machine := func() (address string, conns chan net.Conn) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(l.Close)
-		conns = make(chan net.Conn, 8)
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				conns <- conn
-			}
-		}()
-		return "tcp:" + l.Addr().String(), conns
-	}
-	// kept waits for the connection that stays open. The first is that of the check at the start.
-	kept := func(ctx context.Context, conns chan net.Conn) (conn net.Conn) {
-		GinkgoHelper()
-		Eventually(ctx, conns).Should(Receive(&conn))
-		DeferCleanup(func() { _ = conn.Close() })
-		return conn
-	}
 	opened := func(ctx context.Context, c *client.Client) *clientstream.Stream {
 		GinkgoHelper()
 		s, err := clientstream.Open(ctx, c)
@@ -85,8 +97,8 @@ var _ = Describe("serve --console", Label("area:command", "area:stream", "area:k
 		address, conns := machine()
 		s := c.Serve(ctx, "--backend", address, "--console")
 		says(ctx, s.Err, `level=WARN msg="what the backend says is recorded, and each user sees the last one's screen" record=\S+console.log backlog=64KiB`)
-		kept(ctx, conns)
 		console := kept(ctx, conns)
+		Expect(conns).To(BeEmpty(), "nothing was opened only to be closed, which would drop what is said meanwhile")
 		say(console, "booting\r\n\x1b[1mlogin: ")
 		record := func() string { return c.Read("state/console.log") }
 		Eventually(ctx, record).Should(MatchRegexp(`^\S+Z booting\n\S+Z \\x1B\[1mlogin: $`))
@@ -126,7 +138,6 @@ var _ = Describe("serve --console", Label("area:command", "area:stream", "area:k
 	It("opens the machine again, and fails what can't reach it", func(ctx SpecContext) {
 		address, conns := machine()
 		s := c.Serve(ctx, "--backend", address, "--console", "--backlog", "0", "--console-limit", "4KiB")
-		kept(ctx, conns)
 		console := kept(ctx, conns).(*net.TCPConn)
 		alice := s.dial(ctx, "alice")
 		stream := opened(ctx, alice)
@@ -153,7 +164,6 @@ var _ = Describe("serve --console", Label("area:command", "area:stream", "area:k
 	It("gives up a client that takes nothing, and not the record", func(ctx SpecContext) {
 		address, conns := machine()
 		s := c.Serve(ctx, "--backend", address, "--console")
-		kept(ctx, conns)
 		console := kept(ctx, conns)
 		alice := s.dial(ctx, "alice")
 		opened(ctx, alice) // and never read

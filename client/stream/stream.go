@@ -41,6 +41,7 @@ type Stream struct {
 	in, out int64         // of the final reply
 	ended   bool          // 151 0 came
 	live    bool          // the backlog is skipped
+	watches bool          // without a seat
 	old     int           // bytes of the backlog that are still to come
 	begun   bool          // a 151 came, so no backlog follows
 	unread  *buffer
@@ -71,13 +72,10 @@ func begin(ctx context.Context, c *client.Client, live bool) (*Stream, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	s := &Stream{
-		client: c, joined: make(chan struct{}), over: make(chan struct{}), unread: newBuffer(c.Done()),
-		window: newWindow(), sending: make(chan struct{}, 1), live: live,
-	}
-	s.sending <- struct{}{}
+	s := newStream(c)
+	s.live = live
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	go s.run()
+	go s.run(protocol.VerbStream, func() {})
 	select {
 	case <-s.joined:
 		return s, nil
@@ -89,9 +87,18 @@ func begin(ctx context.Context, c *client.Client, live bool) (*Stream, error) {
 	return nil, s.err
 }
 
-// run waits for the end of the stream.
-func (s *Stream) run() {
-	_, s.err = s.client.DoPieces(context.Background(), protocol.VerbStream, s.receive)
+func newStream(c *client.Client) *Stream {
+	s := &Stream{
+		client: c, joined: make(chan struct{}), over: make(chan struct{}), unread: newBuffer(c.Done()),
+		window: newWindow(), sending: make(chan struct{}, 1),
+	}
+	s.sending <- struct{}{}
+	return s
+}
+
+// run waits for the end of the stream. See DoPieces for queued.
+func (s *Stream) run(verb string, queued func()) {
+	_, s.err = s.client.DoPieces(context.Background(), verb, s.receive, queued)
 	switch {
 	case s.err == nil:
 		s.err = ErrOver
@@ -119,7 +126,9 @@ func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) error {
 		return s.receivePiece(reply.Text, r)
 	case joined && reply.Code == protocol.CodeTaken:
 		return s.window.answer(reply.Text)
-	case joined && reply.Code == protocol.CodeDone, reply.Code.Failure():
+	case s.watches && reply.Code == protocol.CodeBye:
+		return nil
+	case joined && reply.Code == protocol.CodeDone && !s.watches, reply.Code.Failure():
 		return s.finish(reply)
 	}
 	return fmt.Errorf("%w: a %d", errPiece, reply.Code)
@@ -245,6 +254,9 @@ func (s *Stream) CloseWrite() error { return s.last(protocol.VerbData, &s.finish
 // ErrOver.
 func (s *Stream) Abort() error {
 	s.unread.drop()
+	if s.watches {
+		return s.last(protocol.VerbQuit, &s.aborted)
+	}
 	return s.last(protocol.VerbAbort, &s.aborted)
 }
 

@@ -21,6 +21,7 @@ type connectFlags struct {
 	dialFlags
 	body     string
 	open     bool
+	watch    bool
 	noEscape bool
 	// linger is how long the backend must be quiet after the end of standard input before the end is passed on.
 	linger time.Duration
@@ -67,6 +68,13 @@ If the server falls silent, --open ends with code 1 before the seat can be
 another's. With a server that is too old for STREAM it uses OPEN: bytes both ways,
 no console, and no reason when it ends.
 
+With --watch it shows what the backend says, first what it has said before, without
+taking or waiting for the seat: where the server runs with --console --watchers N.
+Nothing is sent to the backend, and whoever has the seat sees how many watch. On a
+terminal Ctrl-C or Ctrl-] q ends it, elsewhere a signal. If N watch already the code
+is 5. If the server stops, falls silent, or drops you because you are too slow for
+what the backend says (421 too-slow), it is 1.
+
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is
 left out.`,
@@ -75,6 +83,7 @@ left out.`,
   sallyport connect --user alice --body waveform.bin LOAD ch1
   sallyport connect --user alice --open              # a console, Ctrl-] q quits
   sallyport connect --user alice --open < commands.txt
+  sallyport connect --user bob --watch               # what alice's console shows
   echo '*CAL?' | sallyport connect --user alice --open --linger 1m
   printf 'TIME\nSTAT\n' | sallyport connect --user alice --password-file pw
   sallyport connect --user alice --record session.txtar  # and: sallyport replay session.txtar`,
@@ -85,6 +94,7 @@ left out.`,
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
 	cmd.Flags().BoolVar(&f.open, "open", false, "join the server's backend to standard input and output; on a terminal as a console")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "show what the server's backend says, without a seat")
 	cmd.Flags().BoolVar(&f.noEscape, "no-escape", false, "with --open: pass on Ctrl-] like any other key")
 	cmd.Flags().DurationVar(&f.linger, "linger", defaultLinger, "with --open: how long the backend must have said nothing before it gets the end of the input")
 	cmd.Flags().BoolVar(&f.raw, "raw", false, "print results as they are, also on a terminal (not in an interactive session)")
@@ -95,6 +105,10 @@ left out.`,
 
 func (f *connectFlags) run(args []string) error {
 	switch {
+	case f.watch:
+		if err := f.checkWatch(args); err != nil {
+			return err
+		}
 	case f.open && len(args) > 0:
 		return usagef("--open takes no verb")
 	case f.open && f.record != "":
@@ -121,14 +135,17 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	dialer.AskTimeouts = f.open
+	dialer.AskTimeouts = f.open || f.watch
+	if f.watch {
+		return f.watchWith(dialer, who)
+	}
 	notice := dialer.OnNotice
 	dialer.OnNotice = func(n client.Notice) { f.waited = true; notice(n) }
 	recording, err := f.newRecording(dialer, who)
 	if err != nil {
 		return err
 	}
-	err = f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
+	err = f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c *client.Client) error {
 		recording.begin()
 		return cause(ctx, f.talk(ctx, &session{c, recording, f.timeout}, args, body))
 	})

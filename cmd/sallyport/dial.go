@@ -56,11 +56,14 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 	}, who, err
 }
 
-// withSeat logs in, waits for the seat, and calls use with it. A signal ends the context of use.
-func (f *dialFlags) withSeat(dialer *client.Dialer, who client.Credentials, use func(context.Context, *client.Client) error) error {
+// dialing is the method Dial or Watch of a client.Dialer.
+type dialing func(d *client.Dialer, ctx context.Context, addr string, who client.Credentials) (*client.Client, error)
+
+// with logs in, which means that it waits for the seat or watches, and calls use. A signal ends the context of use.
+func (f *dialFlags) with(dialer *client.Dialer, dial dialing, who client.Credentials, use func(context.Context, *client.Client) error) error {
 	ctx, cancel := notifyContext()
 	defer cancel()
-	c, err := f.dial(ctx, dialer, who)
+	c, err := f.dial(ctx, dialer, dial, who)
 	if err != nil {
 		return err
 	}
@@ -68,13 +71,13 @@ func (f *dialFlags) withSeat(dialer *client.Dialer, who client.Credentials, use 
 	return use(ctx, c)
 }
 
-// dial logs in and waits for the seat. Its errors say what a person can do.
-func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, who client.Credentials) (*client.Client, error) {
+// dial logs in. Its errors say what a person can do.
+func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (*client.Client, error) {
 	dialer, err := f.pinned(ctx, dialer, withPort(f.addr))
 	if err != nil {
 		return nil, cause(ctx, f.hint(err))
 	}
-	c, err := dialer.Dial(ctx, withPort(f.addr), who)
+	c, err := dial(dialer, ctx, withPort(f.addr), who)
 	if err != nil {
 		return nil, f.explain(ctx, err, who.Username)
 	}
@@ -92,7 +95,7 @@ func (f *dialFlags) explain(ctx context.Context, err error, name string) error {
 		}
 		return fmt.Errorf("%w: is the name %q right, and the password?", err, name)
 	}
-	return f.hint(refusedLate(err, withPort(f.addr)))
+	return f.hint(notWatched(refusedLate(err, withPort(f.addr))))
 }
 
 // notifyContext returns a context that a signal ends. Its cause names the signal.

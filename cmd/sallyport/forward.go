@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/cmd/sallyport/forward"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -110,10 +111,10 @@ func (f *forwardFlags) run() error {
 		Dial: func(ctx context.Context) (c *client.Client, conn net.Conn, err error) {
 			dialer := *dialer
 			dialer.DialContext = func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
-				conn, err = client.DialTCP(ctx, network, addr)
+				conn, err = secure.DialTCP(ctx, network, addr)
 				return conn, err
 			}
-			c, err = f.dial(ctx, &dialer, who)
+			c, err = f.dial(ctx, &dialer, (*client.Dialer).Dial, who)
 			return c, conn, err
 		},
 		Final: func(err error) bool { return exitCode(err) == exitLogin },

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/lease"
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/cmd/sallyport/forward"
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
@@ -109,11 +110,11 @@ func hold(f *holdFlags, args []string) error {
 		defer h.port.Close()
 	}
 	dialer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := client.DialTCP(ctx, network, addr)
+		conn, err := secure.DialTCP(ctx, network, addr)
 		h.conn = conn
 		return conn, err
 	}
-	return f.withSeat(dialer, who, func(ctx context.Context, c *client.Client) error {
+	return f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c *client.Client) error {
 		h.client, h.seat = c, forward.NewSeat(c)
 		h.seat.Active = true
 		return h.run(ctx, args)

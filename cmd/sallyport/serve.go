@@ -111,7 +111,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Audit.Close()) }()
-	if err := f.backend.check(s.ErrorLog); err != nil {
+	if err := f.backend.check(s.ErrorLog, f.keep.on); err != nil {
 		return err
 	}
 	listener, err := listen(f.listen)
@@ -142,7 +142,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 		return errors.Join(err, listener.Close())
 	}
 	defer end()
-	f.backend.set(s, f.keep.keeper)
+	f.backend.set(s, f.keep.keeper, f.keep.watchers)
 	keeper, release := f.keepCertificate(s, home.Paths)
 	defer release()
 	r := &running{

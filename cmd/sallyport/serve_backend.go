@@ -68,14 +68,18 @@ func (f *backendFlags) logTo(log *slog.Logger, stderr io.Writer) {
 	}
 }
 
-// check warns the operator of what is wrong with the backend. It returns an error if the backend can never work.
-func (f *backendFlags) check(log *slog.Logger) error {
+// check warns the operator of what is wrong with the backend. It returns an error if the backend can never work. A
+// backend that is kept open is not opened for that, because what it says meanwhile would be lost.
+func (f *backendFlags) check(log *slog.Logger, isKept bool) error {
 	if f.backend == nil {
 		return nil
 	}
 	if f.backend.RunsAsServer() {
 		log.Warn("the backend's command can read this server's keys and write its log: for clients that you don't trust with these, "+
 			"choose another user with --backend-user", "backend", f.spec)
+	}
+	if isKept {
+		return nil // the keeper opens it, and warns
 	}
 	err := f.backend.Check()
 	if _, ok := errors.AsType[backend.UsageError](err); ok {
@@ -103,12 +107,15 @@ func (w backendStderr) Write(line []byte) (int, error) {
 }
 
 // set sets the server's backend: through a keeper or, if that is nil, anew for each session.
-func (f *backendFlags) set(s *server.Server, k *keeper.Keeper) {
+func (f *backendFlags) set(s *server.Server, k *keeper.Keeper, watchers int) {
 	switch {
 	case f.backend == nil:
 		return
 	case k != nil:
 		s.Backend = func(ctx context.Context, _ *server.Request) (io.ReadWriteCloser, error) { return k.Open(ctx) }
+		if watchers > 0 {
+			s.Watch = k.Watch
+		}
 		return
 	}
 	s.Backend = func(ctx context.Context, r *server.Request) (io.ReadWriteCloser, error) {

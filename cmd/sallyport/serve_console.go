@@ -18,7 +18,14 @@ pause of 1 s to 1 min, when it has ended. What it says goes to console.log in th
 state directory, a line each with its time, and the last of it (--backlog) is
 shown to the next user who streams: so a boot message is not lost because nobody
 was there, and each user sees the last one's screen. SIGHUP opens console.log
-again after it was moved. SALLYPORT_USER and SALLYPORT_CONN are empty then.`
+again after it was moved. SALLYPORT_USER and SALLYPORT_CONN are empty then.
+
+With --watchers N that many users may watch: "connect --watch" shows them the same,
+without a seat. Nothing that they send reaches the backend, the seated user is told
+how many watch, and one that is too slow is dropped.`
+
+// maxWatchers bounds --watchers. Each can hold watch.Behind bytes.
+const maxWatchers = 256
 
 // maxBacklog bounds --backlog, which is kept in memory.
 const maxBacklog = 16 << 20
@@ -27,6 +34,7 @@ const maxBacklog = 16 << 20
 type consoleFlags struct {
 	on             bool
 	limit, backlog sizeFlag
+	watchers       int
 	log            *keeper.Log    // nil without --console
 	keeper         *keeper.Keeper // likewise
 }
@@ -36,7 +44,8 @@ func (f *consoleFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.on, "console", false, "keep the backend open between sessions, record what it says in console.log, and show the last of it to the next user")
 	flags.Var(&f.limit, "console-limit", "where console.log is renamed to console.log.1 and begins anew")
-	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of what the backend has said is shown to who streams; 0: nothing")
+	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of what the backend has said is shown to who streams or watches; 0: nothing")
+	flags.IntVar(&f.watchers, "watchers", 0, "how many users may watch what the backend says, without a seat (connect --watch)")
 }
 
 // sizeOrNone is a size that may be 0.
@@ -55,6 +64,10 @@ func (f *consoleFlags) check(cmd *cobra.Command, b *backend.Backend) error {
 	switch {
 	case f.on && b == nil:
 		return usagef("--console goes with --backend")
+	case f.watchers < 0 || f.watchers > maxWatchers:
+		return usagef("--watchers is from 0 to %d", maxWatchers)
+	case !f.on && f.watchers > 0:
+		return usagef("--watchers goes with --console")
 	case !f.on && (cmd.Flags().Changed("backlog") || cmd.Flags().Changed("console-limit")):
 		return usagef("--backlog and --console-limit go with --console")
 	case f.limit < minLimit:
@@ -81,7 +94,7 @@ func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Lo
 	f.keeper = keeper.New(keeper.Options{
 		Speed: speed, Form: form,
 		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, "", "") },
-		Record: f.log, Backlog: int(f.backlog), Log: log,
+		Record: f.log, Backlog: int(f.backlog), Watchers: f.watchers, Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -30,6 +30,7 @@ type joint struct {
 	messages *spool.Writer // below screen
 	lease    lease.Lease
 	live     bool // what the backend said before is skipped
+	watches  bool // without the seat
 	// restore gives the terminal back.
 	restore func()
 	// resized gets a value when the terminal may have changed, and resize handles that.
@@ -60,16 +61,20 @@ func (f *connectFlags) join(ctx context.Context, c *client.Client) error {
 	}
 	messages := spool.New(os.Stderr) // which must not delay a ping
 	defer messages.Close(time.Second)
-	j := &joint{
-		Stream: s, client: c, screen: &tty.Screen{Out: stdout, Messages: messages}, messages: messages,
-		lease:   lease.NewSilence(lease.Limits(c.Timeouts()).Vanish),
-		live:    !isConsole,
-		restore: func() {}, left: make(chan struct{}),
-	}
+	j := newJoint(s, c, messages)
+	j.live = !isConsole
 	if isConsole {
 		return j.console(ctx, f)
 	}
 	return j.pipe(ctx, f)
+}
+
+func newJoint(s *stream.Stream, c *client.Client, messages *spool.Writer) *joint {
+	return &joint{
+		Stream: s, client: c, screen: &tty.Screen{Out: stdout, Messages: messages}, messages: messages,
+		lease:   lease.NewSilence(lease.Limits(c.Timeouts()).Vanish),
+		restore: func() {}, left: make(chan struct{}),
+	}
 }
 
 // pipe passes standard input to its end, and then what the backend says until its end.
@@ -164,6 +169,8 @@ func (j *joint) keep(ctx context.Context) error {
 	ping := func() error { _, err := j.Ping(ctx, false); return err }
 	for {
 		switch err := j.lease.Resume(ctx, ping); {
+		case errors.Is(err, lease.ErrOver) && !j.screen.Flows() && j.watches:
+			return errFellSilent
 		case errors.Is(err, lease.ErrOver) && !j.screen.Flows():
 			return err
 		case errors.Is(err, lease.ErrOver): // the answer is behind what is being written
@@ -202,6 +209,9 @@ func (j *joint) finish(ctx context.Context, err error) error {
 // end ends the client's direction, and the whole stream if the backend's direction goes on for longer than
 // leaveAfter. It returns how many bytes the backend has taken. A backend may need its time to end.
 func (j *joint) end(ctx context.Context) (taken int64, err error) {
+	if j.watches {
+		_ = j.Abort()
+	}
 	_ = j.CloseWrite()
 	patient, cancel := context.WithTimeout(ctx, leaveAfter)
 	defer cancel()

@@ -28,24 +28,12 @@ const (
 
 // console joins the terminal: each key goes to the backend, except behind the escape key.
 func (j *joint) console(ctx context.Context, f *connectFlags) error {
-	in := int(os.Stdin.Fd())
-	restore, err := makeRaw(in, true)
+	leave, err := j.takeTerminal()
 	if err != nil {
 		return err
 	}
-	defer restore()
-	j.restore, j.screen.Raw = restore, term.IsTerminal(int(os.Stderr.Fd()))
-	defer func() {
-		j.screen.EndLine()
-		j.messages.Close(time.Second) // while the terminal is raw
-	}()
-	changes, stop := tty.Changes()
-	defer stop()
-	j.resized, j.resize = changes, func() {
-		_, _ = term.MakeRaw(in) // the shell may have restored its own mode while this process was stopped
-		j.tellSize(in)
-	}
-	j.tellSize(in)
+	defer leave()
+	j.tellSize(int(os.Stdin.Fd()))
 	if f.noEscape {
 		j.screen.Printf("seated at %s, without an escape key", f.addr)
 	} else {
@@ -61,6 +49,29 @@ func (j *joint) console(ctx context.Context, f *connectFlags) error {
 		j.screen.Printf("the backend has ended the stream")
 	}
 	return nil
+}
+
+// takeTerminal makes the terminal raw until leave is called.
+func (j *joint) takeTerminal() (leave func(), err error) {
+	in := int(os.Stdin.Fd())
+	restore, err := makeRaw(in, true)
+	if err != nil {
+		return nil, err
+	}
+	j.restore, j.screen.Raw = restore, term.IsTerminal(int(os.Stderr.Fd()))
+	changes, stop := tty.Changes()
+	j.resized, j.resize = changes, func() {
+		_, _ = term.MakeRaw(in) // the shell may have restored its own mode while this process was stopped
+		if !j.watches {
+			j.tellSize(in)
+		}
+	}
+	return func() {
+		stop()
+		j.screen.EndLine()
+		j.messages.Close(time.Second) // while the terminal is raw
+		restore()
+	}, nil
 }
 
 // tellSize tells the backend the terminal's size. Unknown is 0, which Window refuses.

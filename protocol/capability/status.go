@@ -13,6 +13,8 @@ type Status struct {
 	Waiting int       // number of clients in the queue
 	Served  int       // number of sessions so far, the holder's included
 	Started time.Time // of the server
+
+	Watching int // number of watchers, which no text has
 }
 
 // String returns the lines of STAT.

@@ -1,6 +1,7 @@
 // Package keeper keeps a backend open between the streams of clients. [Keeper.Run] opens it, again and again after it
 // has ended, and passes all that it says to a record, such as a [Log]. [Keeper.Open] fits server.Server.Backend: it
-// returns a stream to the open backend, which begins with the last bytes that the backend has said.
+// returns a stream to the open backend, which begins with the last bytes that the backend has said. [Keeper.Watch] fits
+// server.Server.Watch: its feed begins with the same bytes.
 package keeper
 
 import (
@@ -11,6 +12,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sallyport/sallyport/server/watch"
 )
 
 const (
@@ -40,6 +43,8 @@ type Options struct {
 	Record Record
 	// Backlog is how many of the last bytes a stream begins with. Zero means none.
 	Backlog int
+	// Watchers is the maximum number of watchers.
+	Watchers int
 	// Speed and Form are those of a serial line, which it gets again after a stream that has changed them.
 	Speed int
 	Form  string
@@ -65,6 +70,7 @@ type Keeper struct {
 	tried   chan struct{}      // closed when the next attempt to open it has ended
 	why     error              // of the last attempt, or of the end
 	backlog ring
+	crowd   watch.Crowd
 	stream  *stream // nil: no client
 }
 
@@ -74,7 +80,8 @@ func New(o Options) *Keeper {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Keeper{
-		options: o, wanted: make(chan struct{}, 1), tried: make(chan struct{}), why: ErrDown, backlog: ring{size: o.Backlog},
+		options: o, wanted: make(chan struct{}, 1), tried: make(chan struct{}), why: ErrDown,
+		backlog: ring{size: o.Backlog}, crowd: watch.Crowd{Max: o.Watchers},
 	}
 }
 
@@ -162,13 +169,15 @@ func (k *Keeper) ended(err error) {
 	}
 }
 
-// heard records what the backend has said, and hands it to the client. It waits for the client, within limits.
+// heard records what the backend has said, and hands it to watchers and to the client. It waits for the client alone,
+// within limits.
 func (k *Keeper) heard(p []byte) {
 	if k.options.Record != nil {
 		k.options.Record.Record(p, time.Now())
 	}
 	k.mu.Lock()
 	k.backlog.add(p)
+	k.crowd.Say(p)
 	s := k.stream // a later one has p in its backlog
 	k.mu.Unlock()
 	if s != nil {
@@ -216,6 +225,13 @@ func (k *Keeper) attach() (io.ReadWriteCloser, error) {
 	}
 	k.stream = newStream(k, k.conn, k.backlog.bytes())
 	return k.stream, nil
+}
+
+// Watch adds a watcher. The backend may be down.
+func (k *Keeper) Watch(c watch.Client) (*watch.Feed, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.crowd.Join(c, k.backlog.bytes())
 }
 
 func (k *Keeper) detach() {
