@@ -269,7 +269,13 @@ func listProbe(p *probe.Prober) error {
 	for _, r := range p.Cases() {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", show.Printable(r.Name), r.Rule, r.Section, show.Printable(r.About))
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	for _, name := range p.Accounts() {
+		fmt.Fprintf(stdout, "further account: %s\n", show.Printable(name))
+	}
+	return nil
 }
 
 // aloneProbe returns a function that returns the command line for one case by itself.

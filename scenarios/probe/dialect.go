@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -92,10 +93,21 @@ var dialects = map[string]dialect{
 		port: "465", direct: true, short: true,
 		caller: func(Target, Account) Caller { return &smtpCaller{} }, host: func() Host { return &smtpHost{} },
 	},
+	"imap":  {port: "143", short: true, caller: func(Target, Account) Caller { return &imapCaller{} }},
+	"imaps": {port: "993", direct: true, short: true, caller: func(Target, Account) Caller { return &imapCaller{} }},
+	"xmpp":  {port: "5222", caller: newXMPP},
+	"xmpps": {port: "5223", direct: true, alpn: []string{"xmpp-client"}, caller: newXMPP},
+	"postgres": {
+		port: "5432", nameless: true,
+		caller: func(t Target, who Account) Caller { return &postgresCaller{user: who.Name, database: t.Path} },
+		host:   func() Host { return &postgresHost{} },
+	},
 	"stdio": {
 		caller: func(Target, Account) Caller { return &stdioCaller{} }, host: func() Host { return &stdioHost{} },
 	},
 }
+
+func newXMPP(t Target, _ Account) Caller { return &xmppCaller{domain: cmp.Or(t.Path, t.Host)} }
 
 // Dialects returns the schemes of all dialects.
 func Dialects() []string { return slices.Sorted(maps.Keys(dialects)) }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"crypto/tls"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,11 +28,18 @@ func maxVersion(v *fixtures.Vector) uint16 {
 
 // fit returns a vector for this peer, or the reason why the peer can't be judged by it.
 func (p *Prober) fit(v *fixtures.Vector) (*fixtures.Vector, string) {
+	login := loginOf(v)
+	if login == "plus" && len(v.Login.Bindings) > 1 && p.works["plus"] != "" && p.works["end-point"] == "" {
+		if p.names[strings.Replace(v.Name, " plus", " end-point", 1)] {
+			return v, "the same case is played with tls-server-end-point"
+		}
+		v, login = v.Bound("tls-server-end-point"), "end-point" // most faults have nothing to do with the type
+	}
 	fitted, reason := p.fitted(v)
 	if reason == "" {
 		reason = p.missing(fitted)
 	}
-	if why := p.works[loginOf(v)]; reason == "" && why != "" {
+	if why := p.works[login]; reason == "" && why != "" {
 		reason = "the same login without a fault does not succeed: " + why
 	}
 	return fitted, reason
@@ -57,7 +63,21 @@ func (p *Prober) fitted(v *fixtures.Vector) (*fixtures.Vector, string) {
 			return v.As(p.mechanism(), who.Name, who.Password), ""
 		}
 	}
-	return v, fmt.Sprintf("needs an account with the name %.40q", name)
+	return v, needsAccount
+}
+
+// needsAccount is the reason for cases with the name of a user.
+const needsAccount = "needs a further account of the server: --list names them, --accounts gives them"
+
+// Accounts returns the names of the accounts that a server under test needs for all cases, beside the one of the
+// configuration, as Go strings.
+func (p *Prober) Accounts() (names []string) {
+	for _, v := range p.cases {
+		if _, reason := p.fitted(v); reason == needsAccount && !slices.Contains(names, v.Login.Name) {
+			names = append(names, v.Login.Name)
+		}
+	}
+	return names
 }
 
 // mechanism returns the mechanism without -PLUS.

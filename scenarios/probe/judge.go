@@ -22,6 +22,8 @@ type played struct {
 	// over means that the protocol has ended the login.
 	over  bool
 	words string
+	// version is the version of TLS.
+	version uint16
 	// believes is what a client under test did in the end: its exit code and what it sent next.
 	exited0, hung bool
 	next          string

@@ -21,6 +21,8 @@ type Prober struct {
 
 	cases    []*fixtures.Vector
 	controls []*fixtures.Vector
+	// names are the names of the cases.
+	names map[string]bool
 	// works says of each login without a fault whether it succeeds: "" is yes, else the reason.
 	works    map[string]string
 	listener net.Listener
@@ -43,13 +45,13 @@ func New(c Config) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{Config: c, works: map[string]string{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Start: time.Now()}}
+	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Start: time.Now()}}
 	for i := range all {
 		v := &all[i]
 		if v.Battery == 0 {
 			p.controls = append(p.controls, v)
 		} else if c.wanted(v) {
-			p.cases = append(p.cases, v)
+			p.cases, p.names[v.Name] = append(p.cases, v), true
 		}
 	}
 	return p, nil
@@ -222,6 +224,9 @@ func (p *Prober) control(ctx context.Context) {
 
 // tryControls finds out which logins without a fault succeed.
 func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) {
+	if err := p.look(ctx); err != nil {
+		return nil, err
+	}
 	var reasons []string
 	for _, v := range p.controls {
 		fitted, reason := p.fitted(v)
@@ -237,8 +242,6 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 			switch {
 			case ctx.Err() != nil:
 				return results, context.Cause(ctx)
-			case failed != nil && len(p.works) == 0 && p.Role == ServerRole:
-				return nil, notReached(failed)
 			case failed != nil:
 				r = r.skip(plainly(failed))
 			default:
@@ -260,6 +263,26 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 		return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
 	}
 	return results, nil
+}
+
+// look reads what a server offers, which decides about the mechanism.
+func (p *Prober) look(ctx context.Context) error {
+	if p.Role == ClientRole || p.Target.Dialect == "stdio" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*p.Timeout)
+	defer cancel()
+	l, caller, offer, err := p.call(ctx, p.controls[0].As(p.mechanism(), p.Account.Name, p.Account.Password), 0)
+	if err != nil {
+		return notReached(err)
+	}
+	p.learn(l, offer)
+	caller.Leave()
+	l.Close()
+	if m := p.mechanism(); !slices.Contains(offer.Mechanisms, m) && !slices.Contains(offer.Mechanisms, m+"-PLUS") {
+		return fmt.Errorf("%w: the server does not offer %s, but %q", ErrControl, m, offer.Mechanisms)
+	}
+	return nil
 }
 
 // optional makes of a login without a fault that does not succeed a note: a peer need not have every binding. The

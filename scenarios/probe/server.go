@@ -182,6 +182,9 @@ func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion 
 	defer l.Close()
 	p.learn(l, offer)
 	got := &played{}
+	if state := l.TLS(); state != nil {
+		got.version = state.Version
+	}
 	peer := &serverPeer{caller: caller, mechanism: v.Login.ServerMechanism, played: got}
 	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities()}
 	got.outcome, got.err = v.Play(ctx, nil, got.tap(v, peer, 1), have)
