@@ -118,9 +118,15 @@ func versionCommand() *cobra.Command {
 
 // version returns the versions of this program and of Go, and the commit, as far as the build recorded them.
 func version() string {
+	version, commit := build()
+	return fmt.Sprintf("%s commit %s %s", version, commit, runtime.Version())
+}
+
+// build returns the version and the commit of this build.
+func build() (version, commit string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "(unknown) " + runtime.Version()
+		return "(unknown)", "unknown"
 	}
 	commit, dirty := "unknown", ""
 	for _, s := range info.Settings {
@@ -131,7 +137,7 @@ func version() string {
 			dirty = "+dirty"
 		}
 	}
-	return fmt.Sprintf("%s commit %s%s %s", info.Main.Version, commit, dirty, info.GoVersion)
+	return info.Main.Version, commit + dirty
 }
 
 // group adds subcommands to a command that does nothing by itself.

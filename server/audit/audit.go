@@ -107,6 +107,7 @@ type Log struct {
 	out    []byte // lines to write
 	chain  chain  // up to the last line in out
 	failed bool   // the last write failed
+	fails  int    // how many did
 	lost   int    // the number of records that did not get into out
 	move   move
 }
@@ -283,6 +284,7 @@ func (l *Log) commit(err error) error {
 		err = l.sync(SyncRecord)
 	}
 	if l.failed = err != nil; l.failed {
+		l.fails++
 		return fmt.Errorf("audit: %w", err)
 	}
 	l.size, l.head, l.out = l.size+int64(len(l.out)), l.chain.head, l.out[:0]

@@ -11,15 +11,16 @@ type State struct {
 	Size int64
 	// Free is the free space on the disk of the file, in bytes. -1 means that it is not known.
 	Free int64
-	// Failing means that the last write failed.
-	Failing bool
+	// Failing means that the last write failed, and Failures is the number of those that did.
+	Failing  bool
+	Failures int
 }
 
 // State waits, like all methods of a Log, for a write that is under way.
 func (l *Log) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := State{Path: l.path, Head: string(l.head[:]), Size: l.size, Free: -1, Failing: l.failed}
+	s := State{Path: l.path, Head: string(l.head[:]), Size: l.size, Free: -1, Failing: l.failed, Failures: l.fails}
 	if path, err := filepath.Abs(l.path); err == nil && l.path != "" {
 		s.Path = path
 	}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/server/audit"
+	"github.com/sallyport/sallyport/server/metrics"
+)
+
+// metricsPart serves /metrics and /healthz.
+type metricsPart struct {
+	addr    string
+	metrics *metrics.Metrics
+}
+
+func (p *metricsPart) define(flags *pflag.FlagSet) {
+	flags.StringVar(&p.addr, "metrics", "", "`address` at which to serve /metrics (for Prometheus) and /healthz: PORT (on 127.0.0.1) or HOST:PORT")
+	under(headingService, flags)
+}
+
+func (p *metricsPart) check() error {
+	if p.addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(p.addr)
+	if err != nil && !strings.Contains(p.addr, ":") {
+		host, port, err = "", p.addr, nil
+	}
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("--metrics is PORT or HOST:PORT, not %q", p.addr)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	p.addr, p.metrics = net.JoinHostPort(host, port), metrics.New()
+	return nil
+}
+
+func (p *metricsPart) observe(line []byte) {
+	if p.metrics != nil {
+		p.metrics.Observe(line)
+	}
+}
+
+func (p *metricsPart) start(r *running) (stop func(), err error) {
+	if p.metrics == nil {
+		return nil, nil
+	}
+	l, err := listen(p.addr)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	if at, err := netip.ParseAddrPort(l.Addr().String()); err != nil || !at.Addr().Unmap().IsLoopback() {
+		r.log.Warn("METRICS ARE PUBLIC: everyone who reaches this address can read them, without a login and in the clear; "+
+			"give --metrics a port alone to keep them on this machine", "address", l.Addr().String())
+	}
+	version, commit := build()
+	stop = metrics.Serve(l, p.metrics.Handler(metrics.Options{
+		Version: version, Commit: commit, Status: r.server.Status, Log: func() audit.State { _ = tryLog(r); return r.server.Audit.State() },
+		CertificateEnd: func() time.Time { return r.certs.Leaf().NotAfter }, Checks: healthChecks(r),
+	}), r.log)
+	fmt.Fprintf(r.stderr, "metrics at http://%s/metrics\n", l.Addr())
+	return stop, nil
+}
+
+// healthChecks returns what the server can't serve without.
+func healthChecks(r *running) []metrics.Check {
+	all := []metrics.Check{{Name: "certificate", Run: func() error {
+		if end := r.certs.Leaf().NotAfter; time.Now().After(end) {
+			return fmt.Errorf("it expired on %s", end.Format(time.DateOnly))
+		}
+		return nil
+	}}}
+	if !r.server.ServeUnlogged {
+		all = append(all, metrics.Check{Name: "interaction log", Run: func() error { return tryLog(r) }})
+	}
+	if keeper := r.flags.keep.keeper; keeper != nil {
+		all = append(all, metrics.Check{Name: "backend", Run: func() error { return inPlainWords(keeper.Down()) }})
+	}
+	return all
+}
+
+// tryLog returns why the interaction log can't be written. It tries again to write what a failed write has left.
+func tryLog(r *running) error {
+	err := r.server.Audit.Flush()
+	if err == nil && r.server.Audit.State().Free == 0 {
+		err = syscall.ENOSPC
+	}
+	return inPlainWords(err)
+}
+
+// inPlainWords returns an error with its message.
+func inPlainWords(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(message(err))
+}

@@ -1,0 +1,69 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport/sallyport/protocol"
+)
+
+// counters is a counter for each value of a label. They exist, and are 0, from the start on, so that a rate has a
+// first value.
+type counters struct {
+	*prometheus.CounterVec
+	of map[string]prometheus.Counter
+}
+
+// other is the value that stands for all that are not known.
+const other = "other"
+
+func newCounters(name, help, label string, values []string) counters {
+	c := counters{
+		prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label}),
+		map[string]prometheus.Counter{},
+	}
+	for _, value := range append(values, other) {
+		c.of[value] = c.WithLabelValues(value)
+	}
+	return c
+}
+
+// with returns the counter of a value.
+func (c counters) with(value []byte) prometheus.Counter {
+	if counter, known := c.of[string(value)]; known {
+		return counter
+	}
+	return c.of[other]
+}
+
+// The values of labels. README.md of package audit explains them.
+func endings() []string {
+	return append(words(
+		protocol.KeywordIdle, protocol.KeywordEvicted, protocol.KeywordSessionLimit, protocol.KeywordShutdown,
+		protocol.KeywordLogFailed, protocol.KeywordSyntax, protocol.KeywordLineTooLong, protocol.KeywordArgument,
+		protocol.KeywordSequence, protocol.KeywordTooLarge, protocol.KeywordFailed,
+	), "quit", "closed", "cut", "reset", "vanished", "write", "backend", "panic", "error")
+}
+
+func waitEndings() []string {
+	return append(words(protocol.KeywordWaitTimeout), append(endings(), "granted")...)
+}
+
+func loginResults() []string {
+	return []string{
+		"ok", "unknown-user", "wrong-proof", "binding-mismatch", "binding-downgrade", "binding-type", "nonce",
+		"certificate", "malformed", "cancelled", "timeout", "throttled",
+	}
+}
+
+func refusals() []string { return []string{"lobby-full", "source-full", "throttled"} }
+
+func codes() []string {
+	return []string{"221", "250", "251", "252", "421", "500", "501", "503", "530", "550", "552", "554"}
+}
+
+func words(keywords ...protocol.Keyword) (all []string) {
+	for _, k := range keywords {
+		all = append(all, string(k))
+	}
+	return all
+}
