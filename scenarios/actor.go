@@ -176,6 +176,9 @@ func (a *actor) logsIn(ctx context.Context, d *client.Dialer, dial dialing, who 
 	ctx, done := a.during(ctx, &a.logins)
 	defer done()
 	a.begin()
+	if d.TLSConfig != nil {
+		config.GetClientCertificate = d.TLSConfig.GetClientCertificate
+	}
 	d.TLSConfig, d.Keys, d.DialContext = config, &keys, a.dial
 	d.OnNotice = func(n client.Notice) { a.notice(a.current(), n) }
 	if a.stage.choice.get("mechanism") == "plain" {

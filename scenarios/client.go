@@ -20,7 +20,7 @@ func clientMember() *member {
 		summary: "a client of the server",
 		client:  true,
 		verbs: append([]verb{
-			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [timeout=D] [max-iterations=N]", most: 7, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if the seat is taken; timeout: the time of connect, handshake and login"},
+			{name: "login", args: "[password=P] [user=U] [authzid=A] [binding=none] [no-wait] [timeout=D] [max-iterations=N] [certificate=U[:FAULT]]", most: 8, logsIn: true, run: doLogin, summary: "log in, and wait for the seat. no-wait: fail if the seat is taken; timeout: the time of connect, handshake and login; certificate: see connect"},
 			{name: "ask", args: "VERB [ARGUMENT]", least: 1, most: 2, run: doAsk, summary: "send a request; hears takes the reply"},
 			{name: "ask-body", args: "BODY VERB [ARGUMENT]", least: 2, most: 3, run: doAsk, summary: "send a request with a body: the text itself, hex:HEX, or xN for N times the letter x"},
 			{name: "hears", args: "CODE [REGEXP] [-> NAME]", least: 1, most: 2, pattern: 2, check: true, run: doHears, summary: "the next reply has this code, and its text, or the body of a 251, matches; the output is its text"},
@@ -38,7 +38,7 @@ func clientMember() *member {
 func (c *call) actor() *actor { return c.stage.actor(c.who) }
 
 func doLogin(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait", "timeout", "max-iterations")
+	o, err := parseOptions(c.args, "password", "user", "authzid", "binding", "no-wait", "timeout", "max-iterations", "certificate")
 	if err != nil {
 		return "", err
 	}
@@ -47,7 +47,11 @@ func doLogin(ctx context.Context, c *call) (string, error) {
 	o.text("user", &who.Username)
 	o.text("password", &who.Password)
 	o.text("authzid", &who.Authzid)
-	d := &client.Dialer{NoWait: o.has("no-wait")}
+	certificate, err := o.certificate()
+	if err != nil {
+		return "", err
+	}
+	d := &client.Dialer{NoWait: o.has("no-wait"), TLSConfig: &tls.Config{GetClientCertificate: certificate}}
 	if err := errors.Join(o.duration("timeout", &d.LoginTimeout), o.number("max-iterations", &d.MaxIterations)); err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ import (
 // lineVerbs are the verbs of a client that sends lines exactly as the script has them.
 func lineVerbs() []verb {
 	return []verb{
-		{name: "connect", args: "[generic] [resume] [tls=none|1.1|1.2|1.3] [alpn=ID]", most: 4, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: resume the TLS session of the last connection; tls=none: without TLS"},
+		{name: "connect", args: "[generic] [resume] [tls=none|1.1|1.2|1.3] [alpn=ID] [certificate=U[:FAULT]]", most: 5, run: doConnect, summary: "make a TLS connection for lines. generic: without ALPN; resume: resume the TLS session of the last connection; tls=none: without TLS; certificate: a client certificate of a user, or one that is expired, not-yet-valid, wrong-usage, any-usage, of an unknown-ca or in another-name"},
 		{name: "reaches", args: "STEP [user=U] [password=P] [binding=none|old] [-> NAME]", least: 1, most: 4, logsIn: true, run: doReaches, summary: "log in line by line as far as STEP: command (greeted), client-first (AUTH is answered), client-final (challenged), empty-line (the server has proved itself), seat (the empty line is sent), session (235). The output is the line that comes next. binding=old: bind the login to the last connection. After connect"},
 		{name: "authenticates", args: "[LINE...]", most: many, logsIn: true, run: doAuthenticates, summary: "log in line by line as far as the seat, and send these lines in one record with the empty line; after connect"},
 		{name: "sends", args: "LINE...", least: 1, most: many, run: doSends, summary: "send lines as they are, in one record, each with CRLF; after connect"},
@@ -40,7 +40,11 @@ type connection struct {
 }
 
 func doConnect(ctx context.Context, c *call) (string, error) {
-	o, err := parseOptions(c.args, "generic", "resume", "tls", "alpn")
+	o, err := parseOptions(c.args, "generic", "resume", "tls", "alpn", "certificate")
+	if err != nil {
+		return "", err
+	}
+	certificate, err := o.certificate()
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +54,7 @@ func doConnect(ctx context.Context, c *call) (string, error) {
 	}
 	how := connection{resume: o.has("resume"), raw: o["tls"] == "none"}
 	how.change = func(config *tls.Config) {
+		config.GetClientCertificate = certificate
 		if o.has("generic") {
 			config.NextProtos = nil
 		}

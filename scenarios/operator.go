@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/certs"
 )
 
 func serverMember() *member {
@@ -22,14 +24,14 @@ func serverMember() *member {
 		owns:    true,
 		verbs: []verb{{
 			args: "[OPTION=VALUE...]", most: many, run: doServer,
-			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; backend is duplex, simplex (it can't end one direction alone), kept (open between streams), recorded (kept, and \"before\" is its backlog), echo or unreachable; watchers is how many clients may watch it; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3; trust is a CIDR prefix (default 127.0.0.0/8) or none. This line comes before the first client.",
+			summary: "The options are " + serverOptions + ". admission is queue, reject or takeover; backend is duplex, simplex (it can't end one direction alone), kept (open between streams), recorded (kept, and \"before\" is its backlog), echo or unreachable; watchers is how many clients may watch it; key is ecdsa, ed25519 or rsa; tls-min is 1.2 or 1.3; trust is a CIDR prefix (default 127.0.0.0/8) or none; client-ca demands a client certificate. This line comes before the first client.",
 		}},
 	}
 }
 
 // serverOptions are the names of the options.
 const serverOptions = "admission depth per-user wait login-timeout idle-timeout session-limit request-timeout write-timeout max-body " +
-	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min require-binding log-payload log-names serve-unlogged backend watchers"
+	"max-lobby max-lobby-per-source max-failed-logins trust key tls-min client-ca require-binding log-payload log-names serve-unlogged backend watchers"
 
 func doServer(_ context.Context, c *call) (string, error) {
 	o, err := parseOptions(c.args, strings.Fields(serverOptions)...)
@@ -54,6 +56,10 @@ func (o options) configure(s *server.Server) error {
 	version, err := o.version("tls-min", "1.2", "1.3")
 	if o.has("tls-min") {
 		s.TLSConfig.MinVersion = version
+	}
+	if o.has("client-ca") {
+		certs.DemandClient(s.TLSConfig, testserver.ClientCAs())
+		s.Approve = certs.CheckClient
 	}
 	if o.has("admission") || o.has("depth") || o.has("per-user") || o.has("wait") {
 		var bad error
@@ -161,6 +167,16 @@ func (o options) version(key string, allowed ...string) (uint16, error) {
 		return 0, nil
 	}
 	return versions[o[key]], oneOf(key, o[key], allowed...)
+}
+
+// certificate returns what gives the client's certificate to the server, or nil without the option. crypto/tls alone
+// would keep back one whose CA the server does not name.
+func (o options) certificate() (func(*tls.CertificateRequestInfo) (*tls.Certificate, error), error) {
+	if !o.has("certificate") {
+		return nil, nil
+	}
+	pair, err := testserver.ClientCertificate(o["certificate"])
+	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }, err
 }
 
 // oneOf refuses a value that is not among those allowed.

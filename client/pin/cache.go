@@ -40,7 +40,7 @@ func (c Cache) Load(p Pin) (*x509.Certificate, error) {
 		return nil, err
 	case Of(ca) != p:
 		return nil, fmt.Errorf("%s: %w", c.Path(p), ErrNotFound)
-	case !isCA(ca):
+	case !IsCA(ca):
 		return nil, fmt.Errorf("%s: %w", c.Path(p), ErrNotCA)
 	}
 	return ca, nil

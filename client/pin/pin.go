@@ -85,7 +85,7 @@ func (p Pin) find(chain []*x509.Certificate) (*x509.Certificate, error) {
 	switch {
 	case at < 0:
 		return nil, ErrNotFound
-	case at == 0 || !isCA(chain[at]):
+	case at == 0 || !IsCA(chain[at]):
 		return nil, ErrNotCA
 	}
 	for i, other := range chain {
@@ -96,8 +96,8 @@ func (p Pin) find(chain []*x509.Certificate) (*x509.Certificate, error) {
 	return chain[at], nil
 }
 
-// isCA reports whether a certificate may sign others (RFC 5280 §4.2.1.9, §4.2.1.3). crypto/x509 doesn't ask that
+// IsCA reports whether a certificate may sign others (RFC 5280 §4.2.1.9, §4.2.1.3). crypto/x509 doesn't ask that
 // of a root.
-func isCA(c *x509.Certificate) bool {
+func IsCA(c *x509.Certificate) bool {
 	return c.BasicConstraintsValid && c.IsCA && c.KeyUsage&x509.KeyUsageCertSign != 0
 }

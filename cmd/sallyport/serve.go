@@ -19,18 +19,19 @@ import (
 
 // serveFlags are the flags of serve that do not set a field of the server.
 type serveFlags struct {
-	listen, state, admission, tlsMin, cert, key string
-	backend                                     backendFlags
-	keep                                        consoleFlags
-	depth, perUser                              int
-	wait, grace                                 time.Duration
-	waitGiven                                   bool // --queue-wait was given
-	maxBody                                     sizeFlag
-	sync                                        audit.Sync
-	chat                                        bool
-	console                                     *chat // nil without --chat
-	stderr                                      *spool.Writer
-	parts                                       []part
+	listen, state, admission    string
+	tlsMin, cert, key, clientCA string
+	backend                     backendFlags
+	keep                        consoleFlags
+	depth, perUser              int
+	wait, grace                 time.Duration
+	waitGiven                   bool // --queue-wait was given
+	maxBody                     sizeFlag
+	sync                        audit.Sync
+	chat                        bool
+	console                     *chat // nil without --chat
+	stderr                      *spool.Writer
+	parts                       []part
 }
 
 func serveCommand() *cobra.Command {
@@ -102,6 +103,9 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if s.TLSConfig, err = f.loadCertificate(home.Paths); err != nil {
 		return err
 	}
+	if f.clientCA != "" {
+		s.Approve = checkClient
+	}
 	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", message(err)) })
 	if err != nil {
 		return err
@@ -124,8 +128,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	}
 	caught := catchSignals()
 	defer caught.release()
-	fmt.Fprintf(f.stderr, "listening on %s\n%s\nlog %s\n",
-		listener.Addr(), nextStep(home.Paths, f.state, reachable(listener.Addr())), home.Audit())
+	f.announce(listener.Addr(), s.TLSConfig.Certificates[0], home.Paths)
 	stderr := io.Writer(f.stderr)
 	if f.chat {
 		f.stderr.Flush(time.Second) // before the terminal is raw

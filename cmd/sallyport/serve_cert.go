@@ -65,9 +65,28 @@ func (f *serveFlags) loadCertificate(paths state.Paths) (*tls.Config, error) {
 	return f.withCertificate(pair)
 }
 
+// withCertificate returns a new configuration, with ticket keys of its own. So the tickets of the last one end, also
+// those of clients whose CA is no longer in the file of --client-ca.
 func (f *serveFlags) withCertificate(pair tls.Certificate) (*tls.Config, error) {
 	version, err := tlsVersion(f.tlsMin)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}, err
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}
+	if err != nil || f.clientCA == "" {
+		return config, err
+	}
+	cas, err := certs.ClientCAs(fileName(f.clientCA))
+	if err != nil {
+		return nil, err
+	}
+	certs.DemandClient(config, cas)
+	return config, nil
+}
+
+// checkClient compares a client's certificate with the user who logs in. The operator sees the error.
+func checkClient(user string, state tls.ConnectionState) error {
+	if err := certs.CheckClient(user, state); err != nil {
+		return worded{err, message(err)}
+	}
+	return nil
 }
 
 // lifetime says how long a certificate lasts.

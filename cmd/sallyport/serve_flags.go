@@ -15,6 +15,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
 	flags.IntVar(&f.perUser, "queue-per-user", 2, "how many of them may be one user's")
 	flags.DurationVar(&f.wait, "queue-wait", 17*time.Minute, "how long a client may wait; 0: for ever; not given: 2m longer than --idle-timeout")
+	flags.StringVar(&f.clientCA, "client-ca", "", "`file` with the CAs of client certificates: each client needs one, with its user's name")
 	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")
 	flags.IntVar(&l.Lobby, "max-lobby", 256, "how many connections may be there before their login")
 	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "how many of them may come from one address (IPv6: one /56)")

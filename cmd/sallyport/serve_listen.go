@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"syscall"
 
+	"github.com/sallyport/sallyport/client/pin"
 	"github.com/sallyport/sallyport/server/state"
 	"github.com/sallyport/sallyport/server/users"
 )
@@ -37,11 +42,66 @@ func listen(address string) (net.Listener, error) {
 	return l, err
 }
 
-// nextStep returns the command that a person types next in another terminal.
-func nextStep(paths state.Paths, given, addr string) string {
+// announce says where the server listens, what a person can type next, which CA a pin names, and where the log is.
+func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.Paths) {
+	fmt.Fprintf(f.stderr, "listening on %s\n", addr)
+	ca, private := servedCA(pair)
 	all, _ := users.List(paths.Users())
-	if len(all) == 0 {
-		return "next, in another terminal: " + commandLine("user add alice", given, "")
+	switch {
+	case len(all) == 0:
+		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("user add alice", f.state, ""))
+	case private && f.cert != "": // the CA in the state directory is another one
+		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(all[0].Name, reachable(addr), ca))
+	default:
+		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("connect --user "+quoteArg(all[0].Name), f.state, reachable(addr)))
 	}
-	return "next, in another terminal: " + commandLine("connect --user "+quoteArg(all[0].Name), given, addr)
+	if remote := elsewhere(addr, pair.Leaf); remote != "" && private && len(all) > 0 {
+		fmt.Fprintln(f.stderr, "from another machine:", withPin(all[0].Name, remote, ca))
+	}
+	if private {
+		fmt.Fprintln(f.stderr, "ca", ca)
+	}
+	fmt.Fprintln(f.stderr, "log", paths.Audit())
+}
+
+// withPin returns a command line for clients that have no file of the CA.
+func withPin(user, addr string, ca pin.Pin) string {
+	return commandLine("connect --user "+quoteArg(user), "", addr) + " --pin " + ca.String()
+}
+
+// servedCA returns the pin of the private CA that the server sends behind its certificate. A chain that ends
+// without its root is that of a public CA, whose certificates below the root change.
+func servedCA(pair tls.Certificate) (p pin.Pin, private bool) {
+	if len(pair.Certificate) < 2 {
+		return p, false
+	}
+	last, err := x509.ParseCertificate(pair.Certificate[len(pair.Certificate)-1])
+	if err != nil || !pin.IsCA(last) || last.CheckSignatureFrom(last) != nil {
+		return p, false
+	}
+	return pin.Of(last), true
+}
+
+// elsewhere returns the address at which clients on other machines reach a listener, with a name of the certificate.
+// It is empty if only this machine can.
+func elsewhere(addr net.Addr, leaf *x509.Certificate) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	switch {
+	case !ok || tcp.IP.IsLoopback():
+		return ""
+	case !tcp.IP.IsUnspecified():
+		return addr.String()
+	}
+	port := strconv.Itoa(tcp.Port)
+	for _, name := range leaf.DNSNames {
+		if name != "localhost" && !strings.HasPrefix(name, "*") {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	for _, ip := range leaf.IPAddresses {
+		if !ip.IsLoopback() {
+			return net.JoinHostPort(ip.String(), port)
+		}
+	}
+	return ""
 }

@@ -137,8 +137,8 @@ func CheckClient(preparedUser string, state tls.ConnectionState) error {
 	if !ok || len(name) > scram.MaxName {
 		return ErrNotUser
 	}
-	if name, err := scram.Prepare(name); err != nil || name != preparedUser {
-		return ErrNotUser
+	if prepared, err := scram.Prepare(name); err != nil || prepared != preparedUser {
+		return fmt.Errorf("%w: it is of %.80q", ErrNotUser, name)
 	}
 	return nil
 }
