@@ -352,7 +352,8 @@ func (c *Client) answer(b *batch, reply protocol.Reply) error {
 }
 
 // Notice is a line that answers no request. Its text is "position N holder NAME" for
-// protocol.CodePosition, "waiting N" for CodeWaiting, and the operator's words for CodeMessage.
+// protocol.CodePosition, "waiting N" for CodeWaiting, and for CodeMessage the operator's words,
+// or the server's that the session ends soon.
 type Notice struct {
 	Code protocol.Code
 	Text string

@@ -11,7 +11,7 @@ const (
 	CodePosition      Code = 120 // place in the queue, to a client that waits
 	CodeWaiting       Code = 121 // number of waiting clients, to the seated client
 	CodeWatching      Code = 122 // number of watchers, to the seated client
-	CodeMessage       Code = 150 // message from the operator
+	CodeMessage       Code = 150 // message from the operator, or of the session's end
 	CodePiece         Code = 151 // in a STREAM: the text is N, and N bytes of the backend follow the line
 	CodeStreaming     Code = 152 // in a STREAM: the backend is reached
 	CodeTaken         Code = 153 // in a STREAM: number of bytes that the backend has taken, after PING

@@ -13,9 +13,9 @@ type Limits struct {
 	// Login is the time from the accept to the last line of the login. Zero means 10 s.
 	Login time.Duration
 	// Idle is the time until the next whole request of the seated client, NOOP excluded, and in a
-	// raw stream between two bytes. Zero means 15 minutes.
+	// raw stream between two bytes. Zero means 15 minutes. A native client is warned before, see package notice.
 	Idle time.Duration
-	// Session is the time for which a client may have the seat. Zero means no limit.
+	// Session is the time for which a client may have the seat, with a warning likewise. Zero means no limit.
 	Session time.Duration
 	// Request is the time after which a handler's context is cancelled. Zero means 5 minutes.
 	Request time.Duration

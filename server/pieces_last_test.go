@@ -64,6 +64,9 @@ func TestStreamIsToldBeforeASlowClose(t *testing.T) {
 		}, func(w world, alice *harness.Conn, device net.Conn) {
 			lose(w.Server.Server)
 			lost := time.Now()
+			if keyword == "session-limit" {
+				expect(w, alice, "", "150 this session ends…")
+			}
 			expect(w, alice, "", "421 "+keyword+"…")
 			if late := time.Since(lost); late > time.Second || closed.Load() {
 				w.T.Fatalf("%s: told after %v", keyword, late)

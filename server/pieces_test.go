@@ -152,8 +152,9 @@ func TestStreamLinesOutside(t *testing.T) {
 	inSyntheticTime(t, nil, func(w world) {
 		alice := w.connect().Seated("alice")
 		began := time.Now()
-		time.Sleep(14 * time.Minute)
+		time.Sleep(13 * time.Minute)
 		expect(w, alice, "NOOP\r\nPING\r\nPING ACTIVE\r\nABORT\r\nBREAK\r\nLINE\r\nWINDOW 80 24\r\nNOOP\r\n", "250 ok", "250 ok")
+		w.within(alice, began, 14*time.Minute, "150 idle for 14m: ")
 		w.within(alice, began, 15*time.Minute, "421 idle ")
 	})
 	inSyntheticTime(t, nil, func(w world) {
@@ -183,13 +184,15 @@ func TestStreamIsIdle(t *testing.T) {
 	streaming(t, nil, func(w world, alice *harness.Conn, device net.Conn) {
 		expect(w, alice, "DATA 1\r\nx")
 		take(w, device, "x")
-		time.Sleep(14 * time.Minute)
+		const notice = "150 idle for 14m: this session ends in 1m unless you do something"
+		time.Sleep(14*time.Minute + time.Second)
+		expect(w, alice, "", notice)
 		_, _ = io.WriteString(device, "y\r\n")
 		expect(w, alice, "", "151 3", "y")
-		time.Sleep(14 * time.Minute)
-		expect(w, alice, "PING ACTIVE\r\n", "153 1")
+		time.Sleep(14*time.Minute + time.Second)
+		expect(w, alice, "PING ACTIVE\r\n", notice, "153 1")
 		began := time.Now()
-		time.Sleep(14 * time.Minute)
+		w.within(alice, began, 14*time.Minute, notice)
 		expect(w, alice, "PING\r\n", "153 1")
 		w.within(alice, began, 15*time.Minute, "421 idle ")
 		same(w, logged(w, "verb", "keyword", "reason"), "stream.open", "stream.close", "request STREAM idle", "session.close idle")
@@ -227,7 +230,11 @@ func TestStreamLosesTheSeat(t *testing.T) {
 			go func() { _, _ = io.WriteString(device, "last words\r\n") }()
 			take(w, device, "half")
 			go lose(w.Server.Server)
-			expect(w, alice, "", "151 12", "last words", "421 "+keyword+"…", "EOF")
+			expect(w, alice, "", "151 12", "last words")
+			if keyword == "session-limit" {
+				expect(w, alice, "", "150 this session ends in 1m: one may last 10m")
+			}
+			expect(w, alice, "", "421 "+keyword+"…", "EOF")
 			same(w, logged(w, "verb", "keyword", "reason"), "stream.open", "stream.close", "request STREAM "+keyword, "session.close "+keyword)
 		})
 	}

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
+	"github.com/sallyport/sallyport/server/acceptor"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/errorlog"
 	"github.com/sallyport/sallyport/server/lobby"
@@ -186,36 +186,19 @@ func (s *Server) Serve(l net.Listener) error {
 	return s.accept(l)
 }
 
-// accept starts a goroutine for each connection, until l no longer listens. Any other failure may pass, such as too
-// many open files, or one of the network that accept(2) passes on. ErrorLog gets it once a minute.
+// accept starts a goroutine for each connection, until l no longer listens.
 func (s *Server) accept(l net.Listener) error {
-	said, told := "", time.Time{}
-	for delay := time.Duration(0); ; {
-		raw, err := l.Accept()
-		if err == nil {
-			delay = 0
-			s.admit(raw)
-			continue
-		}
+	closing := func() bool {
 		s.mu.Lock()
-		closing := s.closing
-		s.mu.Unlock()
-		if closing {
-			return ErrServerClosed
-		}
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EINVAL) { // EINVAL: l no longer listens
-			return err
-		}
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		if err.Error() != said || time.Since(told) >= time.Minute {
-			said, told = err.Error(), time.Now()
-			s.errorLog.Warn("can't accept connections, trying again", "error", err)
-		}
-		select {
-		case <-time.After(delay):
-		case <-s.ctx.Done():
-		}
+		defer s.mu.Unlock()
+		return s.closing
 	}
+	warn := func(err error) { s.errorLog.Warn("can't accept connections, trying again", "error", err) }
+	err := acceptor.Acceptor{Each: s.admit, Closing: closing, Done: s.ctx.Done(), Warn: warn}.Run(l)
+	if closing() {
+		return ErrServerClosed
+	}
+	return err
 }
 
 // admit lets a connection into the lobby, or closes it if its source has a penalty. It does not wait for the

@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
 	"github.com/sallyport/sallyport/server/alarm"
+	"github.com/sallyport/sallyport/server/notice"
 	"github.com/sallyport/sallyport/server/socket"
 )
 
@@ -23,6 +24,7 @@ type session struct {
 	served  time.Time // when the last request was answered
 	n       int       // number of requests
 	counts  [2]int    // in the last 121 and 122
+	warned  time.Time // the deadline that the client was warned of
 	request Request
 	handed  Request // the copy for handlers, because the log needs the original
 	body    []byte  // reused
@@ -92,8 +94,8 @@ func (s *session) serve() error {
 		line, err := s.line(s.deadline())
 		if err == nil {
 			err = s.serveLine(line)
-		} else if err = s.inputError(err); errors.Is(err, socket.ErrWoken) {
-			err = nil
+		} else {
+			err = s.interrupted(err)
 		}
 		if err != nil {
 			return err
@@ -101,8 +103,29 @@ func (s *session) serve() error {
 	}
 }
 
+// deadline returns when a read must end: to warn the client, or to end the session.
 func (s *session) deadline() time.Time {
-	return earlier(after(s.lastActive(), s.srv.limits.Idle), s.endBy)
+	end := s.ending(s.srv.limits.Idle)
+	if s.warned.Equal(end.By) || !s.native {
+		return end.By
+	}
+	return end.WarnAt
+}
+
+// ending returns how the session ends as things are, with this idle limit.
+func (s *session) ending(idle time.Duration) notice.End {
+	return notice.Session{Opened: s.opened, Active: s.lastActive(), Idle: idle, Limit: s.srv.limits.Session}.End()
+}
+
+// warn sends a 150 if this end is near and the client doesn't know.
+func (s *session) warn(end notice.End) (warned bool) {
+	now := time.Now()
+	if !s.native || s.warned.Equal(end.By) || !end.Due(now) {
+		return false
+	}
+	s.warned = end.By
+	s.reply(protocol.Reply{Code: protocol.CodeMessage, Text: end.Text(now)})
+	return true
 }
 
 // inputError returns why the session ends after a failed read.
@@ -252,11 +275,11 @@ func (s *session) ReadLine() ([]byte, error) {
 	}
 }
 
-// interrupted handles the flags after a read that was woken for them. For any other error it returns why the
-// session ends.
+// interrupted handles the flags after a read that was woken for them, or ended to warn the client. For any other
+// error it returns why the session ends.
 func (s *session) interrupted(err error) error {
 	switch {
-	case errors.Is(err, socket.ErrWoken):
+	case errors.Is(err, socket.ErrWoken), errors.Is(err, socket.ErrDeadline) && s.warn(s.ending(s.srv.limits.Idle)):
 		return s.attend()
 	case err != nil:
 		return s.inputError(err)

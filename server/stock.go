@@ -116,8 +116,12 @@ func (s *Server) listVerbs() error {
 		s.Handler = s.Stock()
 	}
 	shown := maps.Clone(builtIn)
+	if s.Backend == nil {
+		delete(shown, protocol.VerbOpen)
+		delete(shown, protocol.VerbStream)
+	}
 	s.verbs = map[string]*string{}
-	for _, verb := range slices.Concat(slices.Collect(maps.Keys(builtIn)), piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
+	for _, verb := range slices.Concat(slices.Collect(maps.Keys(shown)), piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
 		s.verbs[verb] = &verb
 	}
 	if known, ok := s.Handler.(verbLister); ok {
@@ -128,10 +132,6 @@ func (s *Server) listVerbs() error {
 			}
 			s.verbs[verb], shown[verb] = &verb, mux.summary(verb)
 		}
-	}
-	if s.Backend == nil {
-		delete(shown, protocol.VerbOpen)
-		delete(shown, protocol.VerbStream)
 	}
 	s.help = helpText(shown)
 	delete(shown, protocol.VerbStream)

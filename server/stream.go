@@ -142,8 +142,12 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 		Last: x.last,
 		Limits: joint.Limits{
 			Idle: l.Idle, Vanish: l.Vanish, Conn: x.raw.Conn,
-			Deadline: func(idle time.Duration) time.Time { return earlier(after(x.lastActive(), idle), x.endBy) },
-			Overdue:  func() error { return x.inputError(socket.ErrDeadline) },
+			Deadline: func(idle time.Duration) (by, warnAt time.Time) {
+				end := x.ending(idle)
+				return end.By, end.WarnAt
+			},
+			Warn:    func() { x.raw.Wake(flagNotice) },
+			Overdue: func() error { return x.inputError(socket.ErrDeadline) },
 		},
 	}, x.ctx)
 	x.raw.Flags.And(^flagDone)
@@ -198,5 +202,6 @@ func (x *stream) Notify() error {
 	x.raw.Flags.And(^(flagNotice | flagMessage))
 	x.sendWaiting()
 	x.sendMessages()
+	x.warn(x.ending(x.srv.limits.Idle))
 	return x.flush()
 }

@@ -47,15 +47,16 @@ func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
 	inSyntheticTime(t, nil, func(w world) {
 		c := w.connect().Seated("alice")
-		time.Sleep(14 * time.Minute)
+		time.Sleep(13 * time.Minute)
 		if got := c.Ask("ECHO x"); got != "250 x" {
 			w.T.Fatalf("%q", got)
 		}
 		used := time.Now()
-		time.Sleep(14 * time.Minute)
+		time.Sleep(13 * time.Minute)
 		if got := c.Ask("NOOP"); got != "250 ok" {
 			w.T.Fatalf("%q", got)
 		}
+		w.within(c, used, 14*time.Minute, "150 idle for 14m: ")
 		w.within(c, used, 15*time.Minute, "421 idle ")
 	})
 }
@@ -75,6 +76,7 @@ func TestBodyMustArriveWithinTheIdleTime(t *testing.T) {
 				}
 			}
 		})
+		w.within(c, began, 14*time.Minute, "150 idle for 14m: ")
 		w.within(c, began, 15*time.Minute, "421 idle ")
 		_ = c.NetConn().Close()
 		drip.Wait()
@@ -92,6 +94,7 @@ func TestSessionLimit(t *testing.T) {
 				w.T.Fatalf("%q", got)
 			}
 		}
+		w.within(c, began, 59*time.Minute, "150 this session ends in 1m: one may last 1h")
 		w.within(c, began, time.Hour, "421 session-limit ")
 	})
 }
@@ -142,7 +145,7 @@ func TestQueueWait(t *testing.T) {
 		}
 		go func() {
 			alice.Line() // 121 waiting 1
-			time.Sleep(14 * time.Minute)
+			time.Sleep(13 * time.Minute)
 			alice.Ask("ECHO x") // she is not idle
 			alice.Line()        // 121 waiting 0
 		}()

@@ -55,6 +55,9 @@ func (s *session) supervise() {
 	by, why := s.overdue(s.began)
 	overdue, cancelled := timerAt(by), s.ctx.Done()
 	defer overdue.Stop()
+	end := s.ending(-1) // a request that runs is not idle
+	ending := timerAt(end.WarnAt)
+	defer ending.Stop()
 	var stuck <-chan time.Time
 	var gone error
 	for listening := true; ; {
@@ -65,6 +68,10 @@ func (s *session) supervise() {
 			}
 		case <-overdue.C:
 			s.cancel(why)
+		case <-ending.C:
+			if s.warn(end) {
+				flushed = cmp.Or(flushed, s.safely(s.flush))
+			}
 		case <-cancelled:
 			cancelled, stuck = nil, time.After(stuckAfter)
 		case <-stuck:

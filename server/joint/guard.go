@@ -18,8 +18,11 @@ const lookAtPeer = time.Second
 type Limits struct {
 	// Idle is how long neither end need send, and Vanish how long the client's kernel need not answer.
 	Idle, Vanish time.Duration
-	// Deadline returns when a stream with this idle limit must end as things are, or the zero time for never.
-	Deadline func(idle time.Duration) time.Time
+	// Deadline returns when a stream with this idle limit must end as things are, or the zero time for never, and when
+	// Warn is to be called, once for this end.
+	Deadline func(idle time.Duration) (by, warnAt time.Time)
+	// Warn lets the client be warned: News gets a value.
+	Warn func()
 	// Overdue returns why a stream ends at its deadline.
 	Overdue func() error
 	// Conn is the client's connection below TLS.
@@ -31,10 +34,20 @@ type Limits struct {
 // set for each byte, but again when it fires too early. After the client has ended its TCP direction (tail) it may
 // have left, so the idle limit is Vanish then.
 func (s *Stream) guard(ctx context.Context, over context.CancelCauseFunc, tail <-chan struct{}) {
+	warned := time.Time{} // the end of which the client was warned
 	for idle := s.Limits.Idle; ; {
-		by, look := s.Limits.Deadline(idle), time.Duration(1<<63-1)
+		by, warnAt := s.Limits.Deadline(idle)
+		look := time.Duration(1<<63 - 1)
 		if !by.IsZero() {
 			look = time.Until(by)
+		}
+		switch soon := time.Until(warnAt); {
+		case warned.Equal(by):
+		case soon > 0:
+			look = min(look, soon)
+		default:
+			warned = by
+			s.Limits.Warn()
 		}
 		switch {
 		case look <= 0:

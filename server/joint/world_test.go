@@ -83,7 +83,8 @@ func (w *wire) limits() Limits {
 	by := time.Now().Add(24 * time.Hour)
 	return Limits{
 		Idle: -1, Vanish: -1, Conn: below{wire: w},
-		Deadline: func(time.Duration) time.Time { return by },
+		Deadline: func(time.Duration) (time.Time, time.Time) { return by, by },
+		Warn:     func() {},
 		Overdue:  func() error { return errors.New("overdue") },
 	}
 }
