@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -109,36 +108,22 @@ func (c *conn) lobbyCommand() (done bool, err error) {
 
 // capabilities returns the reply to EHLO.
 func (c *conn) capabilities() protocol.Reply {
-	bindings := c.bindings()
-	lines := []string{c.srv.Name}
-	if mechanisms := c.mechanisms(bindings); len(mechanisms) > 0 {
-		lines = append(lines, "AUTH "+strings.Join(mechanisms, " "))
+	bindings, l := c.bindings(), c.srv.limits
+	wait, admission := c.srv.seat.policy.wait, c.srv.seat.policy.name
+	ehlo := capability.Ehlo{
+		Name: c.srv.Name, Mechanisms: c.mechanisms(bindings), Size: l.Body, Last: c.lastWords(), Admission: admission,
+		Timeouts: capability.Timeouts{Idle: l.Idle, Vanish: l.Vanish, Session: l.Session, Wait: wait},
+		Stream:   c.native && c.srv.Backend != nil,
 	}
-	if len(bindings) > 0 {
-		types := make([]string, len(bindings))
-		for i, binding := range bindings {
-			types[i] = binding.Type
-		}
-		lines = append(lines, "CBIND "+strings.Join(types, " "))
+	for _, binding := range bindings {
+		ehlo.Bindings = append(ehlo.Bindings, binding.Type)
 	}
-	lines = append(lines, "SIZE "+strconv.FormatInt(c.srv.limits.Body, 10), "PIPELINING", c.timeouts().String(),
-		c.lastWords().String())
-	if c.native && c.srv.Backend != nil {
-		lines = append(lines, protocol.VerbStream)
-	}
-	lines = append(lines, "ADMISSION "+c.srv.seat.policy.name)
-	return protocol.Reply{Code: protocol.CodeDone, Text: strings.Join(lines, "\n")}
+	return protocol.Reply{Code: protocol.CodeDone, Text: ehlo.String()}
 }
 
 // lastWords returns the last words that this connection may say.
 func (c *conn) lastWords() capability.LastWords {
 	return capability.Last(c.native && c.srv.Watch != nil)
-}
-
-// timeouts returns the limits that EHLO announces.
-func (c *conn) timeouts() capability.Timeouts {
-	l := c.srv.limits
-	return capability.Timeouts{Idle: l.Idle, Vanish: l.Vanish, Session: l.Session, Wait: c.srv.seat.policy.wait}
 }
 
 // mechanisms returns the mechanisms that this connection offers.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/piece"
+	"github.com/sallyport/sallyport/server/help"
 	"github.com/sallyport/sallyport/server/joint"
 )
 
@@ -99,27 +100,13 @@ func (c *conn) post(text string) bool {
 	return true
 }
 
-// builtIn are the verbs that HELP shows of the protocol's own, with their summaries. OPEN and STREAM need a backend.
-var builtIn = map[string]string{
-	protocol.VerbHelp:   "lists the verbs",
-	protocol.VerbNoop:   "does nothing, and ends no idleness",
-	protocol.VerbQuit:   "ends the session",
-	protocol.VerbWhoami: "says who is logged in",
-	protocol.VerbOpen:   "joins the client to the backend, and ends with the session",
-	protocol.VerbStream: "joins the client to the backend",
-}
-
 // listVerbs interns every known verb, so that a request needs no allocation for its verb, and makes the
 // text of HELP. A handler must not have a verb of the protocol.
 func (s *Server) listVerbs() error {
 	if s.Handler == nil {
 		s.Handler = s.Stock()
 	}
-	shown := maps.Clone(builtIn)
-	if s.Backend == nil {
-		delete(shown, protocol.VerbOpen)
-		delete(shown, protocol.VerbStream)
-	}
+	shown := help.BuiltIn(s.Backend != nil)
 	s.verbs = map[string]*string{}
 	for _, verb := range slices.Concat(slices.Collect(maps.Keys(shown)), piece.Verbs, []string{protocol.VerbAuth, protocol.VerbEhlo, protocol.VerbBody}) {
 		s.verbs[verb] = &verb
@@ -133,17 +120,8 @@ func (s *Server) listVerbs() error {
 			s.verbs[verb], shown[verb] = &verb, mux.summary(verb)
 		}
 	}
-	s.help = helpText(shown)
+	s.help = shown.Text()
 	delete(shown, protocol.VerbStream)
-	s.genericHelp = helpText(shown)
+	s.genericHelp = shown.Text()
 	return nil
-}
-
-// helpText returns the text of HELP: a line for each verb.
-func helpText(summaries map[string]string) string {
-	var lines []string
-	for _, verb := range slices.Sorted(maps.Keys(summaries)) {
-		lines = append(lines, strings.TrimSpace(verb+" "+summaries[verb]))
-	}
-	return strings.Join(lines, "\n")
 }
