@@ -11,10 +11,10 @@ PROCS    ?= 4
 
 # The product is the first module. The others hold independent peers, the driver
 # of a browser and plots, so that the product does not depend on them.
-MODULES = . specs/peers specs/web bench/compare
+MODULES = . specs/peers specs/web bench/compare cmd/sallyport/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover test-web bench bench-peers soak crowd fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,23 @@ cover: ## measure what the tests execute of the product, and demand nearly all o
 
 test-web: ## look at the HTML report in headless Chromium; screenshots in specs/out
 	cd specs/web && $(GO) test -count=1 ./...
+
+dist: ## build static binaries for all systems, and their SHA256SUMS, in bin/dist
+	@GO='$(GO)' cmd/sallyport/packaging/build dist bin/dist
+
+deb: ## build the Debian package in bin/deb (ARCH=arm64 for another machine)
+	@GO='$(GO)' cmd/sallyport/packaging/build deb bin/deb
+
+# Two versions of the package, the second one built in another directory, and a small Debian, which is kept.
+PACKAGED = $(CURDIR)/bin/package-test
+
+package-test: ## install, use, upgrade and remove the package in a Debian of its own (needs root)
+	@rm -rf $(PACKAGED)/*.deb $(PACKAGED)/old && mkdir -p $(PACKAGED)
+	@VERSION=0.0.0 cmd/sallyport/packaging/build deb $(PACKAGED)/old && mv $(PACKAGED)/old/*.deb $(PACKAGED)/old.deb
+	@cmd/sallyport/packaging/build deb $(PACKAGED) && mv $(PACKAGED)/sallyport_*.deb $(PACKAGED)/new.deb
+	SPECS_DEB=$(PACKAGED) $(GO) test -count=1 -run '$(PACKAGE_TESTS)' ./specs/debian ./specs/recipes
+
+PACKAGE_TESTS ?= Package|Operate
 
 bench: ## measure beside floors and servers in Go, and report to bench/out (BENCH=regexp)
 	@cd bench/compare && $(GO) run . -out ../out -bench '$(BENCH)'

@@ -21,15 +21,7 @@ const (
 )
 
 func addStateFlag(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVar(dir, "state", "", "state `directory` (default $XDG_STATE_HOME/sallyport)")
-}
-
-// stateDir returns the directory of --state, or the default one.
-func stateDir(given string) (string, error) {
-	if given != "" {
-		return given, nil
-	}
-	return state.Default()
+	cmd.Flags().StringVar(dir, "state", "", "state `directory` (default $STATE_DIRECTORY, as systemd sets it, or $XDG_STATE_HOME/sallyport)")
 }
 
 // commandLine returns a command line for a person to type. It starts this program as it was started, and has the

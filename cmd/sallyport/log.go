@@ -14,7 +14,6 @@ import (
 
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
-	"github.com/sallyport/sallyport/server/state"
 )
 
 func logCommand() *cobra.Command {
@@ -63,11 +62,11 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 // to the end of the process. An interrupt ends the last file, if it is followed.
 func openLogs(stateFlag string, names []string, follow bool) (files []audit.File, err error) {
 	if len(names) == 0 {
-		dir, err := stateDir(stateFlag)
+		paths, err := statePaths(stateFlag)
 		if err != nil {
 			return nil, err
 		}
-		names = []string{state.Paths{Dir: dir}.Audit()}
+		names = []string{paths.Audit()}
 	}
 	for i, name := range names {
 		file := audit.File{Name: fileName(name), Reader: os.Stdin}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -25,7 +26,9 @@ type serveFlags struct {
 	keep                        consoleFlags
 	depth, perUser              int
 	wait, grace                 time.Duration
-	waitGiven                   bool // --queue-wait was given
+	waitGiven, listenGiven      bool             // --queue-wait and --listen were given
+	inherited                   *net.TCPListener // the socket that systemd passes, or nil
+	onlyCheck                   bool
 	maxBody                     sizeFlag
 	sync                        audit.Sync
 	chat                        bool
@@ -49,12 +52,17 @@ serve makes what it needs in the state directory: a private CA, a certificate
 for this host, a file of users and the interaction log. It renews that
 certificate 30 days before its end, and warns each day of any other that ends.
 
+As a service of systemd it takes the socket of its socket unit (--listen absent,
+or systemd), keeps state and logs in $STATE_DIRECTORY and $LOGS_DIRECTORY, and
+serves the credentials cert.pem and key.pem, if there are both.
+
 ` + backendHelp + "\n\n" + keptHelp,
 		Example: `  sallyport serve
   sallyport serve --listen :7443 --backend tcp:127.0.0.1:5025
   sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1
   sallyport serve --backend serial:/dev/ttyUSB0,115200,8N1 --console
-  sallyport serve --admission takeover --session-limit 1h --log-sync record`,
+  sallyport serve --admission takeover --session-limit 1h --log-sync record
+  sallyport serve --admission takeover --check`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
 	}
@@ -69,7 +77,10 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	defer f.stderr.Close(time.Second)
 	s.ErrorLog = slog.New(slog.NewTextHandler(f.stderr, nil))
 	s.Limits.Body = int64(f.maxBody)
-	f.waitGiven = cmd.Flags().Changed("queue-wait")
+	f.waitGiven, f.listenGiven = cmd.Flags().Changed("queue-wait"), cmd.Flags().Changed("listen")
+	if err := f.useCredentials(); err != nil {
+		return err
+	}
 	if err := f.setPolicy(s); err != nil {
 		return err
 	}
@@ -79,11 +90,14 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	if err := f.checkParts(); err != nil {
 		return err
 	}
-	dir, err := stateDir(f.state)
+	paths, err := statePaths(f.state)
 	if err != nil {
 		return err
 	}
-	home, err := state.Prepare(dir, nil, time.Now())
+	if f.onlyCheck {
+		return f.printCheck(cmd.Flags(), paths)
+	}
+	home, err := paths.Prepare(nil, time.Now())
 	if err != nil && (f.cert == "" || !errors.Is(err, state.ErrCertificates)) {
 		return err
 	}
@@ -118,7 +132,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if err := f.backend.check(s.ErrorLog, f.keep.on); err != nil {
 		return err
 	}
-	listener, err := listen(f.listen)
+	listener, err := f.open()
 	if err != nil {
 		return err
 	}

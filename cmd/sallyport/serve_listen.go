@@ -11,24 +11,82 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/activation"
+
 	"github.com/sallyport/sallyport/client/pin"
 	"github.com/sallyport/sallyport/server/state"
 	"github.com/sallyport/sallyport/server/users"
 )
 
-func (f *serveFlags) checkAddress() error {
+// fromSystemd is the value of --listen for the socket that systemd passes (sd_listen_fds(3)).
+const fromSystemd = "systemd"
+
+// checkAddress checks --listen, and takes over the socket that systemd passes.
+func (f *serveFlags) checkAddress() (err error) {
+	if f.inherited, err = inherited(); err != nil {
+		return err
+	}
+	if f.listen == fromSystemd || f.inherited != nil && !f.listenGiven {
+		return nil
+	}
+	if f.inherited != nil {
+		return usagef("systemd passes a socket, and --listen is another address, %s: leave out --listen, or disable the socket unit", f.listen)
+	}
 	_, port, err := net.SplitHostPort(f.listen)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return usagef("--listen is HOST:PORT or :PORT: %v", err)
+		return usagef("--listen is HOST:PORT, :PORT or systemd: %v", err)
 	}
 	return nil
 }
 
+// inherited returns the listening socket that systemd passes, or nil without one. The kernel keeps the connections
+// that are made to it while no server runs, because systemd has it open too.
+func inherited() (*net.TCPListener, error) {
+	files := activation.Files(true)
+	defer func() {
+		for _, file := range files {
+			_ = file.Close() // the listener has a duplicate
+		}
+	}()
+	switch len(files) {
+	case 0:
+		return nil, nil
+	case 1:
+	default:
+		return nil, usagef("systemd passes %d sockets, and the server takes one: give the socket unit one ListenStream=", len(files))
+	}
+	l, err := net.FileListener(files[0])
+	if err != nil {
+		return nil, usagef("the socket that systemd passes does not listen: %v", err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		_ = l.Close()
+		return nil, usagef("the socket that systemd passes is no TCP socket: give the socket unit ListenStream=PORT or ADDRESS:PORT")
+	}
+	return tcp, nil
+}
+
+// open returns the listener: the socket that systemd passes, or a new one.
+func (f *serveFlags) open() (*patientListener, error) {
+	switch {
+	case f.inherited != nil:
+		return newPatientListener(f.inherited), nil
+	case f.listen == fromSystemd:
+		return nil, usagef("--listen systemd: systemd passes no socket. Enable sallyport.socket, or give --listen an address")
+	}
+	l, err := listen(f.listen)
+	if err != nil {
+		return nil, err
+	}
+	return newPatientListener(l), nil
+}
+
 // listen listens. If the port is in use, the error says how to find out by whom.
-func listen(address string) (net.Listener, error) {
+func listen(address string) (*net.TCPListener, error) {
 	// The server sets keep-alive itself, once.
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	l, err := config.Listen(context.Background(), "tcp", address)
@@ -39,7 +97,10 @@ func listen(address string) (net.Listener, error) {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return nil, worded{err, fmt.Sprintf("can't listen on %s: %s", address, networkReason(op))}
 	}
-	return l, err
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }
 
 // announce says where the server listens, what a person can type next, which CA a pin names, and where the log is.
@@ -48,6 +109,8 @@ func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.P
 	ca, private := servedCA(pair)
 	all, _ := users.List(paths.Users())
 	switch {
+	case len(all) == 0 && isServiceUser():
+		fmt.Fprintln(f.stderr, "next, in another terminal: runuser -u sallyport --", commandLine("user add alice", f.state, ""))
 	case len(all) == 0:
 		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("user add alice", f.state, ""))
 	case private && f.cert != "": // the CA in the state directory is another one

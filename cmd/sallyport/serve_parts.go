@@ -32,7 +32,7 @@ type follower interface {
 
 // serveParts returns the parts of serve.
 func serveParts(*serveFlags) []part {
-	return []part{&controlPart{}, &linesPart{}, &metricsPart{}}
+	return []part{newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
 }
 
 // checkParts returns the first error of usage.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -23,7 +22,7 @@ type running struct {
 	server   *server.Server
 	users    *users.Store
 	paths    state.Paths
-	listener net.Listener
+	listener *patientListener
 	certs    *certs.Keeper // of the certificate that is served
 	log      *slog.Logger  // the server's messages
 	stderr   io.Writer     // where they go
@@ -96,6 +95,7 @@ func (r *running) shutdown() error {
 		case <-ctx.Done():
 		}
 	}()
+	r.letIn(ctx)
 	if err := r.server.Shutdown(ctx); err != nil {
 		r.log.Warn("a request was still running and was cut off")
 		return r.server.Close()

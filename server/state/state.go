@@ -5,6 +5,7 @@
 package state
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -37,6 +38,8 @@ var (
 type Paths struct {
 	// Dir is the directory.
 	Dir string
+	// Logs is the directory of the interaction log and of the record of a console. Empty means Dir.
+	Logs string
 }
 
 // CA is the certificate of the CA, which clients trust. Cert and Key are the server's own. Users holds names
@@ -46,10 +49,10 @@ func (p Paths) Cert() string   { return filepath.Join(p.Dir, certs.CertFile) }
 func (p Paths) Key() string    { return filepath.Join(p.Dir, certs.KeyFile) }
 func (p Paths) Users() string  { return filepath.Join(p.Dir, "users") }
 func (p Paths) Secret() string { return filepath.Join(p.Dir, "secret") }
-func (p Paths) Audit() string  { return filepath.Join(p.Dir, "audit.jsonl") }
+func (p Paths) Audit() string  { return filepath.Join(cmp.Or(p.Logs, p.Dir), "audit.jsonl") }
 
 // Console is the record of what a backend says that is kept open.
-func (p Paths) Console() string { return filepath.Join(p.Dir, "console.log") }
+func (p Paths) Console() string { return filepath.Join(cmp.Or(p.Logs, p.Dir), "console.log") }
 
 // Control is the operator's socket, see package control.
 func (p Paths) Control() string { return filepath.Join(p.Dir, "control.sock") }
@@ -77,16 +80,23 @@ type State struct {
 	Warning error
 }
 
-// Prepare makes missing files in dir: the directory itself (mode 0700), the secret, an empty users file, and
+// Prepare prepares dir, see [Paths.Prepare].
+func Prepare(dir string, hosts []string, now time.Time) (State, error) {
+	return Paths{Dir: dir}.Prepare(hosts, now)
+}
+
+// Prepare makes missing files: the directories themselves (mode 0700), the secret, an empty users file, and
 // the certificates for hosts as [certs.Ensure] does (all 0600). Several processes may call it at once.
 //
-// The error is [ErrDir] if someone else owns the directory or can write to it, because someone else may then
+// The error is [ErrDir] if someone else owns a directory or can write to it, because someone else may then
 // have put the files there. Beside [ErrCertificates] the rest of the State is valid, for callers that need no
 // certificates.
-func Prepare(dir string, hosts []string, now time.Time) (State, error) {
-	s := State{Paths: Paths{dir}}
-	if err := prepareDir(dir); err != nil {
-		return s, fmt.Errorf("%w %s: %w", ErrDir, dir, err)
+func (p Paths) Prepare(hosts []string, now time.Time) (State, error) {
+	s, dir := State{Paths: p}, p.Dir
+	for _, dir := range []string{p.Dir, cmp.Or(p.Logs, p.Dir)} {
+		if err := prepareDir(dir); err != nil {
+			return s, fmt.Errorf("%w %s: %w", ErrDir, dir, err)
+		}
 	}
 	f, err := os.OpenFile(s.Users(), os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
@@ -117,10 +127,16 @@ func prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return checkDir(dir)
+}
+
+func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
 		return err
+	case !info.IsDir():
+		return errors.New("it is no directory")
 	case !ownedByUs(info):
 		return errors.New("it belongs to another user of this machine")
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
@@ -136,12 +152,17 @@ func ensureSecret(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer release()
-	text, _, err := durable.Read(file, 1024)
+	secret, err := readSecret(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := make([]byte, 32)
 		rand.Read(secret) // never fails
 		return secret, durable.Write(file, []byte(hex.EncodeToString(secret)+"\n"))
 	}
+	return secret, err
+}
+
+func readSecret(file string) ([]byte, error) {
+	text, _, err := durable.Read(file, 1024)
 	secret, bad := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err == nil && (bad != nil || len(secret) != 32) {
 		err = fmt.Errorf("%s: %w", file, ErrSecret)
