@@ -130,7 +130,7 @@ func (s *Server) init() error {
 			s.Admission = Queue{}
 		}
 		s.seat.policy = s.Admission.policy(s.limits)
-		s.errIdle = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no request for "+s.limits.Idle.String())
+		s.errIdle = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no activity for "+s.limits.Idle.String())
 		s.errSessionLimit = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "a session lasts at most "+s.limits.Session.String())
 		s.errWaitTimeout = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in "+s.seat.policy.wait.String())
 		if s.Audit == nil {

@@ -152,7 +152,7 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 			says(ctx, alice, shown("x"))
 			end(ctx)
 			Expect(alice.ExitCode(ctx)).To(Equal(code))
-			Expect(alice.Shown()).To(MatchRegexp(`<78>(\r\n)?(1 waiting\r\n)?` + why + `\r\n$`))
+			Expect(alice.Shown()).To(MatchRegexp(`<78>(\r\n)?(1 waiting\r\n|operator: the server shuts down: [^\r]*\r\n)?` + why + `\r\n$`))
 			Expect(alice.Mode()).To(Equal(untouched()))
 		},
 		Entry("after Ctrl-] q", 0, "q quit, .*: ", func(SpecContext) { alice.Type(escape + "q") }, limit),
@@ -167,15 +167,30 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 		Entry("at the session's limit", 1, "sallyport connect: 421 session-limit .*", func(SpecContext) {}, "--session-limit", "1s", limit),
 		Entry("when the server stops", 1, "sallyport connect: 421 shutdown .*", func(ctx SpecContext) { s.Stop(ctx) }, "--shutdown-grace", "100ms", limit),
 		Entry("when the server is killed", 1, "sallyport connect: .*connection lost.*", func(SpecContext) { s.Kill() }, limit),
-		Entry("when the backend breaks", 6, "sallyport connect: 554 failed .*: the server has lost its backend", func(SpecContext) { alice.Type("#") }, limit),
+		Entry("when the backend breaks", 6, "sallyport connect: the server has lost its backend", func(SpecContext) { alice.Type("#") }, limit),
 	)
 
 	It("is left in its mode if the backend can't be reached", func(ctx SpecContext) {
 		s = c.Serve(ctx, "--backend", "tcp:"+unusedAddr)
 		alice = c.Terminal(s.As("connect", "alice", "--open")...)
 		Expect(alice.ExitCode(ctx)).To(Equal(6))
-		Expect(alice.Shown()).To(MatchRegexp(`^sallyport connect: 554 failed .*: the server can't reach its backend\r\n$`))
+		Expect(alice.Shown()).To(MatchRegexp(`^sallyport connect: the server can't reach its backend\r\n$`))
 		Expect(alice.Mode()).To(Equal(untouched()))
+	}, limit)
+
+	It("discards what is typed during the wait, and says so", func(ctx SpecContext) {
+		serve(ctx)
+		bob, in := s.Seated(ctx, "bob")
+		alice = c.Terminal(s.As("connect", "alice", "--open")...)
+		says(ctx, alice, "waiting: position 1 holder bob\r\n")
+		alice.Type("reboot\rand half a line")
+		says(ctx, alice, "reboot\r\nand half a line", "the terminal has echoed it")
+		say(in, "QUIT\n")
+		exits(ctx, bob, 0)
+		says(ctx, alice, "what you typed while you waited was discarded\r\n")
+		alice.Type("x")
+		says(ctx, alice, "<78>")
+		Expect(alice.Shown()).NotTo(ContainSubstring("<72>"))
 	}, limit)
 
 	It("waits for the seat first, and the messages go to standard error", func(ctx SpecContext) {

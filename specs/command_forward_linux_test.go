@@ -91,7 +91,7 @@ var _ = Describe("The command hold with --forward", Label("area:command", "area:
 
 	It("goes on when the backend breaks in a connection", func(ctx SpecContext) {
 		h := c.Run(ctx, "", holds("alice", `exec 3<>"/dev/tcp/127.0.0.1/${SALLYPORT_FORWARD##*:}"; echo crash >&3; cat <&3 2>&1; `+overForward("one"))...)
-		Expect(h).To(did(0, MatchRegexp(`Connection reset by peer\nok one\n$`), MatchRegexp(`^forwarding [^\n]*\nended: the backend broke: 554 failed [^\n]*\n$`)))
+		Expect(h).To(did(0, MatchRegexp(`Connection reset by peer\nok one\n$`), MatchRegexp(`^forwarding [^\n]*\nended: the backend broke\n$`)))
 	}, limit)
 
 	It("does not start its command without a backend", func(ctx SpecContext) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/cmd/sallyport/tty"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/audit/show"
 )
@@ -45,6 +46,8 @@ func connectCommand() *cobra.Command {
 With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
 from a pipe it takes one request a line. Notices go to standard error.
+
+What you type on a terminal while you wait for the seat is discarded when it comes.
 
 On a terminal a result is shown with its control and invisible characters as
 escapes, such as \x1b and \u202e. Elsewhere, and with --raw, it comes as it is.
@@ -173,6 +176,9 @@ func (f *connectFlags) talk(ctx context.Context, c *session, args []string, body
 	case len(args) > 0:
 		return once(ctx, c, protocol.Request{Verb: args[0], Argument: strings.Join(args[1:], " "), Body: body}, f.results())
 	case term.IsTerminal(int(os.Stdin.Fd())):
+		if f.waited && tty.Discard(int(os.Stdin.Fd())) {
+			fmt.Fprintln(os.Stderr, typedEarly)
+		}
 		return interact(ctx, c, f.addr)
 	}
 	return batch(ctx, c, f.results())

@@ -79,10 +79,16 @@ var packageNames = regexp.MustCompile(`(^|: )((client|pin|protocol|scram|server|
 // systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
 var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat) (\S)`)
 
+// plain leaves out of errors what says nothing to a user beside the words around it.
+var plain = strings.NewReplacer(
+	"554 failed the request failed: ", "", ": 554 failed the request failed", "",
+	"no close_notify: unexpected EOF", "it was cut",
+)
+
 // message returns the text of an error for a person: without names of packages and system calls, and with escapes for
 // what a terminal would act on or not show.
 func message(err error) string {
-	lines := strings.Split(err.Error(), "\n")
+	lines := strings.Split(plain.Replace(err.Error()), "\n")
 	for i, line := range lines {
 		line = systemCalls.ReplaceAllString(packageNames.ReplaceAllString(line, "$1"), "$1$3")
 		lines[i] = show.Printable(line)

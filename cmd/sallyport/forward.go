@@ -65,11 +65,14 @@ ADDRESS is HOST:PORT, PORT (on 127.0.0.1; 0 chooses one) or unix:PATH, a socket 
 only you can connect to. Whoever reaches the port uses the seat in your name, without
 a password. So forward listens on 127.0.0.1 unless HOST says otherwise, and warns then.
 
-Without --keep and --once a connection that fails is told on standard error, and the
-next one is served. forward ends with code 4 when the login is refused, and with 1
-when the server has no backend or is too old. With --keep it ends when the seat is
-lost, with --once after the first connection: with 5 if there is no seat (busy, waited
-too long, evicted), with 6 if the backend can't be reached or breaks.`,
+At the start forward logs in without taking the seat, and ends with code 3 or 4 if the
+server can't be reached, its certificate is not trusted, or the password is wrong.
+Without --keep and --once a connection that fails is reported on standard error, and
+the next one is served. forward ends with code 4 when a login is refused later, and
+with 1 when the server has no backend or is too old. With --keep it ends when the seat
+is lost, with --once after the first connection: with 5 if there is no seat (busy,
+waited too long, evicted), with 6 if the backend can't be reached or breaks. SIGTERM
+and Ctrl-C end it with 0, also where they cut a connection; with --once that is 1.`,
 		Example: `  sallyport forward --user alice --addr rig:7443 --listen 5025
   sallyport forward --user alice --listen unix:/run/user/1000/rig --keep
   sallyport forward --user alice --password-file pw --listen 5025 --once`,
@@ -96,16 +99,19 @@ func (f *forwardFlags) run() error {
 	defer notices.Close(time.Second)
 	f.notices = notices
 	say := sayTo(notices)
-	port, err := listenLocally("--listen", f.local, say)
-	if err != nil {
-		return err
-	}
-	defer port.Close()
 	dialer.AskTimeouts = true
 	// The second connection of one forward costs less than the first.
 	dialer.Keys, dialer.TLSConfig.ClientSessionCache = &scram.KeyCache{}, tls.NewLRUClientSessionCache(1)
 	ctx, cancel := notifyContext()
 	defer cancel()
+	if err := f.check(ctx, dialer, who); err != nil {
+		return err
+	}
+	port, err := listenLocally("--listen", f.local, say)
+	if err != nil {
+		return err
+	}
+	defer port.Close()
 	forwarder := &forward.Forwarder{
 		Port: port, Say: say, Once: f.once,
 		Dial: func(ctx context.Context) (c *client.Client, conn net.Conn, err error) {
@@ -119,10 +125,32 @@ func (f *forwardFlags) run() error {
 		},
 		Final: func(err error) bool { return exitCode(err) == exitLogin },
 	}
+	serve := forwarder.Each
 	if f.keep {
-		return forwarder.Keep(ctx)
+		serve = forwarder.Keep
 	}
-	return forwarder.Each(ctx)
+	if err = serve(ctx); err != nil && ctx.Err() != nil && !f.once {
+		say("ended: %v", err) // a signal is how forward ends, whatever it cuts
+		return nil
+	}
+	return err
+}
+
+// check logs in without a seat, so that a wrong address, CA or password is known before a program needs the port. A
+// server that is too old for that is not asked.
+func (f *forwardFlags) check(ctx context.Context, dialer *client.Dialer, who client.Credentials) error {
+	if f.keep {
+		return nil // it takes the seat at once
+	}
+	stat := func(d *client.Dialer, ctx context.Context, addr string, who client.Credentials) (*client.Client, error) {
+		_, err := d.Stat(ctx, addr, who)
+		return nil, err
+	}
+	_, err := f.dial(ctx, dialer, stat, who)
+	if errors.Is(err, client.ErrNoStat) {
+		return nil
+	}
+	return err
 }
 
 // sayTo returns a function that writes lines for a person.

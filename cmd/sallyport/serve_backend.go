@@ -22,7 +22,8 @@ const backendHelp = `--backend is what clients reach with "connect --open":
                              standard error is the server's
   pty:COMMAND                the same on a terminal (Linux, macOS)
 COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
-SALLYPORT_CONN in its environment. When the session ends, all that it has started
+SALLYPORT_CONN in its environment. If it can't be run (the shell's exit codes 126
+and 127) the stream fails, any other end is that of the stream. When the session ends, all that it has started
 gets SIGTERM, and SIGKILL after 5 s; only then the next client is seated. It ends
 with the server too, whatever ends that. (All of this as with hold: on other
 systems than Linux it is COMMAND's process group that is ended.) COMMAND runs as

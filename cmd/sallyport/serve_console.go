@@ -45,7 +45,7 @@ func (f *consoleFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&f.on, "console", false, "keep the backend open between sessions, record what it says in console.log, and show the last of it to the next user")
 	flags.Var(&f.limit, "console-limit", "where console.log is renamed to console.log.1 and begins anew")
 	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of what the backend has said is shown to who streams or watches; 0: nothing")
-	flags.IntVar(&f.watchers, "watchers", 0, "how many users may watch what the backend says, without a seat (connect --watch)")
+	flags.IntVar(&f.watchers, "watchers", 0, "`number` of users that may watch what the backend says, without a seat (connect --watch)")
 }
 
 // sizeOrNone is a size that may be 0.

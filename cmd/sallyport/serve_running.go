@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
@@ -96,6 +97,9 @@ func (r *running) shutdown() error {
 		}
 	}()
 	r.letIn(ctx)
+	if holder := r.server.Status().Holder; holder != nil && holder.Running == protocol.VerbStream {
+		_ = r.server.Say(fmt.Sprintf("the server shuts down: this stream ends in %v", r.flags.grace))
+	}
 	if err := r.server.Shutdown(ctx); err != nil {
 		r.log.Warn("a request was still running and was cut off")
 		return r.server.Close()

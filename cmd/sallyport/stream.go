@@ -256,6 +256,7 @@ func (j *joint) notice(n client.Notice) {
 	case isBacklog:
 		if !j.live {
 			j.screen.Printf("the first %d bytes are from before this session", backlog)
+			j.screen.Mark(int64(backlog), "what follows is said now")
 		}
 	case n.Code == protocol.CodeMessage:
 		j.screen.Printf("operator: %s", show.Printable(n.Text))

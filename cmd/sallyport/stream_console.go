@@ -26,6 +26,9 @@ const (
   Enter   go back`
 )
 
+// typedEarly says that what a user typed before the seat came was not sent. It was not meant for what came of the wait.
+const typedEarly = "what you typed while you waited was discarded"
+
 // console joins the terminal: each key goes to the backend, except behind the escape key.
 func (j *joint) console(ctx context.Context, f *connectFlags) error {
 	leave, err := j.takeTerminal()
@@ -33,7 +36,11 @@ func (j *joint) console(ctx context.Context, f *connectFlags) error {
 		return err
 	}
 	defer leave()
-	j.tellSize(int(os.Stdin.Fd()))
+	in := int(os.Stdin.Fd())
+	if f.waited && tty.Discard(in) {
+		j.screen.Printf(typedEarly)
+	}
+	j.tellSize(in)
 	if f.noEscape {
 		j.screen.Printf("seated at %s, without an escape key", f.addr)
 	} else {

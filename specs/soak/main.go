@@ -42,6 +42,7 @@ type options struct {
 	control string
 	keep    bool
 	cuts    int
+	console bool
 }
 
 func main() {
@@ -61,6 +62,7 @@ func main() {
 	flag.StringVar(&o.control, "control", "", "break a rule on purpose, so that the run must fail: two-drivers (clients that go past the server to the device; with -cuts, a COMMAND past hold)")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directory of the run")
 	flag.IntVar(&o.cuts, "cuts", 0, "instead, cut the connections of this `number` of holds, side by side, and judge when the next is seated; to pull a cable it must be root")
+	flag.BoolVar(&o.console, "console", false, "instead, print the memory of serve --console while its backend says 10 MB a minute and nobody is seated")
 	err := fromEnvironment()
 	flag.Parse()
 	if o.length < 10*time.Second || o.control != "" && o.control != twoDrivers || flag.NArg() > 0 || err != nil {
@@ -72,6 +74,9 @@ func main() {
 	}
 	if o.cuts > 0 {
 		os.Exit(runCuts(o))
+	}
+	if o.console {
+		os.Exit(runConsole(o))
 	}
 	fmt.Printf("seed %d, for %s\n", o.seed, o.length)
 	os.Exit(run(o))

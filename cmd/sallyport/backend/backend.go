@@ -67,7 +67,7 @@ func Parse(spec string, o Options) (*Backend, error) {
 	b := &Backend{timeout: cmp.Or(o.Timeout, 10*time.Second)}
 	kind, rest, _ := strings.Cut(spec, ":")
 	isCommand := kind == "exec" || kind == "pty"
-	if rest == "" {
+	if strings.TrimSpace(rest) == "" {
 		kind = ""
 	}
 	if o.User != "" && !isCommand {
@@ -82,6 +82,9 @@ func Parse(spec string, o Options) (*Backend, error) {
 	case "exec", "pty":
 		b.opener, err = parseCommand(b, rest, kind == "pty", o.User)
 	default:
+		if strings.HasPrefix(spec, "/dev/") {
+			return nil, usagef("--backend: for a serial device say its speed and form too, as in --backend serial:%s,115200,8N1", spec)
+		}
 		err = usagef("--backend is tcp:HOST:PORT, unix:PATH, serial:DEVICE,115200,8N1, exec:COMMAND or pty:COMMAND, not %q", spec)
 	}
 	return b, err

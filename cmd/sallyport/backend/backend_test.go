@@ -27,7 +27,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	for spec, want := range map[string]string{
 		"":                               "--backend is tcp:HOST:PORT, unix:PATH, serial:DEVICE,115200,8N1, exec:COMMAND or pty:COMMAND, not",
 		"tcp:":                           "--backend is tcp:HOST:PORT",
-		"/dev/ttyUSB0":                   "not \"/dev/ttyUSB0\"",
+		"/dev/ttyUSB0":                   "say its speed and form too, as in --backend serial:/dev/ttyUSB0,115200,8N1",
+		"pty: ":                          "--backend is tcp:HOST:PORT",
+		"exec:\t":                        "--backend is tcp:HOST:PORT",
 		"udp:localhost:1":                "not \"udp:localhost:1\"",
 		"tcp:localhost:99999":            "--backend tcp:HOST:PORT: address 99999: invalid port",
 		"tcp:localhost":                  "--backend tcp:HOST:PORT: address localhost: missing port",
@@ -36,7 +38,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"serial:/dev/t,fast,8N1":         `the speed "fast" is no number`,
 		"serial:/dev/t,0,8N1":            "a speed is between 1 and",
 		"serial:/dev/t,9600,8n1":         `a form is like 8N1: 5 to 8 data bits, the parity N, E, O, M or S, 1 or 2 stop bits; not "8n1"`,
-		"serial:/dev/t,9600,8N1,xonxoff": `the speed "8N1" is no number`,
+		"serial:/dev/t,9600,8N1,xonxoff": "xonxoff is not supported",
 	} {
 		_, err := Parse(spec, Options{})
 		if _, usage := errors.AsType[UsageError](err); !usage || !strings.Contains(err.Error(), want) {

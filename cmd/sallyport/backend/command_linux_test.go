@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/protocol"
 )
 
 // run starts a command.
@@ -169,6 +171,29 @@ func TestCommandIsReadToTheEnd(t *testing.T) {
 		}
 		if err := stream.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestCommandThatCantRun: a command that is not there fails, and any other ends, whatever its code.
+func TestCommandThatCantRun(t *testing.T) {
+	for command, fails := range map[string]bool{
+		"/no/such/command": true, "exec /etc/passwd": true, "exit 127": true,
+		"exit 1": false, "echo; exit 2": false, "exec >&-; sleep 0.5; exit 127": false,
+	} {
+		for _, kind := range []string{"exec:", "pty:"} {
+			if kind == "pty:" && strings.Contains(command, ">&-") {
+				continue // the terminal stays open
+			}
+			stream, _ := run(t, kind+command, Options{})
+			_, err := io.ReadAll(stream)
+			if refused, ok := errors.AsType[*protocol.ReplyError](err); ok != fails || ok && refused.Code != protocol.CodeFailed || !ok && err != nil {
+				t.Errorf("%s%s: %v", kind, command, err)
+			}
+			if _, err := stream.Read(make([]byte, 1)); fails && err == io.EOF {
+				t.Error("the second Read says that it has ended well")
+			}
+			_ = stream.Close()
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
+	"github.com/sallyport/sallyport/protocol"
 )
 
 const hasShell = true
@@ -22,13 +23,31 @@ const lastWords = time.Second
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-// process is a running command. After its end Read returns io.EOF, and Write discards the bytes.
+// process is a running command. After its end Read returns io.EOF, or errNotStarted, and Write discards the bytes.
 type process struct {
 	in, out *os.File // to and from the command; one file for a terminal
 	command *shepherd.Process
 	closing sync.Once
 	closed  atomic.Bool
+	code    chan int      // gets the exit code
 	gone    chan struct{} // closed when all that the command has started has ended
+}
+
+// The exit codes of /bin/sh for a command that it can't run, and that is not there (POSIX, Shell Command Language,
+// §2.8.2).
+const (
+	cantRun  = 126
+	notFound = 127
+)
+
+// codeTime is how long the exit code of a command that has closed its output may take to arrive.
+const codeTime = 200 * time.Millisecond
+
+// errNotStarted means that there was no command to run. It is a reply for the client, to whom an end like that of any
+// other command would look good.
+var errNotStarted = &protocol.ReplyError{
+	Code: protocol.CodeFailed, Keyword: protocol.KeywordFailed,
+	Text: "the backend's command can't be run: the operator finds the reason on the server's standard error",
 }
 
 // pipes is a command with pipes.
@@ -78,7 +97,7 @@ func (p *process) start(c *command, cmd *shepherd.Command, in, out, errs, stderr
 	if err != nil {
 		return err
 	}
-	p.gone = make(chan struct{})
+	p.gone, p.code = make(chan struct{}), make(chan int, 1)
 	go p.watch(c.b, stderr)
 	return nil
 }
@@ -98,6 +117,7 @@ func (p *process) watch(b *Backend, stderr *os.File) {
 		copyLines(b.Stderr, stderr) // a nil file has no lines
 	}()
 	code, err := p.command.Wait()
+	p.code <- code
 	if err != nil {
 		b.log().Error("the end of the backend's command is not known", "error", err)
 	} else if code != 0 && !(p.closed.Load() && code > 128) { // not by a signal of Close
@@ -120,7 +140,22 @@ func (p *process) Read(b []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) { // EIO is how Linux ends a terminal
 		err = io.EOF
 	}
+	if err == io.EOF && !p.closed.Load() && p.isNotStarted() {
+		err = errNotStarted
+	}
 	return n, err
+}
+
+// isNotStarted reports whether the shell has found no command to run. A command that has closed its output but goes on
+// was started.
+func (p *process) isNotStarted() bool {
+	select {
+	case code := <-p.code:
+		p.code <- code // for the next Read
+		return code == cantRun || code == notFound
+	case <-time.After(codeTime):
+		return false
+	}
 }
 
 // Write discards bytes that no process can read any more.

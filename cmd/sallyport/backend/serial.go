@@ -36,6 +36,9 @@ const serialForm = "--backend serial:DEVICE,SPEED,FORM[,rtscts], as in serial:/d
 
 func parseSerial(b *Backend, rest string) (opener, error) {
 	d := &serialDevice{b: b}
+	if strings.HasSuffix(rest, ",xonxoff") {
+		return nil, usagef("%s: xonxoff is not supported, because a binary stream may have these two bytes: leave it out, or use rtscts", serialForm)
+	}
 	rest, d.rtscts = strings.CutSuffix(rest, ",rtscts")
 	parts := strings.Split(rest, ",")
 	if len(parts) < 3 || parts[0] == "" {

@@ -23,10 +23,45 @@ type Screen struct {
 	asked   atomic.Bool // a question has no answer so far
 	writing atomic.Bool
 	last    atomic.Pointer[time.Time] // end of the last Write
+
+	count atomic.Int64         // bytes that were written
+	mark  atomic.Pointer[mark] // that has not been reached, or nil
+}
+
+// mark is a message behind that many bytes.
+type mark struct {
+	at   int64
+	text string
+}
+
+// Mark writes a message when so many bytes of the program have been written, counted from the first, or at once if there
+// are more already.
+func (s *Screen) Mark(at int64, text string) {
+	s.mark.Store(&mark{at, text})
+	s.passMark()
+}
+
+// passMark writes the message of a mark that has been reached.
+func (s *Screen) passMark() {
+	if m := s.mark.Load(); m != nil && s.count.Load() >= m.at && s.mark.CompareAndSwap(m, nil) {
+		s.Printf("%s", m.text)
+	}
 }
 
 // Write writes bytes of the program, as they are.
-func (s *Screen) Write(p []byte) (int, error) {
+func (s *Screen) Write(p []byte) (n int, err error) {
+	if m := s.mark.Load(); m != nil {
+		if before := m.at - s.count.Load(); before > 0 && before < int64(len(p)) {
+			if n, err = s.write(p[:before]); err != nil {
+				return n, err
+			}
+		}
+	}
+	m, err := s.write(p[n:])
+	return n + m, err
+}
+
+func (s *Screen) write(p []byte) (int, error) {
 	s.writing.Store(true)
 	n, err := s.Out.Write(p)
 	now := time.Now()
@@ -35,6 +70,8 @@ func (s *Screen) Write(p []byte) (int, error) {
 	if n > 0 {
 		s.midLine.Store(!bytes.HasSuffix(p[:n], []byte("\n")) && !bytes.HasSuffix(p[:n], []byte("\n\r")))
 	}
+	s.count.Add(int64(n))
+	s.passMark()
 	return n, err
 }
 

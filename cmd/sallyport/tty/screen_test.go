@@ -35,6 +35,32 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// The message of a mark stands behind the marked byte, whichever comes first.
+func TestMark(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		before, behind string
+		want           string
+	}{
+		{"", "old\r\n> new", "old\r\n> \r\nnow\r\nnew"},
+		{"old", "\r\n> ", "old\r\n> \r\nnow\r\n"},
+		{"old\r\n> ", "new", "old\r\n> \r\nnow\r\nnew"},
+		{"old\r\n> n", "ew", "old\r\n> n\r\nnow\r\new"},
+		{"", "old", "old"},
+	} {
+		var shown bytes.Buffer
+		s := &Screen{Out: &shown, Messages: &shown, Raw: true}
+		io.WriteString(s, test.before)
+		s.Mark(int64(len("old\r\n> ")), "now")
+		if n, err := io.WriteString(s, test.behind); n != len(test.behind) || err != nil {
+			t.Error(n, err)
+		}
+		if got := shown.String(); got != test.want {
+			t.Errorf("%q, not %q", got, test.want)
+		}
+	}
+}
+
 func TestQuestion(t *testing.T) {
 	t.Parallel()
 	var shown bytes.Buffer
