@@ -35,14 +35,17 @@ func (c *conn) handshake() error {
 	}
 	c.srv.Audit.Info("conn.accept", c.id).Str("remote", c.raw.RemoteAddr().String()).Send()
 	if err != nil {
-		c.srv.Audit.Warn("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
+		end, record := err, c.srv.Audit.Warn
 		switch {
 		case errors.Is(err, socket.ErrWoken):
-			return errShutdown
+			end = errShutdown
 		case errors.Is(err, socket.ErrDeadline), errors.Is(err, os.ErrDeadlineExceeded): // of a read, of a write
-			return errLoginTimeout
+			end = errLoginTimeout
+		case !c.raw.Heard: // it has looked whether the port is open
+			record = c.srv.Audit.Info
 		}
-		return err
+		record("tls.fail", c.id).Str("error", fmt.Sprintf("%.200s", err)).Send()
+		return end
 	}
 	c.place.Reach(lobby.Greeted)
 	state := c.tls.ConnectionState()

@@ -71,6 +71,8 @@ type Conn struct {
 	// EOF means that the peer has ended the connection, and Filled is when the last read returned.
 	EOF    bool
 	Filled time.Time
+	// Heard means that the peer has sent something.
+	Heard bool
 	// Flags are bits that mean something to the caller.
 	Flags atomic.Uint32
 	// News gets a value when a flag is set, for a goroutine that doesn't read.
@@ -154,7 +156,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		c.EOF = true // stays so if Read panics, and nothing is read after that
 		n, err := c.Conn.Read(p)
-		c.EOF, c.Filled = err == io.EOF, time.Now()
+		c.EOF, c.Filled, c.Heard = err == io.EOF, time.Now(), c.Heard || n > 0
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}

@@ -56,6 +56,9 @@ var levels = map[string]string{
 	"handler.panic": "error", "handler.stuck": "error", "log.rotate": "error",
 }
 
+// leaves matches the errors of a tls.fail that may have the level info: the peer has left.
+var leaves = regexp.MustCompile(`^EOF$|reset`)
+
 // inSession are the events of an open session.
 const inSession = "request chat stream.open stream.data stream.close handler.panic handler.stuck session.close"
 
@@ -248,7 +251,7 @@ func (l line) wellFormed() error {
 		return fmt.Errorf("an event with the fields %q, which must have %q", names, strings.Fields(want))
 	}
 	level, other := levels[event]
-	if l.str("why") == "signal" {
+	if l.str("why") == "signal" || event == "tls.fail" && l.str("level") == "info" && leaves.MatchString(l.str("error")) {
 		level = "info"
 	}
 	if days, _ := l.get("days").(int64); days < 0 {
