@@ -19,13 +19,7 @@ func (c *conn) takeSeat() error {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(c.srv.ctx)
 	c.asked = time.Now()
-	if c.lastWord == capability.Watch {
-		return c.safely(watcher{c}.watch)
-	}
-	position, err := c.srv.seat.ask(c)
-	if err == nil && position > 0 {
-		err = c.queue(position)
-	}
+	err := c.seatOrWatch()
 	if err == errStat {
 		c.srv.Audit.Info("stat", c.id).Str("user", c.user).Send()
 		c.reply(c.srv.stat())
@@ -33,6 +27,18 @@ func (c *conn) takeSeat() error {
 	if err != nil {
 		c.cancel(err)
 		c.srv.seat.release(c) // a seat that c was granted meanwhile passes on
+	}
+	return err
+}
+
+// seatOrWatch does what the last word of the login asks for.
+func (c *conn) seatOrWatch() error {
+	if c.lastWord == capability.Watch {
+		return c.safely(watcher{c}.watch)
+	}
+	position, err := c.srv.seat.ask(c)
+	if err == nil && position > 0 {
+		err = c.queue(position)
 	}
 	return err
 }
