@@ -144,7 +144,7 @@ func keptOut(s control.Status) []string {
 	if s.Penalised == 0 && len(s.Refused) == 0 {
 		return []string{"none"}
 	}
-	pieces := []string{fmt.Sprintf("%d sources or names by a penalty now", s.Penalised)}
+	pieces := []string{count(s.Penalised, "source") + " by a penalty now"}
 	for reason, n := range s.Refused {
 		pieces = append(pieces, fmt.Sprintf("%s so far (%s)", count(n, "connection"), show.Printable(reason)))
 	}

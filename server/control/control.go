@@ -65,7 +65,7 @@ type Status struct {
 	Served int `json:"served"`
 	// Lobby is the number of connections before their login.
 	Lobby int `json:"lobby"`
-	// Penalised is the number of addresses and names that are kept out now.
+	// Penalised is the number of sources that are kept out now.
 	Penalised int `json:"penalised"`
 	// Refused is the number of connections that were refused so far, by the reason in the log.
 	Refused map[string]int `json:"refused"`

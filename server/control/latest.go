@@ -15,8 +15,8 @@ type latest[T any] struct {
 	running chan struct{} // closed when the running call has ended, nil for none
 }
 
-// get calls, and waits at most that long for the result. If there is none, or an earlier call still runs, it returns the
-// last result, and for how long the call has run.
+// get calls, and waits at most that long after the call began, maybe by an earlier get. If there is no result then, it
+// returns the one before, and for how long the call has run.
 func (l *latest[T]) get(atMost time.Duration) (value T, stuck time.Duration) {
 	l.mu.Lock()
 	if l.running == nil {
@@ -25,7 +25,7 @@ func (l *latest[T]) get(atMost time.Duration) (value T, stuck time.Duration) {
 	}
 	running, began := l.running, l.began
 	l.mu.Unlock()
-	timer := time.NewTimer(atMost)
+	timer := time.NewTimer(atMost - time.Since(began))
 	defer timer.Stop()
 	select {
 	case <-running:

@@ -230,20 +230,20 @@ func TestStuckDiskStopsNoAnswer(t *testing.T) {
 	if err != nil || before.Log.Head != log.Head() || before.Log.Stuck != 0 {
 		t.Fatal(before.Log, err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
 	disk.stuck = make(chan struct{})
 	defer close(disk.stuck)
 	log.Info("x", "").Send()
 	go log.Flush() //nolint:errcheck // it never fails
 	for after := before; after.Log.Stuck == 0; {
-		if after, err = c.Status(t.Context()); err != nil {
+		if after, err = c.Status(ctx); err != nil {
 			t.Fatal(err)
 		}
 		if after.Log.Stuck > 0 && (after.Log.Head != before.Log.Head || after.Log.Size != before.Log.Size) {
 			t.Error(after.Log)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
 	if _, err := c.Evict(ctx, control.Eviction{}); err != nil {
 		t.Error(err)
 	}
