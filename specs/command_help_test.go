@@ -23,6 +23,7 @@ var promised = map[string]string{
 	"evict":        "state user conn reason",
 	"reload":       "state",
 	"stop":         "state now",
+	"hosts":        "help",
 	"user":         "help",
 	"user add":     "state password-stdin iterations",
 	"user passwd":  "state password-stdin iterations",

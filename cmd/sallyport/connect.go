@@ -39,7 +39,7 @@ const defaultLinger = 500 * time.Millisecond
 func connectCommand() *cobra.Command {
 	f := &connectFlags{}
 	cmd := &cobra.Command{
-		Use:   "connect [VERB [ARGUMENT...]]",
+		Use:   "connect [HOST:] [VERB [ARGUMENT...]]",
 		Short: "Talk to a server",
 		Long: `Log in, wait for the seat, and talk to the server.
 
@@ -83,6 +83,7 @@ the user is called Alice, patterns stand for what varies, and the password is
 left out.`,
 		Example: `  sallyport connect --user alice                     # interactive
   sallyport connect --user alice ECHO hello
+  sallyport connect rig1: STAT                       # of the file of hosts
   sallyport connect --user alice --body waveform.bin LOAD ch1
   sallyport connect --user alice --open              # a console, Ctrl-] q quits
   sallyport connect --user alice --open < commands.txt

@@ -26,6 +26,7 @@ type dialFlags struct {
 	addr, user, passwordFile string
 	passwordStdin, noWait    bool
 	maxBody                  sizeFlag
+	host                     hostFlag
 	notices                  io.Writer // gets notices; define sets standard error
 }
 
@@ -38,6 +39,8 @@ func (f *dialFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.passwordFile, "password-file", "", "`file` whose first line is the password")
 	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
 	f.defineTLS(flags)
+	flags.Var(&f.host, "host", "`name` of a server in the file of hosts, which has the flags for it; rig1: before the other arguments is the same")
+	_ = cmd.RegisterFlagCompletionFunc("host", completeHost) // no error: the flag is there
 	flags.BoolVar(&f.noWait, "no-wait", false, "give up with exit code 5 rather than wait for the seat")
 	flags.Var(&f.maxBody, "max-body", "largest body that a reply may have")
 }

@@ -17,13 +17,16 @@ func variable(f *pflag.Flag) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// fromEnvironment sets each flag that is not on the command line from its environment variable. It leaves out the one
-// that hold gives its command: a hold in a hold can't listen there too.
+// fromEnvironment sets each flag that is not on the command line from its environment variable, unless an alternative
+// of it is there. It leaves out the variable that hold gives its command: a hold in a hold can't listen there too. It
+// also leaves out --host of cert new, because SALLYPORT_HOST is the server of the other commands.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	isGiven := settled(flags)
+	_, connects := hostOf(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(f)
 		value, ok := os.LookupEnv(name)
-		if !ok || f.Changed || err != nil || f.Name == "help" || name == forwardVariable {
+		if !ok || isGiven(f.Name) || err != nil || f.Name == "help" || name == forwardVariable || f.Name == "host" && !connects {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {

@@ -28,7 +28,7 @@ type forwardFlags struct {
 func forwardCommand() *cobra.Command {
 	f := &forwardFlags{}
 	cmd := &cobra.Command{
-		Use:   "forward --listen ADDRESS",
+		Use:   "forward [HOST:] --listen ADDRESS",
 		Short: "Give programs on this machine a local port to the backend",
 		Long: `Listen on a local port, for programs that know a host and a port and nothing of
 Sallyport. Each connection to it takes the seat, is joined to the server's backend,

@@ -31,7 +31,7 @@ type holdFlags struct {
 func holdCommand() *cobra.Command {
 	f := &holdFlags{}
 	cmd := &cobra.Command{
-		Use:   "hold [flags] -- COMMAND [ARGUMENT...]",
+		Use:   "hold [HOST:] [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a command while holding the seat",
 		Long: `Wait for the seat, run COMMAND while holding it, and leave with its exit code:
 flock across machines, for jobs that queue for a rig.

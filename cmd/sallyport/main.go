@@ -28,14 +28,14 @@ func main() {
 // run executes the command line and returns the exit code.
 func run(args []string) int {
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(withHost(root, args))
 	root.SetOut(stdout)
 	began := false // the flags and arguments are valid, and the command runs
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if unknown := unknownVariables(root, os.Environ()); len(unknown) > 0 && !strings.HasPrefix(cmd.Name(), cobra.ShellCompRequestCmd) {
 			fmt.Fprintf(os.Stderr, "warning: no command has a flag for %s in the environment\n", show.Printable(strings.Join(unknown, ", ")))
 		}
-		if err := fromEnvironment(cmd.Flags()); err != nil {
+		if err := errors.Join(fromEnvironment(cmd.Flags()), fromHosts(cmd.Flags())); err != nil {
 			return err
 		}
 		began = true
@@ -94,7 +94,7 @@ Exit codes:
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(),
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), hostsCommand(),
 		statusCommand(), evictCommand(), reloadCommand(), stopCommand(),
 		userCommand(), certCommand(), logCommand(), replayCommand(), probeCommand(), versionCommand())
 	root.SetHelpFunc(showHelp)

@@ -30,7 +30,7 @@ type statusFlags struct {
 func statusCommand() *cobra.Command {
 	f := &statusFlags{}
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [HOST:]",
 		Short: "Show who has the seat, who waits, and how the server is",
 		Long: `Show who has the seat, from where, since when, how long it has been idle and what
 runs; who waits; who is kept out; and how the backend, the log and the
