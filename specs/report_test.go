@@ -2,6 +2,7 @@ package specs
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,8 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 	// The fields that scripts rely on.
 	It("are JSON with all that happened", func(ctx SpecContext) {
 		var report struct {
-			Schema                  string
+			Schema, Target, Version string
+			Command, Host           string
 			Passed, Failed, Skipped int
 			Results                 []struct {
 				Name, File, Title, Status, Reason, Error, Start string
@@ -50,6 +52,11 @@ var _ = Describe("The reports of replay", Label("area:command", "area:scenarios"
 		in := json.NewDecoder(strings.NewReader(c.Read("report.json")))
 		Expect(in.Decode(&report)).To(Succeed())
 		Expect([]any{report.Schema, report.Passed, report.Failed, report.Skipped}).To(Equal([]any{"sallyport-replay/1", 1, 2, 1}))
+		Expect([]string{report.Target, report.Command}).To(Equal([]string{"", "sallyport replay --html report.html --json report.json --junit report.xml mine"}))
+		Expect(report.Version).To(MatchRegexp(`^\S+ commit \S+ go1\.`))
+		host, err := os.Hostname()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(report.Host).To(Equal(host))
 		Expect(report.Results).To(HaveLen(4))
 		good, bad, skipped := report.Results[0], report.Results[2], report.Results[3]
 		Expect([]string{good.Name, good.File, good.Title, good.Status}).To(Equal([]string{"a", "mine/a.txtar", "Good.", "passed"}))

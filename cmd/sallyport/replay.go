@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/fixtures"
 	"github.com/sallyport/sallyport/scenarios"
+	"github.com/sallyport/sallyport/scenarios/report"
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
@@ -105,12 +106,12 @@ func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
 	if err := f.reach(ctx, suite.Target.Remote); err != nil {
 		return err
 	}
-	return f.replay(ctx, suite, newReplayPrinter(suite, f.alone(cmd, paths)))
+	return f.replay(ctx, suite, newReplayPrinter(suite, f.alone(cmd, paths)), f.about(cmd, paths))
 }
 
 // replay runs all cases, prints the result of each, and writes the reports. If it
 // is interrupted, the reports have what ran until then.
-func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *replayPrinter) error {
+func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *replayPrinter, about report.About) error {
 	reports, err := openReports(f.reports)
 	if err != nil {
 		return err
@@ -127,7 +128,7 @@ func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *rep
 		}
 	}
 	p.summary()
-	err = errors.Join(writeReports(reports, all), keptOut)
+	err = errors.Join(writeReports(reports, about, all), keptOut)
 	switch {
 	case ctx.Err() != nil:
 		err = errors.Join(context.Cause(ctx), err)

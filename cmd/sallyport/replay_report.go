@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/scenarios"
@@ -16,13 +17,13 @@ import (
 // reportFlag is the flag for one form of report.
 type reportFlag struct {
 	file  string
-	write func(io.Writer, []scenarios.Result) error
+	write func(io.Writer, report.About, []scenarios.Result) error
 }
 
 func defineReports(flags *pflag.FlagSet) (all []*reportFlag) {
 	for _, form := range []struct {
 		name, usage string
-		write       func(io.Writer, []scenarios.Result) error
+		write       func(io.Writer, report.About, []scenarios.Result) error
 	}{
 		{"json", "`file` for a report of all that happened, as JSON", report.JSON},
 		{"junit", "`file` for a report of the results, as the JUnit XML that CI systems read", report.JUnit},
@@ -56,13 +57,33 @@ func openReports(flags []*reportFlag) (all []openReport, err error) {
 	return all, nil
 }
 
-func writeReports(reports []openReport, results []scenarios.Result) error {
+func writeReports(reports []openReport, about report.About, results []scenarios.Result) error {
 	var faults []error
 	for _, r := range reports {
 		out := bufio.NewWriter(r.file)
-		if err := errors.Join(r.write(out, results), out.Flush(), r.file.Close()); err != nil {
+		if err := errors.Join(r.write(out, about, results), out.Flush(), r.file.Close()); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", fileName(r.reportFlag.file), err))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// about says what the reports are about. No flag has a secret: passwords are in the file of --users.
+func (f *replayFlags) about(cmd *cobra.Command, paths []string) report.About {
+	line := cmd.CommandPath()
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		line += " --" + flag.Name
+		if value := flag.Value.String(); flag.Value.Type() != "bool" {
+			line += " " + quoteArg(value)
+		}
+	})
+	for _, path := range paths {
+		line += " " + quoteArg(path)
+	}
+	host, _ := os.Hostname() // without it the report names none
+	a := report.About{Version: version(), Command: line, Host: host}
+	if f.addr != "" {
+		a.Target = withPort(f.addr)
+	}
+	return a
 }

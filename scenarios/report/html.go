@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"path"
 	"slices"
 	"time"
 
@@ -20,20 +21,22 @@ var templates = template.Must(template.ParseFS(files, "*.html", "*.css"))
 
 // Limits of a page.
 const (
-	maxShown   = 300 // scenarios of the same status
-	maxSteps   = 200 // of one scenario
-	maxRecords = 200 // of one scenario's interaction log
+	maxShown   = 300  // scenarios of the same status with all that happened
+	maxListed  = 3000 // scenarios of the same status
+	maxSteps   = 200  // of one scenario
+	maxRecords = 200  // of one scenario's interaction log
 )
 
 // HTML writes one page about all results. It is static, has no script and fetches nothing, so that it can be
-// sent as a file, kept as an artefact of CI, or printed. Failed scenarios come first and are open. For each
+// sent as a file, kept as an artefact of CI, or printed. Scenarios are in their folders. Those with a failure come
+// first, and failed scenarios are open: below the error is the source with the line that failed. For each
 // scenario the page shows a sequence diagram with what Eve saw of each exchange, the interaction log, and
-// the time of each step.
+// the time of each step, also of those that were not reached.
 //
-// The page shows at most 300 scenarios of each status, each with at most 160 exchanges, 200 steps and 200
-// records, and says how many it leaves out. The error is that of w.
-func HTML(w io.Writer, all []scenarios.Result) error {
-	if err := templates.ExecuteTemplate(w, "page.html", newPage(all)); err != nil {
+// Of each status the page shows 300 scenarios, each with at most 160 exchanges, 200 steps and 200 records, and lists
+// further ones by name, 3,000 in all. It says how many it leaves out. The error is that of w.
+func HTML(w io.Writer, about About, all []scenarios.Result) error {
+	if err := templates.ExecuteTemplate(w, "page.html", newPage(about, all)); err != nil {
 		return fmt.Errorf("HTML report: %w", err)
 	}
 	return nil
@@ -42,32 +45,41 @@ func HTML(w io.Writer, all []scenarios.Result) error {
 // A page is the data of the templates. Its texts are visible and bounded, and the templates escape them.
 type page struct {
 	Total int
+	// About are facts and their names.
+	About []fact
 	// Start and Took are empty if no scenario ran.
 	Start, Took string
-	// Groups are failed, passed and skipped.
-	Groups []group
+	// Tally are failed, passed and skipped.
+	Tally   []tally
+	Folders []*folder
 }
 
-// A group has the scenarios that ended in the same way.
-type group struct {
+type fact struct{ Name, Text string }
+
+// A tally is the number of scenarios that ended in the same way.
+type tally struct {
 	Status scenarios.Status
 	// Mark shows the status without colour.
 	Mark  string
 	Count string
-	All   []scenario
-	// Left is the number of scenarios that are left out. Empty means none.
-	Left string
+	// Left is the number of scenarios of a folder that are left out. Empty means none.
+	Left    string
+	n, left int
 }
 
 type scenario struct {
 	ID, Name, Combination, Title, File string
 	Status                             scenarios.Status
-	Labels                             []string
-	Took, Start                        string
-	Reason, Err                        string
-	Diagram                            *diagram
-	Log                                cut[record]
-	Steps                              cut[step]
+	// Brief means that only its name is shown.
+	Brief       bool
+	Labels      []string
+	Took, Start string
+	Mark        string
+	Reason, Err string
+	Source      *source // of a failed one
+	Diagram     *diagram
+	Log         cut[record]
+	Steps       cut[step]
 }
 
 type step struct {
@@ -76,35 +88,52 @@ type step struct {
 	// Want is "!", "?" or "".
 	Want              string
 	Background, Fault bool
-	Start, Took, Err  string
+	// Unreached means that the run ended before the step.
+	Unreached        bool
+	Start, Took, Err string
 	// X and Width place the bar on the time line, in thousandths of the run.
 	X, Width int
 }
 
-func newPage(all []scenarios.Result) page {
-	p := page{Total: len(all), Groups: []group{
-		newGroup(all, scenarios.Failed, "✗"), newGroup(all, scenarios.Passed, "✓"), newGroup(all, scenarios.Skipped, "–"),
-	}}
+func newPage(about About, all []scenarios.Result) page {
+	p := page{Total: len(all), About: about.facts(), Tally: newTally()}
 	p.Start, p.Took = period(all)
+	folders := map[string]*folder{}
+	for i := range all {
+		t := &p.Tally[place(all[i].Status)]
+		t.n++
+		name := path.Dir(all[i].Scenario.Name)
+		if folders[name] == nil {
+			folders[name] = newFolder(name)
+			p.Folders = append(p.Folders, folders[name])
+		}
+		folders[name].add(&all[i], i+1, t.n)
+	}
+	for i := range p.Tally {
+		p.Tally[i].Count = count(p.Tally[i].n)
+	}
+	for _, f := range p.Folders {
+		f.end()
+	}
+	slices.SortStableFunc(p.Folders, func(a, b *folder) int { return failedFirst(a.Open, b.Open) })
 	return p
 }
 
-func newGroup(all []scenarios.Result, status scenarios.Status, mark string) group {
-	g := group{Status: status, Mark: mark}
-	n := 0
-	for i := range all {
-		if all[i].Status != status {
-			continue
-		}
-		if n++; n <= maxShown {
-			g.All = append(g.All, newScenario(&all[i], fmt.Sprintf("scenario-%d", i+1)))
-		}
+// newTally returns the tallies in the order of place.
+func newTally() []tally {
+	return []tally{
+		{Status: scenarios.Failed, Mark: "✗"}, {Status: scenarios.Passed, Mark: "✓"}, {Status: scenarios.Skipped, Mark: "–"},
 	}
-	g.Count = count(n)
-	if n > maxShown {
-		g.Left = count(n - maxShown)
+}
+
+func place(s scenarios.Status) int {
+	switch s {
+	case scenarios.Failed:
+		return 0
+	case scenarios.Passed:
+		return 1
 	}
-	return g
+	return 2
 }
 
 // period returns when the first run began, and the time from then until the last one ended.
@@ -124,23 +153,40 @@ func period(all []scenarios.Result) (start, took string) {
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-func newScenario(r *scenarios.Result, id string) scenario {
+// newScenario returns a scenario. A brief one has only its name and result.
+func newScenario(r *scenarios.Result, id string, brief bool) scenario {
 	s := scenario{
-		ID: id, Status: r.Status,
-		Name: visible(r.Scenario.Name, maxText), File: visible(r.Scenario.File, maxText),
-		Title: visible(r.Scenario.Title, maxText), Combination: visible(r.Combination.String(), maxText),
-		Start: moment(r.Start), Took: span(r.Duration), Reason: visible(r.Reason, maxText),
-		Diagram: newDiagram(r.Exchanges),
-		Log:     each(ends(r.Log, maxRecords), func(raw json.RawMessage) record { return newRecord(raw, r.Start) }),
-		Steps:   each(ends(r.Steps, maxSteps), func(s scenarios.Step) step { return newStep(s, r) }),
+		ID: id, Status: r.Status, Mark: newTally()[place(r.Status)].Mark, Took: span(r.Duration), Brief: brief,
+		Name: visible(r.Scenario.Name, maxText), Combination: visible(r.Combination.String(), maxText),
 	}
+	if !brief {
+		s.describe(r)
+	}
+	return s
+}
+
+// describe adds all that happened.
+func (s *scenario) describe(r *scenarios.Result) {
+	s.File, s.Title = visible(r.Scenario.File, maxText), visible(r.Scenario.Title, maxText)
+	s.Start, s.Reason = moment(r.Start), visible(r.Reason, maxText)
+	s.Diagram = newDiagram(r.Exchanges)
+	s.Log = each(ends(r.Log, maxRecords), func(raw json.RawMessage) record { return newRecord(raw, r.Start) })
+	s.Steps = ends(newSteps(r), maxSteps)
 	for _, label := range r.Scenario.Labels {
 		s.Labels = append(s.Labels, visible(label, maxText))
 	}
 	if r.Err != nil {
 		s.Err = paragraph(r.Err.Error(), maxError)
+		s.Source = newSource(r)
 	}
-	return s
+}
+
+// newSteps returns the steps that ran, and those that were not reached.
+func newSteps(r *scenarios.Result) (all []step) {
+	for _, s := range r.Steps {
+		all = append(all, newStep(s, r))
+	}
+	return append(all, unreached(r)...)
 }
 
 func newStep(s scenarios.Step, r *scenarios.Result) step {

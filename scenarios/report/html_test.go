@@ -36,6 +36,9 @@ func example(change func(*scenarios.Result)) scenarios.Result {
 	return r
 }
 
+// about has something in all of its fields.
+var about = report.About{Target: "rig:7443", Version: "v1", Command: "sallyport replay --addr rig:7443", Host: "lab"}
+
 // show renders results and parses the page as a browser does.
 func show(t *testing.T, all ...scenarios.Result) *html.Node {
 	t.Helper()
@@ -49,7 +52,7 @@ func show(t *testing.T, all ...scenarios.Result) *html.Node {
 func source(t *testing.T, all ...scenarios.Result) string {
 	t.Helper()
 	var b strings.Builder
-	if err := report.HTML(&b, all); err != nil {
+	if err := report.HTML(&b, about, all); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -98,23 +101,29 @@ func TestWhatIsShown(t *testing.T) {
 	expect(t, "events", find(root, "time", ""), []string{"250 ms"})
 	expect(t, "fields", find(root, "span", "field"), []string{"verb=TIME"})
 	expect(t, "chain", find(root, "td", "chain"), []string{"abc123"})
-	expect(t, "steps", find(root, "tr", "fault"), []string{"3aliceask TIME in the backgroundheard1.00 s1.50 ms"})
+	expect(t, "steps", find(root, "tr", "fault"), []string{"3aliceask TIME in the backgroundheard1 s1.5 ms"})
+	expect(t, "about", find(root, "dd", ""), []string{"rig:7443", "v1", "sallyport replay --addr rig:7443", "lab"})
+	expect(t, "folder", find(root, "h2", ""), []string{"a"})
+	expect(t, "counts", find(root, "span", "counts"), []string{"✗ 1 failed"})
 }
 
 func TestOrder(t *testing.T) {
 	var all []scenarios.Result
 	for i, status := range []scenarios.Status{scenarios.Passed, scenarios.Skipped, scenarios.Failed, scenarios.Passed} {
 		all = append(all, example(func(r *scenarios.Result) {
-			r.Scenario = &scenarios.Scenario{Name: fmt.Sprint(i)}
+			r.Scenario = &scenarios.Scenario{Name: fmt.Sprintf("%c/%d", "ab"[i/2], i)}
 			r.Status, r.Start = status, began.Add(time.Duration(i)*time.Minute)
 		}))
 	}
 	root := show(t, all...)
-	expect(t, "order", find(root, "h3", ""), []string{"2", "0", "3", "1"})
-	expect(t, "groups", find(root, "h2", ""), []string{"1 failed", "2 passed", "1 skipped"})
-	expect(t, "time", find(root, "p", "when"), []string{"Began 2026-01-02 03:04:05 UTC, took 182 s."})
-	if page := source(t, all...); !strings.Contains(page, `<details id="scenario-3" open>`) || strings.Count(page, " open>") != 1 {
-		t.Error("not exactly the failed scenario is open")
+	expect(t, "order", find(root, "h3", ""), []string{"b/2", "b/3", "a/0", "a/1"})
+	expect(t, "folders", find(root, "h2", ""), []string{"b", "a"})
+	expect(t, "tally", find(root, "label", ""), []string{"✗ 1 failed", "✓ 2 passed", "– 1 skipped"})
+	expect(t, "counts", find(root, "span", "counts"), []string{"✗ 1 failed ✓ 1 passed", "✓ 1 passed – 1 skipped"})
+	expect(t, "time", find(root, "p", "when"), []string{"Began 2026-01-02 03:04:05 UTC, took 3 min 2 s."})
+	page := source(t, all...)
+	if !strings.Contains(page, `<details id="scenario-3" class="scenario failed" open>`) || strings.Count(page, " open>") != 2 {
+		t.Error("not exactly the failed scenario and its folder are open")
 	}
 }
 
@@ -131,21 +140,21 @@ func TestStepsThatMayFail(t *testing.T) {
 		}
 	}))
 	expect(t, "notes", find(root, "span", "note"), []string{"must fail", "must fail", "may fail", "may fail"})
-	expect(t, "faults", find(root, "tr", "fault"), []string{"0failedx0.00 µs0.00 µs", "0must have failedmust fail 0.00 µs0.00 µs"})
+	expect(t, "faults", find(root, "tr", "fault"), []string{"0failedx0 ms0 ms", "0must have failedmust fail 0 ms0 ms"})
 }
 
 func TestNothing(t *testing.T) {
 	root := show(t)
 	expect(t, "summary", find(root, "p", "when"), []string{"No scenario ran."})
 	expect(t, "groups", find(root, "h2", ""), []string(nil))
-	expect(t, "an empty result", find(show(t, scenarios.Result{Scenario: &scenarios.Scenario{}, Status: scenarios.Skipped}), "h2", ""), []string{"1 skipped"})
+	expect(t, "an empty result", find(show(t, scenarios.Result{Scenario: &scenarios.Scenario{}, Status: scenarios.Skipped}), "h2", ""), []string{"without a folder"})
 }
 
 func TestWriterFails(t *testing.T) {
 	r, w := io.Pipe()
 	errDisk := errors.New("no space left on device")
 	_ = r.CloseWithError(errDisk)
-	if err := report.HTML(w, nil); !errors.Is(err, errDisk) {
+	if err := report.HTML(w, report.About{}, nil); !errors.Is(err, errDisk) {
 		t.Errorf("HTML to a full disk: %v", err)
 	}
 }

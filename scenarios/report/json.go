@@ -18,6 +18,10 @@ const Schema = "sallyport-replay/1"
 type (
 	jsonReport struct {
 		Schema  string       `json:"schema"`
+		Target  string       `json:"target"`
+		Version string       `json:"version"`
+		Command string       `json:"command"`
+		Host    string       `json:"host"`
 		Passed  int          `json:"passed"`
 		Failed  int          `json:"failed"`
 		Skipped int          `json:"skipped"`
@@ -61,6 +65,7 @@ type (
 // JSON writes everything that happened, for programs. The document is an object:
 //
 //   - schema: "sallyport-replay/1" ([Schema])
+//   - target (empty: a server in the process for each scenario), version, command, host: see [About]
 //   - passed, failed, skipped: the numbers of runs that ended so
 //   - results: an object for each run, in order
 //
@@ -76,8 +81,11 @@ type (
 //   - exchanges: at, from, to, text, wire (the first bytes on the network, in hex) and octets (the number of
 //     bytes on the network)
 //   - log: the records of the interaction log of a server in the process
-func JSON(w io.Writer, all []scenarios.Result) error {
-	doc := jsonReport{Schema: Schema, Results: make([]jsonResult, 0, len(all))}
+func JSON(w io.Writer, about About, all []scenarios.Result) error {
+	doc := jsonReport{
+		Schema: Schema, Target: about.Target, Version: about.Version, Command: about.Command, Host: about.Host,
+		Results: make([]jsonResult, 0, len(all)),
+	}
 	for i := range all {
 		switch all[i].Status {
 		case scenarios.Passed:

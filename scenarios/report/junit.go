@@ -21,6 +21,7 @@ type (
 	junitSuite struct {
 		Name      string `xml:"name,attr"`
 		Timestamp string `xml:"timestamp,attr"`
+		Host      string `xml:"hostname,attr,omitempty"`
 		Skipped   int    `xml:"skipped,attr"`
 		junitCount
 		Cases []junitCase `xml:"testcase"`
@@ -58,7 +59,7 @@ func (d junitPeriod) MarshalText() ([]byte, error) {
 // JUnit writes the outcomes as the XML that CI systems read: a testsuite for each folder, and a testcase for
 // each run with its failure, or why it was skipped, and with the account of the script engine as
 // system-out. fixtures/junit.xsd is the schema. U+FFFD replaces characters that XML doesn't allow.
-func JUnit(w io.Writer, all []scenarios.Result) error {
+func JUnit(w io.Writer, about About, all []scenarios.Result) error {
 	doc := junitReport{Name: "sallyport replay"}
 	suites := map[string]*junitSuite{}
 	for i := range all {
@@ -66,7 +67,7 @@ func JUnit(w io.Writer, all []scenarios.Result) error {
 		folder := path.Dir(r.Scenario.Name)
 		s := suites[folder]
 		if s == nil {
-			s = &junitSuite{Name: folder, Timestamp: r.Start.UTC().Format("2006-01-02T15:04:05")}
+			s = &junitSuite{Name: folder, Host: about.Host, Timestamp: r.Start.UTC().Format("2006-01-02T15:04:05")}
 			suites[folder] = s
 			doc.Suites = append(doc.Suites, s)
 		}

@@ -66,8 +66,8 @@ type row struct {
 	// OctetsY is the position of Octets, ArrowY that of the arrow.
 	OctetsY, ArrowY int
 	Label           []label
-	// Title is the whole exchange, for screen readers.
-	Title string
+	// Title is the whole exchange, for screen readers, From, To and Text are its parts.
+	Title, From, To, Text string
 	// Wire has the first bytes on the network, in hex, Octets the number of bytes.
 	Wire, Octets string
 	from, to     int
@@ -164,6 +164,7 @@ func (d *diagram) rows(all []scenarios.Exchange, column map[string]int, y int) i
 	for _, e := range all {
 		r := row{
 			At: span(e.At), Class: class(e), Title: title(e),
+			From: visible(e.From, maxName), To: visible(e.To, maxName), Text: visible(e.Text, maxText),
 			from: column[role(e.From)], to: column[role(e.To)], Y: y + line - 4,
 			Wire: fmt.Sprintf("% x", e.Wire[:min(len(e.Wire), wireBytes)]), Octets: seen(e),
 		}

@@ -76,27 +76,34 @@ func count(n int) string {
 	return digits
 }
 
-// span returns a duration with its unit, in about three digits.
+// span returns a duration as people say it: 0.2 ms, 12 ms, 1.5 s, 3 min 20 s, 1 h 5 min.
 func span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return short(float64(d)/1e3) + " µs"
-	case d < time.Second:
-		return short(float64(d)/1e6) + " ms"
-	case d < time.Hour:
-		return short(d.Seconds()) + " s"
+	switch minutes := d.Round(time.Second); {
+	case d < 10*time.Millisecond:
+		return short(d, time.Millisecond) + " ms"
+	case d < time.Second-time.Millisecond/2:
+		return strconv.FormatInt(d.Round(time.Millisecond).Milliseconds(), 10) + " ms"
+	case minutes < time.Minute:
+		return short(d, time.Second) + " s"
+	case minutes < time.Hour:
+		return two(minutes/time.Minute, "min", minutes%time.Minute/time.Second, "s")
 	}
-	return d.Round(time.Second).String()
+	minutes := d.Round(time.Minute)
+	return two(minutes/time.Hour, "h", minutes%time.Hour/time.Minute, "min")
 }
 
-func short(f float64) string {
-	switch {
-	case f < 10:
-		return strconv.FormatFloat(f, 'f', 2, 64)
-	case f < 100:
-		return strconv.FormatFloat(f, 'f', 1, 64)
+// short returns a duration in a unit, with one digit behind the point where that is not 0.
+func short(d, unit time.Duration) string {
+	return strings.TrimSuffix(strconv.FormatFloat(float64(d)/float64(unit), 'f', 1, 64), ".0")
+}
+
+// two returns a duration in two units. The smaller one is left out if it is 0.
+func two(large time.Duration, largeUnit string, small time.Duration, smallUnit string) string {
+	text := strconv.FormatInt(int64(large), 10) + " " + largeUnit
+	if small > 0 {
+		text += " " + strconv.FormatInt(int64(small), 10) + " " + smallUnit
 	}
-	return strconv.FormatFloat(f, 'f', 0, 64)
+	return text
 }
 
 // A cut is the beginning and the end of a list that is too long.

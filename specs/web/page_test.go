@@ -14,14 +14,43 @@ var _ = Describe("The report", func() {
 	When("it is opened", func() {
 		It("shows what failed first, and nothing else open", func(ctx SpecContext) {
 			w := visit(ctx, address, 1280, "light")
-			Expect(ask[[]string](w, `texts("h1, h2")`)).To(Equal([]string{"Sallyport scenarios", "1 failed", "4 passed", "1 skipped"}))
-			Expect(ask[[]string](w, `texts(".tally li")`)).To(Equal([]string{"✗ 1 failed", "✓ 4 passed", "– 1 skipped"}))
-			Expect(ask[[]string](w, `texts("h3")`)).To(Equal([]string{
-				"admission/wrong", "admission/waits tls=1.2", "admission/waits tls=1.3", "chat/says", "privacy/hostile", "login/skipped",
-			}))
-			Expect(ask[[]string](w, `texts("details[open] h3")`)).To(Equal([]string{"admission/wrong"}))
+			Expect(ask[[]string](w, `texts("h1, h2")`)).To(Equal([]string{"Sallyport scenarios", "admission", "chat", "login", "privacy"}))
+			Expect(ask[[]string](w, `texts(".tally label")`)).To(Equal([]string{"✗ 1 failed", "✓ 4 passed", "– 1 skipped"}))
+			Expect(ask[[]string](w, `texts("dd")`)).To(Equal([]string{"in the process, one for each scenario", "v1.2.3", "sallyport replay stories", "lab"}))
+			Expect(ask[[]string](w, `texts("h3")`)).To(Equal([]string{"admission/wrong", "admission/waits tls=1.2", "admission/waits tls=1.3"}))
+			Expect(ask[[]string](w, `texts(".scenario[open] h3")`)).To(Equal([]string{"admission/wrong"}))
+			Expect(ask[[]string](w, `texts(".counts")`)).To(ContainElements("✗ 1 failed ✓ 2 passed", "– 1 skipped"))
 			Expect(ask[[]string](w, `texts(".error")`)).To(ConsistOf(
 				And(ContainSubstring("admission/wrong.txtar:5: "), ContainSubstring("\nheard    250 a long argument"))))
+		}, limit)
+
+		It("shows the source of what failed right below the error, with the line, and what was not reached", func(ctx SpecContext) {
+			w := visit(ctx, address, 1280, "light")
+			Expect(ask[string](w, `document.querySelector(".error").nextElementSibling.className`)).To(Equal("source"))
+			Expect(ask[[]string](w, `texts(".source p.fault")`)).To(ConsistOf(MatchRegexp(`^5alice hears 251 .* failed here$`)))
+			Expect(ask[[]string](w, `texts(".source p.unreached")`)).To(Equal([]string{"6alice quit not reached from here on", "8bob   login &"}))
+			Expect(ask[[]string](w, `texts(".steps .unreached")`)).To(Equal([]string{"6alicequitnot reached", "8boblogin in the backgroundnot reached"}))
+		}, limit)
+
+		It("filters without a script, and leaves out folders with nothing to show", func(ctx SpecContext) {
+			w := visit(ctx, address, 1280, "light")
+			click := func(status string) []string {
+				return ask[[]string](w, `document.querySelector("#show-`+status+`").click(), texts("h2")`)
+			}
+			Expect(click("passed")).To(Equal([]string{"admission", "login"}))
+			Expect(ask[[]string](w, `texts("h3")`)).To(Equal([]string{"admission/wrong"}))
+			Expect(click("skipped")).To(Equal([]string{"admission"}))
+			Expect(click("failed")).To(BeEmpty())
+			Expect(click("skipped")).To(Equal([]string{"login"}))
+			Expect(click("passed")).To(Equal([]string{"admission", "chat", "login", "privacy"}))
+		}, limit)
+
+		It("turns the chevron of what is open", func(ctx SpecContext) {
+			w := visit(ctx, address, 1280, "light")
+			turned := `["details[open] > summary", "details:not([open]) > summary"].map((s) => getComputedStyle(seen(s)[0], "::before").transform)`
+			chevrons := ask[[]string](w, turned)
+			Expect(chevrons).To(HaveEach(HavePrefix("matrix(")))
+			Expect(chevrons[0]).NotTo(Equal(chevrons[1]))
 		}, limit)
 
 		It("asks for nothing but itself, and nothing in it runs", func(ctx SpecContext) {
@@ -49,7 +78,7 @@ var _ = Describe("The report", func() {
 		It("draws each exchange with its text, and beside it what Eve saw", func(ctx SpecContext) {
 			w := visit(ctx, address, 1280, "light")
 			Expect(ask[int](w, `openAll()`)).To(BeZero())
-			first := `seen("details .sequence")[1]`
+			first := `seen(".scenario .sequence")[1]`
 			Expect(ask[[]string](w, `texts(".participant text", `+first+`)`)).To(HaveExactElements("alice", "alice", "bob", "bob", "server", "server"))
 			Expect(ask[[]string](w, `texts(".said", `+first+`)`)).To(ContainElements(
 				"logs in as alice", "120 position 1 holder alice", "ECHO only me", "250 only me", "QUIT"))
@@ -75,9 +104,9 @@ var _ = Describe("The report", func() {
 			w := visit(ctx, address, 1280, "light")
 			Expect(ask[[]string](w, `texts(".log tbody th")`)).To(ContainElements("server.start", "login.ok", "session.open", "request", "server.stop"))
 			Expect(ask[[]string](w, `texts(".log .chain")`)).To(HaveEach(MatchRegexp(`^[0-9a-f]{64}$`)))
-			Expect(ask[[]string](w, `texts(".steps tbody th")`)).To(Equal([]string{"server", "alice", "alice", "alice"}))
+			Expect(ask[[]string](w, `texts(".steps tbody th")`)).To(Equal([]string{"server", "alice", "alice", "alice", "alice", "bob"}))
 			Expect(ask[[]string](w, `texts(".steps .number:nth-child(5)", document.querySelector(".steps tbody"))`)).To(And(
-				HaveLen(4), HaveEach(MatchRegexp(`^[\d.]+ (µs|ms|s)$`))))
+				HaveLen(4), HaveEach(MatchRegexp(`^[\d.]+ (ms|s)$`))))
 			Expect(ask[[]string](w, `texts(".steps .fault th")`)).To(Equal([]string{"alice"}))
 		}, limit)
 	})
@@ -88,7 +117,9 @@ var _ = Describe("The report", func() {
 		Expect(ask[int](w, `tooWide()`)).To(BeNumerically("<=", 0))
 		if width < 500 {
 			w.keep("report-narrow.png")
-			Expect(ask[bool](w, `seen(".scroll").every((e) => e.scrollWidth > e.clientWidth)`)).To(BeTrue(), "what is wide scrolls by itself")
+			Expect(ask[[]string](w, `cutOff()`)).To(BeEmpty())
+			Expect(ask[[]string](w, `texts(".messages .who")`)).To(ContainElements("alice → server", "server → bob"))
+			Expect(ask[[]string](w, `seen("code")[0].style = "display:block; overflow:hidden; white-space:nowrap; width:2em", cutOff()`)).NotTo(BeEmpty(), "control")
 		}
 		Expect(ask[int](w, `document.querySelector("h1").style.width = "200vw", tooWide()`)).To(BeNumerically(">", 0), "the control")
 	},
@@ -120,17 +151,19 @@ var _ = Describe("The report", func() {
 	)
 
 	It("can be read with the keyboard alone", func(ctx SpecContext) {
-		w := visit(ctx, address, 360, "light")
+		w := visit(ctx, address, 1280, "light")
 		focus := func() string {
 			Expect(chromedp.Do(w.tab, chromedp.KeyEvent(kb.Tab))).To(Succeed())
 			return ask[string](w, `(document.activeElement.getAttribute("aria-label") ?? document.activeElement.tagName)`)
 		}
-		for _, stop := range []string{"SUMMARY", "Error", "Sequence diagram", "Interaction log", "Steps", "SUMMARY"} {
+		for _, stop := range []string{
+			"INPUT", "INPUT", "INPUT", "SUMMARY", "SUMMARY", "Error", "Source", "Sequence diagram", "Interaction log", "Steps", "SUMMARY",
+		} {
 			Expect(focus()).To(Equal(stop))
 		}
-		Expect(ask[int](w, `document.querySelectorAll("details[open]").length`)).To(Equal(1))
-		Expect(chromedp.Do(w.tab, chromedp.KeyEvent(kb.Enter))).To(Succeed())
 		Expect(ask[int](w, `document.querySelectorAll("details[open]").length`)).To(Equal(2))
+		Expect(chromedp.Do(w.tab, chromedp.KeyEvent(kb.Enter))).To(Succeed())
+		Expect(ask[int](w, `document.querySelectorAll("details[open]").length`)).To(Equal(3))
 	}, limit)
 
 	It("is printed in black on white, with nothing cut off", func(ctx SpecContext) {

@@ -7,12 +7,22 @@ const seen = (selector, root = document) =>
 const texts = (selector, root) => seen(selector, root).map((e) => e.textContent.trim());
 
 const openAll = () => {
-  for (const summary of document.querySelectorAll("details:not([open]) > summary")) summary.click();
+  for (const summary of document.querySelectorAll(".folder:not([open]) > summary, .scenario:not([open]) > summary")) summary.click();
   return document.querySelectorAll("details:not([open])").length;
 };
 
 // How far the page is wider than its window.
 const tooWide = () => document.documentElement.scrollWidth - window.innerWidth;
+
+// Texts that are cut off, or that one must scroll sideways for.
+const cutOff = () =>
+  seen("body *:not(svg *)")
+    .filter((e) => {
+      const style = getComputedStyle(e);
+      const hides = style.overflowX !== "visible" && e.scrollWidth > e.clientWidth + 1;
+      return hides || e.getBoundingClientRect().right > window.innerWidth + 1;
+    })
+    .map((e) => `${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 40)}`);
 
 // Pairs of texts in one diagram of which one is drawn over the other.
 const overlaps = () => {

@@ -35,6 +35,9 @@ func TestWeb(t *testing.T) {
 // limit is how long any spec may take.
 const limit = SpecTimeout(60 * time.Second)
 
+// about is what the page says of the run.
+var about = report.About{Version: "v1.2.3", Command: "sallyport replay stories", Host: "lab"}
+
 // out is where the page and its screenshots are kept.
 const out = "../out"
 
@@ -50,7 +53,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	results, err := play(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.MkdirAll(out, 0o755)).To(Succeed())
-	address = write("report.html", func(f *os.File) error { return report.HTML(f, results) })
+	address = write("report.html", func(f *os.File) error { return report.HTML(f, about, results) })
 	options := chromedp.DefaultExecAllocatorOptions[:]
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium has none for root
