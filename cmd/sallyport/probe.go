@@ -132,7 +132,7 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := notifyContext()
 	defer cancel()
-	return f.play(ctx, p, reports, newProbePrinter(p, aloneProbe(cmd, args)))
+	return f.play(ctx, cmd, p, reports, newProbePrinter(p, aloneProbe(cmd, args)))
 }
 
 // complete reads what the flags name.
@@ -226,7 +226,7 @@ func readAccounts(name string) (all []probe.Account, err error) {
 }
 
 // play plays all cases, prints the results, and writes the reports, also of what was played when it was interrupted.
-func (f *probeFlags) play(ctx context.Context, p *probe.Prober, reports []openProbe, out *probePrinter) error {
+func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prober, reports []openProbe, out *probePrinter) error {
 	var all []probe.Result
 	var ended error
 	for r, err := range p.Run(ctx) {
@@ -240,7 +240,7 @@ func (f *probeFlags) play(ctx context.Context, p *probe.Prober, reports []openPr
 	err := writeProbeReports(reports, &p.Summary, all)
 	switch {
 	case ended != nil:
-		return errors.Join(probeError(ended), err)
+		return errors.Join(probeError(cmd, ended), err)
 	case err != nil:
 		return err
 	case out.failed > 0:
@@ -250,7 +250,7 @@ func (f *probeFlags) play(ctx context.Context, p *probe.Prober, reports []openPr
 }
 
 // probeError gives an error the exit code of probe.
-func probeError(err error) error {
+func probeError(cmd *cobra.Command, err error) error {
 	code := exitFailed
 	switch {
 	case errors.Is(err, probe.ErrNotReached):
@@ -260,7 +260,7 @@ func probeError(err error) error {
 	case probe.NotAllowed(err):
 		return usagef("%v", err)
 	}
-	fmt.Fprintf(os.Stderr, "sallyport probe: %s\n", message(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), message(err))
 	return statusError{code}
 }
 

@@ -23,17 +23,22 @@ type probePrinter struct {
 	total  int
 	done   int
 	failed int
+	// announcement is the number of failed logins to expect.
+	announcement string
 }
 
 func newProbePrinter(p *probe.Prober, alone func(string) string) *probePrinter {
 	out := &probePrinter{out: stdout, isTerminal: stdout.isTerminal(), alone: alone, start: time.Now(), total: len(p.Cases()) + 4}
 	if p.Role == probe.ServerRole {
-		fmt.Fprintf(out.out, "at most %d failed logins, one after another, at %s\n", p.FailedLogins(), p.Target)
+		out.announcement = fmt.Sprintf("at most %d failed logins, one after another, at %s\n", p.FailedLogins(), p.Target)
 	}
 	return out
 }
 
 func (p *probePrinter) result(r *probe.Result) {
+	if p.done == 0 { // only logins that succeed have been tried
+		fmt.Fprint(p.out, p.announcement)
+	}
 	p.clear()
 	p.done++
 	verdict, name := string(r.Verdict), show.Printable(r.Name)
@@ -91,7 +96,9 @@ func (p *probePrinter) progress() {
 
 // summary prints the totals, why cases were skipped, and which known deviations did not occur.
 func (p *probePrinter) summary(prober *probe.Prober, all []probe.Result) {
-	p.clear()
+	if p.clear(); len(all) == 0 {
+		return
+	}
 	totals, skipped := probe.Totals(all), map[string]int{}
 	var counts []string
 	for _, verdict := range []probe.Verdict{probe.Pass, probe.Fail, probe.NonStrict, probe.Info, probe.Skip} {

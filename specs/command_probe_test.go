@@ -1,0 +1,83 @@
+package specs
+
+import (
+	"encoding/json"
+	"net"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
+)
+
+var _ = Describe("The command probe", Label("area:command", "area:probe"), func() {
+	c := withCLI()
+
+	When("the server is Sallyport", func() {
+		s := c.withServer("--trust", "127.0.0.0/8")
+
+		It("finds nothing wrong with it, and writes reports", func(ctx SpecContext) {
+			run := c.Run(ctx, "", "probe", "server", "sallyport://"+s.addr, "--ca", s.state+"/ca.pem", "--user", "alice",
+				"--password-file", c.Path("alice.pw"), "--level", "all", "--json", "r.json", "--junit", "r.xml", "--html", "r.html")
+			Expect(run).To(gexec.Exit(0))
+			Expect(stderr(run)).To(BeEmpty())
+			Expect(stdout(run)).To(MatchRegexp(`^at most \d+ failed logins, one after another, at sallyport://(.|\n)*\n\d{3} pass, 0 fail, 0 non-strict, 0 info, \d+ skip in`))
+			var report struct {
+				Schema, Role, URL, Peer string
+				Totals                  map[string]int
+				Results                 []struct {
+					Name, Rule, Section, Verdict, Stage string
+					Transcript                          []struct{ From, Text string }
+				}
+			}
+			Expect(json.Unmarshal([]byte(c.Read("r.json")), &report)).To(Succeed())
+			Expect(report.Schema).To(Equal("sallyport-probe/1"))
+			Expect(report.Totals["pass"]).To(BeNumerically(">", 400))
+			Expect(report.Results[0].Transcript).To(HaveLen(4))
+			Expect(c.Read("r.html")).To(ContainSubstring("altered by the prober"))
+			Expect(c.Read("r.xml")).To(ContainSubstring(`<testsuites name="sallyport probe"`))
+		}, SpecTimeout(time.Minute))
+
+		It("says when the password is wrong, and judges nothing", func(ctx SpecContext) {
+			run := c.Run(ctx, "another one\n", "probe", "server", "sallyport://"+s.addr, "--ca", s.state+"/ca.pem", "--user", "alice",
+				"--password-stdin", "--run", "^03")
+			Expect(run).To(gexec.Exit(4))
+			Expect(stderr(run)).To(MatchRegexp(`the login without a fault fails: .*535 login-failed`))
+			Expect(stdout(run)).NotTo(ContainSubstring("03-nonce/other "))
+		}, limit)
+
+		It("verifies TLS", func(ctx SpecContext) {
+			Expect(c.Run(ctx, "", "probe", "server", "sallyport://"+s.addr, "--user", "alice", "--password-file", c.Path("alice.pw"))).
+				To(failed(3, `not reached: TLS: .*certificate`))
+		}, limit)
+	})
+
+	It("connects nowhere but to this machine, unless the host is named again", func(ctx SpecContext) {
+		c.Write("pw", "secret\n")
+		args := []string{"probe", "server", "smtp://192.0.2.1:25", "--user", "alice", "--password-file", "pw", "--timeout", "1s"}
+		Expect(c.Run(ctx, "", args...)).To(failed(2, `192\.0\.2\.1 is .*--i-may-test 192\.0\.2\.1`))
+		Expect(c.Run(ctx, "", append(args, "--i-may-test", "192.0.2.2")...)).To(failed(2, `--i-may-test 192\.0\.2\.1`))
+		Expect(c.Run(ctx, "", "probe", "client", "smtp://0.0.0.0:0", "--", "true")).To(failed(2, `on the loopback only`))
+	}, limit)
+
+	DescribeTable("refuses wrong usage:", func(ctx SpecContext, pattern string, args ...string) {
+		Expect(c.Run(ctx, "", append([]string{"probe"}, args...)...)).To(failed(2, pattern))
+	},
+		Entry("an unknown protocol", limit, `"ftp://localhost" has no known protocol`, "server", "ftp://localhost"),
+		Entry("no account", limit, `--user and its password`, "server", "smtp://localhost"),
+		Entry("no command", limit, `give the command`, "server", "stdio:"),
+		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
+		Entry("an unknown level", limit, `--level`, "server", "stdio:", "--level", "some", "--", "true"),
+		Entry("a password in the URL", limit, `give the user with --user`, "server", "smtp://alice:x@localhost"),
+	)
+
+	It("says when nobody listens, and when the peer ends at once", func(ctx SpecContext) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(l.Close()).To(Succeed())
+		c.Write("pw", "secret\n")
+		Expect(c.Run(ctx, "", "probe", "server", "smtp://"+l.Addr().String(), "--user", "a", "--password-file", "pw")).To(failed(3, "not reached"))
+		Expect(c.Run(ctx, "", "probe", "server", "stdio:", "--", "true")).To(gexec.Exit(4))
+		Expect(c.Run(ctx, "", "probe", "client", "smtp://127.0.0.1:0", "--", "true")).To(gexec.Exit(4))
+	}, limit)
+})
