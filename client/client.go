@@ -133,10 +133,6 @@ func (c *Client) Err() error { return context.Cause(c.ended) }
 // Done returns a channel that is closed when Err is set.
 func (c *Client) Done() <-chan struct{} { return c.ended.Done() }
 
-// Timeouts returns the limits that the server announced. ok is false if it did not, or if Dialer.AskTimeouts
-// was not set.
-func (c *Client) Timeouts() (t capability.Timeouts, ok bool) { return c.timeouts, c.announced }
-
 // fail closes the connection and returns the reason of its first call. It ends a running read first,
 // because sending close_notify takes up to 5 s if the server doesn't read.
 func (c *Client) fail(err error) error {
@@ -349,40 +345,4 @@ func (c *Client) answer(b *batch, reply protocol.Reply) error {
 		b.ready <- struct{}{}
 	}
 	return nil
-}
-
-// Notice is a line that answers no request. Its text is "position N holder NAME" for
-// protocol.CodePosition, "waiting N" for CodeWaiting, and for CodeMessage the operator's words,
-// or the server's that the session ends soon.
-type Notice struct {
-	Code protocol.Code
-	Text string
-}
-
-// notify drops the oldest notice if there is no room. It never blocks, because only the owner of the
-// read token sends.
-func (c *Client) notify(n Notice) {
-	if len(c.notices) == cap(c.notices) {
-		select {
-		case <-c.notices:
-		default:
-		}
-	}
-	c.notices <- n
-}
-
-// Notices returns the channel of notices since the login. It holds 16 and drops the oldest. From the
-// first call on the client reads all the time, so it also notices a 421 between requests. The channel is
-// closed when the connection has ended or become a stream: see Err.
-func (c *Client) Notices() <-chan Notice {
-	c.listen.Do(func() {
-		go func() {
-			<-c.reading
-			for c.Err() != ErrStream && c.read() {
-			}
-			close(c.notices)
-			c.reading <- struct{}{}
-		}()
-	})
-	return c.notices
 }

@@ -46,6 +46,10 @@ func (d *Dialer) run(ctx context.Context, addr string, credentials Credentials, 
 	return asking.Dial(ctx, addr, credentials)
 }
 
+// Timeouts returns the limits that the server announced. ok is false if it did not, or if Dialer.AskTimeouts
+// was not set.
+func (c *Client) Timeouts() (t capability.Timeouts, ok bool) { return c.timeouts, c.announced }
+
 // lastWord returns what to say in place of the empty line of the login, if the server understands it.
 func (d *Dialer) lastWord() string {
 	switch {

@@ -109,6 +109,6 @@ func (s *sessions) print(x *session, lasted float64, how string) {
 	if x.requests == 1 {
 		requests = "request"
 	}
-	fmt.Fprintf(s.out, "%s %-8s %-12s from %-21s %12s %7d %-8s  %s\n", appendTime(nil, x.began, s.Zone), quote(x.conn),
+	fmt.Fprintf(s.out, "%s %-12s %-12s from %-21s %12s %7d %-8s  %s\n", appendTime(nil, x.began, s.Zone), quote(x.conn),
 		quote(cmp.Or(x.user, "-")), quote(cmp.Or(s.from[x.conn], "-")), Duration(lasted), x.requests, requests, how)
 }

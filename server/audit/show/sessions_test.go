@@ -25,9 +25,9 @@ const bobs = `{"time":"2026-03-01T13:00:00.000000Z","event":"conn.accept","conn"
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	const (
-		alice  = "2026-03-01 12:00:01.250Z 1        alice        from 192.0.2.1:50000             18.5 s       1 request   quit\n"
-		bob    = "2026-03-01 13:00:00.000Z 2        bob          from [2001:db8::1]:50000      2 min 5 s       2 requests  "
-		nobody = "2026-03-01 12:00:01.250Z 1        -            from -                           18.5 s       1 request   quit\n"
+		alice  = "2026-03-01 12:00:01.250Z 1            alice        from 192.0.2.1:50000             18.5 s       1 request   quit\n"
+		bob    = "2026-03-01 13:00:00.000Z 2            bob          from [2001:db8::1]:50000      2 min 5 s       2 requests  "
+		nobody = "2026-03-01 12:00:01.250Z 1            -            from -                           18.5 s       1 request   quit\n"
 		start  = `{"time":"2026-03-02T00:00:00.000000Z","event":"server.start"}` + "\n"
 	)
 	accepted, closed := strings.SplitAfter(ended, "\n")[0], strings.SplitAfter(ended, "\n")[3]
