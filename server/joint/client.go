@@ -31,7 +31,7 @@ func (r *run) fromClient() error {
 			err = r.obey(m)
 		} else {
 			r.Client.Unread(line)
-			if m.Verb != protocol.VerbData && r.ended {
+			if m.Verb == "" && r.ended {
 				return r.await() // a command
 			}
 		}
@@ -60,7 +60,7 @@ func (r *run) obey(m piece.Message) error {
 		r.queue.end()
 	case protocol.VerbAbort:
 		r.ended = true
-		return errAbort
+		r.abort() // what follows is read on: a PING is answered until the reply
 	case protocol.VerbPing:
 		if m.Active {
 			r.Active()
@@ -80,6 +80,23 @@ func (r *run) obey(m piece.Message) error {
 		}
 	}
 	return nil
+}
+
+// abort ends the stream without hearing the backend out, and has it reset. Only the client's goroutine calls it.
+func (r *run) abort() {
+	if !r.isAborted() {
+		close(r.aborted)
+	}
+	r.over(clientEnd{errAbort})
+}
+
+func (r *run) isAborted() bool {
+	select {
+	case <-r.aborted:
+		return true
+	default:
+		return false
+	}
 }
 
 // take reads the bytes of a piece into the queue.

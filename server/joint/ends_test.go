@@ -228,3 +228,31 @@ func TestDiscard(t *testing.T) {
 		}
 	}
 }
+
+// slowDevice takes 4 s to close, like a command that ignores SIGTERM.
+type slowDevice struct{ *device }
+
+func (d slowDevice) Close() error {
+	time.Sleep(4 * time.Second)
+	return d.device.Close()
+}
+
+// A client that has to go while the backend is being closed is told at once.
+func TestTakenAwayWhileTheBackendCloses(t *testing.T) {
+	t.Parallel()
+	start(t, func(d *device) io.ReadWriteCloser { return slowDevice{d} }, func(w *world) {
+		began := time.Now()
+		w.says("DATA 0\r\n")
+		time.Sleep(time.Second) // it is heard out, and Close has begun
+		evicted := errors.New("evicted")
+		w.cancel(evicted)
+		w.hears("421 evicted")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("told after %v", took)
+		}
+		w.ends(End{Ended: true}, "last close")
+		if took := time.Since(began); took < 4*time.Second {
+			t.Errorf("ended after %v, before the backend was closed", took)
+		}
+	})
+}

@@ -58,7 +58,7 @@ func TestDirectionsEnd(t *testing.T) {
 
 func TestCommandBehindTheEnd(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"QUIT", "STREAM", "BODY 9 ECHO", "LINE", "", "WINDOW 0 0"} {
+	for _, command := range []string{"QUIT", "STREAM", "BODY 9 ECHO", "ABORT now", ""} {
 		start(t, halves, func(w *world) {
 			w.says("DATA 0\r\nPING\r\n", "BREAK\r\nPING ACTIVE\r\n", command+"\r\nABORT\r\n")
 			w.hears("153 0", "153 0")
@@ -90,6 +90,12 @@ func TestMistakes(t *testing.T) {
 			w.ends(End{Err: ErrSequence, Ended: true}, "end reset close")
 		})
 	}
+	for _, line := range []string{"LINE", "LINE 9600", "WINDOW 0 0"} {
+		start(t, halves, func(w *world) {
+			w.says("DATA 0\r\n", line+"\r\n")
+			w.ends(End{Err: protocol.ErrArgument, Ended: true}, "end reset close")
+		})
+	}
 	start(t, halves, func(w *world) {
 		w.says("DATA 2\rhi")
 		w.ends(End{Err: protocol.ErrSyntax}, "reset close")
@@ -114,6 +120,25 @@ func TestAbort(t *testing.T) {
 			w.says("DATA 0\r\n", "PING\r\n", "abort\r\n")
 			w.hears("153 0")
 			w.ends(End{Ended: true}, "end reset close")
+		})
+	})
+	t.Run("before a PING", func(t *testing.T) {
+		start(t, whole, func(w *world) {
+			w.says("ABORT\r\nPING\r\nABORT\r\nQUIT\r\n")
+			w.hears("153 0")
+			w.ends(End{Ended: true}, "reset close")
+			w.next("QUIT")
+		})
+	})
+	t.Run("while the backend is heard out", func(t *testing.T) {
+		start(t, whole, func(w *world) {
+			began := time.Now()
+			w.says("DATA 0\r\n")
+			w.says("ABORT\r\n")
+			w.ends(End{Ended: true}, "reset close")
+			if took := time.Since(began); took > 0 {
+				t.Errorf("it took %v", took)
+			}
 		})
 	})
 	t.Run("while the backend is stuck", func(t *testing.T) {

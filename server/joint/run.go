@@ -45,6 +45,7 @@ type run struct {
 	ends     atomic.Int32  // directions that have ended
 	heard    atomic.Int64  // odd while a piece of the backend is on its way
 	silent   chan struct{} // closed when the backend is read no more
+	aborted  chan struct{} // closed when the client has aborted the stream
 	released atomic.Bool   // the backend is closed
 	closing  chan struct{} // closed with it
 
@@ -60,7 +61,7 @@ type run struct {
 func (s *Stream) Run(ctx context.Context) End {
 	r := &run{
 		Stream: s, queue: newQueue(),
-		silent: make(chan struct{}), closing: make(chan struct{}), pinged: make(chan struct{}, 1), turn: make(chan struct{}, 1), finished: make(chan struct{}),
+		silent: make(chan struct{}), aborted: make(chan struct{}), closing: make(chan struct{}), pinged: make(chan struct{}, 1), turn: make(chan struct{}, 1), finished: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	r.outer = ctx
@@ -117,13 +118,20 @@ func (r *run) finish() error {
 	} else if fault.error != errAbort {
 		r.hurry()
 	}
-	if cause == context.Cause(r.outer) {
+	tell := sync.OnceFunc(func() {
 		_ = r.sendOwed()
-		_ = r.Safely(func() error { return r.tellLast(cause) })
+		_ = r.Safely(func() error { return r.tellLast(context.Cause(r.outer)) })
+	})
+	if r.outer.Err() != nil {
+		tell()
 	}
 	r.released.Store(true)
 	close(r.closing)
+	stop := context.AfterFunc(r.outer, tell) // it may have to go while the backend is closed
 	err := r.Safely(func() error { return r.release(cause) })
+	if !stop() {
+		tell() // or wait for it
+	}
 	r.queue.close()
 	r.Client.Stop()
 	return err
@@ -159,6 +167,8 @@ func (r *run) hearOut(complete bool) {
 		select {
 		case <-r.silent:
 			return
+		case <-r.aborted:
+			return
 		case <-stop:
 			stop, late = nil, time.After(lastWords)
 		case <-late:
@@ -175,7 +185,7 @@ func (r *run) hearOut(complete bool) {
 
 // release closes the backend, after a reset if the stream has not ended well.
 func (r *run) release(cause error) error {
-	if cause != errDone {
+	if cause != errDone || r.isAborted() {
 		defer r.calling()()
 		switch b := r.Backend.(type) {
 		case Resetter:
@@ -257,7 +267,7 @@ func (r *run) fromBackend() error {
 		switch {
 		case err == nil:
 			continue
-		case r.released.Load() && context.Cause(r.ctx) != errDone:
+		case r.released.Load() && (context.Cause(r.ctx) != errDone || r.isAborted()):
 			return nil
 		case err != io.EOF && !r.released.Load():
 			return errors.Join(ErrBackend, err)

@@ -130,7 +130,8 @@ func (p *process) watch(b *Backend, stderr *os.File) {
 	_ = stderr.Close()
 }
 
-// Read returns io.EOF after all processes have ended and what they have written was read.
+// Read returns io.EOF after all processes have ended and what they have written was read: one that closes its standard
+// output early may still read its input.
 func (p *process) Read(b []byte) (int, error) {
 	n, err := p.out.Read(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) { // all processes have ended, and the rest can be read at once
@@ -140,8 +141,11 @@ func (p *process) Read(b []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) { // EIO is how Linux ends a terminal
 		err = io.EOF
 	}
-	if err == io.EOF && !p.closed.Load() && p.isNotStarted() {
-		err = errNotStarted
+	if err == io.EOF {
+		if !p.closed.Load() && p.isNotStarted() {
+			err = errNotStarted
+		}
+		<-p.gone
 	}
 	return n, err
 }
