@@ -79,13 +79,17 @@ dist: ## build static binaries for all systems, and their SHA256SUMS, in bin/dis
 deb: ## build the Debian package in bin/deb (ARCH=arm64 for another machine)
 	@GO='$(GO)' cmd/sallyport/packaging/build deb bin/deb
 
-# Two versions of the package, the second one built in another directory, and a small Debian, which is kept.
+# Two versions of the package, and a small Debian, which is kept.
 PACKAGED = $(CURDIR)/bin/package-test
 
 package-test: ## install, use, upgrade and remove the package in a Debian of its own (needs root)
 	@rm -rf $(PACKAGED)/*.deb $(PACKAGED)/old && mkdir -p $(PACKAGED)
 	@VERSION=0.0.0 cmd/sallyport/packaging/build deb $(PACKAGED)/old && mv $(PACKAGED)/old/*.deb $(PACKAGED)/old.deb
 	@cmd/sallyport/packaging/build deb $(PACKAGED) && mv $(PACKAGED)/sallyport_*.deb $(PACKAGED)/new.deb
+	@rm -rf $(PACKAGED)/clone $(PACKAGED)/again; \
+	if [ -n "$$(git status --porcelain)" ]; then echo "uncommitted changes: not compared with a build in another directory"; else \
+		git clone --quiet . $(PACKAGED)/clone && $(PACKAGED)/clone/cmd/sallyport/packaging/build deb $(PACKAGED)/again && \
+		cmp $(PACKAGED)/again/*.deb $(PACKAGED)/new.deb && echo "a build in another directory is the same"; fi
 	SPECS_DEB=$(PACKAGED) $(GO) test -count=1 -run '$(PACKAGE_TESTS)' ./specs/debian ./specs/recipes
 
 PACKAGE_TESTS ?= Package|Operate

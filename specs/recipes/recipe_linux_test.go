@@ -40,6 +40,9 @@ func TestDocuments(t *testing.T) {
 		t.Fatal("no documents:", err)
 	}
 	for _, name := range documents {
+		if filepath.Base(name) == "operate.md" {
+			continue // see TestOperate
+		}
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			try(t, name, bin)

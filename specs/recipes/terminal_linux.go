@@ -40,6 +40,37 @@ func run(ctx context.Context, steps []Step, dir, bin string) (err error) {
 	if out, err := exec.CommandContext(ctx, "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip: %w: %s", err, out)
 	}
+	return Place{Shell: func() *exec.Cmd { return shell(dir, bin) }, Home: dir, Root: dir}.Run(ctx, steps)
+}
+
+// shell returns a bash in a directory that is its home too.
+func shell(dir, bin string) *exec.Cmd {
+	bash := exec.Command("bash", "--norc", "--noprofile")
+	bash.Dir = dir
+	bash.Env = []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "TERM=dumb", "PYTHONUNBUFFERED=1",
+		"USER=" + os.Getenv("USER"),
+	}
+	return bash
+}
+
+// Place is where a document is tried.
+type Place struct {
+	// Shell returns a bash, not started, which is the shell of a terminal. Run adds variables to its environment.
+	Shell func() *exec.Cmd
+	// Home is where names of files begin, Root where those begin that are absolute.
+	Home, Root string
+}
+
+func (p Place) path(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Join(p.Root, name)
+	}
+	return filepath.Join(p.Home, name)
+}
+
+// Run does the steps.
+func (p Place) Run(ctx context.Context, steps []Step) (err error) {
 	terminals := map[string]*terminal{}
 	defer func() {
 		for _, t := range terminals {
@@ -48,14 +79,14 @@ func run(ctx context.Context, steps []Step, dir, bin string) (err error) {
 	}()
 	for _, step := range steps {
 		if step.Command == "" {
-			if err := write(filepath.Join(dir, step.File), step.Content); err != nil {
+			if err := write(p.path(step.File), step.Content); err != nil {
 				return err
 			}
 			continue
 		}
 		t := terminals[step.Terminal]
 		if t == nil {
-			if t, err = open(dir, bin); err != nil {
+			if t, err = open(p.Shell()); err != nil {
 				return err
 			}
 			terminals[step.Terminal] = t
@@ -83,13 +114,9 @@ type terminal struct {
 	exited  chan error // gets a value when bash has ended
 }
 
-func open(dir, bin string) (t *terminal, err error) {
-	t = &terminal{bash: exec.Command("bash", "--norc", "--noprofile"), changed: make(chan struct{}, 1), exited: make(chan error, 1)}
-	t.bash.Dir = dir
-	t.bash.Env = []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "TERM=dumb", "PS1=" + ready,
-		"PS2=", "HISTFILE=", "PYTHONUNBUFFERED=1", "USER=" + os.Getenv("USER"),
-	}
+func open(bash *exec.Cmd) (t *terminal, err error) {
+	t = &terminal{bash: bash, changed: make(chan struct{}, 1), exited: make(chan error, 1)}
+	bash.Env = append(bash.Env, "PS1="+ready, "PS2=", "HISTFILE=")
 	if t.file, err = pty.StartWithSize(t.bash, &pty.Winsize{Rows: 50, Cols: 1000}); err != nil {
 		return nil, err
 	}
