@@ -121,6 +121,18 @@ var _ = Describe("The command serve --metrics", Label("area:command", "area:metr
 			Expect(s.page(ctx, "/healthz")()).To(Equal("200 ok\n"))
 		}, limit)
 
+		It("is not while it shuts down, so that clients go elsewhere", func(ctx SpecContext) {
+			s := c.watched(ctx, "--backend", "exec:cat", "--shutdown-grace", "1m")
+			alice, in := c.Piped(s.As("connect", "alice", "--open")...)
+			say(in, "ping\n")
+			says(ctx, alice, "ping")
+			s.Terminate()
+			Eventually(ctx, s.page(ctx, "/healthz")).Should(Equal("503 server: it is shutting down\n"))
+			Expect(s.page(ctx, "/metrics")()).To(line(`sallyport_seat_taken 1`))
+			Expect(in.Close()).To(Succeed())
+			exits(ctx, s.Session, 0)
+		}, limit)
+
 		It("is not while the backend of --console is down", func(ctx SpecContext) {
 			s := c.watched(ctx, "--console", "--backend", "unix:"+c.Path("socket"))
 			Eventually(ctx, s.page(ctx, "/healthz")).Should(MatchRegexp(`^503 backend: .*no such file.*\n$`))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type metricsPart struct {
 	addr    string
 	metrics *metrics.Metrics
+	ending  atomic.Bool // the shutdown has begun
 }
 
 func (p *metricsPart) define(flags *pflag.FlagSet) {
@@ -68,15 +70,25 @@ func (p *metricsPart) start(r *running) (stop func(), err error) {
 	version, commit := build()
 	stop = metrics.Serve(l, p.metrics.Handler(metrics.Options{
 		Version: version, Commit: commit, Status: r.server.Status, Log: func() audit.State { _ = tryLog(r); return r.server.Audit.State() },
-		CertificateEnd: func() time.Time { return r.certs.Leaf().NotAfter }, Checks: healthChecks(r),
+		CertificateEnd: func() time.Time { return r.certs.Leaf().NotAfter }, Checks: p.checks(r),
 	}), r.log)
 	fmt.Fprintf(r.stderr, "metrics at http://%s/metrics\n", l.Addr())
 	return stop, nil
 }
 
-// healthChecks returns what the server can't serve without.
-func healthChecks(r *running) []metrics.Check {
-	all := []metrics.Check{{Name: "certificate", Run: func() error {
+// The part follows the shutdown.
+func (*metricsPart) reloading()     {}
+func (*metricsPart) reloaded(error) {}
+func (p *metricsPart) stopping()    { p.ending.Store(true) }
+
+// checks returns what the server can't serve without.
+func (p *metricsPart) checks(r *running) []metrics.Check {
+	all := []metrics.Check{{Name: "server", Run: func() error {
+		if p.ending.Load() {
+			return errors.New("it is shutting down")
+		}
+		return nil
+	}}, {Name: "certificate", Run: func() error {
 		if end := r.certs.Leaf().NotAfter; time.Now().After(end) {
 			return fmt.Errorf("it expired on %s", end.Format(time.DateOnly))
 		}
