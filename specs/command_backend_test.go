@@ -57,7 +57,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 	DescribeTable("may be unreachable, which fails the request and not the server",
 		func(ctx SpecContext, backend func() string) {
 			s := c.Serve(ctx, "--backend", backend())
-			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "connect: the server can't reach its backend"))
+			Expect(s.Connect(ctx, "alice", "--open")).To(failed(6, "the server can't reach its backend"))
 			Expect(stderr(s.Session)).To(MatchRegexp(`verb=STREAM error="dial `), "the operator learns why")
 			Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		},
