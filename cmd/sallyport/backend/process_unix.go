@@ -28,6 +28,7 @@ type process struct {
 	in, out *os.File // to and from the command; one file for a terminal
 	command *shepherd.Process
 	closing sync.Once
+	unread  sync.Once // when the first bytes are discarded
 	closed  atomic.Bool
 	code    chan int      // gets the exit code
 	gone    chan struct{} // closed when all that the command has started has ended
@@ -162,10 +163,19 @@ func (p *process) isNotStarted() bool {
 	}
 }
 
+// awaitEnd gives Read time to say that the command has ended. Else a client would take for read what is discarded.
+func (p *process) awaitEnd() {
+	select {
+	case <-p.gone:
+	case <-time.After(codeTime):
+	}
+}
+
 // Write discards bytes that no process can read any more.
 func (p *process) Write(b []byte) (int, error) {
 	n, err := p.in.Write(b)
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrDeadlineExceeded) {
+		p.unread.Do(p.awaitEnd)
 		return len(b), nil
 	}
 	return n, err
