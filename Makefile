@@ -14,7 +14,7 @@ PROCS    ?= 4
 MODULES = . specs/peers specs/web bench/compare cmd/sallyport/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race peers probe-peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ race: ## run every Go test with the race detector, in the command as well
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending
+
+probe-peers: ## judge other servers and clients by all rules; pages in specs/out/probe
+	cd specs/peers && SALLYPORT_PROBE_LEVEL=all SALLYPORT_PROBE_OUT=$(CURDIR)/specs/out/probe $(GO) test -count=1 -ginkgo.label-filter=area:probe
 
 mutants: ## break the product in many small ways, which the specs must notice (MUTANTS=-help)
 	@$(GO) run ./specs/mutants $(MUTANTS)

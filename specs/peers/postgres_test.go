@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -19,8 +20,8 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// postgres is a PostgreSQL server that listens only on a Unix socket in a directory of its own.
-type postgres struct{ dir, bin string }
+// postgres is a PostgreSQL server on a Unix socket in a directory of its own, and perhaps on the loopback.
+type postgres struct{ dir, bin, port string }
 
 // hba lets the administrator in without a password, because the directory protects the socket. All others need one.
 const hba = "local all postgres trust\nlocal all all scram-sha-256\n"
@@ -33,12 +34,12 @@ func asOwner(command ...string) *exec.Cmd {
 	return exec.Command(command[0], command[1:]...)
 }
 
-// newPostgres starts a server, which runs until its container is done.
-func newPostgres(ctx SpecContext) *postgres {
+// newPostgres starts a server, which runs until its container is done. With a port it listens on the loopback too.
+func newPostgres(ctx SpecContext, port string) *postgres {
 	GinkgoHelper()
 	program, err := filepath.EvalSymlinks(harness.Tool("postgres"))
 	Expect(err).NotTo(HaveOccurred())
-	p := &postgres{bin: filepath.Dir(program)} // psql of the same version is there as well
+	p := &postgres{bin: filepath.Dir(program), port: port} // psql of the same version is there as well
 	p.dir, err = os.MkdirTemp("", "sallyport-postgres-")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(os.RemoveAll, p.dir)
@@ -72,6 +73,9 @@ func (p *postgres) serve(ctx context.Context, data string) {
 	Expect(err).NotTo(HaveOccurred())
 	defer log.Close()
 	cmd := asOwner(filepath.Join(p.bin, "postgres"), "-D", data, "-k", p.dir, "-c", "listen_addresses=", "-c", "fsync=off")
+	if p.port != "" {
+		cmd.Args = append(cmd.Args, "-c", "listen_addresses=127.0.0.1", "-c", "port="+p.port)
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
 	Expect(cmd.Start()).To(Succeed())
 	DeferCleanup(func() {
@@ -91,7 +95,7 @@ func readAll(file string) string {
 
 // psql logs a user in and runs a statement, in which :'name' stands for a variable.
 func (p *postgres) psql(ctx context.Context, name, password, statement string, variables ...string) (string, error) {
-	arguments := []string{"-h", p.dir, "-U", name, "-d", "postgres", "-XAtqw", "-v", "ON_ERROR_STOP=1"}
+	arguments := []string{"-h", p.dir, "-p", cmp.Or(p.port, "5432"), "-U", name, "-d", "postgres", "-XAtqw", "-v", "ON_ERROR_STOP=1"}
 	for _, variable := range variables {
 		arguments = append(arguments, "-v", variable)
 	}
@@ -113,7 +117,7 @@ func (p *postgres) sql(ctx context.Context, statement string, variables ...strin
 // Making a cluster takes a second, so these share one.
 var _ = Describe("PostgreSQL", Label("peer:postgres", "promise:4", "rfc:5803"), Ordered, func() {
 	var db *postgres
-	BeforeAll(func(ctx SpecContext) { db = newPostgres(ctx) }, NodeTimeout(30*time.Second))
+	BeforeAll(func(ctx SpecContext) { db = newPostgres(ctx, "") }, NodeTimeout(30*time.Second))
 
 	// create makes a role, and returns what PostgreSQL stores for a password or a verifier.
 	create := func(ctx SpecContext, password string) (stored string) {

@@ -5,7 +5,7 @@
 // as in the main suite.
 //
 // A spec whose tool is not installed is skipped, unless SALLYPORT_NEED names it:
-// SALLYPORT_NEED=gsasl,openssl,postgres,python3 as in CI.
+// SALLYPORT_NEED=dovecot,prosody,gsasl,openssl,postgres,python3 as in CI.
 package peers
 
 import (
@@ -38,7 +38,7 @@ var (
 var _ = BeforeSuite(func() {
 	// With an unknown name nothing would ever fail.
 	for _, tool := range harness.Needed() {
-		Expect(tool).To(BeElementOf("gsasl", "openssl", "postgres", "python3", "tshark", "xmllint"), "in SALLYPORT_NEED")
+		Expect(tool).To(BeElementOf("dovecot", "gsasl", "openssl", "postgres", "promtool", "prosody", "python3", "tshark", "xmllint"), "in SALLYPORT_NEED")
 	}
 })
 
