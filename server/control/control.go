@@ -19,8 +19,9 @@
 //
 // # Nothing makes it wait
 //
-// No request waits for a handler or a client, and Status, evict and stop wait for no disk: if the disk of the log does not
-// answer within [patience], Status has what was known before, and says since when the log is stuck.
+// No request waits for a handler or a client, and status, evict and stop wait for no disk. If the disk of the log does
+// not answer within 50 ms, Status has what was known before, and says for how long the log has been stuck. A benchmark
+// (go test -bench Status) shows that an answer takes less than 100 ms, whatever the seat does.
 package control
 
 import (
@@ -175,7 +176,7 @@ type Stopped struct {
 
 // Reasons of an [Error].
 const (
-	ReasonNoClient = "no-client" // nobody to evict
+	ReasonNoClient = "no-client" // no client to evict
 	ReasonArgument = "argument"  // the request is malformed, or its reason is no line
 	ReasonUnknown  = "unknown"   // there is no such request, for example because the server is too old for it
 	ReasonFailed   = "failed"    // the reload failed

@@ -194,7 +194,7 @@ func (s *Server) evict(r *http.Request) (Evicted, error) {
 	gone, err := s.Seat.Evict(e.chooses(), by, e.Reason+" (operator "+by+")")
 	switch {
 	case errors.Is(err, server.ErrNobodySeated), err == nil && len(gone) == 0:
-		return Evicted{}, &Error{e.nobody(), ReasonNoClient}
+		return Evicted{}, &Error{e.none(), ReasonNoClient}
 	case err != nil:
 		return Evicted{}, &Error{err.Error(), ReasonArgument}
 	}
@@ -215,8 +215,8 @@ func (e Eviction) chooses() func(server.Client) bool {
 	}
 }
 
-// nobody says that there is no client to evict.
-func (e Eviction) nobody() string {
+// none says that there is no client to evict.
+func (e Eviction) none() string {
 	switch {
 	case e.Conn != "":
 		return "no client with the connection " + e.Conn + " has the seat or waits for it"

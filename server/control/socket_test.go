@@ -33,7 +33,7 @@ func mustListen(t *testing.T, path string) net.Listener {
 	return l
 }
 
-// dials reports whether somebody listens on the path.
+// dials reports whether a server listens on the path.
 func dials(t *testing.T, path string) bool {
 	t.Helper()
 	c := Client{Path: path}
@@ -56,7 +56,7 @@ func TestListenIsPrivateAndLeavesNothing(t *testing.T) {
 		t.Errorf("left beside the socket: %v", entries)
 	}
 	if !dials(t, path) {
-		t.Error("nobody listens")
+		t.Error("no server listens")
 	}
 	for range 2 {
 		_ = l.Close()
@@ -83,7 +83,7 @@ func TestListenReplacesWhatADeadServerLeft(t *testing.T) {
 	}
 	mustListen(t, path)
 	if !dials(t, path) {
-		t.Error("nobody listens")
+		t.Error("no server listens")
 	}
 }
 
@@ -125,7 +125,7 @@ func TestListenOnLongPath(t *testing.T) {
 	}
 	mustListen(t, path)
 	if !dials(t, path) {
-		t.Error("nobody listens")
+		t.Error("no server listens")
 	}
 	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
 		t.Error(info, err)
