@@ -144,9 +144,10 @@ fmt: # gofumpt would change nothing
 	@unformatted=$$($(GO) tool gofumpt -l .) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (go tool gofumpt -w .):"; echo "$$unformatted"; exit 1; fi
 
-cross: # the code and its tests compile for systems other than Linux
+cross: # the code and its tests compile for other systems and processors
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
+	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 
 clean: ## remove everything that was built
 	rm -rf bin bench/out specs/out
