@@ -32,7 +32,8 @@ func stopListening(pid int) error {
 			return err
 		}
 		listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-		if err == nil && listens == 1 {
+		domain, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+		if err == nil && listens == 1 && domain == unix.AF_INET { // the control socket listens too
 			return errors.Join(unix.Shutdown(fd, unix.SHUT_RD), unix.Close(fd))
 		}
 		_ = unix.Close(fd)
