@@ -154,7 +154,7 @@ func ParseTarget(text string) (Target, error) {
 	case !known:
 		return Target{}, fmt.Errorf("%q has no known protocol: give one of %s, as in smtps://HOST:PORT", text, strings.Join(Dialects(), ", "))
 	case u.Scheme == "stdio" && (u.Opaque != "" || u.Host != "" || t.Path != ""):
-		return Target{}, fmt.Errorf("%q: nothing follows stdio:", text)
+		return Target{}, fmt.Errorf("%q: nothing may follow the colon of stdio", text)
 	case u.Scheme != "stdio" && t.Host == "":
 		return Target{}, fmt.Errorf("%q has no host: write %s://HOST:PORT", text, u.Scheme)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
