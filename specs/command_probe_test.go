@@ -21,7 +21,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 				"--password-file", c.Path("alice.pw"), "--level", "all", "--json", "r.json", "--junit", "r.xml", "--html", "r.html")
 			Expect(run).To(gexec.Exit(0))
 			Expect(stderr(run)).To(BeEmpty())
-			Expect(stdout(run)).To(MatchRegexp(`^at most \d+ failed logins, one after another, at sallyport://(.|\n)*\n\d{3} pass, 0 fail, 0 non-strict, 0 info, \d+ skip in`))
+			Expect(stdout(run)).To(MatchRegexp(`^at most \d+ failed logins, one after another, at sallyport://(.|\n)*\n\d{3} pass, 0 fail, 0 non-strict, \d+ info, \d+ skip in`))
 			var report struct {
 				Schema, Role, URL, Peer string
 				Totals                  map[string]int
@@ -33,6 +33,11 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 			Expect(json.Unmarshal([]byte(c.Read("r.json")), &report)).To(Succeed())
 			Expect(report.Schema).To(Equal("sallyport-probe/1"))
 			Expect(report.Totals["pass"]).To(BeNumerically(">", 400))
+			for _, r := range report.Results {
+				if r.Verdict == "info" { // a busy machine may make the times of logins differ
+					Expect(r.Name).To(HavePrefix("checks/unknown-user"))
+				}
+			}
 			Expect(report.Results[0].Transcript).To(HaveLen(4))
 			Expect(c.Read("r.html")).To(ContainSubstring("altered by the prober"))
 			Expect(c.Read("r.xml")).To(ContainSubstring(`<testsuites name="sallyport probe"`))
