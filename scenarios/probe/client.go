@@ -166,15 +166,7 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 	}
 	tcp := p.listener.(*net.TCPListener)
 	_ = tcp.SetDeadline(time.Now().Add(p.Timeout))
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() { // a command that has ended connects no more
-		select {
-		case <-p.child.done:
-			_ = tcp.SetDeadline(time.Now().Add(100 * time.Millisecond))
-		case <-stop:
-		}
-	}()
+	defer p.hurry(tcp)()
 	for {
 		conn, acceptErr := tcp.Accept()
 		if acceptErr != nil {
@@ -184,6 +176,23 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 		if l, mechanism, initial, err = p.greet(ctx, conn, host, offer, maxVersion); err == nil && mechanism != "" {
 			return l, mechanism, initial, nil
 		}
+	}
+}
+
+// hurry ends an Accept soon after the command has ended, which connects no more then. stop ends that.
+func (p *Prober) hurry(l *net.TCPListener) (stop func()) {
+	ended, stopping, stopped := p.child.done, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-ended:
+			_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		case <-stopping:
+		}
+	}()
+	return func() {
+		close(stopping)
+		<-stopped
 	}
 }
 
