@@ -244,6 +244,9 @@ func (s *Server) checkGone() {
 	}
 }
 
+// StopSeating makes the seat grant no more: clients that ask for it get "421 shutdown". Shutdown does that too.
+func (s *Server) StopSeating() { s.seat.close() }
+
 // Shutdown ends the server gracefully. It stops listening, grants the seat no more, sends "421 shutdown" to
 // clients in the lobby and in the queue, lets the running request end, and returns when the last
 // connection has ended. If ctx ends first, it returns ctx's error: call Close then.

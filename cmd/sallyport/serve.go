@@ -163,6 +163,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	keeper, release := f.keepCertificate(s, home.Paths)
 	defer release()
 	r := &running{
+		turn:  make(chan struct{}, 1),
 		flags: f, server: s, users: store, paths: home.Paths, listener: listener, certs: keeper,
 		log: s.ErrorLog, stderr: stderr, caught: caught,
 	}

@@ -21,7 +21,8 @@ type part interface {
 	start(r *running) (stop func(), err error)
 }
 
-// A follower is a part that follows reloads and the shutdown. Its methods are called one at a time.
+// A follower is a part that follows reloads and the shutdown. Its methods are called one at a time, except that
+// stopping does not wait long for a reload that hangs.
 type follower interface {
 	// reloading is called when a reload begins, reloaded when it has ended.
 	reloading()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -29,8 +28,11 @@ type running struct {
 	stderr   io.Writer     // where they go
 	caught   signals
 
-	mu sync.Mutex // held during a reload, and when the shutdown begins
+	turn chan struct{} // holds a value during a reload, and when the shutdown begins
 }
+
+// hangs is how long the shutdown waits for a reload, which may read from a disk that does not answer.
+const hangs = time.Second
 
 // untilSignal serves until a signal, or stop, ends the server.
 func (r *running) untilSignal() error {
@@ -49,7 +51,7 @@ func (r *running) untilSignal() error {
 		case err := <-served:
 			return errors.Join(err, r.shutdown())
 		case <-r.caught.hup:
-			_ = r.reload() // it has logged the error
+			go func() { _ = r.reload() }() // it logs the error
 		case <-r.caught.stop:
 			r.sayStopping()
 			return r.shutdown()
@@ -84,9 +86,12 @@ func (r *running) stop(now bool) {
 
 // shutdown lets the running request end, within --shutdown-grace and until a second signal.
 func (r *running) shutdown() error {
-	r.mu.Lock()
+	r.server.StopSeating()
+	select {
+	case r.turn <- struct{}{}: // nothing is reloaded any more
+	case <-time.After(hangs):
+	}
 	r.follow(follower.stopping)
-	r.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), r.flags.grace)
 	defer cancel()
 	go func() {
@@ -109,8 +114,8 @@ func (r *running) shutdown() error {
 
 // reload takes the certificate, the users and the log file anew, like SIGHUP. What can't be reloaded stays as it was.
 func (r *running) reload() (err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
 	r.follow(follower.reloading)
 	defer func() { r.follow(func(f follower) { f.reloaded(err) }) }()
 	s := r.server
