@@ -4,7 +4,7 @@ import "github.com/sallyport/sallyport/protocol"
 
 // Notice is a line that answers no request. Its text is "position N holder NAME" for
 // protocol.CodePosition, "waiting N" for CodeWaiting, and for CodeMessage the operator's words,
-// or the server's that the session ends soon.
+// or the server's warning that the session ends soon.
 type Notice struct {
 	Code protocol.Code
 	Text string

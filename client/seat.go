@@ -11,7 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/capability"
 )
 
-// errand is what a client that takes no seat asks for in place of it.
+// errand is the request of a login without a seat.
 type errand struct {
 	word    string        // instead of the empty line of the login
 	code    protocol.Code // of the reply
@@ -31,9 +31,8 @@ func (d *Dialer) Stat(ctx context.Context, addr string, credentials Credentials)
 	return e.reply, err
 }
 
-// Watch logs in to see what the backend says, without a seat. It returns a Client for package stream, which has
-// the function to call. LoginTimeout bounds it. Errors are those of Dial, with ErrBusy if the server has too many
-// watchers, and ErrNoWatch.
+// Watch logs in to see the backend's output, without a seat. Give the Client to stream.Watch. LoginTimeout bounds the
+// login. Errors are those of Dial, ErrBusy if the server has too many watchers, and ErrNoWatch if it allows none.
 func (d *Dialer) Watch(ctx context.Context, addr string, credentials Credentials) (*Client, error) {
 	return d.run(ctx, addr, credentials, &errand{word: capability.Watch, code: protocol.CodeStreaming, missing: ErrNoWatch})
 }
@@ -61,7 +60,7 @@ func (d *Dialer) lastWord() string {
 	return ""
 }
 
-// takeSeat waits for the 235, or for the reply that the errand is about.
+// takeSeat waits for the 235, or for the reply to the errand.
 func (d *Dialer) takeSeat(c *Client) error {
 	for {
 		reply, _, err := protocol.ReadReply(c.reader)

@@ -66,7 +66,7 @@ func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece, queued 
 	return b.reply[0], cmp.Or(err, b.reply[0].Err())
 }
 
-// sendVerb is send for a batch of one verb. An empty verb is a batch that the server answers unasked.
+// sendVerb is send for a batch of one verb. With an empty verb it sends nothing, and only waits for the reply.
 func (c *Client) sendVerb(b *batch) (hasToken bool, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()

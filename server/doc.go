@@ -14,10 +14,10 @@
 //   - seat.go grants the seat (seat.grant) and passes it on (seat.release), as [Queue], [Reject] or
 //     [Takeover] say; wait.go waits for it, or for a client that wants no seat answers STAT;
 //   - session.go reads requests and calls handlers, watch.go cancels the handler of a client that has
-//     left (package alarm says when to look, package notice when to warn the client of the end), stream.go is OPEN and STREAM, whose
-//     rules are in package joint;
+//     left (package alarm says when to look, package notice when to warn of the end), stream.go is OPEN and
+//     STREAM, whose rules are in package joint;
 //   - conn.go reads lines, writes replies and closes; package socket waits for the peer, below TLS, and wakes;
-//   - status.go is what the operator sees, and Evict.
+//   - status.go has Status and Evict, for the operator.
 //
 // # The log
 //

@@ -77,8 +77,8 @@ type Server struct {
 	// Backend connects to what OPEN and STREAM join a client to. Nil means neither. Package joint says what a
 	// backend can do beside reading and writing.
 	Backend func(ctx context.Context, r *Request) (io.ReadWriteCloser, error)
-	// Watch adds a watcher, a client that sees what the backend says without a seat, to a watch.Crowd. Nil lets nobody
-	// watch.
+	// Watch adds a watcher, a client that sees what the backend says without a seat, to a watch.Crowd. Nil allows no
+	// watchers.
 	Watch func(watch.Client) (*watch.Feed, error)
 	// OnSay gets each line of a client's SAY. Nil refuses SAY.
 	OnSay func(user, text string)

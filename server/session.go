@@ -112,7 +112,7 @@ func (s *session) deadline() time.Time {
 	return end.WarnAt
 }
 
-// ending returns how the session ends as things are, with this idle limit.
+// ending returns the end of the session with this idle limit.
 func (s *session) ending(idle time.Duration) notice.End {
 	return notice.Session{Opened: s.opened, Active: s.lastActive(), Idle: idle, Limit: s.srv.limits.Session}.End()
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/sallyport/sallyport/client"
 )
 
-// The faults of pins, and of the chains and CAs that they name.
+// Errors of this package.
 var (
 	ErrForm     = errors.New("pin: a pin is SHA256: and 43 characters of base64")
 	ErrNotFound = errors.New("pin: the server sends no CA with this pin")
@@ -54,9 +54,9 @@ func Parse(text string) (p Pin, err error) {
 // String returns "SHA256:" and the hash in base64 without padding.
 func (p Pin) String() string { return prefix + base64.RawStdEncoding.EncodeToString(p[:]) }
 
-// Fetch returns the CA with this pin from the chain that the server at addr sends. The dialer is that of the
-// connection that follows: its roots, its client certificate and its session cache are not used here. Errors are
-// a [*client.ConnectError] that wraps one of this package, or one of [client.Dialer.Dial].
+// Fetch returns the CA with this pin from the chain that the server at addr sends. Give it the dialer of the
+// connection that follows: Fetch does not use its roots, its client certificate and its session cache. The error is
+// a [*client.ConnectError] around one of this package, or an error of [client.Dialer.Dial].
 func (p Pin) Fetch(ctx context.Context, d client.Dialer, addr string) (*x509.Certificate, error) {
 	config := cmp.Or(d.TLSConfig, &tls.Config{}).Clone()
 	config.RootCAs = x509.NewCertPool()
@@ -79,7 +79,7 @@ func (p Pin) Fetch(ctx context.Context, d client.Dialer, addr string) (*x509.Cer
 }
 
 // find returns the CA with this pin in the chain of a server. The server's own certificate is never one. A second
-// certificate with the name of the CA would leave open which of the two has signed.
+// certificate with the name of the CA is an error, because either could have signed.
 func (p Pin) find(chain []*x509.Certificate) (*x509.Certificate, error) {
 	at := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return Of(c) == p })
 	switch {

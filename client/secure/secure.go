@@ -22,8 +22,9 @@ import (
 // bytes may be missing.
 var ErrCut = fmt.Errorf("no close_notify: %w", io.ErrUnexpectedEOF)
 
-// Dial connects to addr ("host:port") with dial, or if that is nil with DialTCP, and runs the handshake. Nil for base means the system's roots;
-// client.Dialer.TLSConfig says which fields count. An error quotes nothing that the server sent in the clear.
+// Dial connects to addr ("host:port") with dial, and runs the handshake. A nil dial means DialTCP, a nil base the
+// system's roots. client.Dialer.TLSConfig says which fields of base count. An error quotes nothing that the server sent
+// in the clear.
 func Dial(ctx context.Context, addr string, base *tls.Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*tls.Conn, error) {
 	host, _, _ := net.SplitHostPort(addr)
 	config, err := tlsConfig(base, host)

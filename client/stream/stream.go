@@ -112,7 +112,7 @@ func (s *Stream) run(verb string, queued func()) {
 }
 
 // receive takes a line of the server, and the bytes of a 151. It turns a panic into an error, so that the program can
-// give a terminal back before it ends.
+// restore the terminal before it ends.
 func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -48,7 +48,7 @@ func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 	}
 }
 
-// end says something, removes the prompt with what is typed, and restores the terminal: Ctrl-C is a signal again.
+// end prints a text, removes the prompt with its input, and restores the terminal, so that Ctrl-C is a signal again.
 func (c *chat) end(text string) {
 	if t, isTerminal := c.out.(*term.Terminal); isTerminal {
 		t.SetPrompt("")

@@ -62,7 +62,7 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 // dialing is the method Dial or Watch of a client.Dialer.
 type dialing func(d *client.Dialer, ctx context.Context, addr string, who client.Credentials) (*client.Client, error)
 
-// with logs in, which means that it waits for the seat or watches, and calls use. A signal ends the context of use.
+// with logs in with dial, which waits for the seat or watches, and calls use. A signal cancels the context of use.
 func (f *dialFlags) with(dialer *client.Dialer, dial dialing, who client.Credentials, use func(context.Context, *client.Client) error) error {
 	ctx, cancel := notifyContext()
 	defer cancel()
@@ -74,7 +74,7 @@ func (f *dialFlags) with(dialer *client.Dialer, dial dialing, who client.Credent
 	return use(ctx, c)
 }
 
-// dial logs in. Its errors say what a person can do.
+// dial logs in. Its errors say what the user can do.
 func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (*client.Client, error) {
 	dialer, err := f.pinned(ctx, dialer, withPort(f.addr))
 	if err != nil {
@@ -87,7 +87,7 @@ func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, dial dialin
 	return c, nil
 }
 
-// explain adds to the error of a login what a person can do about it.
+// explain adds to the error of a login what the user can do about it.
 func (f *dialFlags) explain(ctx context.Context, err error, name string) error {
 	switch reply, _ := errors.AsType[*protocol.ReplyError](err); {
 	case ctx.Err() != nil:

@@ -20,7 +20,7 @@ import (
 	"github.com/sallyport/sallyport/server/certs"
 )
 
-// hint adds to an error of a connection what a person can do about it.
+// hint adds to an error of a connection what the user can do about it.
 func (f *dialFlags) hint(err error) error {
 	verification, ofServer := errors.AsType[*tls.CertificateVerificationError](err)
 	alert, fromServer := alertOf(err)
@@ -80,7 +80,7 @@ func (f *dialFlags) authorityHint(err error, leaf *x509.Certificate) error {
 	return fmt.Errorf("%w: %s", err, what)
 }
 
-// dateHint says whose fault it can be that a certificate is not valid now. Both times are UTC: the text of
+// dateHint says which clock or certificate may be wrong when a certificate is not valid now. Both times are UTC: the text of
 // crypto/x509 has each in another zone.
 func dateHint(err error, c *x509.Certificate, now time.Time) error {
 	clock := now.UTC().Format(time.RFC3339)
@@ -131,7 +131,7 @@ func alertOf(err error) (tls.AlertError, bool) {
 	if !ok || op.Op != "remote error" {
 		return 0, false
 	}
-	for alert := range tls.AlertError(255) { // crypto/tls keeps the type of the number to itself
+	for alert := range tls.AlertError(255) { // crypto/tls does not export the type of op.Err
 		if alert.Error() == op.Err.Error() {
 			return alert, true
 		}

@@ -79,7 +79,7 @@ var packageNames = regexp.MustCompile(`(^|: )((client|hosts|pin|protocol|scram|s
 // systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
 var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat) (\S)`)
 
-// plain leaves out of errors what says nothing to a user beside the words around it.
+// plain removes parts of errors that repeat the words around them.
 var plain = strings.NewReplacer(
 	"554 failed the request failed: ", "", ": 554 failed the request failed", "",
 	"no close_notify: unexpected EOF", "it was cut",

@@ -24,10 +24,10 @@ const (
 
 var headings = []string{headingEnter, headingLimits, headingLog, headingTLS, headingBackend, headingService}
 
-// headingKey is the annotation of a flag that has its heading.
+// headingKey is the annotation with the heading of a flag.
 const headingKey = "sallyport_heading"
 
-// under puts all flags that have no heading yet under this one. It is called after each group of flags is defined.
+// under gives this heading to all flags that have none yet. Call it after each group of flags is defined.
 func under(heading string, flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Annotations[headingKey] == nil {
@@ -36,7 +36,7 @@ func under(heading string, flags *pflag.FlagSet) {
 	})
 }
 
-// helpCommand is --help in other words: sallyport help user add.
+// helpCommand is another form of --help: sallyport help user add.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
@@ -150,7 +150,7 @@ func filled(text string, column, width int) string {
 	return strings.ReplaceAll(fill(strings.Fields(text), width-column), "\n", "\n"+strings.Repeat(" ", column))
 }
 
-// reflow fills the paragraphs of a text again. Indented lines, such as tables, stay as they are.
+// reflow breaks the lines of the paragraphs of a text anew. Indented lines, such as tables, stay as they are.
 func reflow(text string, width int) string {
 	var out, paragraph []string
 	end := func() {

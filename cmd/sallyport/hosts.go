@@ -79,7 +79,7 @@ func readHosts() (path string, all []hosts.Host, err error) {
 	return path, all, err
 }
 
-// hostFlag is the value of --host. Its type tells it from the --host of cert new.
+// hostFlag is the value of --host. Its type distinguishes it from the --host of cert new.
 type hostFlag string
 
 func (*hostFlag) Type() string         { return "name" }
@@ -149,7 +149,7 @@ func firstArgument(flags *pflag.FlagSet, args []string) int {
 	return len(args)
 }
 
-// alternatives are flags of which one that is given takes the place of the others.
+// alternatives are groups of flags: one that is given replaces the others of its group.
 var alternatives = [][]string{{"ca", "pin"}, {"cert", "key"}, {"password-file", "password-stdin"}}
 
 // settled returns a function that reports whether a flag, or an alternative of it, has been given by now.

@@ -135,7 +135,7 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	return f.play(ctx, cmd, p, reports, newProbePrinter(p, aloneProbe(cmd, args)))
 }
 
-// complete reads what the flags name.
+// complete completes the configuration: it reads the files that the flags name.
 func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	c := &f.config
 	if c.Target, err = probe.ParseTarget(args[0]); err != nil {
@@ -143,7 +143,7 @@ func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	}
 	c.Command, c.Stderr = args[1:], os.Stderr
 	if c.Target.Dialect != "stdio" {
-		c.Stderr = nil // its last words are quoted
+		c.Stderr = nil // the verdict quotes its last line
 	}
 	if len(c.Command) > 0 && cmd.ArgsLenAtDash() != 1 {
 		return usagef("%q: write -- before the command", c.Command[0])

@@ -59,7 +59,7 @@ func (p *probePrinter) result(r *probe.Result) {
 	p.progress()
 }
 
-// deviation prints all that a person needs who doesn't look into the reports.
+// deviation prints a deviation in full, for users who don't read the reports.
 func (p *probePrinter) deviation(r *probe.Result, verdict, name string) {
 	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(r.Mechanism))
 	fmt.Fprintf(p.out, "            rule: %s %s: %s\n", r.Rule, r.Section, show.Printable(r.About))

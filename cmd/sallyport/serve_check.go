@@ -93,7 +93,7 @@ func checkAppend(path string) error {
 	return file.Close()
 }
 
-// effective returns the flags that printCheck has no line of its own for and that have a value.
+// effective returns the flags with a value, without those that have lines of their own in printCheck.
 func effective(flags *pflag.FlagSet) (all []*pflag.Flag) {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		value := flag.Value.String()

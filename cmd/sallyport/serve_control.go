@@ -17,7 +17,7 @@ import (
 	"github.com/sallyport/sallyport/server/control"
 )
 
-// controlPart lets the operator's commands reach the server, see package control.
+// controlPart serves the operator's commands, see package control.
 type controlPart struct{ server control.Server }
 
 func (*controlPart) define(*pflag.FlagSet) {}
@@ -37,7 +37,7 @@ func (p *controlPart) observe(line []byte) {
 	}
 }
 
-// start serves the socket. Without it the server does its work too, so a failure is only a warning.
+// start serves the socket. The server can work without it, so a failure is only a warning.
 func (p *controlPart) start(r *running) (stop func(), err error) {
 	l, err := control.Listen(r.paths.Control())
 	if err != nil {

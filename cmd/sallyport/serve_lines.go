@@ -15,10 +15,10 @@ import (
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
-// maxPeople bounds the connections of which linesPart knows the address.
+// maxPeople bounds the connections whose address linesPart keeps.
 const maxPeople = 4096
 
-// linesPart prints a line when somebody sits down, waits, or leaves. It takes them from the interaction log.
+// linesPart prints a line when a client gets the seat, waits, or leaves. It reads the records of the interaction log.
 type linesPart struct {
 	quiet bool
 	flags *pflag.FlagSet
@@ -60,7 +60,7 @@ var haveLines = map[string]bool{
 	"session.open": true, "session.close": true,
 }
 
-// eventOf returns the event of a record. Nothing of a peer is in front of it.
+// eventOf returns the event of a record. No text of a peer comes before it in the line.
 func eventOf(line []byte) string {
 	_, rest, _ := bytes.Cut(line, []byte(`"event":"`))
 	name, _, _ := bytes.Cut(rest, []byte{'"'})
@@ -111,7 +111,7 @@ func (p *linesPart) line(e event) (text string) {
 	return text
 }
 
-// The lines, which status --watch has as well. why may be empty.
+// The lines of serve and of status --watch. why may be empty.
 func sitsDown(user, remote string) string {
 	return fmt.Sprintf("%s sits down (from %s)", show.Printable(user), show.Printable(remote))
 }

@@ -27,7 +27,7 @@ type notifier struct {
 	waiting int
 }
 
-// notifyPatience is how long the end of the process waits until systemd has taken the last state.
+// notifyPatience bounds how long the process, before it exits, waits for systemd to take the last state.
 const notifyPatience = time.Second
 
 func newNotifier() *notifier {
@@ -48,7 +48,7 @@ func (n *notifier) observe(line []byte) {
 	}
 	select {
 	case n.seat <- struct{}{}:
-	default: // the status will be sent
+	default: // the status is about to be sent
 	}
 }
 
@@ -105,7 +105,8 @@ func (n *notifier) start(r *running) (stop func(), err error) {
 	}, nil
 }
 
-// send sends what there is to say until end, because a write waits while systemd reads nothing.
+// send sends the states and the status until end. It has its own goroutine, because a write blocks while systemd reads
+// nothing.
 func (n *notifier) send(end <-chan struct{}, log *slog.Logger) {
 	warn := sync.OnceFunc(func() { log.Warn("systemd can't be informed of the state of the service") })
 	notify := func(text string) {
@@ -132,11 +133,11 @@ func (n *notifier) send(end <-chan struct{}, log *slog.Logger) {
 func (n *notifier) say(text string) {
 	select {
 	case n.news <- text:
-	default: // systemd has read nothing for many states
+	default: // systemd reads nothing, and the queue is full
 	}
 }
 
-// reloading has the time, which systemd compares with that of its request for a reload.
+// reloading sends the time too, because systemd compares it with the time of its request for a reload.
 func (n *notifier) reloading() {
 	n.say(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }

@@ -53,7 +53,7 @@ func (f *serveFlags) observe(line []byte) {
 	}
 }
 
-// startParts starts each part. stop stops those that were started, the last one first.
+// startParts starts each part. stop stops the started ones, the last one first.
 func (r *running) startParts() (stop func(), err error) {
 	var stops []func()
 	stop = func() {

@@ -8,7 +8,7 @@ import (
 )
 
 // patientListener is a listener that can stop accepting before it is closed. A server that is closed while it accepts
-// a connection would close that one without a word. The connections that are not accepted yet stay in the kernel,
+// a connection would close that connection without a reply. The connections that are not accepted yet stay in the kernel,
 // for the next server on the same socket.
 type patientListener struct {
 	*net.TCPListener

@@ -59,8 +59,8 @@ func (r *running) untilSignal() error {
 	}
 }
 
-// sayStopping says that the shutdown begins. A chat ends with it: Ctrl-C is a signal again, which ends the running
-// request.
+// sayStopping prints that the shutdown begins. It ends the chat and restores the terminal, so that another Ctrl-C is a
+// signal, which ends the running request.
 func (r *running) sayStopping() {
 	const text = "shutting down"
 	if r.flags.console != nil && r.flags.console.isTerminal {

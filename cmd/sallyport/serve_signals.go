@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// signals are those that a server obeys. They are caught before the server prints
+// signals are channels of the signals that a server handles. They are caught before the server prints
 // that it listens, so that none ends it without a shutdown.
 type signals struct{ stop, hup chan os.Signal }
 

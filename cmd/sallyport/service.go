@@ -34,8 +34,8 @@ func stateDir(given string) (string, error) {
 	return dir, nil
 }
 
-// statePaths returns the files of stateDir. The logs are in $LOGS_DIRECTORY, if systemd sets it, and those of the
-// service are found by everybody.
+// statePaths returns the files of stateDir. The logs are in $LOGS_DIRECTORY, if systemd sets it. Commands
+// of the operator find the logs of the installed service without it.
 func statePaths(given string) (state.Paths, error) {
 	dir, err := stateDir(given)
 	paths := state.Paths{Dir: dir, Logs: firstOf("LOGS_DIRECTORY")}
@@ -45,7 +45,7 @@ func statePaths(given string) (state.Paths, error) {
 	return paths, err
 }
 
-// firstOf returns the first directory of a variable of systemd.exec(5), which has a colon between two.
+// firstOf returns the first directory of a variable of systemd.exec(5), which separates directories by colons.
 func firstOf(variable string) string {
 	first, _, _ := strings.Cut(os.Getenv(variable), ":")
 	return first

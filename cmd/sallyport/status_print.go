@@ -31,7 +31,7 @@ type page struct {
 	out   strings.Builder
 }
 
-// row adds a label and what belongs to it. It breaks lines between the pieces.
+// row adds a label and its text. It breaks lines between the pieces only.
 func (p *page) row(label string, pieces ...string) {
 	pieces = slices.DeleteFunc(pieces, func(s string) bool { return s == "" })
 	line := fmt.Sprintf("%-*s", labelWidth, label)

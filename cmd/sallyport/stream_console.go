@@ -26,7 +26,8 @@ const (
   Enter   go back`
 )
 
-// typedEarly says that what a user typed before the seat came was not sent. It was not meant for what came of the wait.
+// typedEarly is the message that keys typed before the seat came were not sent: the user did not know then what would
+// read them.
 const typedEarly = "what you typed while you waited was discarded"
 
 // console joins the terminal: each key goes to the backend, except behind the escape key.

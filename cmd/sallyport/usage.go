@@ -10,7 +10,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
-// plainUsage makes the errors of usage that cobra and pflag find say what to do, for a command and those below it.
+// plainUsage makes the usage errors of cobra and pflag say what to do, for a command and its subcommands.
 func plainUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	for _, sub := range cmd.Commands() {

@@ -10,7 +10,7 @@ import (
 
 // verbs completes verbs in a console. It asks the server for them when Tab is typed for the first time.
 type verbs struct {
-	// wanted receives what gets the verbs from the goroutine of the session. It is nil where lines are no requests.
+	// wanted passes a channel for the answer to the goroutine of the session. It is nil where lines are no requests.
 	wanted chan chan<- []string
 	// list shows verbs above the prompt.
 	list  func(format string, args ...any)
@@ -40,8 +40,8 @@ func (v *verbs) all() []string {
 	return v.known
 }
 
-// complete completes the verb before pos in a line: as far as all verbs that begin so agree, and if that is no
-// further, it shows them. It is the [term.Terminal.AutoCompleteCallback] for Tab.
+// complete completes the verb before pos in a line, up to the longest common prefix of all matching verbs. If that
+// adds nothing, it shows them. It is the [term.Terminal.AutoCompleteCallback] for Tab.
 func (v *verbs) complete(line string, pos int) (changed string, newPos int, ok bool) {
 	begun := strings.ToUpper(line[:pos])
 	var fit []string

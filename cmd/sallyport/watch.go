@@ -91,7 +91,7 @@ func (j *joint) watchKeys() {
 	}
 }
 
-// notWatched says what the operator can do about a server that lets nobody watch.
+// notWatched adds what the operator must do so that the server allows watchers.
 func notWatched(err error) error {
 	if errors.Is(err, client.ErrNoWatch) {
 		return fmt.Errorf("%w: it must be started with --console --watchers N", err)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Ehlo is what a server says of itself in its reply to EHLO.
+// Ehlo is the content of the reply to EHLO.
 type Ehlo struct {
 	Name                 string
 	Mechanisms, Bindings []string // SASL mechanisms, and types of channel binding

@@ -6,7 +6,7 @@ import "strings"
 const (
 	NoWait = "nowait" // the seat at once, or "421 busy", and no place in the queue
 	Stat   = "stat"   // the lines of STAT, and no seat
-	Watch  = "watch"  // what the backend says, and no seat
+	Watch  = "watch"  // the backend's output, and no seat
 )
 
 // capabilityLast is the first word of the line of EHLO that has the LastWords.
@@ -18,7 +18,7 @@ type LastWords []string
 // String returns the line for EHLO.
 func (l LastWords) String() string { return capabilityLast + strings.Join(l, " ") }
 
-// Last returns the words of a server that may let clients watch.
+// Last returns the words of a server. watch means that it allows watchers.
 func Last(watch bool) LastWords {
 	if watch {
 		return LastWords{NoWait, Stat, Watch}

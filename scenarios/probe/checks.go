@@ -149,7 +149,7 @@ func (p *Prober) unknownUser(ctx context.Context, r Result) Result {
 	return r
 }
 
-// differs says by what an unknown name can be told from a known one.
+// differs says how the challenges for an unknown and a known name differ. It is empty if they don't.
 func differs(known, unknown []challenged) string {
 	k, u := known[0], unknown[0]
 	slow, fast := median(known), median(unknown)

@@ -147,7 +147,7 @@ func (c *Config) includes(rule string) bool {
 	return rule == "must" || rule == "should" || rule == "grammar"
 }
 
-// NotAllowed reports whether an error means that the peer is elsewhere, and was not named with MayTest.
+// NotAllowed reports whether an error means that the peer is on another machine, and Config.MayTest does not name it.
 func NotAllowed(err error) bool {
 	_, ok := errors.AsType[errNotAllowed](err)
 	return ok

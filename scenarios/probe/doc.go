@@ -3,13 +3,13 @@
 // A [Config] names the peer, and [New] checks it. [Prober.Run] plays each vector that the peer can be judged by, one
 // after another, and returns a [Result] for each. [JSON], [JUnit] and [HTML] render results.
 //
-// A peer shows from outside which of its messages or words end the login, and never why. So a [Verdict] compares
-// the stage alone, and quotes the peer's words. A login without a fault comes first, and again after every ten
-// vectors: where it fails, the vectors say nothing.
+// From outside one sees at which message a peer ends the login, but not why. So a [Verdict] depends on that stage
+// alone, and the [Result] quotes the peer's words. A login without a fault is tried first, and again after every ten
+// vectors: if it fails, the other vectors are skipped.
 //
 // # Add a dialect
 //
 // A dialect carries SASL messages in a protocol. For servers under test write a [Caller], for clients under test a
-// [Host], with four methods each, in a file of its own, and add it to the table in dialect.go. smtp.go is the example
-// to start from. [Link] reads and writes lines with a deadline and a bound, and begins TLS.
+// [Host], with four methods each, in a file of its own, and add it to the table in dialect.go. stdio.go is
+// the shortest, smtp.go has both sides of a protocol with TLS. [Link] reads and writes lines with a deadline and a bound, and begins TLS.
 package probe

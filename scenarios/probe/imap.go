@@ -27,7 +27,7 @@ func (c *imapCaller) Open(l *Link) (Offer, error) {
 			err = c.Upgrade()
 		}
 		if err == nil {
-			err = c.ask("CAPABILITY") // anew: what was said in the clear does not count
+			err = c.ask("CAPABILITY") // anew: an attacker may have changed the answer before TLS
 		}
 	}
 	for _, capability := range c.capabilities {

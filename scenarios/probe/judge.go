@@ -17,7 +17,7 @@ type played struct {
 	err error
 	// broken is how the conversation with the peer ended, if not by the peer's words.
 	broken error
-	// early means that a server said success before the proof.
+	// early means that a server sent its success before the proof.
 	early bool
 	// over means that the protocol has ended the login.
 	over  bool

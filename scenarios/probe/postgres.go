@@ -111,7 +111,7 @@ func (c *postgresCaller) answer() (Answer, error) {
 	return Answer{}, errFlood
 }
 
-// broken makes an error of a link of an error of pgproto3, which says of malformed messages what it pleases.
+// broken turns an error of pgproto3 into one of a link. For malformed messages pgproto3 has errors of many kinds.
 func broken(err error) error {
 	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errHang, errFlood} {
 		if errors.Is(err, known) {

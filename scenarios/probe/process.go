@@ -19,8 +19,8 @@ type process struct {
 	said *tail
 }
 
-// startProcess starts a command in a process group of its own. The end of ctx ends the group. What the command says
-// on standard error goes to shown as well, without in and out its standard output too.
+// startProcess starts a command in a process group of its own. The end of ctx ends the group. Its standard error
+// goes to shown as well, and without out its standard output too.
 func startProcess(ctx context.Context, argv, env []string, in io.Reader, out io.Writer, shown io.Writer) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{}), said: &tail{also: shown}}
 	p.cmd.Env = append(os.Environ(), env...)
@@ -61,7 +61,7 @@ func (p *process) end() {
 	<-p.done
 }
 
-// words are the end of what the command said.
+// words returns the last line that the command printed, and its exit code.
 func (p *process) words() string {
 	exit := new(exec.ExitError)
 	words := p.said.last()

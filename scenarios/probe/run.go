@@ -23,7 +23,7 @@ type Prober struct {
 	controls []*fixtures.Vector
 	// names are the names of the cases.
 	names map[string]bool
-	// works says of each login without a fault whether it succeeds: "" is yes, else the reason.
+	// works has, for each login without a fault, why it fails. Empty means that it succeeds.
 	works    map[string]string
 	listener net.Listener
 	files    *files
@@ -32,7 +32,7 @@ type Prober struct {
 	noTLS bool
 	// usual is the time of the first login without a fault.
 	usual time.Duration
-	// keptOut is the reason why nothing is judged any more.
+	// keptOut is why the other cases are skipped. Empty means that they are played.
 	keptOut string
 }
 
@@ -285,8 +285,8 @@ func (p *Prober) look(ctx context.Context) error {
 	return nil
 }
 
-// optional makes of a login without a fault that does not succeed a note: a peer need not have every binding. The
-// checks of bindings say more.
+// optional turns the failure of a login without a fault into a skip, except for plain: a peer need not have every
+// binding. The checks of bindings say more.
 func optional(r Result, key string) Result {
 	if r.Verdict == Fail && key != "plain" {
 		r.Verdict = Skip

@@ -25,7 +25,7 @@ func (c *smtpCaller) Open(l *Link) (Offer, error) {
 			return offer, refusedToServe(code, lines, err)
 		}
 		if err = c.Upgrade(); err == nil {
-			capabilities, err = c.hello() // anew: what was said in the clear does not count
+			capabilities, err = c.hello() // anew: an attacker may have changed the answer before TLS
 		}
 	}
 	for _, line := range capabilities {

@@ -30,7 +30,7 @@ func (c *xmppCaller) Open(l *Link) (Offer, error) {
 	f, err := c.stream()
 	if err == nil && c.TLS() == nil && f.StartTLS != nil {
 		if err = c.startTLS(); err == nil {
-			f, err = c.stream() // anew: what was said in the clear does not count
+			f, err = c.stream() // anew: an attacker may have changed the answer before TLS
 		}
 	}
 	return Offer{Mechanisms: f.Mechanisms, Banner: "XMPP server of " + c.domain}, err

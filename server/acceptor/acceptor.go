@@ -1,4 +1,4 @@
-// Package acceptor accepts connections, whatever fails meanwhile.
+// Package acceptor accepts connections, and goes on after errors that may pass.
 package acceptor
 
 import (

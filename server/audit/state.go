@@ -2,7 +2,7 @@ package audit
 
 import "path/filepath"
 
-// State is what an open log is like at one moment.
+// State is the state of an open log at one moment.
 type State struct {
 	// Path is the absolute path of the file, empty if New made the log.
 	Path string
@@ -11,12 +11,12 @@ type State struct {
 	Size int64
 	// Free is the free space on the disk of the file, in bytes. -1 means that it is not known.
 	Free int64
-	// Failing means that the last write failed, and Failures is the number of those that did.
+	// Failing means that the last write failed, and Failures is the number of failed writes.
 	Failing  bool
 	Failures int
 }
 
-// State waits, like all methods of a Log, for a write that is under way.
+// State returns the state. Like all methods of a Log it waits for a write that is under way.
 func (l *Log) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()

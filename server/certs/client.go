@@ -17,7 +17,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// The faults of client certificates.
+// Errors of client certificates.
 var (
 	ErrName     = errors.New("certs: a user can't have this name")
 	ErrTaken    = errors.New("certs: the file belongs to another client")
@@ -27,7 +27,7 @@ var (
 )
 
 // ClientFiles returns the files in dir of a client's certificate and key: client-NAME.pem and client-NAME-key.pem.
-// Each byte of the name but letters, digits, ".", "-" and "_" is %XX.
+// Bytes of the name other than letters, digits, ".", "-" and "_" become %XX.
 func ClientFiles(dir, preparedName string) (certFile, keyFile string) {
 	var b strings.Builder
 	for _, c := range []byte(preparedName) {
@@ -42,7 +42,7 @@ func ClientFiles(dir, preparedName string) (certFile, keyFile string) {
 }
 
 // IssueClient makes a certificate in dir with which a user can log in to a server that demands one. It is valid
-// for a year. Like [Issue] it replaces a certificate, uses an existing key again, and makes other missing files.
+// for a year. Like [Issue] it replaces an old certificate, keeps an existing key, and makes other missing files.
 // It returns the files. Errors are [ErrName], and [ErrTaken] for a name like that of another user with "-key".
 func IssueClient(dir, name string, now time.Time) (certFile, keyFile string, err error) {
 	prepared, err := scram.Prepare(name)

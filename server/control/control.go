@@ -1,5 +1,5 @@
-// Package control lets the operator of a running server see and change what it does: who has the seat, who leaves,
-// a reload, the end. It is HTTP with JSON bodies over a Unix socket that only the server's user and root can open.
+// Package control is the operator's interface to a running server: it shows who has the seat, evicts clients, reloads
+// and stops the server. It is HTTP with JSON bodies over a Unix socket that only the server's user and root can open.
 // A server makes the socket with [Listen] and serves it with [Server.Serve]. A command asks with a [Client].
 //
 // # Requests
@@ -17,10 +17,10 @@
 // The kernel says which user is at the other end (SO_PEERCRED on Linux, LOCAL_PEERCRED on macOS). The event operator
 // of the interaction log has the name, and so has the reply to a client that is evicted.
 //
-// # Nothing makes it wait
+// # What a request waits for
 //
-// No request waits for a handler or a client, and status, evict and stop wait for no disk. If the disk of the log does
-// not answer within 50 ms, Status has what was known before, and says for how long the log has been stuck. A benchmark
+// No request waits for a handler or a client. Only a reload waits for a disk, for at most 20 s. If the disk of the log
+// does not answer within 50 ms, Status has the last known state of the log, and for how long it has been stuck. A benchmark
 // (go test -bench Status) shows that an answer takes less than 100 ms, whatever the seat does.
 package control
 
@@ -47,7 +47,7 @@ const (
 	requestTime = 5 * time.Second
 )
 
-// Status is what a server says of itself. Times are RFC 3339, durations are seconds, sizes are bytes.
+// Status is the state of a server. Times are RFC 3339, durations are seconds, sizes are bytes.
 type Status struct {
 	About
 	// Started is when the server started, and Uptime how long ago that was.
@@ -60,7 +60,7 @@ type Status struct {
 	// Waiting are the clients in the queue, the next one first. QueueLength is their number.
 	Waiting     []Person `json:"waiting"`
 	QueueLength int      `json:"queue_length"`
-	// Watching is the number of clients that watch the holder.
+	// Watching is the number of clients that watch the backend.
 	Watching int `json:"watching"`
 	// Served is the number of sessions so far, the holder's included.
 	Served int `json:"served"`

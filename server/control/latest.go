@@ -15,8 +15,8 @@ type latest[T any] struct {
 	running chan struct{} // closed when the running call has ended, nil for none
 }
 
-// get calls, and waits at most that long after the call began, maybe by an earlier get. If there is no result then, it
-// returns the one before, and for how long the call has run.
+// get begins a call, or joins the running one, and waits until atMost after its beginning. Without a result by then, it
+// returns the last one, and for how long the call has run.
 func (l *latest[T]) get(atMost time.Duration) (value T, stuck time.Duration) {
 	l.mu.Lock()
 	if l.running == nil {

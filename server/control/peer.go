@@ -27,8 +27,8 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, p)
 }
 
-// asker returns the name of the user who sent a request. Without a name it is the number, and on a system that does not
-// tell it "the operator".
+// asker returns the name of the user who sent a request: "uid N" for a user without a name, and "the operator" on a
+// system that does not say which user it is.
 func asker(ctx context.Context) string {
 	p, _ := ctx.Value(peerKey{}).(peer)
 	if !p.known {

@@ -4,5 +4,5 @@ package control
 
 import "net"
 
-// peerOf knows no peer: this system does not tell it.
+// peerOf returns an unknown peer: this system does not say which user it is.
 func peerOf(*net.UnixConn) peer { return peer{} }

@@ -20,7 +20,7 @@ import (
 	"github.com/sallyport/sallyport/server/errorlog"
 )
 
-// Seat is what a *server.Server does for the operator. Neither method may block.
+// Seat has the methods of a *server.Server for the operator. Neither may block.
 type Seat interface {
 	Status() server.Status
 	Evict(who func(server.Client) bool, by, reason string) ([]server.Client, error)
@@ -32,7 +32,7 @@ type Server struct {
 	Seat Seat
 	// Audit is the interaction log of the server.
 	Audit *audit.Log
-	// About returns what else Status has. It may block. Nil means nothing.
+	// About returns the rest of Status. It may block. Nil means nothing.
 	About func() About
 	// Reload reloads certificate, users and log. Nil refuses it.
 	Reload func() error
@@ -62,7 +62,7 @@ func (s *Server) init() {
 // Serve answers requests on l until ctx ends, and closes l. Requests that run then get a second to end.
 func (s *Server) Serve(ctx context.Context, l net.Listener) {
 	s.init()
-	s.outside() // so that something is known of a log that gets stuck
+	s.outside() // so that Status has a state of the log, if its disk gets stuck later
 	h := http.Server{
 		Handler: http.MaxBytesHandler(s, maxBody), ConnContext: withPeer,
 		ReadTimeout: requestTime, WriteTimeout: reloadTime + 2*requestTime, IdleTimeout: requestTime, MaxHeaderBytes: maxBody,
@@ -166,7 +166,7 @@ func (s *Server) Status() Status {
 	return status
 }
 
-// outside returns what may have to wait for a disk, within patience.
+// outside returns the parts of Status that may wait for a disk, within patience.
 func (s *Server) outside() (about About, l Log) {
 	var asking sync.WaitGroup
 	asking.Go(func() { about, _ = s.about.get(patience) })
@@ -215,7 +215,7 @@ func (e Eviction) chooses() func(server.Client) bool {
 	}
 }
 
-// none says that there is no client to evict.
+// none is the message that there is no client to evict.
 func (e Eviction) none() string {
 	switch {
 	case e.Conn != "":

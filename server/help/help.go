@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Summaries are verbs with what HELP says of each, which may be nothing.
+// Summaries are verbs with their summaries, which may be empty.
 type Summaries map[string]string
 
 // BuiltIn returns the verbs of the protocol. OPEN and STREAM need a backend.

@@ -18,8 +18,8 @@ const lookAtPeer = time.Second
 type Limits struct {
 	// Idle is how long neither end need send, and Vanish how long the client's kernel need not answer.
 	Idle, Vanish time.Duration
-	// Deadline returns when a stream with this idle limit must end as things are, or the zero time for never, and when
-	// Warn is to be called, once for this end.
+	// Deadline returns when a stream with this idle limit ends if nothing more happens, or the zero time for never. It
+	// also returns when to call Warn, once for each end.
 	Deadline func(idle time.Duration) (by, warnAt time.Time)
 	// Warn lets the client be warned: News gets a value.
 	Warn func()

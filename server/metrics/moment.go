@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
-// moment is what is now. It is asked for at each scrape.
+// moment collects the gauges, at each scrape.
 type moment struct {
 	status func() server.Status
 	log    *patient[audit.State] // nil without

@@ -34,7 +34,7 @@ func (p *patient[T]) get() (answer T, ok bool) {
 	}
 }
 
-// question returns the question that waits for its answer, or asks.
+// question returns the pending question, or asks a new one.
 func (p *patient[T]) question() *question[T] {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,7 +40,7 @@ func (r record) literal(key string) []byte {
 	return v[:max(0, bytes.IndexAny(v, ",}"))]
 }
 
-// number returns the number of a field. Zero means that there is none as well.
+// number returns the number of a field, and zero without such a field.
 func (r record) number(key string) float64 {
 	n, _ := strconv.ParseFloat(string(r.literal(key)), 64)
 	return n

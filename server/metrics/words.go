@@ -6,14 +6,14 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// counters is a counter for each value of a label. They exist, and are 0, from the start on, so that a rate has a
-// first value.
+// counters has a counter for each value of a label. Each begins with 0 at the start, so that a rate has a first
+// value.
 type counters struct {
 	*prometheus.CounterVec
 	of map[string]prometheus.Counter
 }
 
-// other is the value that stands for all that are not known.
+// other is the value for all unknown values.
 const other = "other"
 
 func newCounters(name, help, label string, values []string) counters {

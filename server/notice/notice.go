@@ -1,4 +1,5 @@
-// Package notice says when a session ends, and when and with which words its client is warned.
+// Package notice computes when a session ends and when to warn its client, and writes the warning. Start with
+// [Session.End].
 package notice
 
 import (
@@ -17,24 +18,24 @@ const (
 type Session struct {
 	// Opened and Active are when it began, and when its client was last active.
 	Opened, Active time.Time
-	// Idle and Limit bound the times since then. Less than zero means no limit.
+	// Idle and Limit bound the times since then. Negative means no limit.
 	Idle, Limit time.Duration
 }
 
-// End is how a session ends as things are.
+// End is the end of a session in which nothing more happens.
 type End struct {
-	// By is when. It is zero for never.
+	// By is when the session ends. Zero means never.
 	By time.Time
 	// WarnAt is when a notice is due: a minute before the end, but at most half of the limit. A limit below 2 s has no
 	// notice: WarnAt is By then.
 	WarnAt time.Time
-	// Idle reports whether it is the idle limit that ends the session.
+	// Idle means that the idle limit ends the session, and not Session.Limit.
 	Idle bool
 
 	session Session
 }
 
-// End returns how the session ends.
+// End returns the end of the session.
 func (s Session) End() End {
 	e, limit := End{session: s}, s.Limit
 	if limit >= 0 {

@@ -1,7 +1,7 @@
-// Package socket waits for the peer of a connection, below TLS, and wakes who waits. Start with [New].
+// Package socket reads and writes a connection below TLS, and wakes the goroutine that waits in it. Start with [New].
 //
 // One goroutine at a time reads from a connection. To wake it, others set a flag, and then a read deadline in the
-// past. The reader sets its deadline, then looks at the flags, then reads. So no news is lost.
+// past. The reader sets its deadline, then looks at the flags, then reads. So no flag is missed.
 package socket
 
 import (
@@ -122,8 +122,8 @@ func (c *Conn) Hurry() {
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(LastWrite))
 }
 
-// Patient sets whether the peer may pause, as in a raw stream: then writes have no deadline, which the caller
-// must set, and a peer that takes nothing is not dead.
+// Patient sets whether the peer may pause, as in a raw stream. Then the caller must set write deadlines, and a peer
+// that takes nothing does not count as dead.
 func (c *Conn) Patient(patient bool) {
 	c.patient = patient
 	if !patient {
@@ -164,7 +164,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// Begun is called when the ClientHello has come, see package secure.
+// Begun notes that the ClientHello has come. Package secure calls it.
 func (c *Conn) Begun() { c.options.Hello() }
 
 // setReadDeadline makes a read end at that time or earlier.

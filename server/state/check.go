@@ -12,8 +12,8 @@ import (
 	"github.com/sallyport/sallyport/server/certs"
 )
 
-// Check looks for what would keep Prepare from working. It changes nothing. missing names the directories and files
-// that Prepare would make. Beside [ErrCertificates] all else is in order, see Prepare.
+// Check returns the error with which Prepare would fail. It changes nothing. missing names the directories and files
+// that Prepare would make. With [ErrCertificates] only the certificates are wrong, see Prepare.
 func (p Paths) Check(now time.Time) (missing []string, err error) {
 	for _, dir := range []string{p.Dir, cmp.Or(p.Logs, p.Dir)} {
 		switch err := checkDir(dir); {

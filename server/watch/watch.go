@@ -1,4 +1,4 @@
-// Package watch shows what a backend says to clients that have no seat. The backend's reader passes all that it reads to
+// Package watch shows a backend's output to clients that have no seat. The backend's reader passes all that it reads to
 // [Crowd.Say], which waits for no client. [Crowd.Join] adds a client, and [Feed.Show] serves it. Nothing that a
 // watcher sends reaches the backend: it may say QUIT and PING.
 package watch
@@ -24,14 +24,14 @@ var (
 	}
 )
 
-// Crowd is the watchers of one backend. It is safe for concurrent use.
+// A Crowd is all watchers of one backend. It is safe for concurrent use.
 type Crowd struct {
 	// Max is the maximum number of watchers. Zero means that there are none.
 	Max int
 
 	mu    sync.Mutex
 	count int
-	feeds map[*Feed]struct{} // of those that keep up
+	feeds map[*Feed]struct{} // of watchers that are not too far behind
 }
 
 // Client is the connection to a watcher. Wake and Drop may be called by any goroutine, and must not block.
@@ -44,7 +44,7 @@ type Client interface {
 	Drop()
 }
 
-// Say passes p to each watcher, and drops those that are too far behind. It doesn't block, and doesn't keep p.
+// Say passes p to each watcher, and drops a watcher that is too far behind. It doesn't block, and doesn't keep p.
 func (c *Crowd) Say(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,15 +84,15 @@ func (c *Crowd) leave(f *Feed) {
 	c.count--
 }
 
-// Feed is what one watcher gets.
+// A Feed is the output for one watcher.
 type Feed struct {
 	crowd           *Crowd
 	client          Client
 	backlog, unread []byte // guarded by crowd.mu
 }
 
-// Show sends the feed in pieces and answers PING, once, until the client ends. It returns the number of the backend's
-// bytes that it has sent, and the client's error.
+// Show sends the feed in pieces and answers PING, until an error of the client. Call it once. It returns the number of
+// the backend's bytes that it has sent, and the error.
 func (f *Feed) Show() (sent int64, err error) {
 	defer f.crowd.leave(f)
 	for buf := make([]byte, piece.Max); ; {

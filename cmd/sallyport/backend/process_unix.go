@@ -44,8 +44,8 @@ const (
 // codeTime is how long the exit code of a command that has closed its output may take to arrive.
 const codeTime = 200 * time.Millisecond
 
-// errNotStarted means that there was no command to run. It is a reply for the client, to whom an end like that of any
-// other command would look good.
+// errNotStarted means that the command could not be run. It is a reply, because without one the client would take the
+// end of the stream for the end of a good command.
 var errNotStarted = &protocol.ReplyError{
 	Code: protocol.CodeFailed, Keyword: protocol.KeywordFailed,
 	Text: "the backend's command can't be run: the operator finds the reason on the server's standard error",
@@ -163,7 +163,8 @@ func (p *process) isNotStarted() bool {
 	}
 }
 
-// awaitEnd gives Read time to say that the command has ended. Else a client would take for read what is discarded.
+// awaitEnd gives Read time to report the end of the command. Otherwise the client would believe that the command has
+// read the bytes that Write discards.
 func (p *process) awaitEnd() {
 	select {
 	case <-p.gone:

@@ -1,4 +1,4 @@
-// Package hosts reads the file of hosts: which server a name means, and how a user gets in there. Start with [Read].
+// Package hosts reads the file of hosts, which gives names to servers, with address, CA and login. Start with [Read].
 //
 //	# comment
 //	[rig1]
@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	// ErrSyntax means that the file is not as this package reads it.
+	// ErrSyntax means that a line of the file has a fault.
 	ErrSyntax = errors.New("hosts: the file has a fault")
 	// ErrWritable means that others can change the file, and so choose the servers that the user trusts.
 	ErrWritable = errors.New("hosts: everybody can change the file, and so choose whom you trust")
@@ -49,7 +49,7 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 type Host struct {
 	// Name is in the heading of the section.
 	Name string
-	// Values are the values of the keys. There is always one of addr; by default it is the name.
+	// Values are the values of the keys. The default of addr is the name; other keys may be missing.
 	Values map[string]string
 }
 
@@ -87,7 +87,7 @@ func Read(path string) ([]Host, error) {
 	return parse(path, text)
 }
 
-// parser is a file that is half read.
+// parser is the state of reading a file.
 type parser struct {
 	path string
 	line int

@@ -169,7 +169,7 @@ func (k *Keeper) ended(err error) {
 	}
 }
 
-// heard records what the backend has said, and hands it to watchers and to the client. It waits for the client alone,
+// heard passes the output of the backend to the record, to watchers and to the client. Only the client can delay it,
 // within limits.
 func (k *Keeper) heard(p []byte) {
 	if k.options.Record != nil {

@@ -23,7 +23,7 @@ type Writer struct {
 	done    chan struct{}
 }
 
-// A message has text for out, or passed, which is closed when all messages before it were written.
+// A message is text for out, or else a channel that is closed when all messages before it were written.
 type message struct {
 	text   []byte
 	passed chan<- struct{}
@@ -49,7 +49,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush waits until out has the messages so far, but not longer than atMost.
+// Flush waits until all earlier messages were written to out, but not longer than atMost.
 func (w *Writer) Flush(atMost time.Duration) {
 	passed, late := make(chan struct{}), time.After(atMost)
 	select {

@@ -34,8 +34,7 @@ type mark struct {
 	text string
 }
 
-// Mark writes a message when so many bytes of the program have been written, counted from the first, or at once if there
-// are more already.
+// Mark writes a message when the program has written this number of bytes in all, or at once if it has written more.
 func (s *Screen) Mark(at int64, text string) {
 	s.mark.Store(&mark{at, text})
 	s.passMark()
