@@ -171,8 +171,8 @@ func (l *Lease) renew(sent instant) {
 
 // Ping calls ping, which makes a request that counts as activity. It renews the lease if the request is
 // answered before the lease and ctx end, and within 15 s: behind a tunnel or a balancer that is still there, the
-// server may have seen the connection end, and have given the seat away at once. Otherwise it returns while ping goes on: interrupting ping would
-// close the connection, and free the seat, while the program still runs.
+// server may have seen the connection end, and have given the seat away at once. Otherwise it returns while ping goes
+// on: interrupting ping would close the connection, and free the seat, while the program still runs.
 func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	by, over := l.StopBy(), ErrOver
 	longest := longestPing

@@ -27,7 +27,7 @@ func certShowCommand() *cobra.Command {
 		Short: "Show the CA, its pin, and how long the certificates last",
 		Long: `Show the private CA of the state directory, which clients trust: its pin, for
 --pin, and its certificate in PEM, for a file for --ca. Neither is secret, but
-hand them on in a way in which nobody can change them. The file of the whole
+hand them on in a way in which no one else can change them. A file with the whole
 output works with --ca too.`,
 		Example: `  sallyport cert show
   sallyport cert show > rig-ca.pem`,

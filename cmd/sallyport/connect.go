@@ -47,7 +47,8 @@ With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
 from a pipe it takes one request a line. Notices go to standard error.
 
-What you type on a terminal while you wait for the seat is discarded when it comes.
+What you type on a terminal while you wait for the seat is discarded when the seat
+comes.
 
 On a terminal a result is shown with its control and invisible characters as
 escapes, such as \x1b and \u202e. Elsewhere, and with --raw, it comes as it is.
@@ -63,20 +64,20 @@ the terminal as it is, so it can do there what any program can: don't open what
 you would not open with telnet or cu.
 
 From a pipe --open passes all bytes. At the end of the input it waits until the
-backend has been silent for --linger, and then passes the end on: some devices drop
-an unfinished answer then, and with a serial line, a pty or serve --console the
-stream ends. Give more to a device that answers later.
+backend has been silent for --linger, and only then passes the end on, because some
+devices drop an unfinished answer then. With a serial line, a pty or serve --console
+the stream ends there. Use a longer --linger for a device that answers later.
 
-If the server falls silent, --open ends with code 1 before the seat can be
-another's. With a server that is too old for STREAM it uses OPEN: bytes both ways,
+If the server falls silent, --open ends with code 1 before another client can get
+the seat. With a server that is too old for STREAM it uses OPEN: bytes both ways,
 no console, and no reason when it ends.
 
-With --watch it shows what the backend says, first what it has said before, without
-taking or waiting for the seat: where the server runs with --console --watchers N.
-Nothing is sent to the backend, and whoever has the seat sees how many watch. On a
-terminal Ctrl-C or Ctrl-] q ends it, elsewhere a signal. If N watch already the code
-is 5. If the server stops, falls silent, or drops you because you are too slow for
-what the backend says (421 too-slow), it is 1.
+With --watch it shows the backend's output, the last part of the earlier output first,
+without taking or waiting for the seat. The server must run with --console and
+--watchers N. Nothing is sent to the backend, and the user with the seat sees how many
+watch. On a terminal Ctrl-C or Ctrl-] q ends it, elsewhere a signal. The exit code is 5
+if N users watch already, and 1 if the server stops, falls silent, or drops you because
+you read too slowly (421 too-slow).
 
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is
@@ -98,9 +99,9 @@ left out.`,
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
 	cmd.Flags().BoolVar(&f.open, "open", false, "join the server's backend to standard input and output; on a terminal as a console")
-	cmd.Flags().BoolVar(&f.watch, "watch", false, "show what the server's backend says, without a seat")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "show the output of the server's backend, without a seat")
 	cmd.Flags().BoolVar(&f.noEscape, "no-escape", false, "with --open: pass on Ctrl-] like any other key")
-	cmd.Flags().DurationVar(&f.linger, "linger", defaultLinger, "with --open: how long the backend must have said nothing before it gets the end of the input")
+	cmd.Flags().DurationVar(&f.linger, "linger", defaultLinger, "with --open: how long the backend must have been silent before it gets the end of the input")
 	cmd.Flags().BoolVar(&f.raw, "raw", false, "print results as they are, also on a terminal (not in an interactive session)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "how long the reply to a request may take; 0 is without limit")
 	cmd.Flags().StringVar(&f.record, "record", "", "new `file` to record the session in, as a scenario for replay")

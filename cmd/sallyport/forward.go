@@ -38,32 +38,33 @@ nothing is read from them until they have the seat; more are reset at once.
 With --keep the seat is taken once and kept, also while no program is connected,
 until you interrupt forward. With --once forward ends after the first connection.
 
-Standard error tells what goes on:
+Standard error has these lines:
 
   forwarding 127.0.0.1:5025           programs may connect
   waiting: position 1 holder alice    somebody else has the seat
   seated                              it is yours
-  1 waiting                           somebody waits for you to end
+  1 waiting                           somebody waits for the seat
   ended: 6 bytes to the backend, 13 from it
 
 A program sees how its connection ended. When the backend ends, so does what the
 program reads. When the seat is lost or never comes, or the backend breaks, the
-program gets what the backend has said (it has 2 s to take it) and then a reset:
-"connection reset by peer", never an end that looks good. A Unix socket knows no
-reset and is closed; standard error and the exit code tell. A program that leaves
-while it waits leaves the queue. What it sent before it left is sent to the backend
-only if the seat comes within 5 s, so that no command is carried out long after
-somebody gave up on it.
+program gets the rest of the backend's output (it has 2 s to read it) and then
+"connection reset by peer", so that it does not take this for a good end. A Unix
+socket has no reset and is closed; look at standard error and the exit code. A program
+that leaves while it waits leaves the queue. Its input is sent to the backend only if
+the seat comes within 5 s, so that no command is carried out long after its user gave
+up.
 
-A connection on which nothing comes or goes is reset 2.5 s before the server's
+A connection without any traffic is reset 2.5 s before the server's
 --idle-timeout. If the server stops answering, it is reset 2.5 s before the server can
-take the client for dead. Both happen before the next client is seated. --keep counts as activity. A program that
-reads nothing keeps its connection until the idle limit; if somebody takes the seat
-meanwhile, it finds out when it reads on.
+take the client for dead. Both happen before the next client is seated. --keep
+counts as activity. A program that reads nothing keeps its connection until the idle
+limit. If the seat is lost meanwhile, the program sees the reset when it reads on.
 
 ADDRESS is HOST:PORT, PORT (on 127.0.0.1; 0 chooses one) or unix:PATH, a socket that
-only you can connect to. Whoever reaches the port uses the seat in your name, without
-a password. So forward listens on 127.0.0.1 unless HOST says otherwise, and warns then.
+only you can connect to. Every program that reaches the port uses the seat in your name, without
+a password. So forward listens on 127.0.0.1 unless ADDRESS has another HOST, and then
+it warns.
 
 At the start forward logs in without taking the seat, and ends with code 3 or 4 if the
 server can't be reached, its certificate is not trusted, or the password is wrong.
@@ -72,7 +73,7 @@ the next one is served. forward ends with code 4 when a login is refused later, 
 with 1 when the server has no backend or is too old. With --keep it ends when the seat
 is lost, with --once after the first connection: with 5 if there is no seat (busy,
 waited too long, evicted), with 6 if the backend can't be reached or breaks. SIGTERM
-and Ctrl-C end it with 0, also where they cut a connection; with --once that is 1.`,
+and Ctrl-C end it with 0, also if they cut a connection; with --once that is 1.`,
 		Example: `  sallyport forward --user alice --addr rig:7443 --listen 5025
   sallyport forward --user alice --listen unix:/run/user/1000/rig --keep
   sallyport forward --user alice --password-file pw --listen 5025 --once`,

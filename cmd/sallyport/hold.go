@@ -48,13 +48,13 @@ processes of another user (sudo), processes that another program started for COM
 ends them, are killed at once (pkill -9 -f sallyport). On other systems COMMAND's
 process group is ended. What has left the group escapes, and everything does if hold
 is killed.
-What COMMAND leaves in the background when it ends is ended in the same way, and
+If COMMAND leaves processes in the background, they are ended in the same way, and
 only then the seat is given back.
 
-On a terminal Ctrl-C and Ctrl-Z are COMMAND's. While COMMAND is stopped hold is
+On a terminal Ctrl-C and Ctrl-Z go to COMMAND. While COMMAND is stopped hold is
 stopped too, and can't tell whether it has the seat. So on Linux a COMMAND that stays
-stopped is ended, with the limits that serve has by default after 16 to 25 s. On other
-systems fg asks the server.
+stopped is ended, after 16 to 25 seconds with the default limits of serve. On other
+systems, hold asks the server after fg.
 
 The limits are those of the server: --queue-wait for the wait (by default 17m;
 then the exit code is 5), and --session-limit for the seat. hold uses the seat
@@ -62,21 +62,22 @@ several times in the shorter of --idle-timeout and --vanish-timeout. When the
 server has not answered in time, hold ends COMMAND so that it has ended before
 the server gives the seat away. For that these limits must be 8 s or more.
 Takeover, operator, session limit and shutdown take the seat at once: COMMAND has
-ended 5 s after the server said so.
-If that can't arrive, or a tunnel or load balancer ends only the server's side of the
-connection, the server seats the next at once, and hold learns it from a ping without
-an answer. COMMAND has ended after a third of the shorter limit (20 s at most), 15 s
-for the answer and 5 s to stop: 29 s by default.
+ended 5 s after the server's message.
+If that message is lost, or a tunnel or load balancer ends only the server's side of
+the connection, the server seats the next client at once, and hold notices it by a
+ping without an answer. With the default limits COMMAND has ended after 29 s: 9 s until
+the next ping, 15 s for its answer, and 5 s to stop. (The time between pings is a third
+of the shorter limit less 5 s, and at most 20 s.)
 
 With --forward COMMAND gets a local port to the server's backend, as often as it
 connects, one connection at a time. SALLYPORT_FORWARD in its environment is the
 address: 127.0.0.1:40123, or unix:PATH as it was given. sallyport forward --help
 says how such a connection ends. What COMMAND has sent before it ends still goes to
-the backend before the seat is given back. COMMAND must read what the backend says:
-where it leaves megabytes unread for longer than the shorter limit, hold can't know
-any more whether it has the seat, and ends it.
-SALLYPORT_FORWARD does not set the flag, so that a hold in a hold doesn't take the
-port of the other one.`,
+the backend before the seat is given back. COMMAND must read the backend's output:
+if it leaves megabytes unread for longer than the shorter limit, hold no longer knows
+whether it has the seat, and ends COMMAND.
+SALLYPORT_FORWARD does not set the flag, because a hold in a hold would take the port
+of the outer one.`,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig
   sallyport hold --user ci --forward 0 -- sh -c './measure --port ${SALLYPORT_FORWARD##*:}'`,
 		Args: cobra.MinimumNArgs(1),

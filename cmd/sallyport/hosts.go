@@ -24,18 +24,18 @@ func hostsCommand() *cobra.Command {
 		Use:   "hosts",
 		Short: "List the names of servers that connect, hold, forward and status take",
 		Long: `List the hosts in sallyport/hosts of the configuration directory, ~/.config or
-$XDG_CONFIG_HOME. A host is a name for a server, and how you get in there:
+$XDG_CONFIG_HOME. A host has a name, the address of a server, and your login:
 
-` + hostsExample + `
+  ` + strings.ReplaceAll(hostsExample, "\n", "\n  ") + `
 
-The keys are those flags of connect: ` + strings.Join(hosts.Keys, ", ") + `.
-Only addr always has a value; by default it is the name. ~/ in the name of a file
-is your home directory, and other relative names are beside the file of hosts.
+The keys are flags of connect: ` + strings.Join(hosts.Keys, ", ") + `.
+The default of addr is the name of the host. ~/ in the name of a file is your home
+directory, and other relative names are beside the file of hosts.
 
 Name a host with a colon, before the verb or COMMAND, or with --host. A flag wins
-over the environment, and the environment over the file. So does each of --ca and
---pin over the other one, --password-stdin over password-file, and one of --cert
-and --key over both.`,
+over the environment, and the environment over the file. --ca also replaces pin,
+--pin replaces ca, --password-stdin replaces password-file, and each of --cert and
+--key replaces both cert and key.`,
 		Example: `  sallyport hosts
   sallyport connect rig1: STAT
   sallyport hold rig1: -- make test-on-rig

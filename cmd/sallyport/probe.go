@@ -57,12 +57,12 @@ func probeServerCommand() *cobra.Command {
 		Use:   "server URL [--user NAME] [-- COMMAND...]",
 		Short: "Judge a server",
 		Long: `Judge the SCRAM login of a server, with a throw-away account of it. Most cases
-are logins that fail: a server that keeps out who fails often must be told not to.
+are logins that fail: turn off what keeps out an address after failures.
 The password is used for proofs and never sent. TLS is always verified.
 
-A server that is not on this machine is tested only with --i-may-test and its name.
+For a server on another machine repeat its name with --i-may-test.
 
-stdio: starts COMMAND for each case, which plays the server.`,
+With stdio: it starts COMMAND, which plays the server, for each login.`,
 		Example: `  sallyport probe server sallyport://localhost:7443 --ca ca.pem --user probe --password-file pw
   sallyport probe server smtp://localhost:587 --user probe --password-file pw --level all
   sallyport probe server stdio: -- python3 examples/probe/server.py`,
@@ -76,7 +76,7 @@ stdio: starts COMMAND for each case, which plays the server.`,
 	flags.BoolVar(&f.stdin, "password-stdin", false, "read its password from standard input")
 	flags.StringVar(&f.accounts, "accounts", "", "`file` with further accounts, NAME:PASSWORD in each line, for cases that need them")
 	flags.StringVar(&f.ca, "ca", "", "`file` with the certificates to trust (default: those of the system)")
-	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more: a server elsewhere than on this machine, which you may test")
+	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more, if it is not this machine: you may test this server")
 	return cmd
 }
 
@@ -87,11 +87,11 @@ func probeClientCommand() *cobra.Command {
 		Short: "Judge a client",
 		Long: `Judge the SCRAM login of a client: serve on URL, which is on the loopback, and run
 COMMAND once for each case. COMMAND logs in and ends with exit code 0 if it believes
-to be logged in. In its words {host} {port} {ca} {user} {password-file} and
-{password} are filled in; {password} can be seen by other users in the list of
-processes. Port 0 is a free one.
+to be logged in. {host} {port} {ca} {user} {password-file} and {password} in COMMAND
+are replaced; other users can see {password} in the list of processes. Port 0 chooses
+a free one.
 
-stdio: speaks with COMMAND itself.`,
+With stdio: COMMAND is the client, over its standard input and output.`,
 		Example: `  sallyport probe client smtps://127.0.0.1:0 -- ./mail-client --server {host}:{port} --ca {ca} \
       --user {user} --password-file {password-file}
   sallyport probe client stdio: -- python3 examples/probe/client.py`,

@@ -50,11 +50,12 @@ signal ends it at once. SIGHUP reloads certificate, users and log file. With
 
 serve makes what it needs in the state directory: a private CA, a certificate
 for this host, a file of users and the interaction log. It renews that
-certificate 30 days before its end, and warns each day of any other that ends.
+certificate 30 days before its end. For another certificate, or without the CA's key,
+it warns each day instead.
 
 As a service of systemd it takes the socket of its socket unit (--listen absent,
 or systemd), keeps state and logs in $STATE_DIRECTORY and $LOGS_DIRECTORY, and
-serves the credentials cert.pem and key.pem, if there are both.
+uses the credentials cert.pem and key.pem, if there are both.
 
 ` + backendHelp + "\n\n" + keptHelp,
 		Example: `  sallyport serve

@@ -23,15 +23,15 @@ const backendHelp = `--backend is what clients reach with "connect --open":
   pty:COMMAND                the same on a terminal (Linux, macOS)
 COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
 SALLYPORT_CONN in its environment. If it can't be run (the shell's exit codes 126
-and 127) the stream fails, any other end is that of the stream. When the session ends, all that it has started
-gets SIGTERM, and SIGKILL after 5 s; only then the next client is seated. It ends
-with the server too, whatever ends that. (All of this as with hold: on other
-systems than Linux it is COMMAND's process group that is ended.) COMMAND runs as
-the server's user, who can read the server's keys and write its log. If clients
-can make it do what they like, as a shell or a debugger, let it be another user's
-by --backend-user, for which serve needs root.
+and 127), the stream fails; with any other code the stream ends. When the session
+ends, all that COMMAND has started gets SIGTERM, and SIGKILL after 5 s; only then the
+next client is seated. COMMAND ends with the server too, even if the server is killed.
+(As with hold, on systems other than Linux this ends COMMAND's process group.) COMMAND
+runs as the server's user, who can read the server's keys and write its log. If clients
+can make it do what they like, as a shell or a debugger, run it as another user with
+--backend-user, for which serve needs root.
 
-A backend that can't be reached when serve starts is named, and tried again for
+If the backend can't be reached when serve starts, serve warns, and tries again for
 each session.`
 
 // backendFlags are the flags of the backend.

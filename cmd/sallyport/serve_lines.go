@@ -31,7 +31,7 @@ type linesPart struct {
 
 func (p *linesPart) define(flags *pflag.FlagSet) {
 	p.flags = flags
-	flags.BoolVar(&p.quiet, "quiet", false, "print no line when somebody sits down, waits or leaves; =false prints them also where standard error is no terminal")
+	flags.BoolVar(&p.quiet, "quiet", false, "print no line when a client gets the seat, waits or leaves; =false prints them also where standard error is no terminal")
 }
 
 func (*linesPart) check() error { return nil }
