@@ -63,7 +63,7 @@ type Dialer struct {
 	Keys *scram.KeyCache
 	// Rand is the source of the nonce. Nil means crypto/rand.
 	Rand io.Reader
-	// NoWait makes Dial fail with ErrBusy instead of waiting for the seat. The holder is told nothing, unless
+	// NoWait makes Dial fail with ErrBusy instead of waiting for the seat. The holder gets no notice, unless
 	// the server is too old to offer that.
 	NoWait bool
 	// OnNotice, if not nil, is called by Dial for each notice while it waits for the seat.

@@ -29,7 +29,7 @@ func newDevice(kind string, happened func()) *device {
 	return d
 }
 
-// halfCloser is a device that is told of the end of the client's direction.
+// halfCloser is a device that notices the end of the client's direction.
 type halfCloser struct{ *device }
 
 func (d halfCloser) CloseWrite() error {
@@ -44,12 +44,12 @@ type keptOpen struct{ io.ReadWriteCloser }
 
 func (keptOpen) Kept() bool { return true }
 
-// recorded is a device that has said something before the stream.
+// recorded is a device with output from before the stream.
 type recorded struct{ keptOpen }
 
 func (recorded) Backlog() []byte { return []byte(backlog) }
 
-// backlog is what a recorded device has said before the stream, and what watchers begin with.
+// backlog is the output of a recorded device before the stream. Watchers get it first.
 const backlog = "before"
 
 // Write blocks while the script has much to hear.

@@ -36,7 +36,7 @@ func streamVerbs() []verb {
 // unheard are the bytes that the script has not heard.
 type unheard []byte
 
-// maxUnheard bounds them, so that whoever sends has to wait.
+// maxUnheard bounds them, so that the sender has to wait.
 const maxUnheard = 64 << 10
 
 // take takes what is there of the wanted bytes.

@@ -23,11 +23,11 @@ import (
 // What a connection can be woken for.
 //
 // One goroutine at a time writes to a connection: usually its own, while a handler runs the one that watches
-// it, and in a stream those that take turns. Others set a flag, see package socket.
+// it, and in a stream several that take turns. Others set a flag, see package socket.
 const (
 	flagGranted  uint32 = 1 << iota // the seat is yours
 	flagNotice                      // the queue has changed
-	flagMessage                     // the operator has said something
+	flagMessage                     // the operator has a message
 	flagEvicted                     // leave: somebody took over
 	flagShutdown                    // leave: the server ends
 	flagDone                        // what was waited for beside the connection is done

@@ -61,12 +61,12 @@ type Stream struct {
 // reach the backend. If ctx ends first, Open closes the connection. Other requests of the Client fail with
 // client.ErrStream until [Stream.Wait] returns.
 //
-// A server that keeps its backend open may begin with what the backend has said before the stream. The notice
-// "backlog N" tells how many bytes that are. [OpenLive] skips them.
+// A server that keeps its backend open may begin with the backend's output from before the stream. The notice
+// "backlog N" has the number of these bytes. [OpenLive] skips them.
 func Open(ctx context.Context, c *client.Client) (*Stream, error) { return begin(ctx, c, false) }
 
-// OpenLive is Open for a program that must not take what the backend said before the stream for an answer. Read
-// skips that.
+// OpenLive is Open for a program that must not mistake output from before the stream for an answer. Read skips that
+// output.
 func OpenLive(ctx context.Context, c *client.Client) (*Stream, error) { return begin(ctx, c, true) }
 
 func begin(ctx context.Context, c *client.Client, live bool) (*Stream, error) {

@@ -142,7 +142,7 @@ func leaves(line string) bool {
 }
 
 // leave gives the seat back. It does not wait long for a server that hangs: the
-// input has ended, so that nobody could interrupt it.
+// input has ended, so that the user can't interrupt it.
 func leave(ctx context.Context, c *session) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaveAfter, errNoGoodbye)
 	defer cancel()

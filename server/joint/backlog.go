@@ -19,7 +19,7 @@ func Words(text string) string {
 	return text
 }
 
-// giveBacklog announces and writes what the backend has said before the stream. Buf is that of fromBackend.
+// giveBacklog announces and writes the backend's output from before the stream. Buf is that of fromBackend.
 func (r *run) giveBacklog(buf []byte) error {
 	b, ok := r.Backend.(Backlogger)
 	if !ok {

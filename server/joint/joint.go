@@ -9,7 +9,7 @@
 // pieces, and write notices and answers to PING. The last two take turns, so everything comes between pieces. A
 // fourth stops the others when the stream is over.
 //
-// The first of them that ends the stream says why. What the backend has said before is delivered then.
+// The first of them that ends the stream gives the reason. The earlier output of the backend is still delivered.
 package joint
 
 import (
@@ -45,7 +45,7 @@ type (
 	WindowSetter interface{ SetWindow(columns, rows int) error }
 	// Keeper is a backend that stays open between streams. What it says is no activity.
 	Keeper interface{ Kept() bool }
-	// Backlogger returns what a backend that stays open has said before the stream. A STREAM begins with it. Read
+	// Backlogger returns the output before the stream of a backend that stays open. A STREAM begins with it. Read
 	// returns what follows.
 	Backlogger interface{ Backlog() []byte }
 	// Impatient is a backend that gives up a client that is too slow. Late is closed then, and the stream fails.

@@ -51,7 +51,7 @@ type run struct {
 
 	turn     chan struct{} // holds a value while somebody writes to the client
 	out      int64
-	told     bool         // the client was told its last, and hears no more
+	told     bool         // the last line to the client was sent
 	pings    atomic.Int64 // that are not answered yet
 	pinged   chan struct{}
 	finished chan struct{} // closed when all else has ended
@@ -146,7 +146,7 @@ func (r *run) tellLast(cause error) error {
 	})
 }
 
-// inTurn calls f, which writes to the client, when nobody else writes, unless the client was told its last.
+// inTurn calls f, which writes to the client, when no other goroutine writes, unless the last line was sent.
 func (r *run) inTurn(f func() error) error {
 	r.turn <- struct{}{}
 	defer func() { <-r.turn }()
@@ -156,8 +156,8 @@ func (r *run) inTurn(f func() error) error {
 	return f()
 }
 
-// hearOut waits while the backend gives what it has said before the end, and the client takes it. A backend that
-// is not told of the end may never be silent, so complete bounds the wait.
+// hearOut waits until the client has the rest of the backend's output. A backend that does not notice the end of the
+// stream may never be silent, so complete bounds the wait.
 func (r *run) hearOut(complete bool) {
 	stop, late := r.outer.Done(), (<-chan time.Time)(nil)
 	if complete {

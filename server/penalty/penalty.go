@@ -104,7 +104,7 @@ func (p *term) paused(within time.Duration, now time.Time) bool {
 }
 
 // add adds a cost. No penalty begins during one, within the pause after one, or in the time that is open after the
-// other kind. It ends with the other kind, so that both together keep nobody out for longer than one.
+// other kind. It ends with the other kind, so that both together keep no source out for longer than one.
 func (p *term) add(cost, pause time.Duration, other *term, now time.Time) {
 	p.sum.add(cost.Seconds(), now)
 	p.sum.value = min(p.sum.value, Longest.Seconds())

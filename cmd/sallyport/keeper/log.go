@@ -37,7 +37,7 @@ type Log struct {
 }
 
 // OpenLog continues the log at path, or begins one, with mode 0600. A file that would have more than limit bytes is
-// renamed to path.1, in place of an older one, and the log begins anew. What goes wrong later is told to log.
+// renamed to path.1, in place of an older one, and the log begins anew. Later errors go to log.
 func OpenLog(path string, limit int64, log *slog.Logger) (*Log, error) {
 	l := &Log{path: path, limit: limit, log: log}
 	return l, l.open()

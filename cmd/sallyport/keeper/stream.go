@@ -31,7 +31,7 @@ type stream struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	unread  []byte // what the backend has said, while its reader waits
+	unread  []byte // output of the backend, while its reader waits
 	err     error  // follows it
 }
 
@@ -78,7 +78,7 @@ func (s *stream) lose() {
 	}
 }
 
-// end sets the error that follows what was said.
+// end sets the error that follows the output.
 func (s *stream) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
