@@ -46,7 +46,7 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 // error ends the connection.
 type Piece func(reply protocol.Reply, r *protocol.Reader) error
 
-// DoPieces is Do for a verb whose reply comes after pieces. It is what package stream is made of. Until it
+// DoPieces is Do for a verb whose reply comes after pieces. Package stream is built on it. Until it
 // returns, the caller may Send, and other requests fail with ErrStream. After Dialer.Watch the verb is empty, because
 // the pieces come without a request. queued is called when the pieces have a taker.
 func (c *Client) DoPieces(ctx context.Context, verb string, piece Piece, queued func()) (protocol.Reply, error) {

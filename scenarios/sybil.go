@@ -50,7 +50,7 @@ func doSybil(ctx context.Context, c *call) (string, error) {
 	return fmt.Sprintf("taken %d refused %d\n", taken, n-taken), err
 }
 
-// attack calls do for each of n connections, and counts those that the server took.
+// attack calls do for each of n connections, and counts how many the server took.
 func (st *stage) attack(ctx context.Context, n int, do func(context.Context, *actor) (bool, error)) (taken int, err error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex

@@ -117,7 +117,7 @@ func (s *session) ending(idle time.Duration) notice.End {
 	return notice.Session{Opened: s.opened, Active: s.lastActive(), Idle: idle, Limit: s.srv.limits.Session}.End()
 }
 
-// warn sends a 150 if this end is near and the client doesn't know.
+// warn sends a 150 if this end is near and the client was not warned of it.
 func (s *session) warn(end notice.End) (warned bool) {
 	now := time.Now()
 	if !s.native || s.warned.Equal(end.By) || !end.Due(now) {

@@ -25,8 +25,8 @@ type buffer struct {
 	err  error  // follows the unread bytes
 	lost bool   // drop was called
 
-	// direct writes bytes without waiting and returns how many, for a program that has read everything. Nil means
-	// that next must return them. passed counts them.
+	// direct writes bytes to a program that has read everything, without waiting, and returns how many. Nil means
+	// that next must return them. passed counts the bytes that direct has written.
 	direct func(p []byte) int
 	passed int
 }

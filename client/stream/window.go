@@ -10,7 +10,7 @@ import (
 // pingEvery is how many bytes are sent between two PINGs, so that the answers come before piece.Ahead is reached.
 const pingEvery = piece.Ahead / 4
 
-// window counts the bytes that were sent and those that the backend has taken.
+// window counts the bytes that were sent, and how many of them the backend has taken.
 type window struct {
 	changed chan struct{} // gets a value when room has something new to say
 

@@ -30,8 +30,8 @@ const (
 // HTML writes one page about all results. It is static, has no script and fetches nothing, so that it can be
 // sent as a file, kept as an artefact of CI, or printed. Scenarios are in their folders. Those with a failure come
 // first, and failed scenarios are open: below the error is the source with the line that failed. For each
-// scenario the page shows a sequence diagram with what Eve saw of each exchange, the interaction log, and
-// the time of each step, also of those that were not reached.
+// scenario the page shows a sequence diagram with what Eve saw of each exchange, the interaction log, the
+// time of each step, and the steps that were not reached.
 //
 // Of each status the page shows 300 scenarios, each with at most 160 exchanges, 200 steps and 200 records, and lists
 // further ones by name, 3,000 in all. It says how many it leaves out. The error is that of w.
@@ -181,7 +181,7 @@ func (s *scenario) describe(r *scenarios.Result) {
 	}
 }
 
-// newSteps returns the steps that ran, and those that were not reached.
+// newSteps returns the steps that ran, and the steps that were not reached.
 func newSteps(r *scenarios.Result) (all []step) {
 	for _, s := range r.Steps {
 		all = append(all, newStep(s, r))

@@ -1,4 +1,4 @@
-// Package lobby keeps the connections that have not logged in, and counts those that a limit has closed.
+// Package lobby keeps the connections that have not logged in, and counts how many a limit has closed.
 // Start with [Lobby].
 package lobby
 

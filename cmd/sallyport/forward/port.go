@@ -46,7 +46,7 @@ func (p *Port) Exposed() bool {
 	return ok && !addr.IP.IsLoopback()
 }
 
-// Drain closes the port to new connections, but not to those that have come. Serve returns when they are served.
+// Drain closes the port to new connections. Serve returns when the connections that have come are served.
 func (p *Port) Drain() {
 	if l, ok := p.listener.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = l.SetDeadline(time.Now().Add(lookEvery)) // Accept takes what has come until then
