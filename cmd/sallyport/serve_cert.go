@@ -65,6 +65,15 @@ func (f *serveFlags) loadCertificate(paths state.Paths) (*tls.Config, error) {
 	return f.withCertificate(pair)
 }
 
+// checkTLS refuses client certificates with TLS 1.2, where they, and so the names of users, are not encrypted.
+func (f *serveFlags) checkTLS() error {
+	version, err := tlsVersion(f.tlsMin)
+	if err == nil && f.clientCA != "" && version < tls.VersionTLS13 {
+		return usagef("--client-ca goes with TLS 1.3: TLS 1.2 would send the certificate, with the user's name, in the clear; leave out --tls-min")
+	}
+	return err
+}
+
 // withCertificate returns a new configuration, with ticket keys of its own. So the tickets of the last one end, also
 // those of clients whose CA is no longer in the file of --client-ca.
 func (f *serveFlags) withCertificate(pair tls.Certificate) (*tls.Config, error) {

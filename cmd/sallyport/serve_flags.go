@@ -15,7 +15,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
 	flags.IntVar(&f.perUser, "queue-per-user", 2, "how many of them may be one user's")
 	flags.DurationVar(&f.wait, "queue-wait", 17*time.Minute, "how long a client may wait; 0: for ever; not given: 2m longer than --idle-timeout")
-	flags.StringVar(&f.clientCA, "client-ca", "", "`file` with the CAs of client certificates: each client needs one, with its user's name")
+	flags.StringVar(&f.clientCA, "client-ca", "", "`file` with the CAs of client certificates: each client needs one, with its user's name (TLS 1.3 only)")
 	flags.BoolVar(&s.RequireBinding, "require-binding", false, "refuse logins without channel binding")
 	flags.IntVar(&l.Lobby, "max-lobby", 256, "how many connections may be there before their login")
 	flags.IntVar(&l.LobbyPerSource, "max-lobby-per-source", 16, "how many of them may come from one address (IPv6: one /56)")
@@ -79,7 +79,7 @@ func (f *serveFlags) setPolicy(s *server.Server) error {
 	if err := f.checkAddress(); err != nil {
 		return err
 	}
-	if _, err := tlsVersion(f.tlsMin); err != nil {
+	if err := f.checkTLS(); err != nil {
 		return err
 	}
 	if err := f.checkLimits(&s.Limits); err != nil {
