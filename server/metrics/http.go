@@ -43,7 +43,6 @@ const (
 	maxScrapes     = 4 // at once
 	maxHeader      = 16 << 10
 	requestTime    = 10 * time.Second
-	idleTime       = 2 * time.Minute
 )
 
 // Handler answers GET /metrics, and GET /healthz with 200 if all checks succeed, and otherwise with 503 and a line for
@@ -61,8 +60,9 @@ func (m *Metrics) Handler(o Options) http.Handler {
 func Serve(l net.Listener, h http.Handler, log *slog.Logger) (stop func()) {
 	s := &http.Server{
 		Handler: h, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ReadTimeout: requestTime, WriteTimeout: requestTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ReadTimeout: requestTime, WriteTimeout: requestTime, MaxHeaderBytes: maxHeader,
 	}
+	s.SetKeepAlivesEnabled(false) // idle connections would keep others out
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

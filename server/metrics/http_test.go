@@ -115,6 +115,26 @@ func TestSlowStrangers(t *testing.T) {
 	})
 }
 
+// A client that keeps its connection for a later request must not keep others out meanwhile.
+func TestIdleClients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := make(pipes)
+		defer Serve(l, handler(), slog.New(slog.DiscardHandler))()
+		for range maxConnections + 1 {
+			client, conn := net.Pipe()
+			defer client.Close()
+			began := time.Now()
+			l <- conn
+			_, _ = io.WriteString(client, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+			answer, _ := io.ReadAll(client)
+			if took := time.Since(began); took > time.Second || !strings.Contains(string(answer), "200 OK") {
+				t.Fatalf("the connection ended after %v: %q", took, answer)
+			}
+		}
+	})
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

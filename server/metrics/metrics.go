@@ -69,7 +69,7 @@ func (m *Metrics) Observe(line []byte) {
 	case "login.ok":
 		m.logins.with([]byte("ok")).Inc()
 	case "login.fail":
-		m.logins.with(r.text("reason")).Inc()
+		m.logins.with(publicReason(r.text("reason"))).Inc()
 	case "queue.leave":
 		m.waited.with(r.text("reason")).Inc()
 	case "session.open":

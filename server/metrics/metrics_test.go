@@ -63,6 +63,8 @@ func TestRecordsAreCounted(t *testing.T) {
 	l.Warn("tls.fail", "1").Str("error", `,"count":9`).Send()
 	l.Info("login.ok", "1").Str("user", `x","reason":"evil`).Send()
 	l.Warn("login.fail", "1").Str("user", `,"reason":"nonce",`).Str("reason", "wrong-proof").Send()
+	l.Warn("login.fail", "1").Str("reason", "unknown-user").Send()
+	l.Warn("login.fail", "1").Str("reason", "certificate").Send()
 	l.Warn("login.fail", "1").Str("reason", "a new one").Send()
 	l.Info("queue.leave", "1").Str("reason", "granted").Float64("waited", 1).Send()
 	l.Info("session.open", "1").Send()
@@ -80,7 +82,7 @@ func TestRecordsAreCounted(t *testing.T) {
 	has(t, page,
 		`sallyport_connections_total 1`, `sallyport_connections_refused_total{reason="lobby-full"} 41`,
 		`sallyport_tls_failures_total 1`, `sallyport_logins_total{result="ok"} 1`,
-		`sallyport_logins_total{result="wrong-proof"} 1`, `sallyport_logins_total{result="nonce"} 0`,
+		`sallyport_logins_total{result="refused"} 3`, `sallyport_logins_total{result="nonce"} 0`,
 		`sallyport_logins_total{result="other"} 1`, `sallyport_queue_left_total{reason="granted"} 1`,
 		`sallyport_sessions_started_total 1`, `sallyport_sessions_ended_total{reason="idle"} 1`,
 		`sallyport_session_seconds_total 90.5`, `sallyport_requests_total{code="250"} 3`,
@@ -90,6 +92,11 @@ func TestRecordsAreCounted(t *testing.T) {
 		`sallyport_stream_received_bytes_total 5`, `sallyport_stream_sent_bytes_total 1.099511627776e\+12`,
 		`sallyport_handlers_stuck_total 1`, `sallyport_handler_panics_total 1`,
 	)
+	for _, secret := range []string{"unknown-user", "wrong-proof", "certificate\""} {
+		if strings.Contains(page, secret) {
+			t.Errorf("who guesses can see %s", secret)
+		}
+	}
 }
 
 func TestWhatIsNow(t *testing.T) {

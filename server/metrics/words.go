@@ -50,9 +50,22 @@ func waitEndings() []string {
 
 func loginResults() []string {
 	return []string{
-		"ok", "unknown-user", "wrong-proof", "binding-mismatch", "binding-downgrade", "binding-type", "nonce",
-		"certificate", "malformed", "cancelled", "timeout", "throttled",
+		"ok", refused, "binding-mismatch", "binding-downgrade", "binding-type", "nonce",
+		"malformed", "cancelled", "timeout", "throttled",
 	}
+}
+
+// refused is the result of a login with a name or a password that the server does not accept.
+const refused = "refused"
+
+// publicReason returns the reason of a failed login for people who may not read the log. A client that guesses could
+// see by a scrape before and one after the guess that a name is known, or a password right but the certificate another user's.
+func publicReason(reason []byte) []byte {
+	switch string(reason) {
+	case "unknown-user", "wrong-proof", "certificate":
+		return []byte(refused)
+	}
+	return reason
 }
 
 func refusals() []string { return []string{"lobby-full", "source-full", "throttled"} }
