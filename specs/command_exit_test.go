@@ -34,6 +34,8 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 		Entry("a bad --tls-min of serve", `--tls-min is 1.2 or 1.3, not "1.1"`, "serve", "--tls-min", "1.1", limit),
 		Entry("client certificates in the clear", "--client-ca goes with TLS 1.3: TLS 1.2 would send the certificate, with the user's name, in the clear; leave out --tls-min",
 			"serve", "--client-ca", "ca.pem", "--tls-min", "1.2", limit),
+		Entry("evict of a user without a name", "--user is empty; leave it out to evict the holder", "evict", "--user", "", limit),
+		Entry("evict of a connection without an id", "--conn is empty; leave it out to evict the holder", "evict", "--conn=", limit),
 		Entry("a bad --backend", `--backend is tcp:HOST:PORT, unix:PATH, .* or pty:COMMAND, not "serial"`, "serve", "--backend", "serial", limit),
 		Entry("a bad line", `as in serial:/dev/ttyUSB0,115200,8N1: the speed "fast" is no number`, "serve", "--backend", "serial:/dev/null,fast,8N1", limit),
 		Entry("a bad --backend-timeout", "--backend-timeout is longer than 0", "serve", "--backend-timeout", "0s", limit),

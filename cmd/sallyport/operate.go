@@ -36,7 +36,14 @@ to end its command. The user may come again: to keep a user out, remove it first
   sallyport evict --user bob
   sallyport evict --conn K4ZQ7M-12`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return evict(dir, e) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for name, value := range map[string]string{"user": e.User, "conn": e.Conn} {
+				if value == "" && cmd.Flags().Changed(name) { // an unset variable of a script is not the holder
+					return usagef("--%s is empty; leave it out to evict the holder", name)
+				}
+			}
+			return evict(dir, e)
+		},
 	}
 	addStateFlag(cmd, &dir)
 	cmd.Flags().StringVar(&e.User, "user", "", "`name` of the user whose clients leave")

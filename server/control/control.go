@@ -5,7 +5,8 @@
 // # Requests
 //
 //	GET  /v1/status                                       the Status
-//	POST /v1/evict  {"user": "", "conn": "", "reason": ""}  the Evicted: the holder, or all of that user or connection
+//	POST /v1/evict  {"user": "bob", "reason": "lunch"}    the Evicted: all clients of that user, or of that "conn"; without
+//	                                                      both the holder, and an empty one of them is refused
 //	POST /v1/reload                                       {} when certificate, users and log are reloaded
 //	POST /v1/stop   {"now": false}                        Stopped, at once; the shutdown follows
 //
@@ -155,9 +156,9 @@ type Log struct {
 // Eviction says who must leave. The zero Eviction is the holder.
 type Eviction struct {
 	// User is the name of a user, all of whose clients leave the seat and the queue.
-	User string `json:"user"`
+	User string `json:"user,omitempty"`
 	// Conn is the id of one connection.
-	Conn string `json:"conn"`
+	Conn string `json:"conn,omitempty"`
 	// Reason is for the client. It is one line of at most 500 bytes. Empty means that the operator ended the session.
 	Reason string `json:"reason"`
 }

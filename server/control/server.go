@@ -133,12 +133,40 @@ func (s *Server) answer(r *http.Request) (any, error) {
 	return nil, &Error{"this server has no " + r.Method + " " + r.URL.Path, ReasonUnknown}
 }
 
-// read reads the body of a request.
-func read(r *http.Request, into any) error {
+// read reads the body of a request: nothing, or one object.
+func read[T any](r *http.Request) (T, error) {
+	body := new(T)
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields() // a server must not evict the holder because it does not know how to choose another
-	if err := d.Decode(into); err != nil && err != io.EOF {
-		return &Error{"the request's body is no such JSON: " + err.Error(), ReasonArgument}
+	err := d.Decode(&body)
+	if err == nil {
+		if _, err = d.Token(); err == nil || body == nil {
+			err = errors.New("it is one object")
+		}
+	}
+	if err != io.EOF {
+		return *new(T), &Error{"the request's body is no such JSON: " + err.Error(), ReasonArgument}
+	}
+	return *body, nil
+}
+
+// eviction is the body of an evict.
+type eviction struct {
+	User   choice `json:"user"`
+	Conn   choice `json:"conn"`
+	Reason string `json:"reason"`
+}
+
+// choice is a name that chooses clients. An empty one, such as a variable that a script has not set, is refused: it
+// must not mean the holder.
+type choice string
+
+func (c *choice) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, (*string)(c)); err != nil {
+		return err
+	}
+	if *c == "" || string(text) == "null" {
+		return errors.New("user and conn are not empty; leave them out to evict the holder")
 	}
 	return nil
 }
@@ -180,10 +208,11 @@ func person(c server.Client, now time.Time) Person {
 }
 
 func (s *Server) evict(r *http.Request) (Evicted, error) {
-	var e Eviction
-	if err := read(r, &e); err != nil {
+	body, err := read[eviction](r)
+	if err != nil {
 		return Evicted{}, err
 	}
+	e := Eviction{string(body.User), string(body.Conn), body.Reason}
 	if len(e.Reason) > maxReason || strings.ContainsFunc(e.Reason, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		return Evicted{}, &Error{"the reason is one line of at most 500 bytes", ReasonArgument}
 	}
@@ -227,7 +256,7 @@ func (e Eviction) none() string {
 }
 
 func (s *Server) reload(r *http.Request) error {
-	if err := read(r, &struct{}{}); err != nil {
+	if _, err := read[struct{}](r); err != nil {
 		return err
 	}
 	if s.Reload == nil {
@@ -248,8 +277,8 @@ func (s *Server) reload(r *http.Request) error {
 }
 
 func (s *Server) stop(r *http.Request) (Stopped, error) {
-	var how stopping
-	if err := read(r, &how); err != nil {
+	how, err := read[stopping](r)
+	if err != nil {
 		return Stopped{}, err
 	}
 	if s.Stop == nil {
