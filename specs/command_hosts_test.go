@@ -60,7 +60,7 @@ var _ = Describe("The command with a file of hosts", Label("area:command", "area
 		Expect(me.Run(ctx, "", "hosts")).To(failed(1, `hosts:9: there is no key "port"`))
 		c.Write("config/sallyport/hosts", good)
 		Expect(os.Chmod(c.Path("config/sallyport/hosts"), 0o666)).To(Succeed())
-		Expect(me.Run(ctx, "", "connect", "rig1:", "WHOAMI")).To(failed(2, `everybody can change the file, and so choose whom you trust \(mode 0666\): check it, then chmod 600 it`))
+		Expect(me.Run(ctx, "", "connect", "rig1:", "WHOAMI")).To(failed(2, `others can change the file, and so choose whom you trust \(mode 0666\): check it, then chmod 600 it`))
 		Expect(s.LogText()).NotTo(ContainSubstring("conn.accept"))
 	}, limit)
 })

@@ -21,7 +21,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -30,7 +29,7 @@ var (
 	// ErrSyntax means that a line of the file has a fault.
 	ErrSyntax = errors.New("hosts: the file has a fault")
 	// ErrWritable means that others can change the file, and so choose the servers that the user trusts.
-	ErrWritable = errors.New("hosts: everybody can change the file, and so choose whom you trust")
+	ErrWritable = errors.New("hosts: others can change the file, and so choose whom you trust")
 )
 
 // Keys are the keys of a host. Each is also the name of a flag. The values of ca, password-file, cert and key are
@@ -74,8 +73,8 @@ func Read(path string) ([]Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("%s: %w (mode %04o): check it, then chmod 600 it", path, ErrWritable, info.Mode().Perm())
+	if err := checkWriters(path, info); err != nil {
+		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	if err != nil {

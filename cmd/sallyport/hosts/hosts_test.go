@@ -79,12 +79,20 @@ func TestReadRefusesWhatEverybodyCanChange(t *testing.T) {
 		t.Skip("it has no such mode")
 	}
 	path := write(t, "[a]\n")
-	for mode, good := range map[os.FileMode]bool{0o644: true, 0o660: true, 0o602: false, 0o666: false} {
+	for mode, good := range map[os.FileMode]bool{0o644: true, 0o640: true, 0o660: false, 0o620: false, 0o602: false, 0o666: false} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := hosts.Read(path); (err == nil) != good || err != nil && !errors.Is(err, hosts.ErrWritable) {
 			t.Errorf("%v: %v", mode, err)
+		}
+	}
+	if os.Getuid() == 0 {
+		if err := errors.Join(os.Chmod(path, 0o600), os.Chown(path, 12345, -1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hosts.Read(path); !errors.Is(err, hosts.ErrWritable) || !strings.Contains(err.Error(), "chown it") {
+			t.Errorf("of another user: %v", err)
 		}
 	}
 	if _, err := hosts.Read(t.TempDir()); err == nil {
