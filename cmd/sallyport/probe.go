@@ -260,7 +260,7 @@ func probeError(cmd *cobra.Command, err error) error {
 	case probe.NotAllowed(err):
 		return usagef("%v", err)
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), message(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), show.Printable(message(err))) // on one line, whatever the peer has sent
 	return statusError{code}
 }
 

@@ -43,7 +43,7 @@ func (c *postgresCaller) Open(l *Link) (Offer, error) {
 	case *pgproto3.AuthenticationSASL:
 		return Offer{Mechanisms: m.AuthMechanisms, Banner: "PostgreSQL's protocol"}, nil
 	case *pgproto3.ErrorResponse:
-		return Offer{}, fmt.Errorf("%w: %s %.200s", errWords, m.Code, m.Message)
+		return Offer{}, fmt.Errorf("%w: %.20q %.200q", errWords, m.Code, m.Message)
 	}
 	return Offer{}, fmt.Errorf("%w: it wants no SCRAM login of this user, but %T", errWords, m)
 }

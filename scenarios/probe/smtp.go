@@ -40,7 +40,7 @@ func refusedToServe(code string, lines []string, err error) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s %.200q", errWords, code, strings.Join(lines, " "))
+	return fmt.Errorf("%w: %q %.200q", errWords, code, strings.Join(lines, " "))
 }
 
 func hasWord(lines []string, word string) bool {
