@@ -37,13 +37,13 @@ var _ = Describe("The command serve --check", Label("area:command", "command:che
 		backend := listener("tcp", "127.0.0.1:0", func(net.Conn) { connected.Add(1) })
 		before := treeOf(c.home)
 		s := c.With("SALLYPORT_QUEUE_DEPTH=3").Run(ctx, "", "serve", "--check", "--state", "state", "--listen", backend,
-			"--backend", "tcp:"+backend, "--session-limit", "1h")
+			"--backend", "tcp:"+backend, "--session-limit", "1h", "--idle-timeout", "0")
 		Expect(s).To(gexec.Exit(0))
 		Expect(stderr(s)).To(BeEmpty())
 		for _, line := range []string{
 			`state +state`, `log +state/audit\.jsonl`, `users +state/users: 0`, `certificate +state/cert\.pem: made at the start`,
 			`listen +` + backend, `backend +tcp:` + backend + ` \(not opened\)`, `to be made +state`,
-			`--admission +queue`, `--session-limit +1h0m0s \(given\)`, `--queue-depth +3 \(given\)`,
+			`--admission +queue`, `--idle-timeout +0s \(given\)`, `--session-limit +1h0m0s \(given\)`, `--queue-depth +3 \(given\)`,
 		} {
 			Expect(stdout(s)).To(MatchRegexp(`(?m)^` + line + `$`))
 		}

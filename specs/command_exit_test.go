@@ -69,6 +69,13 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 		Entry("a negative --session-limit", "not negative", "serve", "--session-limit", "-1s", limit),
 		Entry("a negative --request-timeout", "not negative", "serve", "--request-timeout", "-1s", limit),
 		Entry("a negative --shutdown-grace", "not negative", "serve", "--shutdown-grace", "-1s", limit),
+		Entry("an invalid port of a server", `--addr is HOST or HOST:PORT, .*, not "127.0.0.1:99999"`, "connect", "--addr", "127.0.0.1:99999", limit),
+		Entry("two ports of a server", "--addr is HOST or HOST:PORT", "hold", "--addr", "rig1:1:2", "--", "true", limit),
+		Entry("no port of a server", `not "rig1:"`, "forward", "--listen", "0", "--addr", "rig1:", limit),
+		Entry("no port of a server, in status", `not "rig1:"`, "status", "--addr", "rig1:", limit),
+		Entry("no port of a server, in replay", `not "rig1:"`, "replay", "--addr", "rig1:", "--users", "x", limit),
+		Entry("cert new for no name", `--host: "bad name": neither a DNS name nor an IP address`, "cert", "new", "--host", "bad name", limit),
+		Entry("log show of an unknown event", `--event: there is no event "session"; there are: .*, session.open, `, "log", "show", "--event", "session", "x", limit),
 		Entry("cert new without a host", "say with --host", "cert", "new", limit),
 		Entry("cert new for server and client", "make one after the other", "cert", "new", "--host", "rig", "--client", "alice", limit),
 		Entry("--cert of a client without --key", "--cert and --key go together", "connect", "--cert", "cert.pem", limit),
@@ -94,7 +101,7 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 		Expect(c.Run(ctx, "", "log", "show", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--password-file", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "connect", "--body", "nosuch", "ECHO")).To(failed(1, "nosuch: no such file"))
-		Expect(c.Run(ctx, "", "connect", "--state", "nosuch")).To(failed(1, "no CA in the state directory: .*nosuch"))
+		Expect(c.Run(ctx, "", "connect", "--state", "nosuch")).To(failed(1, "no CA in the state directory: .*nosuch.*: name the CA with --pin or --ca"))
 		Expect(c.Run(ctx, "", "connect", "--ca", "nosuch")).To(failed(1, "nosuch: no such file"))
 		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(failed(1, `"carol": no such user`))
 		c.AddUser(ctx, "state", "alice")
@@ -161,9 +168,9 @@ var _ = Describe("The command's exit code", Label("area:command", "command:exit"
 		It("is 3 if its CA is not known", Label("battery:28"), func(ctx SpecContext) {
 			s.state = c.Path("other")
 			Expect(c.Run(ctx, "", "user", "list", "--state", s.state)).To(gexec.Exit(0))
-			Expect(s.Connect(ctx, "alice", "ECHO")).To(failed(3, "unknown authority.*: give the server's ca.pem with --ca"))
+			Expect(s.Connect(ctx, "alice", "ECHO")).To(failed(3, "unknown authority: the certificate is from neither .*/other/ca.pem nor a CA of this system; or another server answers there: give the server's ca.pem with --ca"))
 			stranger := []string{"connect", "--addr", s.addr, "--user", "alice", "--password-file", "alice.pw", "ECHO"}
-			Expect(c.Run(ctx, "", stranger...)).To(failed(3, "unknown authority: give the server's ca.pem with --ca"))
+			Expect(c.Run(ctx, "", stranger...)).To(failed(3, "unknown authority: the certificate is not from a CA of this system; or another server answers there: give the server's ca.pem with --ca"))
 		}, limit)
 
 		It("is 3 if it has another name", Label("battery:28"), func(ctx SpecContext) {

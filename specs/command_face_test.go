@@ -66,7 +66,7 @@ var _ = Describe("The command for a person", Label("area:command", "area:termina
 			alice.Type("TIME\r")
 			says(ctx, alice, `T.*Z\r\n`)
 			s.Freeze(ctx)
-			alice.Type("TIME\rec\t" + ctrlC)
+			alice.Type("TIME\rec\t" + ctrlC + ctrlC)
 			Expect(alice.ExitCode(ctx)).To(Equal(1))
 		}, limit)
 	})
@@ -81,7 +81,7 @@ var _ = Describe("The command for a person", Label("area:command", "area:termina
 		Expect(last).To(MatchRegexp(`^\r\n(half a line)?\r\x1b\[Klog head [0-9a-f]{64}\r\n$`), "no prompt is left over")
 		Expect(operator.Mode()).To(Equal(untouched()))
 	},
-		Entry("at Ctrl-C", func(t *terminal) { t.Type("half a line" + ctrlC) }, limit),
+		Entry("at Ctrl-C", func(t *terminal) { t.Type("half a line" + ctrlC + ctrlC) }, limit),
 		Entry("at SIGTERM", func(t *terminal) { Expect(t.cmd.Process.Signal(syscall.SIGTERM)).To(Succeed()) }, limit),
 	)
 })

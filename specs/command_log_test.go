@@ -60,6 +60,10 @@ var _ = Describe("The command log", Label("area:command", "area:log", "promise:5
 			Not(ContainSubstring("alice")), ContainSubstring("of bob"), ContainSubstring("conn.accept")))
 		Expect(strings.Count(show(ctx, "--event", "session.open"), "\n")).To(Equal(2))
 		Expect(strings.Count(show(ctx, "--event", "session.open", "--event", "login.ok", "--conn", bobs[1]), "\n")).To(Equal(2))
+		for _, none := range [][]string{{"--user", "carol"}, {"--conn", "nosuch"}} {
+			run := c.Run(ctx, "", append([]string{"log", "show", s.Log()}, none...)...)
+			Expect(run).To(did(0, "", "nothing in the log matches\n"))
+		}
 	}, limit)
 
 	It("shows UTC, and local time with --local", func(ctx SpecContext) {

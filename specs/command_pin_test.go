@@ -116,7 +116,7 @@ var _ = Describe("The command with --pin", Label("area:command", "area:pin"), fu
 				Expect(os.Remove(filepath.Join(s.state, file))).To(Succeed())
 			}
 			*s = *c.ServeOn(ctx, s.state)
-			Expect(connect(ctx, shown, "WHOAMI")).To(failed(3, "the server's certificate is not from the CA of --pin: give .* its pin with --pin; sallyport cert show"))
+			Expect(connect(ctx, shown, "WHOAMI")).To(failed(3, "the server's certificate is not from the CA of --pin; .*: give .* its pin with --pin; sallyport cert show"))
 		}, limit)
 	})
 

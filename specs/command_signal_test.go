@@ -59,7 +59,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 				exits(ctx, s.Session, 0)
 				Expect(stderr(s.Session)).To(ContainSubstring("a request was still running and was cut off"))
 				exits(ctx, alice, 1)
-				Expect(stderr(alice)).To(MatchRegexp(`^(operator: the server shuts down[^\n]*\n)?sallyport connect: [^\n]+\n$`))
+				Expect(stderr(alice)).To(MatchRegexp(`^(server: the server shuts down[^\n]*\n)?sallyport connect: [^\n]+\n$`))
 				Expect(c.Run(ctx, "", "log", "verify", s.Log())).To(gexec.Exit(0))
 			},
 			Entry("when its grace is over", "50ms", false, limit),
@@ -114,7 +114,8 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 		Expect(s.Connect(ctx, "carol", "WHOAMI")).To(failed(4, "535 login-failed "))
 		c.Write("carol.pw", "a new one\n")
 		Expect(s.Connect(ctx, "carol", "WHOAMI")).To(printed("carol\n"))
-		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(printed(""))
+		Expect(c.Run(ctx, "", "user", "remove", "carol", "--state", "state")).To(
+			did(0, "", MatchRegexp("^removed carol, .* a session that runs goes on: .* evict --user carol --state state ends it\n$")))
 		Expect(s.Connect(ctx, "carol", "WHOAMI")).To(failed(4, "535 login-failed "))
 	}, limit)
 

@@ -238,6 +238,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		DescribeTable("leaves with 0", func(ctx SpecContext, keys string) {
 			alice.Type(keys)
 			Expect(alice.ExitCode(ctx)).To(Equal(0))
+			Expect(alice.Shown()).To(HaveSuffix("\r\x1b[K"), "no prompt remains")
 			Eventually(ctx, s.LogText).Should(MatchRegexp(`"event":"session.close","conn":"[^"]*","reason":"quit"`))
 		},
 			Entry("at QUIT", "quit\r", limit),

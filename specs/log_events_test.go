@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"regexp"
@@ -26,6 +27,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios"
 	"github.com/sallyport/sallyport/scenarios/testserver"
 	"github.com/sallyport/sallyport/server"
+	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
@@ -45,6 +47,7 @@ var _ = Describe("The interaction log's events", Label("area:log", "promise:5"),
 		readme, err := os.ReadFile("../server/audit/README.md")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(documented(string(readme))).To(Equal(harness.Events))
+		Expect(show.Events).To(ConsistOf(slices.Collect(maps.Keys(harness.Events))), "those that log show --event takes")
 	}, limit)
 
 	It("each occur in a scenario or a spec", func(SpecContext) {

@@ -94,12 +94,17 @@ CA and new certificates.`,
 			case !forClient && len(hosts) == 0:
 				return usagef("say with --host under which names and addresses clients reach the server, or with --client which user logs in")
 			}
+			for _, host := range hosts {
+				if err := certs.CheckHost(host); err != nil {
+					return usagef("--host: %s", message(err))
+				}
+			}
 			home, err := prepare(dir)
 			if err != nil {
 				return err
 			}
 			if forClient {
-				return newClientCertificate(home.Paths, user)
+				return newClientCertificate(home, dir, user)
 			}
 			names := withLocal(hosts)
 			if err := certs.Issue(home.Dir, names, time.Now()); err != nil {
@@ -116,13 +121,17 @@ CA and new certificates.`,
 	return cmd
 }
 
-func newClientCertificate(paths state.Paths, user string) error {
-	certFile, keyFile, err := certs.IssueClient(paths.Dir, user, time.Now())
+func newClientCertificate(home state.State, stateFlag, user string) error {
+	certFile, keyFile, err := certs.IssueClient(home.Dir, user, time.Now())
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "wrote %s and its key %s for %s; serve with --client-ca %s, and connect with --cert and --key\n",
-		certFile, keyFile, show.Printable(user), paths.CA())
+		certFile, keyFile, show.Printable(user), home.CA())
+	if exists, certain := known(home, user); certain && !exists {
+		fmt.Fprintf(os.Stderr, "warning: there is no user %s yet; add one with: %s\n",
+			show.Printable(user), commandLine("user add "+quoteArg(user), stateFlag, ""))
+	}
 	return nil
 }
 

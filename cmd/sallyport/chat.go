@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // chat joins the operator's terminal to the seated client: it sends what is typed, and shows the client's SAY.
-// Ctrl-C stops the server, as without a chat. Ctrl-D only ends the chat.
+// Ctrl-C clears a line that is typed, and otherwise stops the server, as without a chat. Ctrl-D only ends the chat.
 type chat struct{ *console }
 
 // newChat takes the terminal. The server's messages go above the prompt too.
@@ -53,9 +52,8 @@ func (c *chat) end(text string) {
 	if t, isTerminal := c.out.(*term.Terminal); isTerminal {
 		t.SetPrompt("")
 		c.printf("%s", text)
-		fmt.Fprint(stdout, "\r\x1b[K")
 	}
-	c.restore()
+	c.console.end()
 }
 
 // logWriter returns the writer for the server's messages.

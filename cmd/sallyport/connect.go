@@ -47,6 +47,9 @@ With a verb it sends one request and prints its result, and nothing else, on
 standard output. Without one it is an interactive session on a terminal, and
 from a pipe it takes one request a line. Notices go to standard error.
 
+In an interactive session exit, QUIT or Ctrl-D leaves with code 0. Ctrl-C clears the
+line that you type; on an empty line it leaves, with code 1.
+
 What you type on a terminal while you wait for the seat is discarded when the seat
 comes.
 

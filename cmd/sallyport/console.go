@@ -24,7 +24,7 @@ type console struct {
 	restore func()
 	// lines receives each line that was typed. It is closed at the end of the input.
 	lines chan string
-	// ctrlC reports whether Ctrl-C ended the input. It is set before lines is closed.
+	// ctrlC reports whether Ctrl-C on an empty line ended the input. It is set before lines is closed.
 	ctrlC *bool
 	// verbs completes the verb that is typed.
 	verbs *verbs
@@ -101,7 +101,7 @@ func interact(ctx context.Context, c *session, addr string) error {
 	if err != nil {
 		return err
 	}
-	defer con.restore()
+	defer con.end()
 	request, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(con.leave, cancel)()
@@ -123,7 +123,11 @@ func interact(ctx context.Context, c *session, addr string) error {
 			}
 		case line, open := <-con.lines:
 			if !open || con.leave.Err() != nil || leaves(line) {
-				return leave(ctx, c)
+				err := leave(ctx, c)
+				if err == nil && !open && *con.ctrlC {
+					return statusError{exitFailed}
+				}
+				return err
 			}
 			if err := typed(request, c, con, line); err != nil {
 				if con.leave.Err() != nil {
@@ -133,6 +137,15 @@ func interact(ctx context.Context, c *session, addr string) error {
 			}
 		}
 	}
+}
+
+// end removes the prompt, with what is typed there, and restores the terminal.
+func (c *console) end() {
+	if t, isTerminal := c.out.(*term.Terminal); isTerminal {
+		t.SetPrompt("")
+		fmt.Fprint(stdout, "\r\x1b[K")
+	}
+	c.restore()
 }
 
 // leaves reports whether a line that was typed ends the session.

@@ -48,6 +48,9 @@ func (f *dialFlags) define(cmd *cobra.Command) {
 // prepare makes a dialer, and asks for the password. It must be called before
 // signals are caught: a caught signal does not end a read of standard input.
 func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, err error) {
+	if err := checkAddr(f.addr); err != nil {
+		return nil, who, err
+	}
 	config, err := f.tlsConfig()
 	if err != nil {
 		return nil, who, err
@@ -110,6 +113,18 @@ func notifyContext() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), all...)
 }
 
+// checkAddr checks an --addr.
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(withPort(addr))
+	if err == nil && port != "" {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return usagef("--addr is HOST or HOST:PORT, with a port up to 65535, not %q", addr)
+	}
+	return nil
+}
+
 // withPort adds the default port to an address without a port.
 func withPort(addr string) string {
 	if _, _, err := net.SplitHostPort(addr); err == nil {
@@ -125,10 +140,13 @@ func withPort(addr string) string {
 	return net.JoinHostPort(host, defaultPort)
 }
 
-// operatorSays prints a message of the operator.
+// fromServer labels what the server says beside replies: a message of the operator, or a warning.
+const fromServer = "server: "
+
+// operatorSays prints what the operator or the server itself says.
 func operatorSays(out io.Writer, n client.Notice) {
 	if _, isBacklog := stream.Backlog(n); n.Code == protocol.CodeMessage && !isBacklog {
-		fmt.Fprintln(out, "operator:", show.Printable(n.Text))
+		fmt.Fprintln(out, fromServer+show.Printable(n.Text))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,14 +72,20 @@ func (f *dialFlags) authorityHint(err error, leaf *x509.Certificate) error {
 	if !ownIssuer(leaf) {
 		what = fmt.Sprintf("the server runs with --cert, and its certificate is from %s: give that CA with --ca", nameOf(leaf))
 	}
+	used := "the certificate is not from a CA of this system"
 	switch {
 	case f.pin != "":
-		err = fmt.Errorf("%w: the server's certificate is not from the CA of --pin", err)
+		used = "the server's certificate is not from the CA of --pin"
 	case f.ca != "":
-		err = fmt.Errorf("%w: %s is not the CA of this server", err, f.ca)
+		used = f.ca + " is not the CA of this server"
+	case f.localCA != "":
+		used = fmt.Sprintf("the certificate is from neither %s nor a CA of this system", f.localCA)
 	}
-	return fmt.Errorf("%w: %s", err, what)
+	return fmt.Errorf("%w: %s; or another server answers there: %s", worded{err, guess.ReplaceAllString(err.Error(), "")}, used, what)
 }
+
+// guess matches what crypto/x509 adds about a CA of the right name and another key.
+var guess = regexp.MustCompile(` \(possibly because of .*\)`)
 
 // dateHint says which clock or certificate may be wrong when a certificate is not valid now. Both times are UTC: the text of
 // crypto/x509 has each in another zone.

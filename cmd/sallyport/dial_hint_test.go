@@ -41,9 +41,9 @@ func TestHintOfARefusedCertificate(t *testing.T) {
 		want  []string
 		not   string
 	}{
-		"no CA given":           {&trustFlags{}, own, unknown, []string{"unknown authority: give the server's ca.pem with --ca, or its pin with --pin; sallyport cert show"}, "is not"},
-		"another --ca":          {&trustFlags{ca: "x.pem"}, own, unknown, []string{"x.pem is not the CA of this server: give the server's ca.pem"}, "serve --cert"},
-		"another --pin":         {&trustFlags{pin: "SHA256:x"}, own, unknown, []string{"is not from the CA of --pin: give the server's ca.pem"}, "is not the CA"},
+		"no CA given":           {&trustFlags{}, own, unknown, []string{"unknown authority: the certificate is not from a CA of this system; or another server answers there: give the server's ca.pem with --ca, or its pin with --pin; sallyport cert show"}, "is not the CA"},
+		"another --ca":          {&trustFlags{ca: "x.pem"}, own, unknown, []string{"x.pem is not the CA of this server; or another server answers there: give the server's ca.pem"}, "serve --cert"},
+		"another --pin":         {&trustFlags{pin: "SHA256:x"}, own, unknown, []string{"is not from the CA of --pin; or another server answers there: give the server's ca.pem"}, "is not the CA"},
 		"--cert in use":         {&trustFlags{}, corp, unknown, []string{`the server runs with --cert, and its certificate is from "CN=Corp CA": give that CA with --ca`}, "cert show"},
 		"--cert and --ca":       {&trustFlags{ca: "x.pem"}, corp, unknown, []string{"x.pem is not the CA", `from "CN=Corp CA": give that CA`}, "cert show"},
 		"--cert signs itself":   {&trustFlags{}, itself, unknown, []string{"its certificate is from itself: give that CA with --ca"}, "cert show"},

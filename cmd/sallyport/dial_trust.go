@@ -23,6 +23,8 @@ import (
 type trustFlags struct {
 	ca, pin, state, cert, key, serverName, tlsMin string
 
+	localCA string // the file of the CA of a server on this machine, if it is trusted
+
 	mu       sync.Mutex
 	pinnedCA *x509.Certificate // of --pin, when it has been found
 }
@@ -87,15 +89,17 @@ func (f *trustFlags) addLocalCA(config *tls.Config) error {
 	if err != nil {
 		return err
 	}
-	pem, err := os.ReadFile(state.Paths{Dir: dir}.CA())
+	file := state.Paths{Dir: dir}.CA()
+	pem, err := os.ReadFile(file)
 	switch {
 	case err == nil:
 		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
 			config.RootCAs = x509.NewCertPool()
 		}
 		config.RootCAs.AppendCertsFromPEM(pem)
+		f.localCA = file
 	case f.state != "" || !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no CA in the state directory: %w", err)
+		return fmt.Errorf("no CA in the state directory: %w: name the CA with --pin or --ca, or the directory of a server on this machine with --state", err)
 	}
 	return nil
 }

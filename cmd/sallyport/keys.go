@@ -10,11 +10,13 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// keys is the input of a term.Terminal. A Terminal treats Ctrl-C as Ctrl-D, drops tabs, and drops what comes
-// after 4,096 characters. keys notices the first two, and prevents the third.
+// keys is the input of a term.Terminal. A Terminal ends at Ctrl-C, drops tabs, and drops what comes after 4,096
+// characters. keys lets Ctrl-C clear a line that is not empty, notices tabs, and prevents the last.
 type keys struct {
 	io.Reader
 	ctrlC *bool
+	// ahead is what was typed after a Ctrl-C that typed has not seen yet.
+	ahead []byte
 	verbs *verbs
 	// refused is why the current line can't be sent as it was typed.
 	refused error
@@ -26,10 +28,32 @@ const maxTerminalLine = 4096
 // errTab is a usageError, because nothing is sent.
 var errTab = usagef("the line has a tab: such a line can be sent from a pipe")
 
-// Read skips the rest of a line that is too long.
-func (k *keys) Read(p []byte) (int, error) {
-	n, err := k.Reader.Read(p)
-	*k.ctrlC = *k.ctrlC || bytes.IndexByte(p[:n], '\x03') >= 0
+// clearKey stands for Ctrl-C, which a Terminal would take for the end. A Terminal has no use for it and calls typed.
+const clearKey = '\x1c'
+
+// Read skips the rest of a line that is too long. It returns nothing that was typed after Ctrl-C before the next call.
+func (k *keys) Read(p []byte) (n int, err error) {
+	switch {
+	case *k.ctrlC:
+		return 0, io.EOF
+	case len(k.ahead) > 0:
+		n = copy(p, k.ahead)
+		k.ahead = k.ahead[n:]
+	default:
+		n, err = k.Reader.Read(p)
+	}
+	if n, err = k.skip(p[:n], err); n > 0 {
+		if at := bytes.IndexByte(p[:n], '\x03'); at >= 0 {
+			k.ahead = append(bytes.Clone(p[at+1:n]), k.ahead...)
+			p[at], n = clearKey, at+1
+		}
+	}
+	return n, err
+}
+
+// skip removes from p the rest of a line that is too long.
+func (k *keys) skip(p []byte, err error) (int, error) {
+	n := len(p)
 	if errors.Is(k.refused, protocol.ErrLineTooLong) {
 		end := bytes.IndexAny(p[:n], "\r\n\x03")
 		if end < 0 {
@@ -44,6 +68,10 @@ func (k *keys) Read(p []byte) (int, error) {
 func (k *keys) typed(line string, pos int, key rune) (changed string, newPos int, ok bool) {
 	const surrogates, afterSurrogates = 0xd800, 0xe000 // a Terminal's numbers for arrows and the like
 	switch size := utf8.RuneLen(key); {
+	case key == clearKey:
+		*k.ctrlC = line == ""
+		k.refused = nil
+		return "", 0, true
 	case key == '\t' && !strings.ContainsAny(line[:pos], " \t"):
 		return k.verbs.complete(line, pos)
 	case key == '\t':

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,11 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 	if f.options.Since, err = parseSince(f.since, time.Now()); err != nil {
 		return err
 	}
+	for _, event := range f.options.Events {
+		if !slices.Contains(show.Events, event) {
+			return usagef("--event: there is no event %q; there are: %s", event, strings.Join(show.Events, ", "))
+		}
+	}
 	if f.local {
 		f.options.Zone = time.Local
 	}
@@ -55,7 +61,24 @@ func (f *logFlags) print(with func(io.Writer, show.Options, ...audit.File) error
 	if err != nil {
 		return err
 	}
-	return with(stdout, f.options, files...)
+	out := &counted{Writer: stdout}
+	err = with(out, f.options, files...)
+	if err == nil && out.written == 0 && (f.options.User != "" || len(f.options.Conns) > 0) {
+		fmt.Fprintln(os.Stderr, "nothing in the log matches")
+	}
+	return err
+}
+
+// counted counts what is written.
+type counted struct {
+	io.Writer
+	written int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.written += int64(n)
+	return n, err
 }
 
 // openLogs opens the files of a log. Without names it opens the log of the state directory. It leaves closing

@@ -28,6 +28,9 @@ func (f *replayFlags) target(ctx context.Context) (*scenarios.Target, error) {
 	case f.parallel > 1:
 		return nil, usagef("--parallel is for servers in the process: against --addr scenarios run one after another, because there is one seat")
 	}
+	if err := checkAddr(f.addr); err != nil {
+		return nil, err
+	}
 	config, err := f.tlsConfig()
 	if err != nil {
 		return nil, err

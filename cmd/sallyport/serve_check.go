@@ -49,7 +49,11 @@ func (f *serveFlags) printCheck(flags *pflag.FlagSet, paths state.Paths) error {
 		line("to be made", strings.Join(missing, ", "))
 	}
 	for _, flag := range effective(flags) {
-		line("--"+flag.Name, flag.Value.String()+given(flag))
+		value := flag.Value.String()
+		if value == noLimit.String() {
+			value = time.Duration(0).String()
+		}
+		line("--"+flag.Name, value+given(flag))
 	}
 	return table.Flush()
 }

@@ -42,7 +42,7 @@ func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	f.backend.define(cmd)
 	f.keep.define(cmd)
 	under(headingBackend, flags)
-	flags.StringVar(&f.listen, "listen", defaultAddr, "`address` to listen on; systemd: the socket that systemd passes")
+	flags.StringVar(&f.listen, "listen", defaultAddr, "`address` to listen on: HOST:PORT, :PORT (on all addresses) or PORT (on 127.0.0.1); systemd: the socket that systemd passes")
 	flags.BoolVar(&f.onlyCheck, "check", false, "check the configuration, print what would be used, and end: 0 it can be used, 1 it can't, 2 wrong usage")
 	addStateFlag(cmd, &f.state)
 	flags.DurationVar(&f.grace, "shutdown-grace", 10*time.Second, "how long the running request may go on after SIGTERM")
@@ -105,6 +105,9 @@ func (f *serveFlags) policyWait() time.Duration {
 // maxLoggedBody fits into a record of the log, where its base64 is longer.
 var maxLoggedBody = sizeFlag(8 << 20)
 
+// noLimit is 0 of a flag as server.Limits has it, where 0 means the default.
+const noLimit time.Duration = -1
+
 // checkLimits turns 0 into "no limit" for the flags whose help says so, and refuses it for the others.
 func (f *serveFlags) checkLimits(l *server.Limits) error {
 	if min(l.Idle, l.Session, l.Request, f.grace, f.wait) < 0 {
@@ -112,7 +115,7 @@ func (f *serveFlags) checkLimits(l *server.Limits) error {
 	}
 	for _, d := range []*time.Duration{&l.Idle, &l.Session, &l.Request} {
 		if *d == 0 {
-			*d = -1
+			*d = noLimit
 		}
 	}
 	if min(l.Login, l.Write, l.Vanish) <= 0 {

@@ -32,12 +32,15 @@ func (f *serveFlags) checkAddress() (err error) {
 	if f.inherited != nil {
 		return usagef("systemd passes a socket, and --listen is another address, %s: leave out --listen, or disable the socket unit", f.listen)
 	}
+	if _, err := strconv.ParseUint(f.listen, 10, 16); err == nil {
+		f.listen = net.JoinHostPort("127.0.0.1", f.listen)
+	}
 	_, port, err := net.SplitHostPort(f.listen)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return usagef("--listen is HOST:PORT, :PORT or systemd: %v", err)
+		return usagef("--listen is HOST:PORT, :PORT (on all addresses), PORT (on 127.0.0.1) or systemd, not %q", f.listen)
 	}
 	return nil
 }
@@ -108,18 +111,22 @@ func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.P
 	fmt.Fprintf(f.stderr, "listening on %s\n", addr)
 	ca, private := servedCA(pair)
 	all, _ := users.List(paths.Users())
+	connect := "connect --user "
+	if f.backend.spec != "" {
+		connect = "connect --open --user "
+	}
 	switch {
 	case len(all) == 0 && isServiceUser():
 		fmt.Fprintln(f.stderr, "next, in another terminal: runuser -u sallyport --", commandLine("user add alice", f.state, ""))
 	case len(all) == 0:
 		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("user add alice", f.state, ""))
 	case private && f.cert != "": // the CA in the state directory is another one
-		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(all[0].Name, reachable(addr), ca))
+		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(connect+quoteArg(all[0].Name), reachable(addr), ca))
 	default:
-		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("connect --user "+quoteArg(all[0].Name), f.state, reachable(addr)))
+		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine(connect+quoteArg(all[0].Name), f.state, reachable(addr)))
 	}
 	if remote := elsewhere(addr, pair.Leaf); remote != "" && private && len(all) > 0 {
-		fmt.Fprintln(f.stderr, "from another machine:", withPin(all[0].Name, remote, ca))
+		fmt.Fprintln(f.stderr, "from another machine:", withPin(connect+quoteArg(all[0].Name), remote, ca))
 	}
 	if private {
 		fmt.Fprintln(f.stderr, "ca", ca)
@@ -128,8 +135,8 @@ func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.P
 }
 
 // withPin returns a command line for clients that have no file of the CA.
-func withPin(user, addr string, ca pin.Pin) string {
-	return commandLine("connect --user "+quoteArg(user), "", addr) + " --pin " + ca.String()
+func withPin(command, addr string, ca pin.Pin) string {
+	return commandLine(command, "", addr) + " --pin " + ca.String()
 }
 
 // servedCA returns the pin of the private CA that the server sends behind its certificate. A chain that ends

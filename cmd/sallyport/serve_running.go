@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -122,7 +123,7 @@ func (r *running) reload() (err error) {
 	err = errors.Join(r.reloadCertificate(), r.users.Reload(), s.Audit.Reopen(), r.flags.keep.reopen())
 	s.Audit.Info("server.reload", "").Bool("ok", err == nil).Send()
 	if err = errors.Join(err, s.Audit.Flush()); err != nil {
-		r.log.Error("reload: what failed stays as it was", "error", message(err)+advice(err))
+		r.log.Error("reload: what failed stays as it was", "error", strings.ReplaceAll(message(err), "\n", "; ")+advice(err))
 		return err
 	}
 	r.log.Info("reloaded certificate, users and log file")

@@ -122,7 +122,12 @@ func (f *userFlags) passwd(home state.State, args []string) error {
 }
 
 func (f *userFlags) remove(home state.State, args []string) error {
-	return users.Remove(home.Users(), args[0])
+	if err := users.Remove(home.Users(), args[0]); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "removed %s, who can't log in again; a session that runs goes on: %s ends it\n",
+		show.Printable(args[0]), commandLine("evict --user "+quoteArg(args[0]), f.state, ""))
+	return nil
 }
 
 func (f *userFlags) list(home state.State, _ []string) error {

@@ -71,10 +71,10 @@ func Load(certFile, keyFile string, now time.Time) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	if end := pair.Leaf.NotAfter; now.After(end) {
-		return tls.Certificate{}, fmt.Errorf("%s: %w on %v", certFile, ErrExpired, end)
+		return tls.Certificate{}, fmt.Errorf("%s: %w on %s: put a new one in its place", certFile, ErrExpired, end.UTC().Format(time.RFC3339))
 	}
 	if start := pair.Leaf.NotBefore; now.Before(start) {
-		return tls.Certificate{}, fmt.Errorf("%s: %w, but only from %v on: is the clock right?", certFile, ErrNotYetValid, start)
+		return tls.Certificate{}, fmt.Errorf("%s: %w, but only from %s on: is the clock right?", certFile, ErrNotYetValid, start.UTC().Format(time.RFC3339))
 	}
 	return pair, nil
 }
@@ -193,6 +193,14 @@ func openCA(dir string, now time.Time) (ca tls.Certificate, release func(), err 
 	return ca, release, nil
 }
 
+// CheckHost returns [ErrHost] if a certificate can't be for a host.
+func CheckHost(host string) error {
+	if net.ParseIP(host) == nil && (len(host) > 253 || !dnsName.MatchString(host)) {
+		return fmt.Errorf("%.80q: %w", host, ErrHost)
+	}
+	return nil
+}
+
 // makeServer makes a server certificate, which ends no later than that of the CA.
 func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) error {
 	if err := canSign(ca, dir, now); err != nil {
@@ -208,12 +216,13 @@ func makeServer(dir string, ca tls.Certificate, hosts []string, now time.Time) e
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, host := range hosts {
+		if err := CheckHost(host); err != nil {
+			return err
+		}
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if len(host) <= 253 && dnsName.MatchString(host) {
-			template.DNSNames = append(template.DNSNames, host)
 		} else {
-			return fmt.Errorf("%.80q: %w", host, ErrHost)
+			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
 	return sign(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile), ca, template, now)

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -208,7 +209,7 @@ func (k *Keeper) Open(ctx context.Context) (io.ReadWriteCloser, error) {
 		select {
 		case <-tried:
 		case <-ctx.Done():
-			return nil, errors.Join(ErrDown, context.Cause(ctx))
+			return nil, fmt.Errorf("%w: %w", ErrDown, context.Cause(ctx))
 		}
 	}
 	return k.attach()
@@ -219,7 +220,7 @@ func (k *Keeper) attach() (io.ReadWriteCloser, error) {
 	defer k.mu.Unlock()
 	switch {
 	case k.conn == nil:
-		return nil, errors.Join(ErrDown, k.why)
+		return nil, fmt.Errorf("%w: %w", ErrDown, k.why)
 	case k.stream != nil:
 		return nil, errBusy
 	}

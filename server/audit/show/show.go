@@ -15,6 +15,16 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 )
 
+// Events are the names of the events of a log, in the order of package audit's README.
+var Events = []string{
+	"server.start", "server.stop", "server.reload",
+	"conn.accept", "conn.refuse", "conn.close", "tls.handshake", "tls.fail", "login.ok", "login.fail",
+	"stat", "watch.open", "watch.close", "queue.enter", "queue.leave",
+	"session.open", "request", "chat", "stream.open", "stream.close", "stream.data",
+	"handler.panic", "handler.stuck", "session.close",
+	"operator", "cert.expiry", "log.repair", "log.drop", "log.rotate", "log.space",
+}
+
 // Options choose what is shown. The zero Options show everything, in UTC and without colours.
 type Options struct {
 	// User chooses the records of this user, and of connections that are known to be those of the user. Empty
