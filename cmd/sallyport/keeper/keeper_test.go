@@ -243,7 +243,7 @@ func TestAgain(t *testing.T) {
 		w.setDown(errors.New("off"))
 		time.Sleep(minPause)
 		synctest.Wait()
-		if _, err := w.Open(w.Context()); !errors.Is(err, ErrDown) || !strings.Contains(err.Error(), "off") {
+		if _, err := w.Open(w.Context()); !errors.Is(err, ErrDown) || !strings.HasSuffix(err.Error(), "down: off") {
 			t.Error(err)
 		}
 		synctest.Wait()
