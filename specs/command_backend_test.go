@@ -81,9 +81,9 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			cut(ctx, s, in)
 			exits(ctx, alice, code)
 			if strings.HasPrefix(why, "421 shutdown") {
-				Expect(stderr(alice)).To(HavePrefix("server: the server shuts down: this stream ends in 100ms\n"))
+				Expect(stderr(alice)).To(HavePrefix("notice: the server shuts down: this stream ends in 100ms\n"))
 			}
-			Expect(stderr(alice)).To(MatchRegexp(`^(1 waiting\n|server: .*\n)?sallyport connect: ` + why + `\n$`))
+			Expect(stderr(alice)).To(MatchRegexp(`^(1 waiting\n|notice: .*\n)?sallyport connect: ` + why + `\n$`))
 		},
 		Entry("by a takeover", 5, "421 evicted bob took over", func(ctx context.Context, s *service, _ *os.File) {
 			Expect(s.Connect(ctx, "bob", "WHOAMI")).To(gexec.Exit(0))

@@ -109,7 +109,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		operator, in := c.ServeChat(ctx, s.state)
 		alice, requests := operator.Seated(ctx, "alice")
 		say(in, "five minutes left\n")
-		says(ctx, alice.Err, "server: five minutes left\n")
+		says(ctx, alice.Err, "notice: five minutes left\n")
 		say(requests, "SAY I am done\n")
 		says(ctx, alice, "delivered\n")
 		says(ctx, operator, "alice: I am done\n")

@@ -152,7 +152,7 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 			says(ctx, alice, shown("x"))
 			end(ctx)
 			Expect(alice.ExitCode(ctx)).To(Equal(code))
-			Expect(alice.Shown()).To(MatchRegexp(`<78>(\r\n)?(1 waiting\r\n|server: [^\r]*\r\n)?` + why + `\r\n$`))
+			Expect(alice.Shown()).To(MatchRegexp(`<78>(\r\n)?(1 waiting\r\n|notice: [^\r]*\r\n)?` + why + `\r\n$`))
 			Expect(alice.Mode()).To(Equal(untouched()))
 		},
 		Entry("after Ctrl-] q", 0, "q quit, .*: ", func(SpecContext) { alice.Type(escape + "q") }, limit),

@@ -166,7 +166,7 @@ var _ = Describe("The command forward", Label("area:command", "area:forward", "p
 				cut(ctx, s, p)
 				p.isReset("ok one\nok two\n")
 				exits(ctx, f, code)
-				Expect(stderr(f)).To(MatchRegexp(`\nseated\n(1 waiting\n|server: [^\n]*\n)?sallyport forward: ` + why + `[^\n]*\n$`))
+				Expect(stderr(f)).To(MatchRegexp(`\nseated\n(1 waiting\n|notice: [^\n]*\n)?sallyport forward: ` + why + `[^\n]*\n$`))
 			}
 		},
 		Entry("by a takeover", 5, `the seat was lost: 421 evicted `, func(ctx context.Context, s *service, _ *program) {

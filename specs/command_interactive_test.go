@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("An interactive connect, at Ctrl-C,", Label("area:command", "area:terminal"), func() {
+var _ = Describe("An interactive connect, at Ctrl-C,", Label("area:command", "area:terminal", "command:ctrl-c"), func() {
 	c := withCLI()
 	s := c.withServer()
 	var alice *terminal

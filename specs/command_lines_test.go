@@ -38,7 +38,7 @@ var _ = Describe("The command's lines of input", Label("area:command", "command:
 		alice, _ := operator.Seated(ctx, "alice")
 		say(in, long+"five minutes left\n")
 		says(ctx, operator, "! nothing was sent: a line of more than 8192 bytes\n")
-		says(ctx, alice.Err, "server: five minutes left\n")
+		says(ctx, alice.Err, "notice: five minutes left\n")
 	}, limit)
 })
 

@@ -59,7 +59,7 @@ var _ = Describe("The command serve, at a signal", Label("area:command", "promis
 				exits(ctx, s.Session, 0)
 				Expect(stderr(s.Session)).To(ContainSubstring("a request was still running and was cut off"))
 				exits(ctx, alice, 1)
-				Expect(stderr(alice)).To(MatchRegexp(`^(server: the server shuts down[^\n]*\n)?sallyport connect: [^\n]+\n$`))
+				Expect(stderr(alice)).To(MatchRegexp(`^(notice: the server shuts down[^\n]*\n)?sallyport connect: [^\n]+\n$`))
 				Expect(c.Run(ctx, "", "log", "verify", s.Log())).To(gexec.Exit(0))
 			},
 			Entry("when its grace is over", "50ms", false, limit),

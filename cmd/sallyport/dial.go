@@ -140,13 +140,13 @@ func withPort(addr string) string {
 	return net.JoinHostPort(host, defaultPort)
 }
 
-// fromServer labels what the server says beside replies: a message of the operator, or a warning.
-const fromServer = "server: "
+// noticeLabel labels what the server says beside replies: a message of the operator, or a warning.
+const noticeLabel = "notice: "
 
 // operatorSays prints what the operator or the server itself says.
 func operatorSays(out io.Writer, n client.Notice) {
 	if _, isBacklog := stream.Backlog(n); n.Code == protocol.CodeMessage && !isBacklog {
-		fmt.Fprintln(out, fromServer+show.Printable(n.Text))
+		fmt.Fprintln(out, noticeLabel+show.Printable(n.Text))
 	}
 }
 

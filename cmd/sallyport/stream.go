@@ -259,7 +259,7 @@ func (j *joint) notice(n client.Notice) {
 			j.screen.Mark(int64(backlog), "what follows is said now")
 		}
 	case n.Code == protocol.CodeMessage:
-		j.screen.Printf(fromServer+"%s", show.Printable(n.Text))
+		j.screen.Printf(noticeLabel+"%s", show.Printable(n.Text))
 	}
 }
 

@@ -83,7 +83,7 @@ func (k *keeper) notice(n client.Notice) {
 	case n.Code == protocol.CodeWaiting:
 		k.say("%s waiting", strings.TrimPrefix(n.Text, "waiting "))
 	case n.Code == protocol.CodeMessage && !isBacklog:
-		k.say("server: %s", n.Text)
+		k.say("notice: %s", n.Text)
 	}
 }
 
