@@ -59,14 +59,13 @@ func (t Takeover) policy(Limits) policy {
 type seat struct {
 	policy policy
 
-	mu     sync.Mutex
-	holder *conn
-	since  time.Time // when the holder got the seat
-	queue  []*conn
-	served int // number of grants so far
-	closed bool
-
-	watching int // number of watchers
+	mu       sync.Mutex
+	holder   *conn
+	since    time.Time // when the holder got the seat
+	queue    []*conn
+	served   int // number of grants so far
+	closed   bool
+	watchers []*conn // replaced, not changed
 }
 
 // ask asks for the seat. Position 0 means that c has it. Otherwise c waits, 1 is next, and flagGranted wakes c.
@@ -99,11 +98,15 @@ func (s *seat) ask(c *conn) (position int, err error) {
 	return len(s.queue), nil
 }
 
-// watch changes the number of watchers. The holder learns it.
-func (s *seat) watch(change int) {
+// watch adds a watcher, or removes one that is there. The holder learns their number.
+func (s *seat) watch(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watching += change
+	n := len(s.watchers)
+	s.watchers = slices.DeleteFunc(slices.Clone(s.watchers), func(w *conn) bool { return w == c })
+	if len(s.watchers) == n {
+		s.watchers = append(s.watchers, c)
+	}
 	s.notify()
 }
 
@@ -195,7 +198,7 @@ func (s *seat) current() (holder *conn, now capability.Status) {
 }
 
 func (s *seat) status() capability.Status {
-	now := capability.Status{Waiting: len(s.queue), Watching: s.watching, Served: s.served}
+	now := capability.Status{Waiting: len(s.queue), Watching: len(s.watchers), Served: s.served}
 	if s.holder != nil {
 		now.Holder, now.Since, now.Active = s.holder.user, s.since, s.holder.lastActive()
 	}

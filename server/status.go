@@ -27,11 +27,11 @@ type Status struct {
 	Served int
 }
 
-// Client is a client that has the seat, or waits for it.
+// Client is a client that has the seat, waits for it, or watches.
 type Client struct {
 	// User is the prepared name (RFC 4013), Conn the connection's id in the log, and Remote the client's address.
 	User, Conn, Remote string
-	// Since is when the client got the seat or, if it waits, asked for it.
+	// Since is when the client got the seat or, if it waits or watches, asked for that.
 	Since time.Time
 	// Active is when the holder was last active, by the rules of Limits.Idle. Requests is the number of its requests
 	// so far, and Running the verb of the one that runs, empty for none.
@@ -43,9 +43,9 @@ type Client struct {
 // Status returns the status. It waits for no handler, no client, and no disk.
 func (s *Server) Status() Status {
 	_ = s.init()
-	conns, seated, watching, served := s.seat.clients()
+	conns, seated, watchers, served := s.seat.clients()
 	now := Status{
-		Started: s.started, Admission: s.seat.policy.name, Served: served, Watching: watching,
+		Started: s.started, Admission: s.seat.policy.name, Served: served, Watching: len(watchers),
 		Lobby: s.lobby.Len(), Penalised: s.penalties.Active(),
 	}
 	for _, c := range conns {
@@ -61,16 +61,16 @@ func (s *Server) Status() Status {
 
 // clients returns the connection that has the seat, if there is one, and those that wait for it. seated is when the
 // first one got it, and zero if the seat is free.
-func (s *seat) clients() (all []*conn, seated time.Time, watching, served int) {
+func (s *seat) clients() (all []*conn, seated time.Time, watchers []*conn, served int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holder != nil {
 		all, seated = append(all, s.holder), s.since
 	}
-	return append(all, s.queue...), seated, s.watching, s.served
+	return append(all, s.queue...), seated, s.watchers, s.served
 }
 
-// describe describes a connection that has had the seat since then, or that waits if that is zero.
+// describe describes a connection that has had the seat since then, or that waits or watches if that is zero.
 func (c *conn) describe(seated time.Time) Client {
 	d := Client{User: c.user, Conn: c.id, Remote: c.raw.RemoteAddr().String(), Since: c.asked}
 	if !seated.IsZero() {
@@ -85,7 +85,7 @@ func (c *conn) describe(seated time.Time) Client {
 // stuckLog is how long an eviction waits for the log.
 const stuckLog = 50 * time.Millisecond
 
-// Evict makes clients that have the seat or wait for it leave, with "421 evicted" and the reason, and returns them.
+// Evict makes clients that have the seat, wait for it or watch leave, with "421 evicted" and the reason, and returns them.
 // who chooses them. Nil chooses the holder. Without a reason the client reads that the operator ended the session. by
 // is who that is, for the log, which gets an operator record for each of them. Errors are ErrNobodySeated if
 // who is nil and the seat is free, and for the reason those of Say.
@@ -94,9 +94,10 @@ func (s *Server) Evict(who func(Client) bool, by, reason string) (evicted []Clie
 	if err := checkLine(reply.Reply()); err != nil {
 		return nil, err
 	}
-	conns, seated, _, _ := s.seat.clients()
+	conns, seated, watchers, _ := s.seat.clients()
 	switch {
 	case who != nil:
+		conns = append(conns, watchers...)
 	case seated.IsZero():
 		return nil, ErrNobodySeated
 	default:

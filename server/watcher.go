@@ -19,14 +19,14 @@ func (w watcher) watch() error {
 	if err != nil {
 		return err
 	}
-	w.srv.seat.watch(1)
-	defer w.srv.seat.watch(-1)
+	w.srv.seat.watch(w.conn)
+	defer w.srv.seat.watch(w.conn)
 	w.srv.Audit.Info("watch.open", w.id).Str("user", w.user).Send()
 	w.reply(protocol.Reply{Code: protocol.CodeStreaming, Text: "stream"})
 	sent, err := feed.Show()
 	w.srv.Audit.Info("watch.close", w.id).Int64("bytes_out", sent).Send()
 	if w.raw.Has(flagEvicted) {
-		return watch.ErrTooSlow // whatever has failed then
+		return w.evicted() // whatever has failed then
 	}
 	return lineError(err)
 }
@@ -43,7 +43,7 @@ func (w watcher) ReadLine() ([]byte, error) {
 	line, err := w.line(time.Time{})
 	switch flags := w.raw.Flags.And(^flagNotice); {
 	case flags&(flagEvicted|flagShutdown) != 0:
-		return nil, errShutdown // or ErrTooSlow, see watch
+		return nil, errShutdown // or evicted, see watch
 	case errors.Is(err, socket.ErrWoken):
 		return nil, nil
 	case strings.EqualFold(string(line), protocol.VerbQuit):

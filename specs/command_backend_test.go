@@ -94,7 +94,7 @@ var _ = Describe("The command's backend", Label("area:command", "area:stream"), 
 			func(context.Context, *service, *os.File) {}, "--idle-timeout", "200ms", limit),
 		Entry("by a shutdown, which is announced", 1, "421 shutdown .+",
 			func(ctx context.Context, s *service, _ *os.File) { exits(ctx, s.Terminate(), 0) }, "--shutdown-grace", "100ms", limit),
-		Entry("by a crash of the service", 6, "the server has lost its backend",
+		Entry("by a crash of the service", 6, "the server has lost its backend: connect again when it is back; its operator finds .*",
 			func(_ context.Context, _ *service, in *os.File) { say(in, "crash\n") }, limit),
 	)
 

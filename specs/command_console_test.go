@@ -100,11 +100,11 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 			alice.Type("b")
 			says(ctx, alice, "<62>")
 			alice.Type(escape + "b")
-			says(ctx, alice, "^\r\n.*\r\nsent a break; .*\r\n")
+			says(ctx, alice, "^\r\n.*\r\nsent a break: .*\r\n")
 			alice.Type(escape + "l")
 			says(ctx, alice, "speed and form, such as .*: ")
 			alice.Type("9601\x7f0,7e1\r")
-			says(ctx, alice, "9601\b \b0,7e1\r\nasked for 9600,7e1; .*\r\n")
+			says(ctx, alice, "9601\b \b0,7e1\r\nsent 9600,7e1: a serial line has it until .*\r\n")
 			alice.Type(escape + "lfast\r")
 			says(ctx, alice, "fast\r\nfast,8N1 is no speed and form: .*\r\n")
 			alice.Type(escape + "w")
@@ -167,7 +167,7 @@ var _ = Describe("The command's console", Label("area:command", "area:terminal",
 		Entry("at the session's limit", 1, "sallyport connect: 421 session-limit .*", func(SpecContext) {}, "--session-limit", "1s", limit),
 		Entry("when the server stops", 1, "sallyport connect: 421 shutdown .*", func(ctx SpecContext) { s.Stop(ctx) }, "--shutdown-grace", "100ms", limit),
 		Entry("when the server is killed", 1, "sallyport connect: .*connection lost.*", func(SpecContext) { s.Kill() }, limit),
-		Entry("when the backend breaks", 6, "sallyport connect: the server has lost its backend", func(SpecContext) { alice.Type("#") }, limit),
+		Entry("when the backend breaks", 6, "sallyport connect: the server has lost its backend: connect again when it is back; its operator finds the reason in the messages of the server", func(SpecContext) { alice.Type("#") }, limit),
 	)
 
 	It("is left in its mode if the backend can't be reached", func(ctx SpecContext) {

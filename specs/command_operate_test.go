@@ -115,6 +115,8 @@ var _ = Describe("The command status", Label("area:command", "area:control"), fu
 
 	It("says which flags go together", func(ctx SpecContext) {
 		Expect(s.operate(ctx, "status", "--user", "alice")).To(failed(2, "--user goes with --addr"))
+		elsewhere := c.With("SALLYPORT_ADDR="+unusedAddr, "SALLYPORT_HOST=nosuch")
+		Expect(elsewhere.Run(ctx, "", "status", "--state", s.state)).To(did(0, HavePrefix("seat "), ""), "a variable makes it no remote one")
 		Expect(c.With("SALLYPORT_USER=alice").Run(ctx, "", "status", "--state", s.state)).To(gexec.Exit(0))
 		Expect(c.Run(ctx, "", s.As("status", "alice", "--watch")...)).To(failed(2, "--watch is for a server on this machine"))
 	}, limit)
@@ -193,7 +195,7 @@ var _ = Describe("The command evict", Label("area:command", "area:control", "pro
 	It("says if there is nobody to evict, or the reason is no line", func(ctx SpecContext) {
 		Expect(s.operate(ctx, "evict")).To(failed(1, "the seat is free"))
 		s.Seated(ctx, "alice")
-		Expect(s.operate(ctx, "evict", "--user", "bob")).To(failed(1, "no client of the user bob has the seat or waits for it"))
+		Expect(s.operate(ctx, "evict", "--user", "bob")).To(failed(1, "no client of the user bob has the seat, waits for it or watches"))
 		Expect(s.operate(ctx, "evict", "--reason", "two\nlines")).To(failed(1, "the reason is one line"))
 		Expect(s.operate(ctx, "status")).To(gexec.Exit(5), "alice has the seat")
 	}, limit)
@@ -208,6 +210,9 @@ var _ = Describe("The commands reload and stop", Label("area:command", "area:con
 		Expect(s.operate(ctx, "reload")).To(printed("reloaded certificate, users and log file\n"))
 		Expect(s.LogText()).To(ContainSubstring(`"event":"server.reload","ok":true`))
 		Expect(c.Read("state/audit.jsonl.1") + s.LogText()).To(ContainSubstring(`"event":"operator","deed":"reload","by":"` + me() + `"`))
+		c.Write("state/users", c.Read("state/users")+"garbage\n")
+		Expect(s.operate(ctx, "reload")).To(failed(1, `reloaded, except for faulty lines of the users \(1\): \S+users:3: the line is ignored: no colon follows the name`))
+		Expect(s.Connect(ctx, "alice", "WHOAMI")).To(printed("alice\n"))
 		c.Write("state/cert.pem", "nonsense")
 		Expect(s.operate(ctx, "reload")).To(failed(1, "cert.pem"))
 	}, limit)

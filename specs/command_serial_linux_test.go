@@ -84,7 +84,7 @@ var _ = Describe("A serial device as the backend", Label("area:command", "area:s
 		says(ctx, alice, "seated at .*\r\n")
 		Expect(speed()).To(BeEquivalentTo(115200))
 		alice.Type(escape + "l9600\r")
-		says(ctx, alice, "asked for 9600,8N1; .*\r\n")
+		says(ctx, alice, "sent 9600,8N1: a serial line has it until this session ends, another backend ignores it\r\n")
 		Eventually(ctx, speed).Should(BeEquivalentTo(9600))
 		alice.Type(escape + "b" + escape + "q")
 		Expect(alice.ExitCode(ctx)).To(Equal(0))

@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
 
 	clientstream "github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
@@ -26,7 +27,7 @@ var _ = Describe("connect --watch", Label("area:command", "area:stream", "area:w
 		says(ctx, bob, "^booting\n")
 		says(ctx, bob.Err, "^watching "+s.addr+"\n")
 		say(in, "evil\n")
-		Expect(s.Connect(ctx, "alice", "--watch")).To(failed(5, "421 busy 1 watch already, and no more may"))
+		Expect(s.Connect(ctx, "alice", "--watch")).To(did(5, "", "sallyport connect: 421 busy 1 watch already, and no more may: try again when one of them has left\n"))
 
 		alice := c.Terminal(s.As("connect", "alice", "--open")...)
 		says(ctx, alice, "1 watching\r\n")
@@ -43,7 +44,9 @@ var _ = Describe("connect --watch", Label("area:command", "area:stream", "area:w
 		say(alice.keys, escape+"q")
 		Expect(alice.ExitCode(ctx)).To(Equal(0))
 		Expect(console.Close()).To(Succeed())
+		says(ctx, bob.Err, "^the backend is down\n")
 		console = kept(ctx, conns)
+		says(ctx, bob.Err, "^the backend is back\n")
 		say(console, "again")
 		says(ctx, bob, "^again$", "a watcher stays while the backend is opened again")
 		s.Stop(ctx)
@@ -57,9 +60,9 @@ var _ = Describe("connect --watch", Label("area:command", "area:stream", "area:w
 			address, conns := machine()
 			s := c.Serve(ctx, "--backend", address, "--console", "--watchers", "1")
 			console := kept(ctx, conns)
-			say(console, "half a line")
 			bob := c.Terminal(s.As("connect", "bob", "--watch")...)
 			says(ctx, bob, "watching "+s.addr+", Ctrl-C ends it\r\n")
+			say(console, "half a line") // not before: standard error has no order with the output
 			says(ctx, bob, "half a line")
 			Expect(bob.Mode()).NotTo(Equal(untouched()), "control: it is raw")
 			if keys == "" {
@@ -75,6 +78,23 @@ var _ = Describe("connect --watch", Label("area:command", "area:stream", "area:w
 		Entry("with Ctrl-] q", escape+"bq"+escape+"q", "(?s)q quit, .*Ctrl-C stops watching too.*", 0, limit),
 		Entry("with SIGTERM", "", "sallyport connect: terminated signal received\r\n", 1, limit),
 	)
+
+	It("ends when the operator evicts the watcher, and says why", Label("area:control"), func(ctx SpecContext) {
+		address, conns := machine()
+		s := c.Serve(ctx, "--backend", address, "--console", "--watchers", "2")
+		say(kept(ctx, conns), "booting\n")
+		var watchers []*gexec.Session
+		for _, user := range []string{"alice", "bob"} {
+			w, _ := c.Piped(s.As("connect", user, "--watch")...)
+			says(ctx, w, "^booting\n")
+			watchers = append(watchers, w)
+		}
+		Expect(s.operate(ctx, "evict", "--user", "bob", "--reason", "no trainees today")).To(did(0, HavePrefix("evicted bob from 127.0.0.1:"), ""))
+		exits(ctx, watchers[1], 5)
+		Expect(stderr(watchers[1])).To(ContainSubstring("\nsallyport connect: 421 evicted no trainees today (operator "))
+		Eventually(ctx, s.LogText).Should(MatchRegexp(`"event":"conn.close",[^\n]*"reason":"evicted"`))
+		Expect(watchers[0].ExitCode()).To(Equal(-1), "alice watches on")
+	}, limit)
 
 	It("drops a watcher that is too slow, and nobody waits for it", func(ctx SpecContext) {
 		const size = 24 << 20 // more than the kernel's buffers and those of both ends hold

@@ -78,8 +78,9 @@ no console, and no reason when it ends.
 With --watch it shows the backend's output, the last part of the earlier output first,
 without taking or waiting for the seat. The server must run with --console and
 --watchers N. Nothing is sent to the backend, and the user with the seat sees how many
-watch. On a terminal Ctrl-C or Ctrl-] q ends it, elsewhere a signal. The exit code is 5
-if N users watch already, and 1 if the server stops, falls silent, or drops you because
+watch. When the backend goes down or comes back, standard error says so. On a terminal
+Ctrl-C or Ctrl-] q ends it, elsewhere a signal. The exit code is 5 if N users watch
+already or the operator ends it, and 1 if the server stops, falls silent, or drops you because
 you read too slowly (421 too-slow).
 
 With --record it writes the session into a scenario for sallyport replay. There

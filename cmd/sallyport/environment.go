@@ -12,6 +12,9 @@ import (
 
 const envPrefix = "SALLYPORT_"
 
+// noVariable is the annotation of a flag that no variable sets.
+const noVariable = "sallyport_no_variable"
+
 // variable returns the name of a flag in the environment.
 func variable(f *pflag.Flag) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -19,13 +22,17 @@ func variable(f *pflag.Flag) string {
 
 // fromEnvironment sets each flag that is not on the command line from its environment variable, unless an alternative
 // of it is there. It leaves out the variable that hold gives its command: a hold in a hold can't listen there too. It
-// also leaves out --host of cert new, because SALLYPORT_HOST is the server of the other commands.
+// also leaves out --host of cert new, because SALLYPORT_HOST is the server of the other commands, and flags with the
+// annotation noVariable.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	isGiven := settled(flags)
 	_, connects := hostOf(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(f)
 		value, ok := os.LookupEnv(name)
+		if _, isExempt := f.Annotations[noVariable]; isExempt {
+			return
+		}
 		if !ok || isGiven(f.Name) || err != nil || f.Name == "help" || name == forwardVariable || f.Name == "host" && !connects {
 			return
 		}

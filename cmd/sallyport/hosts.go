@@ -40,7 +40,7 @@ over the environment, and the environment over the file. --ca also replaces pin,
   sallyport connect rig1: STAT
   sallyport hold rig1: -- make test-on-rig
   sallyport forward --host rig1 --listen 5025
-  SALLYPORT_HOST=rig1 sallyport status`,
+  sallyport status rig1:`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return listHosts() },
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,11 @@ func evictCommand() *cobra.Command {
 	var e control.Eviction
 	cmd := &cobra.Command{
 		Use:   "evict",
-		Short: "Make the holder of the seat leave, or a client that waits",
+		Short: "Make the holder of the seat leave, or a client that waits or watches",
 		Long: `Make the holder of the seat leave. With --user it is all clients of a user, with
---conn one connection, in the seat or in the queue. "sallyport status" shows both.
+--conn one connection, whether they have the seat, wait or watch. "sallyport status"
+shows who has the seat and who waits, and "sallyport log show --event watch.open"
+who has begun to watch.
 
 The client gets "421 evicted", the reason, and who evicts it. Its running request
 is cancelled, and the seat is free as soon as that has returned. A hold has 5 s
@@ -71,7 +74,7 @@ func reloadCommand() *cobra.Command {
 		Short: "Make the server load certificate, users and log anew",
 		Long: `Make the server load the certificate and the users anew, and open the log again
 where it was moved away, as SIGHUP does. What can't be loaded stays as it was, and
-the exit code is 1.` + operatorHelp,
+the exit code is 1. It is 1 too if the users have a faulty line, which is ignored.` + operatorHelp,
 		Example: `  mv audit.jsonl audit.jsonl.1 && sallyport reload`,
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return reload(dir) },
@@ -101,7 +104,7 @@ func stopCommand() *cobra.Command {
 		Short: "Stop the server",
 		Long: `Stop the server as SIGTERM does, and wait for its end. The running request may
 end, within --shutdown-grace of serve; clients that wait get "421 shutdown". With
---now the running request is cut off.` + operatorHelp,
+--now the running request is cut off, also if a stop without --now waits for it.` + operatorHelp,
 		Example: `  sallyport stop
   sallyport stop --now --state /srv/rig`,
 		Args: cobra.NoArgs,
@@ -121,6 +124,9 @@ func stop(dir string, now bool) error {
 	if err != nil {
 		return err
 	}
+	if !now {
+		sayWaiting(c, s.Grace)
+	}
 	dir, _ = stateDir(dir)
 	wait := time.Duration(s.Grace*float64(time.Second)) + 2*askTime
 	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -130,4 +136,13 @@ func stop(dir string, now bool) error {
 		}
 	}
 	return fmt.Errorf("the server has begun its shutdown, but it still runs after %v: see sallyport status", wait)
+}
+
+// sayWaiting says which request the server lets end before it stops.
+func sayWaiting(c *control.Client, grace float64) {
+	s, err := ask(c.Status)
+	if err == nil && s.Holder != nil && s.Holder.Running != "" {
+		fmt.Fprintf(os.Stderr, "waiting for %s of %s, %v at most: sallyport stop --now cuts it off\n",
+			show.Printable(s.Holder.Running), show.Printable(s.Holder.User), time.Duration(grace*float64(time.Second)))
+	}
 }

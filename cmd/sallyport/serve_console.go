@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,16 +14,17 @@ import (
 	"github.com/sallyport/sallyport/server/state"
 )
 
-const keptHelp = `--console keeps the backend open between sessions, and opens it again, after a
-pause of 1 s to 1 min, when it has ended. What it says goes to console.log in the
+const keptHelp = `--console keeps the backend open between sessions, and opens it again when it has
+ended: after a pause of 1 s to 1 min, for a serial device always 1 s. What it says goes to console.log in the
 state directory, a line each with its time, and the last of it (--backlog) is
 shown to the next user who streams: so a boot message is not lost because nobody
 was there, and each user sees the last one's screen. SIGHUP opens console.log
 again after it was moved. SALLYPORT_USER and SALLYPORT_CONN are empty then.
 
 With --watchers N that many users may watch: "connect --watch" shows them the same,
-without a seat. Nothing that they send reaches the backend, the seated user is told
-how many watch, and one that is too slow is dropped.`
+without a seat, and when the backend goes down and comes back. Nothing that they
+send reaches the backend, the seated user sees how many watch, and one that is too
+slow is dropped.`
 
 // maxWatchers bounds --watchers. Each can hold watch.Behind bytes.
 const maxWatchers = 256
@@ -94,7 +96,7 @@ func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Lo
 	f.keeper = keeper.New(keeper.Options{
 		Speed: speed, Form: form,
 		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, "", "") },
-		Record: f.log, Backlog: int(f.backlog), Watchers: f.watchers, Log: log,
+		Record: f.log, Backlog: int(f.backlog), Watchers: f.watchers, MaxPause: longestPause(b), Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -104,6 +106,15 @@ func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Lo
 		running.Wait()
 		_ = f.log.Close()
 	}, nil
+}
+
+// longestPause returns keeper.Options.MaxPause for a backend. A serial adapter that is plugged in again must be found
+// before its board has said much, and looking for it is cheap.
+func longestPause(b *backend.Backend) time.Duration {
+	if speed, _ := b.Line(); speed > 0 {
+		return time.Second
+	}
+	return 0
 }
 
 // reopen opens console.log again.

@@ -46,7 +46,7 @@ func (p *controlPart) start(r *running) (stop func(), err error) {
 	}
 	s := &p.server
 	s.Seat, s.Audit, s.ErrorLog = r.server, r.server.Audit, r.log
-	s.About, s.Reload, s.Stop = r.about, r.reload, r.stop
+	s.About, s.Reload, s.Stop = r.about, r.reloadForOperator, r.stop
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() { s.Serve(ctx, l) })

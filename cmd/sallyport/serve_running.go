@@ -130,6 +130,17 @@ func (r *running) reload() (err error) {
 	return nil
 }
 
+// reloadForOperator is reload. It also returns an error if a line of the users is ignored.
+func (r *running) reloadForOperator() error {
+	if err := r.reload(); err != nil {
+		return err
+	}
+	if faulty := r.users.Faults(); len(faulty) > 0 {
+		return fmt.Errorf("reloaded, except for faulty lines of the users (%d): %w", len(faulty), faulty[0])
+	}
+	return nil
+}
+
 // reloadCertificate loads the certificate again and serves it.
 func (r *running) reloadCertificate() error {
 	r.certs.Check(time.Now()) // an expired one could not be loaded

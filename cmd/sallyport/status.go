@@ -41,9 +41,11 @@ It asks the server on this machine over control.sock in the state directory, as
 the server's user or root. It answers also while a request hangs, and while the
 disk of the log is full or stuck.
 
-With --addr it asks a server elsewhere, with the flags of connect. That needs a
-login, and takes neither the seat nor a place in the queue. A server says less
-then: who has the seat, since when, idle how long, and how many wait.
+With --addr, --host or rig1: (of the file of hosts) it asks a server elsewhere,
+with the flags of connect. That needs a login, and takes neither the seat nor a
+place in the queue. A server says less then: who has the seat, since when, idle how
+long, and how many wait. SALLYPORT_ADDR and SALLYPORT_HOST do not set these flags, so
+that status without them is always about this machine.
 
 --watch shows each change until Ctrl-C: on a terminal it draws the page again, to
 a pipe it writes a line for each change.
@@ -61,6 +63,9 @@ a pipe it writes a line for each change.
 	flags := cmd.Flags()
 	for _, name := range []string{"no-wait", "max-body"} {
 		_ = flags.MarkHidden(name) // they mean nothing without a seat
+	}
+	for _, name := range []string{"addr", "host"} {
+		_ = flags.SetAnnotation(name, noVariable, nil) // no error: the flags are there
 	}
 	addr := flags.Lookup("addr")
 	addr.DefValue, addr.Usage = "", "`address` of a server elsewhere, HOST or HOST:PORT, to ask with a login"

@@ -233,10 +233,10 @@ func (j *joint) leave(ctx context.Context) error {
 	return nil // also if the stream is over
 }
 
-// broken adds to the reply that ended a stream what it means.
+// broken adds to the reply that ended a stream what it means, and what to do.
 func broken(err error) error {
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && reply.Code == protocol.CodeFailed {
-		return fmt.Errorf("%w: the server has lost its backend", err)
+		return fmt.Errorf("%w: the server has lost its backend: connect again when it is back; its operator finds the reason in the messages of the server", err)
 	}
 	return err
 }
@@ -258,6 +258,8 @@ func (j *joint) notice(n client.Notice) {
 			j.screen.Printf("the first %d bytes are from before this session", backlog)
 			j.screen.Mark(int64(backlog), "what follows is said now")
 		}
+	case n.Code == protocol.CodeMessage && j.watches:
+		j.screen.Printf("%s", show.Printable(n.Text))
 	case n.Code == protocol.CodeMessage:
 		j.screen.Printf(noticeLabel+"%s", show.Printable(n.Text))
 	}

@@ -123,7 +123,7 @@ func (j *joint) do(events []tty.Event) bool {
 		case tty.Quit:
 			return false
 		case tty.Break:
-			j.sent(j.Break(), "sent a break; only a serial line has a use for it")
+			j.sent(j.Break(), "sent a break: a serial line passes it on, another backend ignores it")
 		case tty.AskLine:
 			j.screen.Ask("speed and form, such as 9600 or 9600,7E1: ")
 		case tty.Echo:
@@ -158,7 +158,7 @@ func (j *joint) setLine(spec string) {
 		j.screen.Printf("%s is no speed and form: try 115200 or 9600,7E1", show.Printable(spec))
 		return
 	}
-	j.sent(err, "asked for "+spec+"; only a serial line has a use for it")
+	j.sent(err, "sent "+spec+": a serial line has it until this session ends, another backend ignores it")
 }
 
 // who says who else is there.

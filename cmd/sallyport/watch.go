@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/cmd/sallyport/tty"
+	"github.com/sallyport/sallyport/protocol"
 )
 
 const (
@@ -38,9 +39,13 @@ func (f *connectFlags) checkWatch(args []string) error {
 
 // watchWith logs in and shows what the backend says, until either side ends it.
 func (f *connectFlags) watchWith(dialer *client.Dialer, who client.Credentials) error {
-	return f.with(dialer, (*client.Dialer).Watch, who, func(ctx context.Context, c *client.Client) error {
+	err := f.with(dialer, (*client.Dialer).Watch, who, func(ctx context.Context, c *client.Client) error {
 		return cause(ctx, f.show(ctx, c))
 	})
+	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && errors.Is(err, client.ErrBusy) { // it is not about the seat
+		return worded{err, fmt.Sprintf("%v: try again when one of them has left", reply)}
+	}
+	return err
 }
 
 func (f *connectFlags) show(ctx context.Context, c *client.Client) error {

@@ -92,7 +92,7 @@ type Person struct {
 	User   string `json:"user"`
 	Conn   string `json:"conn"` // the connection's id in the log
 	Remote string `json:"remote"`
-	// Since is when the client got the seat, or began to wait, and Seconds how long ago that was.
+	// Since is when the client got the seat, or began to wait or watch, and Seconds how long ago that was.
 	Since   time.Time `json:"since"`
 	Seconds float64   `json:"seconds"`
 }
@@ -155,7 +155,7 @@ type Log struct {
 
 // Eviction says who must leave. The zero Eviction is the holder.
 type Eviction struct {
-	// User is the name of a user, all of whose clients leave the seat and the queue.
+	// User is the name of a user, all of whose clients leave: in the seat, in the queue, and those who watch.
 	User string `json:"user,omitempty"`
 	// Conn is the id of one connection.
 	Conn string `json:"conn,omitempty"`

@@ -248,9 +248,9 @@ func (e Eviction) chooses() func(server.Client) bool {
 func (e Eviction) none() string {
 	switch {
 	case e.Conn != "":
-		return "no client with the connection " + e.Conn + " has the seat or waits for it"
+		return "no client with the connection " + e.Conn + " has the seat, waits for it or watches"
 	case e.User != "":
-		return "no client of the user " + e.User + " has the seat or waits for it"
+		return "no client of the user " + e.User + " has the seat, waits for it or watches"
 	}
 	return "the seat is free"
 }

@@ -55,6 +55,7 @@ type Store struct {
 	settled bool        // a later change must differ from that state
 	digest  [sha256.Size]byte
 	users   map[string]scram.Verifier // replaced, never changed
+	faults  []error                   // of the first hundred faulty lines
 	failure error                     // why the last reading failed; nil if it did not
 	failing time.Time                 // when the first of the latest failed readings was; zero if the last one succeeded
 	told    time.Time                 // when a failure was last reported
@@ -101,6 +102,13 @@ func (s *Store) Lookup(preparedName string) (v scram.Verifier, known bool, err e
 		v = madeUp
 	}
 	return v, known, err
+}
+
+// Faults returns an error for each of the first hundred faulty lines of the last reading ([ErrLine]).
+func (s *Store) Faults() []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults
 }
 
 // Reload reads the file even if it hasn't changed. An error is like one that [Store.Lookup] meets.
@@ -168,7 +176,8 @@ func (s *Store) load() error {
 		}
 	}
 	s.mock = scram.NewMock(s.secret, slices.Collect(maps.Values(s.users)))
-	for _, err := range faults(s.path, lines) {
+	s.faults = faults(s.path, lines)
+	for _, err := range s.faults {
 		s.report(err)
 	}
 	return nil

@@ -1,5 +1,5 @@
 // Package watch shows a backend's output to clients that have no seat. The backend's reader passes all that it reads to
-// [Crowd.Say], which waits for no client. [Crowd.Join] adds a client, and [Feed.Show] serves it. Nothing that a
+// [Crowd.Say], which waits for no client, and calls [Crowd.Down] and [Crowd.Back]. [Crowd.Join] adds a client, and [Feed.Show] serves it. Nothing that a
 // watcher sends reaches the backend: it may say QUIT and PING.
 package watch
 
@@ -29,9 +29,10 @@ type Crowd struct {
 	// Max is the maximum number of watchers. Zero means that there are none.
 	Max int
 
-	mu    sync.Mutex
-	count int
-	feeds map[*Feed]struct{} // of watchers that are not too far behind
+	mu     sync.Mutex
+	count  int
+	feeds  map[*Feed]struct{} // of watchers that are not too far behind
+	isDown bool
 }
 
 // Client is the connection to a watcher. Wake and Drop may be called by any goroutine, and must not block.
@@ -56,6 +57,25 @@ func (c *Crowd) Say(p []byte) {
 			continue
 		}
 		f.unread = append(f.unread, p...)
+		f.client.Wake()
+	}
+}
+
+// Down says that the backend is not open. Each watcher gets a 150 behind what the backend has said, also one that joins
+// before Back. It doesn't block.
+func (c *Crowd) Down() { c.note(true) }
+
+// Back says that the backend is open. It does nothing unless the backend was down.
+func (c *Crowd) Back() { c.note(false) }
+
+func (c *Crowd) note(isDown bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isDown == isDown {
+		return
+	}
+	c.isDown = isDown
+	for f := range c.feeds {
 		f.client.Wake()
 	}
 }
@@ -89,6 +109,7 @@ type Feed struct {
 	crowd           *Crowd
 	client          Client
 	backlog, unread []byte // guarded by crowd.mu
+	isDown          bool   // the client knows that the backend is down
 }
 
 // Show sends the feed in pieces and answers PING, until an error of the client. Call it once. It returns the number of
@@ -113,8 +134,11 @@ func (f *Feed) Show() (sent int64, err error) {
 	}
 }
 
-// attend waits for the client's next line, or for a wake.
+// attend sends news, if there are any. Otherwise it waits for the client's next line, or for a wake.
 func (f *Feed) attend() error {
+	if news := f.news(); news != "" {
+		return f.client.Send(fmt.Appendf(nil, "%d %s\r\n", protocol.CodeMessage, news))
+	}
 	line, err := f.client.ReadLine()
 	if line == nil || err != nil {
 		return err
@@ -123,6 +147,21 @@ func (f *Feed) attend() error {
 		return errCommand
 	}
 	return f.client.Send(piece.AppendTaken(nil, 0))
+}
+
+// news returns what the client doesn't know yet about the backend, or "".
+func (f *Feed) news() string {
+	f.crowd.mu.Lock()
+	defer f.crowd.mu.Unlock()
+	switch known := f.isDown; {
+	case known == f.crowd.isDown:
+		return ""
+	case known:
+		f.isDown = false
+		return "the backend is back"
+	}
+	f.isDown = true
+	return "the backend is down"
 }
 
 // next moves bytes of the feed to p, and returns their number. It doesn't wait.

@@ -114,6 +114,40 @@ func TestShow(t *testing.T) {
 	})
 }
 
+// TestDownAndBack: each watcher learns once that the backend is down, behind what that has said, and once that it is back.
+func TestDownAndBack(t *testing.T) {
+	t.Parallel()
+	const down, back = "150 the backend is down\r\n", "150 the backend is back\r\n"
+	synctest.Test(t, func(t *testing.T) {
+		c := &Crowd{Max: 3}
+		c.Back() // no news
+		early, earlyFeed := join(t, c, "boot")
+		c.Down()
+		c.Down()
+		late, lateFeed := join(t, c, "")
+		for w, f := range map[*watcher]*Feed{early: earlyFeed, late: lateFeed} {
+			ended, _ := show(f)
+			defer func() { close(w.lines); <-ended }()
+		}
+		early.takes(t, "151 4\r\nboot")
+		early.takes(t, down)
+		late.takes(t, down)
+		synctest.Wait()
+		c.Back()
+		early.takes(t, back)
+		late.takes(t, back)
+		synctest.Wait()
+		later, laterFeed := join(t, c, "")
+		ended, _ := show(laterFeed)
+		c.Say([]byte("x"))
+		for _, w := range []*watcher{early, late, later} {
+			w.takes(t, "151 1\r\nx")
+		}
+		close(later.lines)
+		<-ended
+	})
+}
+
 // TestCommands: a watcher says PING and QUIT, which the server answers before, and nothing else.
 func TestCommands(t *testing.T) {
 	t.Parallel()

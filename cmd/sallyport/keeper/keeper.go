@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// minPause and maxPause bound the pause before the backend is opened again. It doubles each time, until the
-	// backend has stayed open for steady.
+	// minPause and maxPause, or Options.MaxPause, bound the pause before the backend is opened again. It doubles each
+	// time, until the backend has stayed open for steady.
 	minPause = time.Second
 	maxPause = time.Minute
 	steady   = time.Minute
@@ -46,6 +46,8 @@ type Options struct {
 	Backlog int
 	// Watchers is the maximum number of watchers.
 	Watchers int
+	// MaxPause is the longest pause before the backend is opened again. It is at least 1 s. Zero means 1 min.
+	MaxPause time.Duration
 	// Speed and Form are those of a serial line, which it gets again after a stream that has changed them.
 	Speed int
 	Form  string
@@ -103,7 +105,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.options.Log.Warn("the backend is down: it is opened again", "error", err, "in", pause)
 		}
 		if k.rest(ctx, pause) { // clients that try while it is down don't make it longer
-			pause = min(2*pause, maxPause)
+			pause = min(2*pause, cmp.Or(k.options.MaxPause, maxPause))
 		}
 	}
 }
@@ -153,6 +155,11 @@ func (k *Keeper) opened(conn io.ReadWriteCloser, err error) {
 	default:
 	}
 	k.conn, k.why = conn, err
+	if err == nil {
+		k.crowd.Back()
+	} else {
+		k.crowd.Down()
+	}
 	close(k.tried)
 	k.tried = make(chan struct{})
 }
@@ -165,6 +172,7 @@ func (k *Keeper) ended(err error) {
 		k.options.Record.LineEnd()
 	}
 	k.conn, k.why = nil, err
+	k.crowd.Down()
 	if k.stream != nil {
 		k.stream.end(err)
 	}
