@@ -82,7 +82,7 @@ dist: ## build static binaries for all systems, and their SHA256SUMS, in bin/dis
 deb: ## build the Debian package in bin/deb (ARCH=arm64 for another machine)
 	@GO='$(GO)' cmd/sallyport/packaging/build deb bin/deb
 
-# Two versions of the package, and a small Debian, which is kept.
+# Two versions of the package, and a small Debian, which is kept. One package of tests at a time: both need that Debian.
 PACKAGED = $(CURDIR)/bin/package-test
 
 package-test: ## install, use, upgrade and remove the package in a Debian of its own (needs root)
@@ -93,7 +93,7 @@ package-test: ## install, use, upgrade and remove the package in a Debian of its
 	if [ -n "$$(git status --porcelain)" ]; then echo "uncommitted changes: not compared with a build in another directory"; else \
 		git clone --quiet . $(PACKAGED)/clone && $(PACKAGED)/clone/cmd/sallyport/packaging/build deb $(PACKAGED)/again && \
 		cmp $(PACKAGED)/again/*.deb $(PACKAGED)/new.deb && echo "a build in another directory is the same"; fi
-	SPECS_DEB=$(PACKAGED) $(GO) test -count=1 -run '$(PACKAGE_TESTS)' ./specs/debian ./specs/recipes
+	SPECS_DEB=$(PACKAGED) $(GO) test -p 1 -count=1 -run '$(PACKAGE_TESTS)' ./specs/debian ./specs/recipes
 
 PACKAGE_TESTS ?= Package|Operate
 
