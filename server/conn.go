@@ -36,8 +36,7 @@ const (
 	anyFlag = ^uint32(0)
 )
 
-// recordSize is the largest TLS record. A batch of replies of that size is written even if more
-// input is buffered.
+// recordSize is the largest TLS record. A batch of replies of that size is written even if more input is buffered.
 const recordSize = 16 << 10
 
 // conn is one connection, from accept to close. Its goroutine owns all fields except where noted.

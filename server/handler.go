@@ -56,8 +56,7 @@ type Mux struct {
 	summaries map[string]string
 }
 
-// Handle registers a handler for a verb. It panics if the verb is invalid (protocol.ValidVerb) or has a
-// handler.
+// Handle registers a handler for a verb. It panics if the verb is invalid (protocol.ValidVerb) or has a handler.
 func (m *Mux) Handle(verb string, h Handler) {
 	if !protocol.ValidVerb(verb) {
 		panic(fmt.Sprintf("server: %q is not a verb", verb))

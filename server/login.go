@@ -26,8 +26,7 @@ const (
 
 var (
 	bye = protocol.Reply{Code: protocol.CodeBye, Text: "bye"}
-	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line
-	// can't contain.
+	// strict refuses base64 that is not canonical (RFC 4648 §3.5). It ignores CR and LF, which a line can't contain.
 	strict = base64.StdEncoding.Strict()
 )
 

@@ -11,8 +11,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/capability"
 )
 
-// Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or
-// [Takeover].
+// Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or [Takeover].
 type Admission interface{ policy(l Limits) policy }
 
 // Queue lets clients wait, first come first served.
