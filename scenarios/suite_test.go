@@ -130,7 +130,7 @@ func TestExplain(t *testing.T) {
 		{[]string{}, "alice verb [argument...] [&]\n", ""},
 		{nil, "[tls:*]\n", ""},
 		{[]string{"alice"}, "hears CODE [REGEXP] [-> NAME]: the next", "bob"},
-		{[]string{"bob", "server"}, "admission is queue", "alice"},
+		{[]string{"bob", "server"}, "tls-min is 1.2 or 1.3", "alice"},
 	} {
 		var b strings.Builder
 		if err := Explain(&b, c.names...); err != nil || !strings.Contains(b.String(), c.want) {

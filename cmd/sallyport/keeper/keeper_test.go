@@ -47,9 +47,16 @@ func logTo(out io.Writer) *slog.Logger {
 
 func start(t *testing.T, backlog int, down error, test func(w *world)) {
 	t.Helper()
+	startWith(t, Options{Backlog: backlog}, down, test)
+}
+
+// startWith runs a Keeper with these options, but for those of the world, in synthetic time.
+func startWith(t *testing.T, o Options, down error, test func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, devices: make(chan net.Conn, 8), told: &bytes.Buffer{}, record: &memory{}, down: down}
-		w.Keeper = New(Options{Open: w.open, Record: w.record, Backlog: backlog, Log: logTo(w.told)})
+		o.Open, o.Record, o.Log = w.open, w.record, logTo(w.told)
+		w.Keeper = New(o)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {

@@ -10,8 +10,7 @@ import (
 // TestLongestPause: the pause does not grow beyond MaxPause.
 func TestLongestPause(t *testing.T) {
 	t.Parallel()
-	start(t, 0, errors.New("unplugged"), func(w *world) {
-		w.options.MaxPause = time.Second
+	startWith(t, Options{MaxPause: time.Second}, errors.New("unplugged"), func(w *world) {
 		time.Sleep(10 * time.Minute)
 		w.setDown(nil)
 		time.Sleep(time.Second)
