@@ -31,8 +31,11 @@ serve: build ## run a server with a state directory under bin/
 test: ## run the specs, in parallel and in random order
 	$(GO) tool ginkgo run --procs=$(PROCS) --randomize-all --race --fail-on-pending --fail-on-empty ./specs
 
+# which packages "make race" tests
+RACED ?= ./...
+
 race: ## run every Go test with the race detector, in the command as well
-	SPECS_COMMAND_RACE=1 $(GO) test -race ./...
+	SPECS_COMMAND_RACE=1 $(GO) test -race $(RACED)
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending
@@ -147,7 +150,7 @@ fmt: # gofumpt would change nothing
 cross: # the code and its tests compile for other systems and processors
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
-	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
 
 clean: ## remove everything that was built
 	rm -rf bin bench/out specs/out
