@@ -1,0 +1,174 @@
+// Package fleet keeps what the gates of a lab share in etcd: which rigs there are and who has them.
+//
+// Start with [Open]. It takes the address of etcd and needs no etcd to be there: each call has a deadline of its
+// own, and a gate serves on while etcd is away.
+//
+// Under the prefix of the address, the keys are:
+//
+//	rigs/NAME/GATE     a gate that guards the rig NAME, as long as the gate lives
+//	seats/NAME/…       the seat that the gates of a rig share
+//	users/NAME         a verifier
+//	secret             the key of mock challenges
+//	heads/NAME/GATE/N  a head of a gate's log
+//
+// Names in keys are escaped like a segment of a path (RFC 3986 §3.3). Everything that etcd returns is bounded
+// and checked: whoever can write there is not trusted with a gate's memory.
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/sallyport/sallyport/server/errorlog"
+)
+
+var (
+	// ErrConfig means that a Config can't be used. The operator must change it.
+	ErrConfig = errors.New("fleet: can't use the address of etcd")
+	// ErrForeign means that a value in etcd is not in the form that this package writes.
+	ErrForeign = errors.New("fleet: not a value of Sallyport's")
+)
+
+const (
+	// maxValue is the size of the largest value that is read, in bytes.
+	maxValue = 4 << 10
+	// callTimeout bounds one call to etcd.
+	callTimeout = 3 * time.Second
+	// maxReply bounds a reply of etcd, in bytes. Ranges are read in pages.
+	maxReply = 8 << 20
+	// keepAlive is after how long without an answer the client asks etcd for a sign of life, and how long it waits.
+	keepAlive = 5 * time.Second
+)
+
+// Config says where etcd is.
+type Config struct {
+	// URL is etcd://HOST:PORT[,HOST:PORT...][/PREFIX]. An empty prefix means sallyport.
+	URL string
+	// CA is the file with the CA of etcd's certificate. Cert and Key are the files of the client certificate.
+	// Without CA only endpoints on this machine are accepted, and the connection is not encrypted.
+	CA, Cert, Key string
+	// Log gets messages about etcd. Nil discards them.
+	Log *slog.Logger
+}
+
+// Fleet is a connection to etcd. It is safe for concurrent use.
+type Fleet struct {
+	etcd   *clientv3.Client
+	prefix string
+	log    *slog.Logger
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	reported map[string]int64 // keys with foreign values that are in the log, and their revisions
+}
+
+// Open returns a fleet in etcd. It does not connect: the first call does. An error wraps [ErrConfig]. ctx ends all
+// calls.
+func Open(ctx context.Context, c Config) (*Fleet, error) {
+	p, err := parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := c.tls(p)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	etcd, err := clientv3.New(clientv3.Config{
+		Endpoints: p.endpoints(tlsConfig), TLS: tlsConfig, Context: ctx, Logger: zap.NewNop(),
+		DialTimeout: callTimeout, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAlive,
+		MaxCallRecvMsgSize: maxReply,
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return &Fleet{etcd: etcd, prefix: p.prefix, log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
+}
+
+// Close ends all calls and the connection. What was registered stays in etcd until its lease ends.
+func (f *Fleet) Close() error {
+	f.cancel()
+	err := f.etcd.Close()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// call returns the context of one call to etcd.
+func (f *Fleet) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// key returns a key under the prefix. The parts are escaped.
+func (f *Fleet) key(parts ...string) string {
+	var b strings.Builder
+	b.WriteString(f.prefix)
+	for _, part := range parts {
+		b.WriteString("/" + url.PathEscape(part))
+	}
+	return b.String()
+}
+
+// parts returns the parts of a key, without the prefix. It is false for a key that key does not return.
+func (f *Fleet) parts(key string) (parts []string, ok bool) {
+	rest, ok := strings.CutPrefix(key, f.prefix+"/")
+	if !ok {
+		return nil, false
+	}
+	for part := range strings.SplitSeq(rest, "/") {
+		plain, err := url.PathUnescape(part)
+		if err != nil {
+			return nil, false
+		}
+		parts = append(parts, plain)
+	}
+	return parts, f.key(parts...) == key
+}
+
+// decode reads a JSON value that this package wrote under the name of a schema. Its errors wrap ErrForeign.
+func decode(value []byte, schema string, into any) error {
+	var head struct {
+		Schema string `json:"schema"`
+	}
+	switch {
+	case len(value) > maxValue:
+		return fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrForeign, len(value), maxValue)
+	case json.Unmarshal(value, &head) != nil:
+		return fmt.Errorf("%w: it is no JSON object", ErrForeign)
+	case head.Schema != schema:
+		return fmt.Errorf("%w: its schema is %.40q, not %s", ErrForeign, head.Schema, schema)
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return nil
+}
+
+// maxReported bounds the memory of what is in the log.
+const maxReported = 1024
+
+// report logs a value that is ignored, once for each change of it.
+func (f *Fleet) report(key string, revision int64, err error) {
+	f.mu.Lock()
+	was, known := f.reported[key]
+	isNew := (!known || was != revision) && (known || len(f.reported) < maxReported)
+	if isNew {
+		f.reported[key] = revision
+	}
+	f.mu.Unlock()
+	if isNew {
+		f.log.Warn("a value in etcd is ignored", "key", key, "error", err)
+	}
+}
