@@ -37,9 +37,8 @@ func asOwner(command ...string) *exec.Cmd {
 // newPostgres starts a server, which runs until its container is done. With a port it listens on the loopback too.
 func newPostgres(ctx SpecContext, port string) *postgres {
 	GinkgoHelper()
-	program, err := filepath.EvalSymlinks(harness.Tool("postgres"))
-	Expect(err).NotTo(HaveOccurred())
-	p := &postgres{bin: filepath.Dir(program), port: port} // psql of the same version is there as well
+	p := &postgres{bin: filepath.Dir(postgresTool("postgres")), port: port}
+	var err error
 	p.dir, err = os.MkdirTemp("", "sallyport-postgres-")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(os.RemoveAll, p.dir)
@@ -52,6 +51,15 @@ func newPostgres(ctx SpecContext, port string) *postgres {
 	Expect(os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o644)).To(Succeed())
 	p.serve(ctx, data)
 	return p
+}
+
+// postgresTool returns the path of a program of PostgreSQL's that stands beside the server. Debian's psql in PATH is a
+// Perl program that costs more than the login.
+func postgresTool(name string) string {
+	GinkgoHelper()
+	server, err := filepath.EvalSymlinks(harness.Tool("postgres"))
+	Expect(err).NotTo(HaveOccurred())
+	return filepath.Join(filepath.Dir(server), name)
 }
 
 // own gives a directory to the user who runs PostgreSQL.

@@ -247,13 +247,22 @@ var _ = Describe("The prober and", Label("area:probe"), Ordered, ContinueOnFailu
 	}, probeLimit)
 
 	It("psql", Label("peer:postgres"), func(ctx SpecContext) {
-		psql := harness.Tool("psql")
 		probed(ctx, "psql", probe.Config{
 			Role: probe.ClientRole, Target: probe.Target{Dialect: "postgres", Host: "127.0.0.1", Port: "0"},
 			Command: []string{
-				"sh", "-c", `PGPASSWORD=$(cat "$2") exec "$0" "$1" -XAtqc ";"`, psql,
-				"host={host} port={port} user=u dbname=d sslmode=verify-full sslrootcert={ca}", "{password-file}",
+				"sh", "-c", `PGPASSWORD=$(cat "$2") exec "$0" "$1" -XAtqc ";"`,
+				postgresTool("psql"), databaseSettings, "{password-file}",
 			},
 		})
 	}, probeLimit)
+
+	It("pgx", Label("peer:pgx"), func(ctx SpecContext) {
+		probed(ctx, "pgx", probe.Config{
+			Role: probe.ClientRole, Target: probe.Target{Dialect: "postgres", Host: "127.0.0.1", Port: "0"},
+			Command: []string{program, "pgx", databaseSettings, "{password-file}"},
+		})
+	}, probeLimit)
 })
+
+// databaseSettings are the settings of a PostgreSQL client under test.
+const databaseSettings = "host={host} port={port} user=u dbname=d sslmode=verify-full sslrootcert={ca}"

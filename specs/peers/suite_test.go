@@ -1,8 +1,9 @@
 // Package peers tests Sallyport with other implementations: xdg-go/scram and gsasl as clients and servers of both
 // mechanisms, go-mail, Python's smtplib and native.py, which was made from protocol/README.md, as clients, openssl
-// s_client as the other end of TLS, PostgreSQL and gsasl as makers and users of verifiers. It is a module of its own, so that the product doesn't depend on them. Labels name
-// the peer (peer:xdg), the mechanism (mech:plus), the RFC (rfc:9266), and the promise and the case of the login battery
-// as in the main suite.
+// s_client as the other end of TLS, PostgreSQL and gsasl as makers and users of verifiers. The prober judges PostgreSQL,
+// Dovecot, Prosody, psql, pgx, xdg-go/scram and go-mail. It is a module of its own, so that the product doesn't depend
+// on them. Labels name the peer (peer:xdg), the mechanism (mech:plus), the RFC (rfc:9266), and the promise and the
+// case of the login battery as in the main suite.
 //
 // A spec whose tool is not installed is skipped, unless SALLYPORT_NEED names it:
 // SALLYPORT_NEED=dovecot,prosody,gsasl,openssl,postgres,python3 as in CI.

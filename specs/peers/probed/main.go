@@ -1,5 +1,6 @@
 // Command probed plays a server or a client of another implementation for sallyport probe: "probed xdg-server" and
-// "probed xdg-client" over standard input and output, and "probed go-mail HOST PORT CA USER PASSWORDFILE".
+// "probed xdg-client" over standard input and output, "probed go-mail HOST PORT CA USER PASSWORDFILE" and
+// "probed pgx SETTINGS PASSWORDFILE".
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/wneessen/go-mail"
 	"github.com/xdg-go/scram"
 )
@@ -26,6 +28,8 @@ func main() {
 		err = xdgClient()
 	case "go-mail":
 		err = goMail(os.Args[2:])
+	case "pgx":
+		err = usePGX(os.Args[2], os.Args[3])
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}
@@ -165,4 +169,26 @@ func goMail(args []string) error {
 		return err
 	}
 	return c.Close()
+}
+
+// usePGX logs in to PostgreSQL, and asks it for nothing.
+func usePGX(settings, passwordFile string) error {
+	config, err := pgx.ParseConfig(settings)
+	if err != nil {
+		return err
+	}
+	password, err := os.ReadFile(passwordFile)
+	if err != nil {
+		return err
+	}
+	config.Password = strings.TrimSpace(string(password))
+	ctx := context.Background()
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := conn.Ping(ctx); err != nil {
+		return err
+	}
+	return conn.Close(ctx)
 }
