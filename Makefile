@@ -9,12 +9,12 @@ BENCH    ?= .
 # how many processes run specs at once
 PROCS    ?= 4
 
-# The product is the first module. The others hold independent peers, the driver
-# of a browser and plots, so that the product does not depend on them.
-MODULES = . specs/peers specs/web bench/compare cmd/sallyport/packaging
+# The product is the first module. The others hold independent peers, etcd's server, the
+# driver of a browser and plots, so that the product does not depend on them.
+MODULES = . specs/peers specs/web specs/fleet bench/compare cmd/sallyport/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race peers probe-peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race fleet peers probe-peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ RACED ?= ./...
 
 race: ## run every Go test with the race detector, in the command as well
 	SPECS_COMMAND_RACE=1 $(GO) test -race $(RACED)
+
+fleet: ## test the directory and what gates share, against a real etcd in the process
+	cd specs/fleet && $(GO) test -race -count=1 ./...
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending
@@ -138,6 +141,7 @@ check: tidy fmt cross ## check statically: modules, format, vet, staticcheck, im
 	$(GO) test -run TestFaults ./specs/mutants
 	cd specs/peers && $(GO) vet ./...
 	cd specs/web && $(GO) vet ./...
+	cd specs/fleet && $(GO) vet ./...
 	cd bench/compare && $(GO) vet ./...
 
 tidy: # each go.mod lists what its module uses, and nothing else
