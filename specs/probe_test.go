@@ -116,6 +116,35 @@ var _ = Describe("The prober", Label("area:probe", "rfc:5802"), Ordered, func() 
 		Entry("never ends a line", limit, "long", "sent more than a login needs"),
 	)
 
+	// judgeSome probes a right server that refuses every login with a mechanism that the pattern of a shell matches.
+	judgeSome := func(ctx SpecContext, refused string) ([]probe.Result, error) {
+		GinkgoHelper()
+		script := `case $SALLYPORT_MECHANISM in ` + refused + `) read line; echo no; exit;; esac; exec "$0" server`
+		return runProbe(ctx, probe.Config{
+			Role: probe.ServerRole, Target: probe.Target{Dialect: "stdio"}, Level: "must", Timeout: 5 * time.Second,
+			Only: regexp.MustCompile("^03-nonce/(other|empty) "), Command: []string{"sh", "-c", script, faulty},
+		})
+	}
+
+	It("judges no mechanism whose login without a fault fails", func(ctx SpecContext) {
+		all, err := judgeSome(ctx, "*-PLUS")
+		Expect(err).NotTo(HaveOccurred())
+		for _, r := range all[4:] {
+			want := probe.Pass
+			if strings.HasSuffix(r.Mechanism, "-PLUS") {
+				want = probe.Skip
+				Expect(r.Reason).To(ContainSubstring("the same login without a fault does not succeed"))
+			}
+			Expect(r.Verdict).To(Equal(want), r.Name)
+		}
+	}, limit)
+
+	It("judges nothing where the plain login fails, though one with PLUS succeeds", func(ctx SpecContext) {
+		all, err := judgeSome(ctx, "*-256")
+		Expect(err).To(MatchError(probe.ErrControl))
+		Expect(all).To(HaveLen(1))
+	}, limit)
+
 	It("gives up on a server that does not answer", func(ctx SpecContext) {
 		_, err := runProbe(ctx, probe.Config{
 			Role: probe.ServerRole, Target: probe.Target{Dialect: "stdio"}, Timeout: 200 * time.Millisecond,

@@ -4,8 +4,9 @@
 // after another, and returns a [Result] for each. [JSON], [JUnit] and [HTML] render results.
 //
 // From outside one sees at which message a peer ends the login, but not why. So a [Verdict] depends on that stage
-// alone, and the [Result] quotes the peer's words. A login without a fault is tried first, and again after every ten
-// vectors: if it fails, the other vectors are skipped.
+// alone, and the [Result] quotes the peer's words. The logins without a fault are tried first, one for each way to bind.
+// If the plain one fails, nothing is judged; if another one fails, the vectors that depart from it are skipped. After
+// every ten vectors one is tried again: if it fails, the other vectors are skipped.
 //
 // # Add a dialect
 //

@@ -222,47 +222,51 @@ func (p *Prober) control(ctx context.Context) {
 	}
 }
 
-// tryControls finds out which logins without a fault succeed.
+// tryControls finds out which logins without a fault succeed. If the plain one fails, it ends there, with [ErrControl].
 func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) {
 	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
 	var reasons []string
 	for _, v := range p.controls {
-		fitted, reason := p.fitted(v)
-		r := newResult(fitted)
-		if reason == "" {
-			reason = p.missing(fitted)
+		r, key := p.tryControl(ctx, v), loginOf(v)
+		if ctx.Err() != nil {
+			return results, context.Cause(ctx)
 		}
-		began := time.Now()
-		if reason != "" {
-			r = r.skip(reason)
-		} else {
-			got, failed := p.play(ctx, fitted)
-			switch {
-			case ctx.Err() != nil:
-				return results, context.Cause(ctx)
-			case failed != nil:
-				r = r.skip(plainly(failed))
-			default:
-				r = judge(r, fitted, got, p.Role)
-			}
-		}
-		r.Took = time.Since(began)
-		key := loginOf(v)
-		p.works[key] = ""
-		if r.Verdict != Pass {
+		if p.works[key] = ""; r.Verdict != Pass {
 			p.works[key] = strings.TrimSpace(r.Reason + " " + r.Words)
 			reasons = append(reasons, p.works[key])
 		} else if p.usual == 0 {
 			p.usual = r.Took
 		}
 		results = append(results, optional(r, key))
+		if key == "plain" && r.Verdict == Fail {
+			break
+		}
 	}
-	if len(reasons) == len(p.controls) {
+	if len(reasons) == len(results) {
 		return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
 	}
 	return results, nil
+}
+
+func (p *Prober) tryControl(ctx context.Context, v *fixtures.Vector) Result {
+	fitted, reason := p.fitted(v)
+	r := newResult(fitted)
+	if reason == "" {
+		reason = p.missing(fitted)
+	}
+	if reason != "" {
+		return r.skip(reason)
+	}
+	began := time.Now()
+	got, err := p.play(ctx, fitted)
+	if err != nil {
+		return r.skip(plainly(err))
+	}
+	r = judge(r, fitted, got, p.Role)
+	r.Took = time.Since(began)
+	return r
 }
 
 // look reads what a server offers, which decides about the mechanism.
