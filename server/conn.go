@@ -10,12 +10,13 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/admission"
 	"github.com/sallyport/sallyport/server/lobby"
+	"github.com/sallyport/sallyport/server/notice"
 	"github.com/sallyport/sallyport/server/secure"
 	"github.com/sallyport/sallyport/server/socket"
 )
@@ -57,8 +58,9 @@ type conn struct {
 	commands int       // before the login
 	lastWord string    // of the login, empty for the empty line
 
-	asked    time.Time // when the connection asked for the seat
-	in, sent int64     // bytes above TLS
+	asked    time.Time       // when the connection asked for the seat
+	shared   admission.Place // among the clients of all servers, nil if this server has a seat of its own
+	in, sent int64           // bytes above TLS
 
 	eviction atomic.Pointer[eviction] // set by any goroutine, before flagEvicted
 	active   atomic.Int64             // see touch
@@ -66,10 +68,7 @@ type conn struct {
 	running  atomic.Pointer[string]   // verb of the running request, nil for none
 	ctx      context.Context
 	cancel   context.CancelCauseFunc // called by any goroutine
-
-	mu       sync.Mutex
-	messages []string // of the operator, not sent yet
-	streams  bool     // a raw stream is open, so it takes no messages
+	messages notice.Mailbox          // of the operator, closed by a raw stream
 }
 
 func newConn(s *Server, raw net.Conn, from netip.Prefix) *conn {

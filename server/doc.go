@@ -12,7 +12,8 @@
 //   - login.go runs the login (RFC 5802 in the SASL profile of RFC 4954) under one deadline, which begins
 //     with the accept; package scram judges its messages;
 //   - seat.go grants the seat (seat.grant) and passes it on (seat.release), as [Queue], [Reject] or
-//     [Takeover] say; wait.go waits for it, or for a client that wants no seat answers STAT;
+//     [Takeover] say; shared.go asks for a seat that servers share ([Server].Shared); wait.go waits
+//     for it, or answers STAT for a client that wants no seat;
 //   - session.go reads requests and calls handlers, watch.go cancels the handler of a client that has
 //     left (package alarm says when to look, package notice when to warn of the end), stream.go is OPEN and
 //     STREAM, whose rules are in package joint;

@@ -18,6 +18,9 @@ type Request struct {
 	User string
 	// Conn is the connection's id in the log.
 	Conn string
+	// Token is the fencing token of the session if servers share the seat: each session has a greater one than the
+	// session before, whichever server had that. Otherwise it is zero.
+	Token int64
 	// Verb is in upper case.
 	Verb     string
 	Argument string

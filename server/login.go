@@ -108,7 +108,7 @@ func (c *conn) lobbyCommand() (done bool, err error) {
 // capabilities returns the reply to EHLO.
 func (c *conn) capabilities() protocol.Reply {
 	bindings, l := c.bindings(), c.srv.limits
-	wait, admission := c.srv.seat.policy.wait, c.srv.seat.policy.name
+	wait, admission := c.srv.seat.rules.Wait, c.srv.seat.rules.Name
 	ehlo := capability.Ehlo{
 		Name: c.srv.Name, Mechanisms: c.mechanisms(bindings), Size: l.Body, Last: c.lastWords(), Admission: admission,
 		Timeouts: capability.Timeouts{Idle: l.Idle, Vanish: l.Vanish, Session: l.Session, Wait: wait},

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"sync"
@@ -9,54 +8,21 @@ import (
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
+	"github.com/sallyport/sallyport/server/admission"
 )
 
-// Admission is the policy for a client that has logged in while the seat is taken: [Queue], [Reject] or [Takeover].
-type Admission interface{ policy(l Limits) policy }
-
-// Queue lets clients wait, first come first served.
-type Queue struct {
-	// Depth is the maximum number of waiting clients. Zero means 16.
-	Depth int
-	// PerUser is the maximum number of waiting clients of one user. The seat does not count. Zero means 2.
-	PerUser int
-	// Wait is the maximum time that a client waits. Zero means 2 minutes more than Limits.Idle, so that a
-	// client outlasts an idle holder. Less means no limit.
-	Wait time.Duration
-}
-
-// Reject refuses clients: "421 busy".
-type Reject struct{}
-
-// Takeover evicts the holder ("421 evicted") and gives the seat to the newcomer, after the holder's running
-// handler was cancelled and has returned. Wait is the maximum time that the newcomer waits for it. Zero
-// means 60 s, less means no limit.
-type Takeover struct{ Wait time.Duration }
-
-// policy is the common form of all Admissions.
-type policy struct {
-	name    string // in EHLO and in the log
-	depth   int
-	perUser int
-	wait    time.Duration
-	evict   bool
-}
-
-func (q Queue) policy(l Limits) policy {
-	wait := l.Idle
-	if wait > 0 {
-		wait += 2 * time.Minute
-	}
-	return policy{"queue", cmp.Or(q.Depth, 16), cmp.Or(q.PerUser, 2), cmp.Or(q.Wait, wait), false}
-}
-func (Reject) policy(Limits) policy { return policy{name: "reject"} }
-func (t Takeover) policy(Limits) policy {
-	return policy{name: "takeover", wait: cmp.Or(t.Wait, time.Minute), evict: true}
-}
+// The policies for a client that has logged in while the seat is taken, see package admission.
+type (
+	Admission = admission.Policy
+	Queue     = admission.Queue
+	Reject    = admission.Reject
+	Takeover  = admission.Takeover
+)
 
 // seat is the right to be served. One connection has it.
 type seat struct {
-	policy policy
+	rules  admission.Rules
+	shared admission.Shared // nil for a seat of this server alone
 
 	mu       sync.Mutex
 	holder   *conn
@@ -76,20 +42,21 @@ func (s *seat) ask(c *conn) (position int, err error) {
 		return 0, errShutdown
 	case c.lastWord == capability.Stat:
 		return 0, errStat
-	case s.holder == nil:
+	case s.holder == nil && c.first():
 		s.grant(c)
 		return 0, nil
-	case s.policy.evict:
+	case c.shared != nil: // it was let in by the rules
+	case s.rules.Evict:
 		why := &eviction{refusal(protocol.CodeClosing, protocol.KeywordEvicted, c.user+" took over"), c.user}
 		for _, earlier := range append(s.queue, s.holder) {
 			earlier.evict(why)
 		}
 		s.queue = s.queue[:0]
-	case c.lastWord == capability.NoWait, s.policy.depth == 0:
+	case c.lastWord == capability.NoWait, s.rules.Depth == 0:
 		return 0, s.busy("")
-	case len(s.queue) >= s.policy.depth:
+	case len(s.queue) >= s.rules.Depth:
 		return 0, s.busy("the queue is full: ")
-	case s.waiting(c.user) >= s.policy.perUser:
+	case s.waiting(c.user) >= s.rules.PerUser:
 		return 0, s.busy("this user has all the places in the queue that one may have: ")
 	}
 	s.queue = append(s.queue, c)
@@ -150,13 +117,20 @@ func (s *seat) release(c *conn) {
 		return
 	}
 	s.holder = nil
-	if len(s.queue) > 0 && !s.closed {
-		next := s.queue[0]
-		s.queue = slices.Delete(s.queue, 0, 1)
-		s.grant(next)
-		next.raw.Flags.Or(flagGranted)
-	}
+	s.advance()
 	s.notify()
+}
+
+// advance grants a free seat to the client that has waited longest.
+func (s *seat) advance() {
+	i := slices.IndexFunc(s.queue, (*conn).first)
+	if i < 0 || s.holder != nil || s.closed {
+		return
+	}
+	next := s.queue[i]
+	s.queue = slices.Delete(s.queue, i, i+1)
+	s.grant(next)
+	next.raw.Flags.Or(flagGranted)
 }
 
 // notify wakes the waiting clients and the holder after a change of the queue. The holder comes last,
@@ -183,10 +157,14 @@ func (s *seat) position(c *conn) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.Index(s.queue, c)
-	if i < 0 || s.holder == nil {
+	n, holder := i+1, s.status().Holder
+	if c.shared != nil {
+		n, holder = c.shared.Position()
+	}
+	if i < 0 || n == 0 || holder == "" {
 		return ""
 	}
-	return "position " + strconv.Itoa(i+1) + " holder " + s.holder.user
+	return "position " + strconv.Itoa(n) + " holder " + holder
 }
 
 // current returns the holder (nil if the seat is free) and the status.
@@ -197,7 +175,11 @@ func (s *seat) current() (holder *conn, now capability.Status) {
 }
 
 func (s *seat) status() capability.Status {
-	now := capability.Status{Waiting: len(s.queue), Watching: len(s.watchers), Served: s.served}
+	now := capability.Status{Waiting: len(s.queue)}
+	if s.shared != nil {
+		now = s.shared.Status()
+	}
+	now.Watching, now.Served = len(s.watchers), s.served
 	if s.holder != nil {
 		now.Holder, now.Since, now.Active = s.holder.user, s.since, s.holder.lastActive()
 	}

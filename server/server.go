@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/scram"
 	"github.com/sallyport/sallyport/server/acceptor"
+	"github.com/sallyport/sallyport/server/admission"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/errorlog"
 	"github.com/sallyport/sallyport/server/lobby"
@@ -52,6 +53,8 @@ type Server struct {
 	Handler Handler
 	// Admission is the policy while the seat is taken. Nil means Queue{}.
 	Admission Admission
+	// Shared is the seat if other servers share it. Nil means that this server has a seat of its own.
+	Shared admission.Shared
 	// Limits bound what clients can use.
 	Limits Limits
 	// Trust are addresses that get no penalty, see package penalty. An IPv6 prefix has at most 56 bits.
@@ -121,7 +124,7 @@ func (s *Server) init() error {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.gone = make(chan struct{})
-		s.limits = s.Limits.withDefaults()
+		s.limits = s.Limits.WithDefaults()
 		s.lobby.Max, s.lobby.MaxPerSource = s.limits.Lobby, s.limits.LobbyPerSource
 		s.refused.Report = s.logRefusals
 		s.penalties.Free, s.penalties.Trust = s.limits.FailedLogins, s.Trust
@@ -129,10 +132,10 @@ func (s *Server) init() error {
 		if s.Admission == nil {
 			s.Admission = Queue{}
 		}
-		s.seat.policy = s.Admission.policy(s.limits)
+		s.seat.rules, s.seat.shared = s.Admission.Rules(s.limits.Idle), s.Shared
 		s.errIdle = refusal(protocol.CodeClosing, protocol.KeywordIdle, "no activity for "+s.limits.Idle.String())
 		s.errSessionLimit = refusal(protocol.CodeClosing, protocol.KeywordSessionLimit, "a session lasts at most "+s.limits.Session.String())
-		s.errWaitTimeout = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in "+s.seat.policy.wait.String())
+		s.errWaitTimeout = refusal(protocol.CodeClosing, protocol.KeywordWaitTimeout, "the seat did not become free in "+s.seat.rules.Wait.String())
 		if s.Audit == nil {
 			s.Audit = audit.New(io.Discard, audit.Options{})
 		}
@@ -173,7 +176,7 @@ func (s *Server) Serve(l net.Listener) error {
 		return ErrServerClosed
 	}
 	s.listeners[l], s.served = struct{}{}, true
-	s.Audit.Info("server.start", "").Str("listen", l.Addr().String()).Str("admission", s.seat.policy.name).Send()
+	s.Audit.Info("server.start", "").Str("listen", l.Addr().String()).Str("admission", s.seat.rules.Name).Send()
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()

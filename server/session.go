@@ -58,7 +58,12 @@ func newSession(c *conn) *session {
 func (s *session) run() {
 	defer s.hangUp()
 	defer s.end()
-	s.srv.Audit.Info("session.open", s.id).Str("user", s.user).Float64("waited", s.opened.Sub(s.asked).Seconds()).Send()
+	e := s.srv.Audit.Info("session.open", s.id).Str("user", s.user).Float64("waited", s.opened.Sub(s.asked).Seconds())
+	if s.shared != nil {
+		s.request.Token = s.shared.Token()
+		e.Int64("token", s.request.Token)
+	}
+	e.Send()
 	s.reply(protocol.Reply{Code: protocol.CodeSeated, Text: "welcome"})
 	s.why = s.safely(s.serve)
 }
@@ -81,7 +86,7 @@ func (s *session) end() {
 	}
 	e.Send()
 	_ = s.srv.logged(s.srv.Audit.SessionEnd())
-	s.srv.seat.release(s.conn)
+	s.giveBack()
 }
 
 // serve answers requests until the session ends, and returns why.
@@ -175,11 +180,7 @@ func (s *session) sendWaiting() {
 }
 
 func (s *session) sendMessages() {
-	s.mu.Lock()
-	messages := s.messages
-	s.messages = nil
-	s.mu.Unlock()
-	for _, text := range messages {
+	for _, text := range s.messages.Take() {
 		s.srv.Audit.Info("chat", s.id).Str("direction", "out").Int("bytes", len(text)).Send()
 		s.reply(protocol.Reply{Code: protocol.CodeMessage, Text: text})
 	}
@@ -388,6 +389,9 @@ func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err er
 	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
 		// The last request was cancelled, but not the session.
 		s.ctx, s.cancel = context.WithCancelCause(s.conn.ctx)
+	}
+	if err = s.mayAct(); err != nil {
+		return reply, err
 	}
 	s.handed = s.request
 	s.watchOver(began)

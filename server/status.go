@@ -45,7 +45,7 @@ func (s *Server) Status() Status {
 	_ = s.init()
 	conns, seated, watchers, served := s.seat.clients()
 	now := Status{
-		Started: s.started, Admission: s.seat.policy.name, Served: served, Watching: len(watchers),
+		Started: s.started, Admission: s.seat.rules.Name, Served: served, Watching: len(watchers),
 		Lobby: s.lobby.Len(), Penalised: s.penalties.Active(),
 	}
 	for _, c := range conns {

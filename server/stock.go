@@ -21,9 +21,6 @@ var (
 	ErrNoMessages   = errors.New("server: the seated client takes no messages, or has too many unread")
 )
 
-// maxMessages bounds the messages for a client that doesn't read.
-const maxMessages = 64
-
 // Stock returns a Mux with the stock verbs ECHO, TIME, STAT and SAY. Callers may add others.
 func (s *Server) Stock() *Mux {
 	m := &Mux{}
@@ -73,7 +70,7 @@ func (s *Server) Say(text string) error {
 	if holder == nil {
 		return ErrNobodySeated
 	}
-	if !holder.post(text) {
+	if !holder.native || !holder.messages.Post(joint.Words(text)) {
 		return ErrNoMessages
 	}
 	holder.raw.Wake(flagMessage)
@@ -87,17 +84,6 @@ func checkLine(r protocol.Reply) error {
 	}
 	_, err := r.Append(nil)
 	return err
-}
-
-// post queues a message for the connection's goroutine.
-func (c *conn) post(text string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.native || c.streams || len(c.messages) >= maxMessages {
-		return false
-	}
-	c.messages = append(c.messages, joint.Words(text))
-	return true
 }
 
 // listVerbs interns every known verb, so that a request needs no allocation for its verb, and makes the

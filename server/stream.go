@@ -36,9 +36,7 @@ func (s *session) open(began time.Time) error {
 	if err := x.dial(began); err != nil {
 		return s.answerError(err, began)
 	}
-	s.mu.Lock()
-	s.streams = true
-	s.mu.Unlock()
+	s.messages.Close()
 	s.sendMessages() // the last ones
 	err := s.answer(protocol.Reply{Code: protocol.CodeOpen, Text: "open"}, began)
 	end, err := x.join((*joint.Stream).Raw, err)
@@ -134,7 +132,7 @@ func (x *stream) join(run func(*joint.Stream, context.Context) joint.End, err er
 	x.touch(time.Now())
 	x.raw.Patient(true) // the stream's guard sets write deadlines
 	end := run(&joint.Stream{
-		Client: x, Backend: x.backend, News: x.raw.News, Active: func() { x.touch(time.Now()) }, Passed: x.pass, Safely: x.safely,
+		Client: x, Backend: x.backend, News: x.raw.News, Active: func() { x.touch(time.Now()) }, Passed: x.pass, MayWrite: x.mayAct, Safely: x.safely,
 		Stuck: func() { x.stuck(x.number) },
 		Refused: func(err error) {
 			x.srv.errorLog.Warn("the backend refuses a setting", "conn", x.id, "user", x.user, "error", err)

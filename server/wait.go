@@ -26,7 +26,7 @@ func (c *conn) takeSeat() error {
 	}
 	if err != nil {
 		c.cancel(err)
-		c.srv.seat.release(c) // a seat that c was granted meanwhile passes on
+		c.giveBack() // also a seat that c was granted meanwhile
 	}
 	return err
 }
@@ -35,6 +35,9 @@ func (c *conn) takeSeat() error {
 func (c *conn) seatOrWatch() error {
 	if c.lastWord == capability.Watch {
 		return c.safely(watcher{c}.watch)
+	}
+	if err := c.safely(c.enter); err != nil {
+		return err
 	}
 	position, err := c.srv.seat.ask(c)
 	if err == nil && position > 0 {
@@ -65,7 +68,7 @@ func (c *conn) queue(position int) error {
 
 // await sends a waiting client its position until it gets the seat or has to leave.
 func (c *conn) await() error {
-	by, sent := after(c.asked, c.srv.seat.policy.wait), ""
+	by, sent := after(c.asked, c.srv.seat.rules.Wait), ""
 	for {
 		switch {
 		case c.raw.Has(flagEvicted):

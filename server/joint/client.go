@@ -126,7 +126,7 @@ func (r *run) take() error {
 // at once, because waking toBackend takes longer.
 func (r *run) pass(p []byte) {
 	taken := 0
-	if b, ok := r.Backend.(TryWriter); ok && len(p) <= fewBytes && r.queue.idle() {
+	if b, ok := r.Backend.(TryWriter); ok && len(p) <= fewBytes && r.queue.idle() && r.mayWrite() == nil {
 		taken = b.TryWrite(p)
 	}
 	r.queue.add(len(p), taken)
@@ -134,6 +134,9 @@ func (r *run) pass(p []byte) {
 
 // steer does what concerns the backend itself, if it has a use for it.
 func (r *run) steer(m piece.Message) error {
+	if err := r.mayWrite(); err != nil {
+		return errors.Join(ErrBackend, err)
+	}
 	defer r.calling()()
 	switch m.Verb {
 	case protocol.VerbBreak:

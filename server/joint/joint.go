@@ -91,7 +91,7 @@ func IsMistake(err error) bool {
 	return errors.Is(err, ErrSequence) || errors.Is(err, protocol.ErrArgument)
 }
 
-// Stream joins Client to Backend, once. All fields are required but Passed, and for Raw but Last.
+// Stream joins Client to Backend, once. All fields are required but Passed and MayWrite, and for Raw but Last.
 type Stream struct {
 	Client  Client
 	Backend io.ReadWriteCloser
@@ -101,6 +101,8 @@ type Stream struct {
 	Active func()
 	// Passed gets the bytes before they go on. The direction is "in" or "out". An error ends the stream.
 	Passed func(direction string, p []byte) error
+	// MayWrite is called before each write to the backend. An error ends the stream. Nil allows every write.
+	MayWrite func() error
 	// Refused gets the first error of a Breaker, of a LineSetter and of a WindowSetter.
 	Refused func(err error)
 	// Stuck is called, once, if a call of the backend goes on 5 s after the stream has begun to close the backend.

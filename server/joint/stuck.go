@@ -42,7 +42,17 @@ func (s *Stream) read(p []byte) (int, error) {
 	return s.Backend.Read(p)
 }
 
+func (s *Stream) mayWrite() error {
+	if s.MayWrite == nil {
+		return nil
+	}
+	return s.MayWrite()
+}
+
 func (s *Stream) write(p []byte) (int, error) {
+	if err := s.mayWrite(); err != nil {
+		return 0, err
+	}
 	s.calls.Add(1)
 	defer s.calls.Add(-1)
 	return s.Backend.Write(p)

@@ -158,7 +158,7 @@ var formats = map[string]func(any) bool{
 	"duration": isSeconds, "waited": isSeconds, "uptime": isSeconds,
 	"deed": like(`evict|reload|stop`), "whom": like(`[A-Z2-7]{6}-[1-9][0-9]*`), "why": like(`signal|truncated|vanished`), "size": isCount, "free": isCount,
 	"data": isBase64, "body": isBase64, "resumed": isBool, "ok": isBool,
-	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount,
+	"n": isCount, "code": isCount, "argument_bytes": isCount, "body_bytes": isCount, "reply_bytes": isCount, "position": isCount, "token": isCount,
 	"bytes": isCount, "bytes_in": isCount, "bytes_out": isCount, "requests": isCount, "octets": isCount, "records": isCount,
 }
 
@@ -232,6 +232,9 @@ func (l line) wellFormed() error {
 	}
 	if l.str("reason") == "evicted" && event == "session.close" {
 		want += " by"
+	}
+	if l.get("token") != nil && event == "session.open" {
+		want += " token"
 	}
 	if l.str("deed") == "evict" {
 		want += " whom"
