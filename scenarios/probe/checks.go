@@ -32,12 +32,14 @@ func (p *Prober) checks() (all []check) {
 	add("checks/replay", "must", "RFC 5802 §5.1", "a recorded exchange on a new connection", p.replay)
 	add("checks/unknown-user", "policy", "RFC 5802 §9", "a challenge for a name that nobody has, twice", p.unknownUser)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		add("checks/binding "+tls.VersionName(version), "must", "RFC 5802 §6.1", "a server that offers PLUS on "+tls.VersionName(version)+" can bind with a type at least",
+			func(ctx context.Context, r Result) Result { return p.anyBinding(ctx, r, version) })
 		for _, binding := range bindingTypes(version) {
 			rule, section := "policy", "RFC 5929 §4"
 			if binding == "tls-exporter" && version == tls.VersionTLS13 {
 				rule, section = "should", "RFC 9266 §3"
 			}
-			name := fmt.Sprintf("checks/binding TLS %s %s", tls.VersionName(version)[4:], binding)
+			name := fmt.Sprintf("checks/binding %s %s", tls.VersionName(version), binding)
 			add(name, rule, section, "a server that offers PLUS can bind with "+binding+" on "+tls.VersionName(version),
 				func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
 		}
@@ -179,6 +181,23 @@ func median(all []challenged) time.Duration {
 	}
 	slices.Sort(times)
 	return times[len(times)/2]
+}
+
+// anyBinding logs in with each type of binding until one succeeds. A server that implements any must implement the
+// default type of the version of TLS; one that binds with another type lacks only that.
+func (p *Prober) anyBinding(ctx context.Context, r Result, version uint16) Result {
+	last := r.skip("the connection has no binding")
+	for _, binding := range bindingTypes(version) {
+		one := p.binding(ctx, r, version, binding)
+		if one.Verdict == Pass {
+			one.Reason = "binds with " + binding
+			return one
+		}
+		if one.Verdict != Skip || last.Verdict == Skip {
+			last = one
+		}
+	}
+	return last
 }
 
 // binding logs in with one type of binding on one version of TLS.
