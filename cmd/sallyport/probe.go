@@ -28,7 +28,7 @@ type probeFlags struct {
 	ca       string
 	accounts string
 	list     bool
-	reports  []*probeReport
+	reports  reportFlags[*probe.Summary, []probe.Result]
 }
 
 func probeCommand() *cobra.Command {
@@ -110,7 +110,7 @@ func (f *probeFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.accept, "accept", "", "`file` of known deviations, NAME: REASON in each line; NAME is a case, or a rule with its section")
 	flags.BoolVar(&f.list, "list", false, "list the cases instead of playing them")
 	flags.DurationVar(&f.config.Timeout, "timeout", 10*time.Second, "how long to wait for each answer")
-	f.reports = defineProbeReports(flags)
+	f.reports = defineReportFlags(flags, probe.JSON, probe.JUnit, probe.HTML)
 }
 
 func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
@@ -126,13 +126,12 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	if f.list {
 		return listProbe(p)
 	}
-	reports, err := openProbeReports(f.reports)
-	if err != nil {
+	if err := f.reports.open(); err != nil {
 		return err
 	}
 	ctx, cancel := notifyContext()
 	defer cancel()
-	return f.play(ctx, cmd, p, reports, newProbePrinter(p, aloneProbe(cmd, args)))
+	return f.play(ctx, cmd, p, newProbePrinter(p, aloneProbe(cmd, args)))
 }
 
 // complete completes the configuration: it reads the files that the flags name.
@@ -226,7 +225,7 @@ func readAccounts(name string) (all []probe.Account, err error) {
 }
 
 // play plays all cases, prints the results, and writes the reports, also of what was played when it was interrupted.
-func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prober, reports []openProbe, out *probePrinter) error {
+func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prober, out *probePrinter) error {
 	var all []probe.Result
 	var ended error
 	for r, err := range p.Run(ctx) {
@@ -237,7 +236,7 @@ func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prob
 		all = append(all, r)
 	}
 	out.summary(p, all)
-	err := writeProbeReports(reports, &p.Summary, all)
+	err := f.reports.write(&p.Summary, all)
 	switch {
 	case ended != nil:
 		return errors.Join(probeError(cmd, ended), err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,8 +14,7 @@ import (
 // probePrinter prints verdicts: on a terminal those other than pass and skip, with the progress below them;
 // elsewhere a line for each case.
 type probePrinter struct {
-	out        io.Writer
-	isTerminal bool
+	progressPrinter
 	// alone returns the command that plays one case by itself.
 	alone  func(name string) string
 	start  time.Time
@@ -28,7 +26,7 @@ type probePrinter struct {
 }
 
 func newProbePrinter(p *probe.Prober, alone func(string) string) *probePrinter {
-	out := &probePrinter{out: stdout, isTerminal: stdout.isTerminal(), alone: alone, start: time.Now(), total: len(p.Cases()) + 4}
+	out := &probePrinter{progressPrinter: progressPrinter{stdout, stdout.isTerminal()}, alone: alone, start: time.Now(), total: len(p.Cases()) + 4}
 	if p.Role == probe.ServerRole {
 		out.announcement = fmt.Sprintf("at most %d failed logins, one after another, at %s\n", p.FailedLogins(), p.Target)
 	}
@@ -69,20 +67,6 @@ func (p *probePrinter) deviation(r *probe.Result, verdict, name string) {
 	}
 	if r.Verdict == probe.Fail {
 		fmt.Fprintf(p.out, "            alone: %s\n", show.Printable(p.alone(r.Name)))
-	}
-}
-
-// line prints a line where there is no progress line.
-func (p *probePrinter) line(format string, args ...any) {
-	if !p.isTerminal {
-		fmt.Fprintf(p.out, format+"\n", args...)
-	}
-}
-
-// clear removes the progress line.
-func (p *probePrinter) clear() {
-	if p.isTerminal {
-		fmt.Fprint(p.out, "\r\x1b[K")
 	}
 }
 

@@ -30,7 +30,7 @@ type replayFlags struct {
 	parallel  int
 	repeat    int
 	timeout   time.Duration
-	reports   []*reportFlag
+	reports   reportFlags[report.About, []scenarios.Result]
 }
 
 func replayCommand() *cobra.Command {
@@ -77,7 +77,7 @@ func (f *replayFlags) define(cmd *cobra.Command) {
 	flags.IntVar(&f.repeat, "repeat", 1, "`number` of times to run each")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long a step may take")
 	flags.StringVar(&f.keep, "keep", "", "`directory` in which to keep the files of each scenario")
-	f.reports = defineReports(flags)
+	f.reports = defineReportFlags(flags, report.JSON, report.JUnit, report.HTML)
 }
 
 func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
@@ -112,8 +112,7 @@ func (f *replayFlags) run(cmd *cobra.Command, paths []string) error {
 // replay runs all cases, prints the result of each, and writes the reports. If it
 // is interrupted, the reports have what ran until then.
 func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *replayPrinter, about report.About) error {
-	reports, err := openReports(f.reports)
-	if err != nil {
+	if err := f.reports.open(); err != nil {
 		return err
 	}
 	var all []scenarios.Result
@@ -123,12 +122,12 @@ func (f *replayFlags) replay(ctx context.Context, suite *scenarios.Suite, p *rep
 			break
 		}
 		p.result(&r)
-		if len(reports) > 0 {
+		if f.reports.wanted() {
 			all = append(all, r)
 		}
 	}
 	p.summary()
-	err = errors.Join(writeReports(reports, about, all), keptOut)
+	err := errors.Join(f.reports.write(about, all), keptOut)
 	switch {
 	case ctx.Err() != nil:
 		err = errors.Join(context.Cause(ctx), err)

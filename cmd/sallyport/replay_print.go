@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,8 +14,7 @@ import (
 // replayPrinter prints the results of runs: on a terminal each failure and, below
 // them, the progress; elsewhere a line for each run.
 type replayPrinter struct {
-	out        io.Writer
-	isTerminal bool
+	progressPrinter
 	// alone returns the command that runs one case by itself.
 	alone  func(name string) string
 	start  time.Time
@@ -29,7 +27,7 @@ type replayPrinter struct {
 
 func newReplayPrinter(suite *scenarios.Suite, alone func(string) string) *replayPrinter {
 	p := &replayPrinter{
-		out: stdout, isTerminal: stdout.isTerminal(), alone: alone,
+		progressPrinter: progressPrinter{stdout, stdout.isTerminal()}, alone: alone,
 		start: time.Now(), total: len(suite.Cases()) * suite.Repeat, skipped: map[string]int{},
 	}
 	p.progress()
@@ -65,20 +63,6 @@ func (p *replayPrinter) result(r *scenarios.Result) {
 		p.line("ok    %s (%.2f s)", name, r.Duration.Seconds())
 	}
 	p.progress()
-}
-
-// line prints a line where there is no progress line.
-func (p *replayPrinter) line(format string, args ...any) {
-	if !p.isTerminal {
-		fmt.Fprintf(p.out, format+"\n", args...)
-	}
-}
-
-// clear removes the progress line.
-func (p *replayPrinter) clear() {
-	if p.isTerminal {
-		fmt.Fprint(p.out, "\r\x1b[K")
-	}
 }
 
 func (p *replayPrinter) progress() {

@@ -1,93 +1,31 @@
 package probe
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
-	"time"
+
+	"github.com/sallyport/sallyport/scenarios/report"
 )
 
-type (
-	junitReport struct {
-		XMLName xml.Name `xml:"testsuites"`
-		Name    string   `xml:"name,attr"`
-		junitCount
-		Suites []junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name      string `xml:"name,attr"`
-		Timestamp string `xml:"timestamp,attr"`
-		Skipped   int    `xml:"skipped,attr"`
-		junitCount
-		Cases []junitCase `xml:"testcase"`
-	}
-	junitCount struct {
-		Tests    int    `xml:"tests,attr"`
-		Failures int    `xml:"failures,attr"`
-		Errors   int    `xml:"errors,attr"`
-		Time     string `xml:"time,attr"`
-	}
-	junitCase struct {
-		Name      string        `xml:"name,attr"`
-		ClassName string        `xml:"classname,attr"`
-		Time      string        `xml:"time,attr"`
-		Skipped   *junitSkipped `xml:"skipped"`
-		Failure   *junitFailure `xml:"failure"`
-		Out       string        `xml:"system-out,omitempty"`
-	}
-	junitSkipped struct {
-		Message string `xml:"message,attr"`
-	}
-	junitFailure struct {
-		Message string `xml:"message,attr"`
-		Type    string `xml:"type,attr"`
-		Text    string `xml:",chardata"`
-	}
-)
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
-
-// JUnit writes a run as the XML that CI systems read, by the same schema as that of package report. A failed case is
-// a failure; non-strict and info are passed, with the deviation in system-out. U+FFFD replaces characters that XML
-// doesn't allow.
+// JUnit writes a run with [report.WriteJUnit]. A failed case is a failure; non-strict and info are passed, with the
+// deviation in system-out.
 func JUnit(w io.Writer, s *Summary, all []Result) error {
-	suite := junitSuite{Name: s.URL, Timestamp: s.Start.UTC().Format("2006-01-02T15:04:05")}
+	suite := report.NewJUnitSuite(s.URL, s.Start)
 	for i := range all {
-		c := junitOf(&all[i])
-		suite.Tests++
+		r := &all[i]
+		file, _, _ := strings.Cut(r.Name, "/")
+		c := report.JUnitCase{Name: r.Name, ClassName: r.Rule + "." + file, Out: transcript(r)}
 		switch {
-		case c.Failure != nil:
-			suite.Failures++
-		case c.Skipped != nil:
-			suite.Skipped++
+		case r.Verdict == Skip:
+			c.Skipped = &report.JUnitSkipped{Message: r.Reason}
+		case r.Failed():
+			text := fmt.Sprintf("%s %s: %s\n%s", r.Rule, r.Section, r.About, r.Words)
+			c.Failure = &report.JUnitFailure{Message: r.Reason, Type: string(r.Verdict), Text: text}
 		}
-		suite.Cases = append(suite.Cases, c)
+		suite.Add(c, r.Took)
 	}
-	suite.Time = seconds(s.Took)
-	doc := junitReport{Name: "sallyport probe", junitCount: suite.junitCount, Suites: []junitSuite{suite}}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	out := xml.NewEncoder(w)
-	out.Indent("", " ")
-	if err := out.Encode(doc); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
-}
-
-func junitOf(r *Result) junitCase {
-	file, _, _ := strings.Cut(r.Name, "/")
-	c := junitCase{Name: r.Name, ClassName: string(r.Rule) + "." + file, Time: seconds(r.Took), Out: transcript(r)}
-	switch {
-	case r.Verdict == Skip:
-		c.Skipped = &junitSkipped{r.Reason}
-	case r.Failed():
-		c.Failure = &junitFailure{r.Reason, string(r.Verdict), fmt.Sprintf("%s %s: %s\n%s", r.Rule, r.Section, r.About, r.Words)}
-	}
-	return c
+	return report.WriteJUnit(w, "sallyport probe", suite)
 }
 
 // transcript returns the exchange as text, with the verdict behind it.
