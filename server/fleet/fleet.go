@@ -17,6 +17,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,6 +65,7 @@ type Config struct {
 // Fleet is a connection to etcd. It is safe for concurrent use.
 type Fleet struct {
 	etcd   *clientv3.Client
+	tls    *tls.Config // nil without a CA
 	prefix string
 	log    *slog.Logger
 	cancel context.CancelFunc
@@ -93,7 +95,7 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 		cancel()
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return &Fleet{etcd: etcd, prefix: p.prefix, log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
+	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
 }
 
 // Close ends all calls and the connection. What was registered stays in etcd until its lease ends.

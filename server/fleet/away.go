@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+var (
+	// ErrAway means that etcd does not answer. A later call may succeed.
+	ErrAway = errors.New("fleet: etcd does not answer")
+	// ErrRefused means that etcd answers, and does not allow a call.
+	ErrRefused = errors.New("fleet: etcd refuses the call: its certificate needs a role for these keys")
+)
+
+// probeTime bounds the search for a reason.
+const probeTime = time.Second
+
+// explain returns why a call failed. The client of etcd says only that a deadline has passed, whatever the reason.
+func (f *Fleet) explain(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
+		return ErrRefused
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %s", ErrAway, f.reason(ctx))
+	}
+	return fmt.Errorf("%w: %w", ErrAway, err)
+}
+
+// reason connects to each endpoint, and returns what is wrong with the first one that fails.
+func (f *Fleet) reason(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	for _, endpoint := range f.etcd.Endpoints() {
+		u, _ := url.Parse(endpoint)
+		if err := f.probe(ctx, u.Host); err != nil {
+			return u.Host + ": " + strings.Join(strings.FieldsFunc(err.Error(), unprintable), "?")
+		}
+	}
+	return "its members can be reached: have they a quorum?"
+}
+
+// probe connects to an endpoint, and reads the first byte, which comes when the client certificate is accepted.
+func (f *Fleet) probe(ctx context.Context, endpoint string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", endpoint)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	if err != nil || f.tls == nil {
+		closeConn(conn)
+		return err
+	}
+	config := f.tls.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(endpoint)
+	config.NextProtos = []string{"h2"}
+	secured := tls.Client(conn, config)
+	defer closeConn(secured)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	_ = conn.SetDeadline(time.Now().Add(probeTime / 4))
+	_, err = secured.Read(make([]byte, 1))
+	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		return nil
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+func closeConn(c net.Conn) {
+	if c != nil {
+		_ = c.Close()
+	}
+}
