@@ -85,6 +85,9 @@ type Options struct {
 	// can't be written then. The line is valid during the call. Observe must not use the log, block or panic: each
 	// client waits for it. Nil means none.
 	Observe func(line []byte)
+	// Ended is called at the end of each SessionEnd, when State has the head behind the session. It must not use the
+	// log, block or panic. Nil means none.
+	Ended func()
 }
 
 // Log is an open interaction log. It is safe for concurrent use. The records of one goroutine keep their
@@ -295,6 +298,9 @@ func (l *Log) commit(err error) error {
 func (l *Log) SessionEnd() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.opts.Ended != nil {
+		defer l.opts.Ended()
+	}
 	return errors.Join(l.flush(), l.sync(SyncSession))
 }
 

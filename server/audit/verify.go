@@ -88,10 +88,35 @@ func Verify(r io.Reader, name, wantHead string) (Report, error) {
 // line if the log has grown since: this proves the log up to that line. Otherwise the error is ErrNoHead at
 // the last line. Empty means that no head is checked. MaxLine bounds the memory.
 func VerifyFiles(wantHead string, files ...File) (Report, error) {
+	rep, lines, last, err := locate([]string{wantHead}, files)
+	if err == nil && wantHead != "" && lines[0] < 0 {
+		err = fmt.Errorf("%s: %w", last, ErrNoHead)
+	}
+	return rep, err
+}
+
+// VerifyHeads is VerifyFiles for many heads. It returns the number of the line, counted through all files, whose chain
+// value each head is. Zero is the head of an empty log. -1 means that no line has it, which is not an error here. The
+// head that the first file continues is not that of a line, because nothing proves it.
+func VerifyHeads(heads []string, files ...File) (rep Report, lines []int, err error) {
+	rep, lines, _, err = locate(heads, files)
+	return rep, lines, err
+}
+
+// locate is VerifyHeads. It also returns FILE:LINE of the last line.
+func locate(heads []string, files []File) (rep Report, lines []int, last string, err error) {
 	c := chain{head: genesis()}
-	rep := Report{Head: string(c.head[:])}
-	found := wantHead == "" || wantHead == rep.Head
-	last := ""
+	at := map[string]int{}
+	for _, head := range heads {
+		at[head] = -1
+	}
+	found := func() {
+		rep.Head = string(c.head[:])
+		if _, wanted := at[rep.Head]; wanted {
+			at[rep.Head] = rep.Lines
+		}
+	}
+	found()
 	for _, f := range files {
 		n := 0
 		for line, err := range Lines(f) {
@@ -99,17 +124,17 @@ func VerifyFiles(wantHead string, files ...File) (Report, error) {
 				err = rep.check(&c, line, n == 1)
 			}
 			if err != nil {
-				return rep, fmt.Errorf("%s:%d: %w", f.Name, n, err)
+				return rep, nil, "", fmt.Errorf("%s:%d: %w", f.Name, n, err)
 			}
-			rep.Lines, rep.Head = rep.Lines+1, string(c.head[:])
-			found = found || wantHead == rep.Head
+			rep.Lines++
+			found()
 		}
 		last = fmt.Sprintf("%s:%d", f.Name, max(n, 1))
 	}
-	if !found {
-		return rep, fmt.Errorf("%s: %w", last, ErrNoHead)
+	for _, head := range heads {
+		lines = append(lines, at[head])
 	}
-	return rep, nil
+	return rep, lines, last, nil
 }
 
 // check checks the next line, which may be the first of its file.

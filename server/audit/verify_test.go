@@ -197,3 +197,49 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func TestVerifyHeads(t *testing.T) {
+	t.Parallel()
+	lines, heads := sample(t)
+	lines[4] += "\n"
+	files := func(from int) (files []File) {
+		for i := from; i < len(lines); i += 2 {
+			files = append(files, File{strconv.Itoa(i), strings.NewReader(strings.Join(lines[i:min(i+2, len(lines))], ""))})
+		}
+		return files
+	}
+	rep, at, err := VerifyHeads([]string{heads[1], heads[4], zeros, strings.Repeat("a", 64), heads[1]}, files(0)...)
+	if err != nil || rep.Lines != 5 || rep.Head != heads[4] || fmt.Sprint(at) != "[2 5 0 -1 2]" {
+		t.Error(rep, at, err)
+	}
+	if _, at, err := VerifyHeads(heads, files(0)[:2]...); err != nil || fmt.Sprint(at) != "[1 2 3 4 -1]" {
+		t.Error(at, err)
+	}
+	if _, _, err := VerifyHeads(heads, files(1)...); !errors.Is(err, ErrMismatch) {
+		t.Error(err)
+	}
+
+	// A file that claims to continue a head does not prove it.
+	var out bytes.Buffer
+	l := New(&out, Options{Now: clock})
+	l.head, l.chain.head = link([]byte(heads[4])), link([]byte(heads[4]))
+	l.Info("server.start", "").Send()
+	check(t, l.Flush())
+	rep, at, err = VerifyHeads(heads[4:], File{"later", &out})
+	if err != nil || rep.From != heads[4] || fmt.Sprint(at) != "[-1]" {
+		t.Error(rep, at, err)
+	}
+}
+
+func TestEndedFollowsTheSession(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	ended := 0
+	l := New(&out, Options{Ended: func() { ended = out.Len() }})
+	l.Info("session.close", "c1").Send()
+	check(t, l.SessionEnd())
+	if ended == 0 || ended != out.Len() {
+		t.Errorf("Ended was called after %d of %d bytes", ended, out.Len())
+	}
+	check(t, l.Flush())
+}
