@@ -230,20 +230,8 @@ func List(path string) (entries []Entry, err error) {
 
 // put makes the line of a user and adds it, or replaces the old one.
 func put(path, name, password string, iterations int, refusal error) error {
-	if len(name) > scram.MaxName {
-		return fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
-	}
-	prepared, err := scram.Prepare(name)
+	prepared, verifier, err := Make(name, password, iterations)
 	if err != nil {
-		return fmt.Errorf("users: the name is %w", err)
-	}
-	if len(prepared) > scram.MaxName {
-		return fmt.Errorf("%w: more than %d bytes after SASLprep", ErrName, scram.MaxName)
-	}
-	verifier, err := scram.NewVerifier(password, nil, iterations)
-	if errors.Is(err, scram.ErrPrepare) {
-		return fmt.Errorf("users: the password is %w", err)
-	} else if err != nil {
 		return err
 	}
 	l := parseLine(escape(prepared) + ":" + verifier.String())
@@ -251,6 +239,26 @@ func put(path, name, password string, iterations int, refusal error) error {
 		return fmt.Errorf("users: no line of the file can hold this user: %s", l.fault)
 	}
 	return edit(path, prepared, refusal, l)
+}
+
+// Make returns what is stored of a user: the prepared name, and the verifier of the password. The errors are those
+// of [Add], except for [ErrExists].
+func Make(name, password string, iterations int) (prepared string, v scram.Verifier, err error) {
+	if len(name) > scram.MaxName {
+		return "", v, fmt.Errorf("%w: more than %d bytes", ErrName, scram.MaxName)
+	}
+	prepared, err = scram.Prepare(name)
+	if err != nil {
+		return "", v, fmt.Errorf("users: the name is %w", err)
+	}
+	if len(prepared) > scram.MaxName {
+		return "", v, fmt.Errorf("%w: more than %d bytes after SASLprep", ErrName, scram.MaxName)
+	}
+	v, err = scram.NewVerifier(password, nil, iterations)
+	if errors.Is(err, scram.ErrPrepare) {
+		err = fmt.Errorf("users: the password is %w", err)
+	}
+	return prepared, v, err
 }
 
 // edit replaces all lines of a name. refusal is the error to return: [ErrExists] if the name has lines,
