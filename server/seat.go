@@ -52,12 +52,10 @@ func (s *seat) ask(c *conn) (position int, err error) {
 			earlier.evict(why)
 		}
 		s.queue = s.queue[:0]
-	case c.lastWord == capability.NoWait, s.rules.Depth == 0:
-		return 0, s.busy("")
-	case len(s.queue) >= s.rules.Depth:
-		return 0, s.busy("the queue is full: ")
-	case s.waiting(c.user) >= s.rules.PerUser:
-		return 0, s.busy("this user has all the places in the queue that one may have: ")
+	default:
+		if why, ok := s.rules.Allow(c.lastWord == capability.NoWait, len(s.queue), s.waiting(c.user)); !ok {
+			return 0, s.busy(why)
+		}
 	}
 	s.queue = append(s.queue, c)
 	s.notify()

@@ -41,6 +41,22 @@ type Rules struct {
 	Evict   bool          // whether a newcomer evicts all clients before it
 }
 
+// Allow reports whether a client may wait behind others, of which ofUser are its own user's. If not, why begins the
+// reply to it, before what is said of the holder.
+func (r Rules) Allow(noWait bool, waiting, ofUser int) (why string, ok bool) {
+	switch {
+	case r.Evict:
+		return "", true
+	case noWait, r.Depth == 0:
+		return "", false
+	case waiting >= r.Depth:
+		return "the queue is full: ", false
+	case ofUser >= r.PerUser:
+		return "this user has all the places in the queue that one may have: ", false
+	}
+	return "", true
+}
+
 // Rules returns the rules with the defaults.
 func (q Queue) Rules(idle time.Duration) Rules {
 	if idle > 0 {

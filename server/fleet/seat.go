@@ -1,0 +1,289 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/protocol/capability"
+	"github.com/sallyport/sallyport/server/admission"
+)
+
+// Seat is the seat that all gates of a rig share. It is an [admission.Shared]; see [Fleet.Seat].
+//
+// The queue is in etcd: a key for each client of each gate, in order of the revisions that created them. The client
+// of the first key has the seat, and the revision is its fencing token. All keys of a gate have one lease. This is the
+// order of etcd's package concurrency. That package has one place for each lease, and so would need a lease for each
+// waiting client, and a third call for each login.
+//
+// A gate ends its sessions 5 s before its lease can end. It counts from when it has sent the last renewal that etcd
+// answered, on a clock that runs on while the machine sleeps, and looks at this clock before each write to the
+// backend. A session that does not end in 4 s ends the process ([SeatConfig].Fatal). So after a process was stopped,
+// one write can still reach the backend, with what the kernel had. The backend can refuse it by its fencing token.
+type Seat struct {
+	SeatConfig
+	fleet  *Fleet
+	prefix string // of the keys
+	queue  queue
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	turn   chan struct{} // of the goroutine that begins a term
+	mu     sync.Mutex
+	term   *term
+	claims map[string]*claim // by key
+}
+
+// SeatConfig says whose seat it is. All fields are required.
+type SeatConfig struct {
+	// Rig is the name of the rig, and Gate the id of this gate.
+	Rig, Gate string
+	// Fatal ends the process. It is called if a session has not ended when another gate may have the seat soon.
+	Fatal func(why string)
+}
+
+// claim is the place of one of this gate's clients.
+type claim struct {
+	admission.Client
+	seat  *Seat
+	key   string
+	term  *term
+	token int64
+
+	// Seat.mu guards these.
+	written, evicted, left bool
+}
+
+var _ admission.Shared = (*Seat)(nil)
+
+// Seat returns the seat of a rig. It needs a clock that only Linux has, see [CanShare].
+func (f *Fleet) Seat(c SeatConfig) *Seat {
+	s := &Seat{
+		SeatConfig: c, fleet: f, prefix: f.key("seats", c.Rig) + "/", queue: queue{changed: make(chan struct{})},
+		turn: make(chan struct{}, 1), claims: map[string]*claim{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix, s.changed) })
+	return s
+}
+
+// Close gives all places back. Call it after the last session has ended.
+func (s *Seat) Close() {
+	s.mu.Lock()
+	t := s.term
+	s.mu.Unlock()
+	s.cancel()
+	s.work.Wait()
+	if t != nil && len(s.of(t)) == 0 {
+		s.revoke(t)
+	}
+}
+
+// Status returns who has the seat, as this gate knows.
+func (s *Seat) Status() capability.Status { return s.queue.status() }
+
+// Enter puts a client at the end of the queue.
+func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, error) {
+	if now := s.queue.status(); now.Holder != "" {
+		if why, ok := c.Rules.Allow(c.NoWait, now.Waiting, s.queue.places(c.User)); !ok {
+			return nil, busy(why + now.Busy())
+		}
+	}
+	ctx, cancel := s.fleet.call(ctx)
+	defer cancel()
+	p, err := s.put(ctx, c)
+	if err != nil {
+		s.fleet.log.Error("a client gets no place in the queue, which is in etcd", "user", c.User, "conn", c.Conn, "error", err)
+		return nil, busy("this gate can't reach etcd, which has the queue of this rig")
+	}
+	if n, _ := p.Position(); n > 0 { // another gate's client may have been quicker
+		if why, ok := c.Rules.Allow(c.NoWait, n-1, 0); !ok {
+			p.Leave()
+			return nil, busy(why + s.Status().Busy())
+		}
+	}
+	return p, nil
+}
+
+func busy(text string) error {
+	return &protocol.ReplyError{Code: protocol.CodeClosing, Keyword: protocol.KeywordBusy, Text: text}
+}
+
+// put writes a client's key, and waits until the copy of the queue has it.
+func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
+	t, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &claim{Client: c, seat: s, key: s.fleet.key("seats", s.Rig, s.Gate, c.Conn), term: t}
+	value, err := json.Marshal(entry{Schema: entrySchema, User: c.User, Takeover: c.Rules.Evict})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.claims[p.key] = p
+	s.mu.Unlock()
+	done, err := s.fleet.etcd.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(p.key), "=", 0)).
+		Then(clientv3.OpPut(p.key, string(value), clientv3.WithLease(t.lease))).Commit()
+	switch {
+	case err == nil && !done.Succeeded:
+		err = errors.New("the place is taken")
+	case err == nil:
+		p.token = done.Header.Revision
+		err = s.await(ctx, p)
+	}
+	if err != nil {
+		p.Leave() // the key may be there
+	}
+	return p, err
+}
+
+// await waits until the copy of the queue has a place that was written.
+func (s *Seat) await(ctx context.Context, p *claim) error {
+	if err := s.queue.reach(ctx, p.token); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	p.written = true
+	s.mu.Unlock()
+	if n, _ := s.queue.find(p.key); n < 0 {
+		return errors.New("the place was deleted")
+	}
+	return nil
+}
+
+// current returns the term, and begins one if there is none.
+func (s *Seat) current(ctx context.Context) (*term, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.mu.Lock()
+	t := s.term
+	s.mu.Unlock()
+	if t != nil && t.check() == nil {
+		return t, nil
+	}
+	t, err := s.fleet.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.term = t
+	s.mu.Unlock()
+	s.work.Go(func() { s.keep(t) })
+	return t, nil
+}
+
+// keep keeps a term, and makes its clients leave at its end.
+func (s *Seat) keep(t *term) {
+	t.keep(s.ctx, s.fleet.etcd)
+	if s.ctx.Err() != nil {
+		return
+	}
+	s.fleet.log.Error("the seat is lost: etcd has not answered for too long", "rig", s.Rig)
+	for _, p := range s.of(t) {
+		p.evict("fleet", "this gate can't reach etcd, so another gate may give the seat away")
+	}
+	by := clock() + margin - leaveBy
+	for len(s.of(t)) > 0 && clock() < by {
+		pause(context.Background(), lookEvery)
+	}
+	for _, p := range s.of(t) {
+		if n, _ := s.queue.find(p.key); n == 0 {
+			s.Fatal("the session of " + p.User + " (" + p.Conn + ") has not ended, and another gate may give the seat away soon")
+		}
+	}
+	s.revoke(t)
+}
+
+// of returns the places of a term.
+func (s *Seat) of(t *term) []*claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Collect(maps.Values(s.claims)), func(p *claim) bool { return p.term != t })
+}
+
+// revoke ends a lease, so that the next client need not wait for its end.
+func (s *Seat) revoke(t *term) {
+	ctx, cancel := s.fleet.call(context.Background())
+	defer cancel()
+	_, _ = s.fleet.etcd.Revoke(ctx, t.lease)
+}
+
+// changed tells the clients of this gate that the queue has changed.
+func (s *Seat) changed() {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.claims))
+	s.mu.Unlock()
+	for _, p := range all {
+		s.mu.Lock()
+		written := p.written
+		s.mu.Unlock()
+		if by := s.queue.evictor(p.key); by != "" {
+			p.evict(by, by+" took over")
+		} else if n, _ := s.queue.find(p.key); n < 0 && written {
+			p.evict("fleet", "the place in the queue was deleted in etcd")
+		}
+		p.Changed()
+	}
+}
+
+// evict makes the client leave, once.
+func (p *claim) evict(by, text string) {
+	p.seat.mu.Lock()
+	evicted := p.evicted
+	p.evicted = true
+	p.seat.mu.Unlock()
+	if !evicted {
+		p.Evict(by, text)
+	}
+}
+
+// Position returns the client's position among the clients of all gates.
+func (p *claim) Position() (n int, holder string) {
+	n, holder = p.seat.queue.find(p.key)
+	if n < 0 || n == 0 && p.Check() != nil {
+		n = 1 // it waits for its eviction
+	}
+	return n, holder
+}
+
+// Token returns the revision of etcd that created the place.
+func (p *claim) Token() int64 { return p.token }
+
+// Check returns an error if the seat may be another gate's.
+func (p *claim) Check() error { return p.term.check() }
+
+// Leave deletes the place. It does not wait.
+func (p *claim) Leave() {
+	s := p.seat
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
+	delete(s.claims, p.key)
+	s.work.Go(func() {
+		for s.remove(p.key) != nil && pause(s.ctx, time.Second) {
+		}
+	})
+}
+
+func (s *Seat) remove(key string) error {
+	ctx, cancel := s.fleet.call(s.ctx)
+	defer cancel()
+	_, err := s.fleet.etcd.Delete(ctx, key)
+	return err
+}

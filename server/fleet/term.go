@@ -1,0 +1,95 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// leaseTTL is the lease of a gate's places. etcd deletes them when the gate was silent for so long.
+	leaseTTL = 15 * time.Second
+	// margin is how long before the end of its lease a gate ends its sessions.
+	margin = 5 * time.Second
+	// leaveBy is how long before the end of the lease a session must have ended.
+	leaveBy = time.Second
+	// renewEvery is the pause between two renewals of the lease.
+	renewEvery = 2 * time.Second
+	// lookEvery is how often a gate looks whether the term is over, beside each write to a backend.
+	lookEvery = 100 * time.Millisecond
+)
+
+// errTermOver means that the places of another gate may come before those of this one.
+var errTermOver = errors.New("fleet: this gate has not reached etcd for too long, so another gate may have the seat")
+
+// term is a time in which this gate has a lease in etcd. When it is over, the gate has no place in the queue.
+type term struct {
+	lease clientv3.LeaseID
+	end   atomic.Int64 // on clock: the margin before the end of the lease, or 0 if the term is over
+}
+
+// begin gets a lease from etcd.
+func (f *Fleet) begin(ctx context.Context) (*term, error) {
+	sent := clock()
+	granted, err := f.etcd.Grant(ctx, int64(leaseTTL/time.Second))
+	if err != nil {
+		return nil, err
+	}
+	t := &term{lease: granted.ID}
+	t.end.Store(int64(sent + leaseTTL - margin))
+	return t, nil
+}
+
+// check returns an error if the term is over.
+func (t *term) check() error {
+	if clock() >= time.Duration(t.end.Load()) {
+		return errTermOver
+	}
+	return nil
+}
+
+// renew renews the lease once. The lease lasts from when etcd got the request, which was later than now.
+func (t *term) renew(ctx context.Context, etcd *clientv3.Client) error {
+	before, sent := t.end.Load(), clock()
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	renewed, err := etcd.KeepAliveOnce(ctx, t.lease)
+	if err != nil {
+		return err
+	}
+	if t.check() == nil {
+		t.end.CompareAndSwap(before, int64(sent+min(leaseTTL, time.Duration(renewed.TTL)*time.Second)-margin))
+	}
+	return nil
+}
+
+// keep renews the lease until the term is over.
+func (t *term) keep(ctx context.Context, etcd *clientv3.Client) {
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		for t.check() == nil && pause(ctx, renewEvery) {
+			if err := t.renew(ctx, etcd); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				t.end.Store(0)
+			}
+		}
+	})
+	for t.check() == nil && pause(ctx, lookEvery) {
+	}
+	t.end.Store(0)
+	renewing.Wait()
+}
+
+// pause waits, and reports false if ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

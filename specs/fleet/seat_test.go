@@ -1,0 +1,253 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/protocol"
+	"github.com/sallyport/sallyport/server/admission"
+	"github.com/sallyport/sallyport/server/fleet"
+)
+
+// gate is one of the gates that share the seat of a rig.
+type gate struct {
+	*fleet.Seat
+	t     *testing.T
+	fatal atomic.Pointer[string]
+}
+
+// gate starts a gate that ends with the test.
+func (e *etcd) gate(id string) *gate {
+	e.t.Helper()
+	g := &gate{t: e.t}
+	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, Fatal: func(why string) { g.fatal.Store(&why) }})
+	e.t.Cleanup(g.Close)
+	return g
+}
+
+// asker is a client of a gate.
+type asker struct {
+	admission.Place
+	t       *testing.T
+	mu      sync.Mutex
+	evicted []string // by, text
+}
+
+var queueRules = admission.Queue{}.Rules(time.Minute)
+
+// enter asks for the seat.
+func (g *gate) enter(user string, rules admission.Rules, noWait bool) (*asker, error) {
+	a := &asker{t: g.t}
+	place, err := g.Enter(context.Background(), admission.Client{
+		User: user, Conn: "C-" + user, Rules: rules, NoWait: noWait,
+		Changed: func() {},
+		Evict: func(by, text string) {
+			a.mu.Lock()
+			a.evicted = append(a.evicted, by+": "+text)
+			a.mu.Unlock()
+		},
+	})
+	a.Place = place
+	return a, err
+}
+
+// asks asks for the seat and waits in the queue if there is one.
+func (g *gate) asks(user string) *asker {
+	g.t.Helper()
+	a, err := g.enter(user, queueRules, false)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a
+}
+
+// until waits for a condition.
+func (a *asker) until(what string, is func() bool) {
+	a.t.Helper()
+	for late := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			a.t.Fatal("not " + what)
+		}
+	}
+}
+
+// at waits until the client has a position.
+func (a *asker) at(want string) {
+	a.t.Helper()
+	got := ""
+	a.until(want, func() bool {
+		n, holder := a.Position()
+		got = fmt.Sprint(n, " ", holder)
+		return got == want
+	})
+}
+
+// leaves waits until the client has to leave, and returns why.
+func (a *asker) leaves() (why string) {
+	a.t.Helper()
+	a.until("evicted", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		why = strings.Join(a.evicted, "|")
+		return why != ""
+	})
+	return why
+}
+
+func isBusy(err error, text string) bool {
+	refused, ok := errors.AsType[*protocol.ReplyError](err)
+	return ok && refused.Keyword == protocol.KeywordBusy && strings.Contains(refused.Text, text)
+}
+
+func TestSeatGoesRoundInOrderOfAsking(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, two := e.gate("1"), e.gate("2")
+	alice := one.asks("alice")
+	alice.at("0 alice")
+	bob, carol := two.asks("bob"), one.asks("carol")
+	dave := two.asks("dave")
+	bob.at("1 alice")
+	dave.at("3 alice")
+	carol.Leave() // gives up
+	dave.at("2 alice")
+	if now := two.Status(); now.Holder != "alice" || now.Waiting != 2 {
+		t.Errorf("%+v", now)
+	}
+	alice.Leave()
+	bob.at("0 bob")
+	dave.at("1 bob")
+	bob.Leave()
+	dave.at("0 dave")
+	if !(alice.Token() < bob.Token() && bob.Token() < dave.Token()) {
+		t.Error(alice.Token(), bob.Token(), dave.Token())
+	}
+	if err := dave.Check(); err != nil {
+		t.Error(err)
+	}
+	dave.Leave()
+}
+
+func TestSeatRefuses(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, two := e.gate("1"), e.gate("2")
+	alice := one.asks("alice")
+	waiting := two.asks("bob")
+	waiting.at("1 alice") // and both gates know
+	small := admission.Rules{Depth: 1, PerUser: 1}
+	for _, c := range []struct {
+		user   string
+		rules  admission.Rules
+		noWait bool
+		text   string
+	}{
+		{"zoe", queueRules, true, "alice has had the seat since "},
+		{"zoe", admission.Reject{}.Rules(0), false, "alice has had the seat since "},
+		{"zoe", small, false, "the queue is full: alice has"},
+		{"bob", admission.Rules{Depth: 9, PerUser: 1}, false, "this user has all the places"},
+	} {
+		if _, err := two.enter(c.user, c.rules, c.noWait); !isBusy(err, c.text) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	alice.Leave()
+	waiting.Leave()
+	alice.until("free", func() bool { return two.Status().Holder == "" })
+	if zoe, err := two.enter("zoe", queueRules, true); err != nil {
+		t.Error(err)
+	} else {
+		zoe.at("0 zoe")
+	}
+}
+
+func TestSeatIsTakenOver(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, two := e.gate("1"), e.gate("2")
+	rules := admission.Takeover{}.Rules(0)
+	alice := one.asks("alice")
+	bob, err := two.enter("bob", rules, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob.at("1 alice")
+	if why := alice.leaves(); why != "bob: bob took over" {
+		t.Error(why)
+	}
+	carol, err := one.enter("carol", rules, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why := bob.leaves(); why != "carol: carol took over" { // who waits, too
+		t.Error(why)
+	}
+	alice.Leave()
+	bob.Leave()
+	carol.at("0 carol")
+}
+
+// A gate ends its sessions before etcd gives the seat away, and gets a new lease when etcd is back.
+func TestSeatWithoutEtcd(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one := e.gate("1")
+	alice, bob := one.asks("alice"), one.asks("bob")
+	e.stop()
+	began := time.Now() // etcd has answered nothing later
+	if _, err := one.enter("carol", queueRules, false); !isBusy(err, "can't reach etcd") {
+		t.Error(err)
+	}
+	why, whyBob := alice.leaves(), bob.leaves()
+	if took := time.Since(began); took > 12*time.Second || !strings.Contains(why, "can't reach etcd") || why != whyBob {
+		t.Errorf("%q, %q after %v", why, whyBob, took)
+	}
+	if n, _ := alice.Position(); n == 0 || alice.Check() == nil {
+		t.Error("the seat is still alice's", n)
+	}
+	bob.Leave()
+	alice.until("ended", func() bool { return one.fatal.Load() != nil })
+	if why := one.fatal.Load(); why == nil || !strings.Contains(*why, "the session of alice (C-alice) has not ended") {
+		t.Error(why)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Error("a session that does not end ends the process after", took)
+	}
+	alice.Leave()
+	e.start()
+	two := e.gate("2")
+	for { // until the client of etcd connects again
+		dave, err := two.enter("dave", queueRules, false)
+		if err == nil {
+			dave.at("0 dave")
+			break
+		}
+	}
+}
+
+func TestSeatWhosePlaceIsDeleted(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, c := e.gate("1"), e.client()
+	if _, err := c.Put(t.Context(), "lab/seats/scope/0/future", `{"schema":"sallyport-place/2"}`); err != nil {
+		t.Fatal(err)
+	}
+	alice := one.asks("alice")
+	alice.at("1 ?") // a value that can't be read keeps its place
+	if _, err := c.Delete(t.Context(), "lab/seats/scope/0/future"); err != nil {
+		t.Fatal(err)
+	}
+	alice.at("0 alice")
+	if _, err := c.Delete(t.Context(), "lab/seats/scope/1/C-alice"); err != nil {
+		t.Fatal(err)
+	}
+	if why := alice.leaves(); !strings.Contains(why, "deleted in etcd") {
+		t.Error(why)
+	}
+}
