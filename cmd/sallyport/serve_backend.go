@@ -22,10 +22,10 @@ const backendHelp = `--backend is what clients reach with "connect --open":
                              standard error is the server's
   pty:COMMAND                the same on a terminal (Linux, macOS)
 COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
-SALLYPORT_CONN in its environment. If it can't be run (the shell's exit codes 126
-and 127), the stream fails; with any other code the stream ends. When the session
-ends, all that COMMAND has started gets SIGTERM, and SIGKILL after 5 s; only then the
-next client is seated. COMMAND ends with the server too, even if the server is killed.
+SALLYPORT_CONN in its environment, and with --fleet-seat the fencing token in
+SALLYPORT_TOKEN. If it can't be run (the shell's exit codes 126 and 127), the stream
+fails; with any other code the stream ends. When the session ends, all that COMMAND
+has started gets SIGTERM, and SIGKILL after 5 s; only then the next client is seated. COMMAND ends with the server too, even if the server is killed.
 (As with hold, on systems other than Linux this ends COMMAND's process group.) COMMAND
 runs as the server's user, who can read the server's keys and write its log. If clients
 can make it do what they like, as a shell or a debugger, run it as another user with
@@ -120,6 +120,6 @@ func (f *backendFlags) set(s *server.Server, k *keeper.Keeper, watchers int) {
 		return
 	}
 	s.Backend = func(ctx context.Context, r *server.Request) (io.ReadWriteCloser, error) {
-		return f.backend.Open(ctx, r.User, r.Conn)
+		return f.backend.Open(ctx, backend.Client{User: r.User, Conn: r.Conn, Token: r.Token})
 	}
 }

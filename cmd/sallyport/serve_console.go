@@ -95,7 +95,7 @@ func (f *consoleFlags) begin(paths state.Paths, b *backend.Backend, log *slog.Lo
 	speed, form := b.Line()
 	f.keeper = keeper.New(keeper.Options{
 		Speed: speed, Form: form,
-		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, "", "") },
+		Open:   func(ctx context.Context) (io.ReadWriteCloser, error) { return b.Open(ctx, backend.Client{}) },
 		Record: f.log, Backlog: int(f.backlog), Watchers: f.watchers, MaxPause: longestPause(b), Log: log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -50,13 +50,18 @@ type Backend struct {
 // opener is a form of a backend.
 type opener interface {
 	// open connects.
-	open(ctx context.Context, c client) (io.ReadWriteCloser, error)
+	open(ctx context.Context, who Client) (io.ReadWriteCloser, error)
 	// check returns the error that open would return now, as far as it can know it.
 	check(ctx context.Context) error
 }
 
-// client is the client that a connection is for: its user, and its id in the log.
-type client struct{ user, conn string }
+// Client is the client that a connection is for.
+type Client struct {
+	// User is the prepared name (RFC 4013), and Conn the connection's id in the log.
+	User, Conn string
+	// Token is the fencing token of a session whose seat gates share, and zero for any other.
+	Token int64
+}
 
 // checkTime bounds Check.
 const checkTime = 2 * time.Second
@@ -105,11 +110,11 @@ func (b *Backend) Check() error {
 	return b.opener.check(ctx)
 }
 
-// Open connects for a user and a connection's id.
-func (b *Backend) Open(ctx context.Context, user, conn string) (io.ReadWriteCloser, error) {
+// Open connects for a client.
+func (b *Backend) Open(ctx context.Context, who Client) (io.ReadWriteCloser, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.opener.open(ctx, client{user, conn})
+	return b.opener.open(ctx, who)
 }
 
 // RunsAsServer reports whether the backend is a command that can read and write the files of this process: its user is
@@ -121,7 +126,7 @@ func (b *Backend) RunsAsServer() bool {
 
 // checkByOpening opens and closes.
 func checkByOpening(ctx context.Context, o opener) error {
-	stream, err := o.open(ctx, client{})
+	stream, err := o.open(ctx, Client{})
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (c *command) check(context.Context) error {
 const shell = "/bin/sh"
 
 // prepare returns the process for a client, without its descriptors.
-func (c *command) prepare(who client) *shepherd.Command {
+func (c *command) prepare(who Client) *shepherd.Command {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "/"
@@ -79,7 +79,10 @@ func (c *command) prepare(who client) *shepherd.Command {
 	}
 	p.Env = []string{
 		"PATH=" + path, "HOME=" + home, "LANG=" + lang, "TERM=" + term,
-		"SALLYPORT_USER=" + who.user, "SALLYPORT_CONN=" + who.conn,
+		"SALLYPORT_USER=" + who.User, "SALLYPORT_CONN=" + who.Conn,
+	}
+	if who.Token != 0 {
+		p.Env = append(p.Env, "SALLYPORT_TOKEN="+strconv.FormatInt(who.Token, 10))
 	}
 	return p
 }
@@ -144,7 +147,7 @@ func (o *owner) directory() string {
 	return "/"
 }
 
-func (c *command) open(_ context.Context, who client) (io.ReadWriteCloser, error) {
+func (c *command) open(_ context.Context, who Client) (io.ReadWriteCloser, error) {
 	p := c.prepare(who)
 	if c.terminal {
 		return c.openPTY(p)

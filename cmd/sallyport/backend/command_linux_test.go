@@ -109,6 +109,22 @@ func TestCommandHasItsEnvironmentAlone(t *testing.T) {
 	}
 }
 
+// A device that remembers the token can refuse the commands of an earlier session.
+func TestCommandHasTheFencingToken(t *testing.T) {
+	b, err := Parse(`exec:echo "$SALLYPORT_TOKEN"`, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := b.Open(t.Context(), Client{User: "alice", Token: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if got := rest(t, stream); got != "1099511627776\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestCommandHasASessionOfItsOwn(t *testing.T) {
 	own, err := unix.Getsid(0)
 	if err != nil {

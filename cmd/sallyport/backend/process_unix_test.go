@@ -17,7 +17,7 @@ func TestOutputClosedEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Stderr = io.Discard
-	c, err := b.Open(t.Context(), "alice", "1")
+	c, err := b.Open(t.Context(), Client{User: "alice", Conn: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}

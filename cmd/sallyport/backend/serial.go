@@ -76,7 +76,7 @@ func lineMode(speed int, form string) (m serial.Mode, err error) {
 
 func (d *serialDevice) check(ctx context.Context) error { return checkByOpening(ctx, d) }
 
-func (d *serialDevice) open(context.Context, client) (io.ReadWriteCloser, error) {
+func (d *serialDevice) open(context.Context, Client) (io.ReadWriteCloser, error) {
 	l, err := d.openLine()
 	if err != nil {
 		return nil, d.explain(err)

@@ -81,7 +81,7 @@ func (a *adapter) backend(settings string) (*Backend, *bytes.Buffer) {
 // open opens a backend, which is closed with the test.
 func open(t *testing.T, b *Backend) io.ReadWriteCloser {
 	t.Helper()
-	stream, err := b.Open(t.Context(), "alice", "C-1")
+	stream, err := b.Open(t.Context(), Client{User: "alice", Conn: "C-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestSerialIsForOneProgram(t *testing.T) {
 	a := newAdapter(t)
 	b, _ := a.backend("115200,8N1")
 	open(t, b)
-	_, err := b.Open(t.Context(), "bob", "C-2")
+	_, err := b.Open(t.Context(), Client{User: "bob", Conn: "C-2"})
 	if err == nil || !strings.Contains(err.Error(), "is in use: end the program that `fuser -v ") {
 		t.Errorf("a second open: %v", err)
 	}
@@ -226,7 +226,7 @@ func TestSerialVanishesAndComesBack(t *testing.T) {
 		}
 	}
 	_ = stream.Close()
-	if _, err := b.Open(t.Context(), "bob", "C-2"); err == nil || !strings.Contains(err.Error(), "there is no serial device "+a.name+": plug it in") {
+	if _, err := b.Open(t.Context(), Client{User: "bob", Conn: "C-2"}); err == nil || !strings.Contains(err.Error(), "there is no serial device "+a.name+": plug it in") {
 		t.Errorf("open without it: %v", err)
 	}
 	a.plugIn()

@@ -27,7 +27,7 @@ func parseSocket(network, address string) (opener, error) {
 
 func (s socket) check(ctx context.Context) error { return checkByOpening(ctx, s) }
 
-func (s socket) open(ctx context.Context, _ client) (io.ReadWriteCloser, error) {
+func (s socket) open(ctx context.Context, _ Client) (io.ReadWriteCloser, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, s.network, s.address)
 	try := trier{tcp.NewTrier(conn)}
 	switch c := conn.(type) {
