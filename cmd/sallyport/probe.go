@@ -107,7 +107,7 @@ func (f *probeFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.config.Mechanism, "mechanism", "", "SCRAM-SHA-256, SCRAM-SHA-512 or SCRAM-SHA-1, each also tested with -PLUS")
 	flags.StringVar(&f.only, "run", "", "only the cases whose name matches this `regexp`")
 	flags.StringVar(&f.config.Level, "level", "should", "which rules: must, should (with the grammar), or all (with limits and advice of this project)")
-	flags.StringVar(&f.accept, "accept", "", "`file` of known deviations, NAME: REASON in each line; NAME is a case, or a rule with its section")
+	flags.StringVar(&f.accept, "accept", "", "`file` of known deviations, NAME: REASON in each line; NAME is a case as it is printed, or a rule with its section as in \"must RFC 5802 §5.1\"")
 	flags.BoolVar(&f.list, "list", false, "list the cases instead of playing them")
 	flags.DurationVar(&f.config.Timeout, "timeout", 10*time.Second, "how long to wait for each answer")
 	f.reports = defineReportFlags(flags, probe.JSON, probe.JUnit, probe.HTML)
@@ -131,7 +131,8 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := notifyContext()
 	defer cancel()
-	return f.play(ctx, cmd, p, newProbePrinter(p, aloneProbe(cmd, args)))
+	p.Summary.Command = aloneProbe(cmd, args)
+	return f.play(ctx, cmd, p, newProbePrinter(p))
 }
 
 // complete completes the configuration: it reads the files that the flags name.
@@ -235,7 +236,7 @@ func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prob
 		out.result(&r)
 		all = append(all, r)
 	}
-	out.summary(p, all)
+	out.summary(all)
 	err := f.reports.write(&p.Summary, all)
 	switch {
 	case ended != nil:
@@ -277,8 +278,8 @@ func listProbe(p *probe.Prober) error {
 	return nil
 }
 
-// aloneProbe returns a function that returns the command line for one case by itself.
-func aloneProbe(cmd *cobra.Command, args []string) func(name string) string {
+// aloneProbe returns a function that returns the command line for the cases that match a regular expression.
+func aloneProbe(cmd *cobra.Command, args []string) func(pattern string) string {
 	line := quoteArg(os.Args[0]) + strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()) + " " + quoteArg(args[0])
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		switch flag.Name {
@@ -293,7 +294,7 @@ func aloneProbe(cmd *cobra.Command, args []string) func(name string) string {
 			tail += " " + quoteArg(arg)
 		}
 	}
-	return func(name string) string {
-		return line + " --level all --run " + quoteArg("^"+regexp.QuoteMeta(name)+"$") + tail
+	return func(pattern string) string {
+		return line + " --level all --run " + quoteArg(pattern) + tail
 	}
 }

@@ -15,8 +15,9 @@ import (
 // elsewhere a line for each case.
 type probePrinter struct {
 	progressPrinter
-	// alone returns the command that plays one case by itself.
-	alone  func(name string) string
+	prober *probe.Prober
+	// kept are results of one case that are not printed yet.
+	kept   []probe.Result
 	start  time.Time
 	total  int
 	done   int
@@ -25,49 +26,86 @@ type probePrinter struct {
 	announcement string
 }
 
-func newProbePrinter(p *probe.Prober, alone func(string) string) *probePrinter {
-	out := &probePrinter{progressPrinter: progressPrinter{stdout, stdout.isTerminal()}, alone: alone, start: time.Now(), total: len(p.Cases()) + 4}
+func newProbePrinter(p *probe.Prober) *probePrinter {
+	out := &probePrinter{progressPrinter: progressPrinter{stdout, stdout.isTerminal()}, prober: p, start: time.Now(), total: len(p.Cases()) + 4}
 	if p.Role == probe.ServerRole {
 		out.announcement = fmt.Sprintf("at most %d failed logins, one after another, at %s\n", p.FailedLogins(), p.Target)
 	}
 	return out
 }
 
+// result prints the results before r, unless r is of the same case.
 func (p *probePrinter) result(r *probe.Result) {
 	if p.done == 0 { // only logins that succeed have been tried
 		fmt.Fprint(p.out, p.announcement)
 	}
-	p.clear()
+	if len(p.kept) > 0 && !probe.SameCase(&p.kept[0], r) {
+		p.flush()
+	}
+	p.kept = append(p.kept, *r)
 	p.done++
-	verdict, name := string(r.Verdict), show.Printable(r.Name)
 	if r.Failed() {
 		p.failed++
-		verdict = "FAIL"
-	}
-	switch {
-	case r.Known != "":
-		p.line("%-10s  %s: known: %s", verdict, name, show.Printable(r.Known))
-	case r.Verdict == probe.Pass:
-		p.line("%-10s  %s", verdict, name)
-	case r.Verdict == probe.Skip:
-		p.line("%-10s  %s: %s", verdict, name, show.Printable(r.Reason))
-	default:
-		p.deviation(r, verdict, name)
 	}
 	p.progress()
 }
 
+// flush prints the results that are kept.
+func (p *probePrinter) flush() {
+	p.clear()
+	for _, f := range probe.Fold(p.kept) {
+		p.folded(&f)
+	}
+	p.kept = nil
+}
+
+func (p *probePrinter) folded(f *probe.Folded) {
+	verdict, name := string(f.Verdict), show.Printable(f.Names())
+	if f.Failed() {
+		verdict = "FAIL"
+	}
+	switch {
+	case f.Known != "":
+		p.line("%-10s  %s: known: %s", verdict, name, show.Printable(f.Known))
+	case f.Verdict == probe.Pass:
+		p.line("%-10s  %s", verdict, name)
+	case f.Verdict == probe.Skip:
+		p.line("%-10s  %s: %s", verdict, name, show.Printable(f.Reason))
+	default:
+		p.deviation(f, verdict, name)
+	}
+}
+
 // deviation prints a deviation in full, for users who don't read the reports.
-func (p *probePrinter) deviation(r *probe.Result, verdict, name string) {
-	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(r.Mechanism))
-	fmt.Fprintf(p.out, "            rule: %s %s: %s\n", r.Rule, r.Section, show.Printable(r.About))
-	fmt.Fprintf(p.out, "            %s\n", show.Printable(r.Reason))
-	if r.Words != "" {
-		fmt.Fprintf(p.out, "            its words: %s\n", show.Printable(r.Words))
+func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
+	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(strings.Join(f.Mechanisms(), ", ")))
+	fmt.Fprintf(p.out, "            rule: %s (%s, %s)\n", f.Demand, f.Section, f.Level())
+	fmt.Fprintf(p.out, "            fault: %s\n", show.Printable(f.About))
+	for _, m := range f.Transcript {
+		parts := m.Parts()
+		if m.Altered {
+			fmt.Fprintf(p.out, "            sent: %s>>>%s<<<%s\n", shown(parts[0]), shown(parts[1]), shown(parts[2]))
+		}
+		if m.Own != "" && parts[1] == "" { // something is missing there
+			fmt.Fprintf(p.out, "            in place of: %s\n", shown(m.Own))
+		}
 	}
-	if r.Verdict == probe.Fail {
-		fmt.Fprintf(p.out, "            alone: %s\n", show.Printable(p.alone(r.Name)))
+	fmt.Fprintf(p.out, "            expected: %s\n", f.Expected)
+	fmt.Fprintf(p.out, "            came: %s\n", show.Printable(f.Reason))
+	if f.Words != "" {
+		fmt.Fprintf(p.out, "            its words: %s\n", show.Printable(f.Words))
 	}
+	if f.Verdict == probe.Fail {
+		fmt.Fprintf(p.out, "            alone: %s\n", show.Printable(p.prober.Summary.Again(f.Alone())))
+	}
+}
+
+// shown returns a part of a message on one line, and cuts it where it is long.
+func shown(text string) string {
+	if len(text) > 200 {
+		return fmt.Sprintf("%s… (%d bytes)", show.Printable(text[:200]), len(text))
+	}
+	return show.Printable(text)
 }
 
 func (p *probePrinter) progress() {
@@ -79,8 +117,8 @@ func (p *probePrinter) progress() {
 }
 
 // summary prints the totals, why cases were skipped, and which known deviations did not occur.
-func (p *probePrinter) summary(prober *probe.Prober, all []probe.Result) {
-	if p.clear(); len(all) == 0 {
+func (p *probePrinter) summary(all []probe.Result) {
+	if p.flush(); len(all) == 0 {
 		return
 	}
 	totals, skipped := probe.Totals(all), map[string]int{}
@@ -93,10 +131,10 @@ func (p *probePrinter) summary(prober *probe.Prober, all []probe.Result) {
 			skipped[r.Reason]++
 		}
 	}
-	s := &prober.Summary
+	s := &p.prober.Summary
 	fmt.Fprintf(p.out, "%s in %.1f s\n", strings.Join(counts, ", "), time.Since(p.start).Seconds())
 	if s.Peer != "" || len(s.Offered) > 0 {
-		fmt.Fprintf(p.out, "  %s: %s %s\n", prober.Role, show.Printable(s.Peer), show.Printable(strings.Join(append(s.Offered, s.TLS), " ")))
+		fmt.Fprintf(p.out, "  %s: %s %s\n", p.prober.Role, show.Printable(s.Peer), show.Printable(strings.Join(append(s.Offered, s.TLS), " ")))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
 		fmt.Fprintf(p.out, "  %d skipped: %s\n", skipped[reason], show.Printable(reason))

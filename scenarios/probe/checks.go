@@ -19,32 +19,42 @@ type check struct {
 	run func(context.Context, Result) Result
 }
 
-// checks returns the checks of a server on a network.
+// checks returns the checks of a server on a network that the configuration wants.
 func (p *Prober) checks() (all []check) {
 	if p.Role == ClientRole || p.Target.Dialect == "stdio" {
 		return nil
 	}
-	add := func(name, rule, section, about string, run func(context.Context, Result) Result) {
-		if p.includes(rule) && (p.Only == nil || p.Only.MatchString(name)) {
-			all = append(all, check{Result{Name: name, Rule: rule, Section: section, About: about}, run})
+	for _, c := range p.everyCheck() {
+		if p.includes(c.Rule) && (p.Only == nil || p.Only.MatchString(c.Name)) {
+			all = append(all, c)
 		}
 	}
-	add("checks/replay", "must", "RFC 5802 §5.1", "a recorded exchange on a new connection", p.replay)
-	add("checks/unknown-user", "policy", "RFC 5802 §9", "a challenge for a name that nobody has, twice", p.unknownUser)
+	return all
+}
+
+func (p *Prober) everyCheck() (all []check) {
+	add := func(name, rule, section, about, expected string, run func(context.Context, Result) Result) {
+		r := Result{Name: "checks/" + name, Rule: rule, Section: section, About: about, Expected: expected}
+		r.Demand = demand(&r)
+		all = append(all, check{r, run})
+	}
+	add("replay", "must", "RFC 5802 §5.1", "a recorded login on a new connection", "the server refuses client-final", p.replay)
+	add("unknown-user", "policy", "RFC 5802 §9", "a name without an account, several times, and wrong proofs for one with an account",
+		"the challenges of both are alike, and the salt is the same each time", p.unknownUser)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		add("checks/binding "+tls.VersionName(version), "must", "RFC 5802 §6.1", "a server that offers PLUS on "+tls.VersionName(version)+" can bind with a type at least",
-			func(ctx context.Context, r Result) Result { return p.anyBinding(ctx, r, version) })
+		on := tls.VersionName(version)
+		add("binding "+on, "must", "RFC 5802 §6.1", "none: the login is right, with any type of channel binding on "+on,
+			"a server that offers PLUS accepts one type at least", func(ctx context.Context, r Result) Result { return p.anyBinding(ctx, r, version) })
 		for _, binding := range bindingTypes(version) {
 			rule, section := "policy", "RFC 5929 §4"
 			if binding == "tls-exporter" && version == tls.VersionTLS13 {
 				rule, section = "should", "RFC 9266 §3"
 			}
-			name := fmt.Sprintf("checks/binding %s %s", tls.VersionName(version), binding)
-			add(name, rule, section, "a server that offers PLUS can bind with "+binding+" on "+tls.VersionName(version),
-				func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
+			add("binding "+on+" "+binding, rule, section, "none: the login is right, with "+binding+" on "+on,
+				"a server that offers PLUS accepts it", func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
 		}
 	}
-	add("checks/certificate", "policy", "RFC 5280 §4.1.2.5", "a certificate that is valid for a week more", p.certificate)
+	add("certificate", "policy", "RFC 5280 §4.1.2.5", "none", "the certificate is valid for a week more", p.certificate)
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,7 +127,7 @@ func (p *Prober) playClient(ctx context.Context, v *fixtures.Vector, maxVersion 
 		return nil, fmt.Errorf("the client chooses %.60q and not %s", mechanism, v.Login.ServerMechanism)
 	}
 	peer := &clientPeer{host: host, initial: initial, played: got}
-	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities()}
+	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities(), Altered: got.keep}
 	got.outcome, got.err = v.Play(ctx, got.tap(v, peer, 0), nil, have)
 	if !got.over && got.broken == nil {
 		_ = host.Refuse()
@@ -221,10 +222,8 @@ func (p *Prober) greet(ctx context.Context, conn net.Conn, host Host, offer []st
 }
 
 func addNew(all []string, one string) []string {
-	for _, other := range all {
-		if other == one {
-			return all
-		}
+	if slices.Contains(all, one) {
+		return all
 	}
 	return append(all, one)
 }

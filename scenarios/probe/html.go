@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ type group struct {
 	Class, Mark string
 	Section     string
 	Open        bool
-	All         []Result
+	All         []Folded
 }
 
 type skipped struct {
@@ -77,7 +78,7 @@ func HTML(w io.Writer, s *Summary, all []Result) error {
 // groups sorts the results of a verdict by section.
 func groups(all []Result, verdict Verdict) (groups []group) {
 	look := looks[verdict]
-	for _, r := range all {
+	for _, r := range Fold(all) {
 		if r.Verdict != verdict {
 			continue
 		}
@@ -85,9 +86,6 @@ func groups(all []Result, verdict Verdict) (groups []group) {
 		if i < 0 {
 			i = len(groups)
 			groups = append(groups, group{Verdict: verdict, Class: look[0], Mark: look[1], Section: r.Section, Open: verdict == Fail})
-		}
-		for j := range r.Transcript {
-			r.Transcript[j].Text = cut(r.Transcript[j].Text)
 		}
 		groups[i].All = append(groups[i].All, r)
 	}
@@ -111,18 +109,19 @@ func reasons(all []Result) (counts []skipped) {
 	return counts
 }
 
-// Meaning says in a sentence what a rule demands, for a reader who doesn't know the RFC.
-func (r Result) Meaning() string {
-	said := map[string]string{
-		"must": "The RFC demands it", "should": "The RFC recommends it", "grammar": "The RFC's grammar has it so",
-		"limit": "A limit of Sallyport, which others need not have", "policy": "Advice of Sallyport, which others need not follow",
-	}[r.Rule]
-	verb := "A login with this fault must be refused"
-	if strings.HasPrefix(r.Reason, "refused, though") || r.Battery == 0 {
-		verb = "This login is right, and must succeed"
+// levels are the rules in the words of a reader who does not know the project.
+var levels = map[string]string{
+	"must": "a MUST", "should": "a SHOULD", "grammar": "the grammar",
+	"limit": "a limit of Sallyport, which others need not have", "policy": "advice of Sallyport, which others need not follow",
+}
+
+// Level says how far the rule binds others.
+func (r *Result) Level() string { return levels[r.Rule] }
+
+// Alone returns the regular expression for --run that plays the results again.
+func (f *Folded) Alone() string {
+	if len(f.All) == 1 {
+		return "^" + regexp.QuoteMeta(f.Name) + "$"
 	}
-	if strings.HasPrefix(r.Name, "checks/") {
-		return said + " (" + r.Section + ")."
-	}
-	return verb + ". " + said + " (" + r.Section + ")."
+	return "^" + regexp.QuoteMeta(caseOf(f.Name)) + " "
 }

@@ -26,7 +26,9 @@ type (
 		Battery    int           `json:"battery"`
 		Rule       string        `json:"rule"`
 		Section    string        `json:"section"`
+		Demand     string        `json:"demand"`
 		About      string        `json:"about"`
+		Expected   string        `json:"expected"`
 		Source     string        `json:"source,omitempty"`
 		Mechanism  string        `json:"mechanism"`
 		Verdict    Verdict       `json:"verdict"`
@@ -41,6 +43,7 @@ type (
 		From    string `json:"from"`
 		Text    string `json:"text"`
 		Altered bool   `json:"altered,omitempty"`
+		Own     string `json:"own,omitempty"`
 	}
 )
 
@@ -49,9 +52,10 @@ type (
 //   - schema: "sallyport-probe/1" ([Schema])
 //   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
 //   - totals: the number of results by verdict; deviates_no_longer: lines of --accept that were not needed
-//   - results: an object for each case, with name, battery, rule, section, about, source, mechanism, verdict (pass,
-//     fail, non-strict, info, skip), stage, words (the peer's own), reason (a sentence), known (the reason in the file
-//     of accepted deviations), seconds and transcript: from, text and altered of each message
+//   - results: an object for each case, with name, battery, rule, section, demand (the rule in a sentence), about (the
+//     fault), expected, source, mechanism, verdict (pass, fail, non-strict, info, skip), stage, words (the peer's own),
+//     reason (what came), known (the reason in the file of accepted deviations), seconds and transcript: from and text
+//     of each message, and where it is altered also own: the same message without the fault
 //
 // Bytes of a text that are no UTF-8 become U+FFFD.
 func JSON(w io.Writer, s *Summary, all []Result) error {
@@ -62,7 +66,7 @@ func JSON(w io.Writer, s *Summary, all []Result) error {
 	for i := range all {
 		r := &all[i]
 		j := jsonResult{
-			r.Name, r.Battery, r.Rule, r.Section, r.About, r.Source, r.Mechanism, r.Verdict, r.Stage, r.Words, r.Reason,
+			r.Name, r.Battery, r.Rule, r.Section, r.Demand, r.About, r.Expected, r.Source, r.Mechanism, r.Verdict, r.Stage, r.Words, r.Reason,
 			r.Known, r.Took.Seconds(),
 			[]jsonMessage{},
 		}

@@ -28,6 +28,8 @@ type played struct {
 	exited0, hung bool
 	next          string
 	transcript    []Message
+	// own is the next altered message without its alteration.
+	own string
 }
 
 // believed reports whether the login succeeded for the side that the vector judges.

@@ -40,7 +40,9 @@ type Result struct {
 	// Rule, Section, About and Source are those of [fixtures.Vector].
 	Rule, Section, About, Source string
 	Mechanism                    string
-	Verdict                      Verdict
+	// Demand is the rule in a sentence, and Expected says what the peer must do.
+	Demand, Expected string
+	Verdict          Verdict
 	// Stage is the last message that the peer got before it ended the login, or done.
 	Stage string
 	// Words are the peer's own words at the end of the login.
@@ -60,6 +62,24 @@ type Message struct {
 	Text string
 	// Altered means that the message has the fault of the case.
 	Altered bool
+	// Own is an altered message without its alteration.
+	Own string
+}
+
+// Parts splits an altered message: what is left alone in front, the altered part, and what is left alone behind.
+func (m Message) Parts() [3]string {
+	if m.Own == "" {
+		return [3]string{1: m.Text}
+	}
+	front, back, shorter := 0, 0, min(len(m.Text), len(m.Own))
+	for front < shorter && m.Text[front] == m.Own[front] {
+		front++
+	}
+	for back < shorter-front && m.Text[len(m.Text)-1-back] == m.Own[len(m.Own)-1-back] {
+		back++
+	}
+	back = len(m.Text) - back
+	return [3]string{m.Text[:front], m.Text[front:back], m.Text[back:]}
 }
 
 // Failed reports whether the result is held against the peer.
@@ -67,11 +87,12 @@ func (r *Result) Failed() bool { return r.Verdict == Fail && r.Known == "" }
 
 // newResult returns the result of a vector, still without a verdict.
 func newResult(v *fixtures.Vector) Result {
-	mechanism := v.Login.ServerMechanism
-	return Result{
+	r := Result{
 		Name: v.Name, Battery: v.Battery, Rule: v.Rule, Section: v.Section, About: v.About, Source: v.Source,
-		Mechanism: mechanism,
+		Mechanism: v.Login.ServerMechanism, Expected: expected(v),
 	}
+	r.Demand = demand(&r)
+	return r
 }
 
 func (r Result) skip(reason string) Result {
@@ -88,11 +109,21 @@ type Summary struct {
 	// Offered are the mechanisms that a server offers or a client chose.
 	Offered []string
 	// TLS is the version of TLS, or "" without TLS.
-	TLS   string
-	Start time.Time
-	Took  time.Duration
+	TLS string
+	// Command returns the command that plays the cases again whose names match a regular expression. It may be nil.
+	Command func(pattern string) string
+	Start   time.Time
+	Took    time.Duration
 	// Unused are lines of the file of accepted deviations from which no result deviated.
 	Unused []string
+}
+
+// Again returns the line that plays the cases again whose names match a regular expression.
+func (s *Summary) Again(pattern string) string {
+	if s.Command == nil {
+		return "the same command with --level all --run '" + pattern + "'"
+	}
+	return s.Command(pattern)
 }
 
 // Totals counts results by verdict. Accepted deviations count with their verdict.

@@ -46,13 +46,21 @@ func New(c Config) (*Prober, error) {
 		return nil, err
 	}
 	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Start: time.Now()}}
+	var any []Result
 	for i := range all {
 		v := &all[i]
+		any = append(any, newResult(v))
 		if v.Battery == 0 {
 			p.controls = append(p.controls, v)
 		} else if c.wanted(v) {
 			p.cases, p.names[v.Name] = append(p.cases, v), true
 		}
+	}
+	for _, c := range p.everyCheck() {
+		any = append(any, c.Result)
+	}
+	if err := c.Accepted.check(any); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

@@ -186,7 +186,7 @@ func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion 
 		got.version = state.Version
 	}
 	peer := &serverPeer{caller: caller, mechanism: v.Login.ServerMechanism, played: got}
-	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities()}
+	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities(), Altered: got.keep}
 	got.outcome, got.err = v.Play(ctx, nil, got.tap(v, peer, 1), have)
 	caller.Leave()
 	return got, nil
@@ -232,8 +232,9 @@ func (p *played) tap(v *fixtures.Vector, peer fixtures.Peer, step int) fixtures.
 		if !p.over && (message != nil || step > 0) {
 			m := v.Messages[min(max(step-1, 0), 3)]
 			p.transcript = append(p.transcript, Message{
-				sides[(step+1)%2], words(message), m.Mark == fixtures.Altered || m.Mark == fixtures.InTransit,
+				From: sides[(step+1)%2], Text: words(message), Altered: m.Mark == fixtures.Altered || m.Mark == fixtures.InTransit, Own: p.own,
 			})
+			p.own = ""
 		}
 		reply, err := peer.Next(ctx, message)
 		if err == nil && reply != nil {
@@ -243,6 +244,9 @@ func (p *played) tap(v *fixtures.Vector, peer fixtures.Peer, step int) fixtures.
 		return reply, err
 	})
 }
+
+// keep keeps an altered message without its alteration, for the transcript.
+func (p *played) keep(own string) { p.own = words([]byte(own)) }
 
 // words returns a message, or what stands for success and failure.
 func words(message []byte) string {

@@ -1,0 +1,87 @@
+package probe
+
+import (
+	"strings"
+
+	"github.com/sallyport/sallyport/fixtures"
+)
+
+// demands are the rules in a sentence each, by the beginning of the names of their cases and, unless it is empty, by
+// the section or the rule. The first that fits a case is its own.
+var demands = []struct{ names, only, sentence string }{
+	{"22-", "limit", "A client bounds how many iterations it does, because any server can ask for as many as it likes"},
+	{"", "limit", "A peer bounds the sizes of what it takes from the other, but not too narrowly"},
+	{"", "RFC 5802 §2.1", "Base64 has one form for each value: the bits and the padding that are left over are none"},
+	{"14-", "policy", "A name has no code points that Unicode 3.2 lacks, and an extension has no control characters"},
+	{"10-", "policy", "An extension stands in a message once"},
+	{"25-", "policy", "An extension stands in a message once, and has no control characters"},
+	{"23-", "policy", "The server adds something to the nonce of the client, and its salt is not empty"},
+	{"01-unknown-user/wrong", "", "A server refuses a proof that was made from another password"},
+	{"01-", "", "Nobody can find out from a server's answers who has an account"},
+	{"03-", "", "The nonce of client-final is exactly the one that the server has sent in server-first"},
+	{"05-", "", "A nonce is one printable ASCII character or more, without a comma or a space"},
+	{"06-downgrade/y-", "", "The flag y says that the server offers no -PLUS mechanism. A server that does offer one refuses it, because somebody has removed the offer on its way"},
+	{"06-", "", "The flag p goes with a -PLUS mechanism, and n and y go with one without -PLUS"},
+	{"07-", "RFC 5802 §7", "Only the flag p names a type of channel binding"},
+	{"07-", "", "A server refuses a type of channel binding that it does not support"},
+	{"08-", "", "The channel binding in c= is that of the connection which the server has. Otherwise somebody is in between"},
+	{"09-channel-binding/no-", "", "A server refuses a type of channel binding that it does not have on this connection"},
+	{"09-", "", "c= is the base64 of exactly the gs2 header of client-first, and of the channel binding if the flag is p. The server compares it"},
+	{"10-attributes/final-no-", "", "Client-final has c=, r= and p="},
+	{"10-attributes/final-proof-", "RFC 5802 §6", "Client-final has c=, r= and p="},
+	{"10-", "RFC 5802 §5", "Client-first begins with n, y or p=, and client-final has a proof. Anything else fails the login"},
+	{"10-", "RFC 5802 §5.1", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"10-", "RFC 5802 §7", "A message has its attributes once, in the order of the grammar, in the case of the grammar; extensions are a letter, = and a value"},
+	{"11-extensions/added", "", "The proof covers every byte of the messages, so a change on the way makes it wrong"},
+	{"11-", "", "An optional extension that a peer does not know is ignored, and covered by the proof"},
+	{"12-", "RFC 5802 §7", "An authorization identity is a= and at least one character, in the gs2 header"},
+	{"12-", "", "A server refuses an authorization identity (a=) that the user may not act as"},
+	{"13-", "", "In a name =2C is a comma and =3D is an equals sign. A server refuses any other equals sign"},
+	{"14-", "RFC 5802 §7", "Names and extensions are UTF-8 without NUL"},
+	{"14-", "RFC 3629 §3", "UTF-8 has one form for each character, and no surrogates"},
+	{"14-", "", "Names and passwords are prepared with SASLprep (RFC 4013) before they are compared"},
+	{"15-", "RFC 5802 §6", "c= is exactly the base64 that the server makes of the same bytes"},
+	{"15-", "", "Base64 is in the standard alphabet, with padding, without white space"},
+	{"16-", "", "The server compares all bytes of the proof"},
+	{"18-", "", "Client-first begins with n, y or p=. Anything else fails the login"},
+	{"22-", "RFC 5802 §7", "i= is a decimal number from 1 on, without a sign or a leading zero"},
+	{"22-", "", "A server asks for at least 4,096 iterations"},
+	{"23-", "RFC 5802 §3", "The proof covers every byte of the messages, so a change on the way makes it wrong"},
+	{"23-", "RFC 5802 §5.1", "The nonce of server-first begins with the nonce of the client. The client compares it"},
+	{"23-", "", "r= is printable ASCII that adds something to the nonce of the client, and s= is base64"},
+	{"24-server-final/m-", "", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"24-server-final/e-", "RFC 5802 §5", "e= is the server's error: the login has failed"},
+	{"24-server-final/failure", "", "Where the protocol says that the login has failed, the client does not go on as if it had succeeded"},
+	{"24-", "RFC 5802 §7", "Server-final is v= and the signature in base64, and then extensions if there are any"},
+	{"24-", "", "A client believes a server only if v= is the right signature, all of it: without it the server need not know the password"},
+	{"25-server-first/m-", "", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"25-server-first/success", "", "A client believes no success before it has the server's signature: without it the server need not know the password"},
+	{"25-server-first/failure", "", "Where the protocol says that the login has failed, the client does not go on as if it had succeeded"},
+	{"25-", "", "Server-first is r=, s= and i=, each once and in this order, and then extensions if there are any"},
+	{"26-", "", "A client that can bind its login does not let the offer of -PLUS be removed: its flag and c= show it"},
+	{"checks/replay", "", "A server takes a recorded login for none: its nonce is another one each time"},
+	{"checks/unknown-user", "", "Nobody can find out from a server's answers who has an account"},
+	{"checks/binding", "", "A server that implements any channel binding implements the default type: tls-unique, or with TLS 1.3 tls-exporter (RFC 9266 §3)"},
+	{"checks/certificate", "", "A certificate is replaced before it ends"},
+}
+
+// demand returns the rule of a case in a sentence.
+func demand(r *Result) string {
+	for _, d := range demands {
+		if strings.HasPrefix(r.Name, d.names) && (d.only == "" || d.only == r.Section || d.only == r.Rule) {
+			return d.sentence
+		}
+	}
+	return "A login in which nothing is wrong succeeds"
+}
+
+// expected says what a peer does with a vector that is right or wrong.
+func expected(v *fixtures.Vector) string {
+	switch {
+	case v.Found.Stage == fixtures.Done:
+		return "nothing is wrong, and the login succeeds"
+	case v.Found.By == string(ClientRole):
+		return "the client refuses " + v.Found.Stage + ", and does not believe that it is logged in"
+	}
+	return "the server refuses " + v.Found.Stage
+}
