@@ -64,7 +64,11 @@ func (e *engine) test(ctx context.Context, f fault) (failed string, err error) {
 	// The environment is for the specs as well, which build the command.
 	env := append(os.Environ(), "TMPDIR="+folder, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+list))
 	pkg, args := f.command()
-	if out, err := run(ctx, e.root, env, "go", "test", "-c", "-ldflags=-s -w", "-o", binary, pkg); err != nil {
+	module, inModule := e.root, pkg
+	if _, err := os.Stat(filepath.Join(e.root, pkg, "go.mod")); err == nil { // tests in a module of their own
+		module, inModule = filepath.Join(e.root, pkg), "."
+	}
+	if out, err := run(ctx, module, env, "go", "test", "-c", "-ldflags=-s -w", "-o", binary, inModule); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)
 	}
 	return f.judge(run(ctx, filepath.Join(e.root, pkg), env, binary, args...))
