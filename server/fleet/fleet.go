@@ -29,6 +29,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/sallyport/sallyport/server/errorlog"
 )
@@ -50,6 +52,13 @@ const (
 	// keepAlive is after how long without an answer the client asks etcd for a sign of life, and how long it waits.
 	keepAlive = 5 * time.Second
 )
+
+// reconnect is how soon a lost connection is tried again. By default gRPC waits up to two minutes, also when etcd has
+// been back for long.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: time.Second / 8, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: callTimeout,
+}
 
 // Config says where etcd is.
 type Config struct {
@@ -89,7 +98,7 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 	etcd, err := clientv3.New(clientv3.Config{
 		Endpoints: p.endpoints(tlsConfig), TLS: tlsConfig, Context: ctx, Logger: zap.NewNop(),
 		DialTimeout: callTimeout, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAlive,
-		MaxCallRecvMsgSize: maxReply,
+		MaxCallRecvMsgSize: maxReply, DialOptions: []grpc.DialOption{grpc.WithConnectParams(reconnect)},
 	})
 	if err != nil {
 		cancel()

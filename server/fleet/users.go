@@ -1,0 +1,286 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sallyport/sallyport/protocol/scram"
+)
+
+// ErrNoUsers means that the users in etcd were never read, and that there is no copy of them.
+var ErrNoUsers = errors.New("fleet: the users in etcd were never read")
+
+const (
+	// maxUsers bounds the users in etcd.
+	maxUsers = 100_000
+	// secretSize is the size of the key of mock challenges, in bytes.
+	secretSize = 32
+	// startTime bounds the first reading.
+	startTime = 5 * time.Second
+	// readTime bounds a later one.
+	readTime = time.Minute
+	// reportEvery is the time between two reports that nobody can log in.
+	reportEvery = time.Minute
+)
+
+// Users are the users in etcd. They follow its changes until Close. A copy in a file serves while etcd is away.
+// They are safe for concurrent use.
+type Users struct {
+	fleet  *Fleet
+	path   string
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	owed   chan struct{} // holds a value if the copy must be written
+
+	mu       sync.Mutex
+	verified map[string]scram.Verifier // only follow changes it
+	secret   []byte                    // nil before the first reading
+	mock     *scram.Mock
+	failure  error     // why the last reading failed
+	told     time.Time // when a Lookup last reported that it failed
+}
+
+// OpenUsers reads the users in etcd, or the copy at path if etcd does not answer within seconds. If there is no copy
+// either, each Lookup fails until etcd answers. The copy is as secret as etcd's keys, and has mode 0600.
+func (f *Fleet) OpenUsers(path string) *Users {
+	ctx, cancel := context.WithCancel(f.etcd.Ctx())
+	u := &Users{fleet: f, path: path, cancel: cancel, owed: make(chan struct{}, 1)}
+	u.readCopy()
+	at, err := u.read(ctx, startTime)
+	u.group.Go(func() { u.follow(ctx, at, err) })
+	u.group.Go(func() { u.writeCopies(ctx) })
+	return u
+}
+
+// Close ends the following. The users stay as they are.
+func (u *Users) Close() {
+	u.cancel()
+	u.group.Wait()
+}
+
+// Lookup returns the verifier of a user, like users.Store.Lookup. Its time depends neither on the name nor on the
+// number of users. The error is [ErrNoUsers], which is logged once a minute.
+func (u *Users) Lookup(preparedName string) (v scram.Verifier, known bool, err error) {
+	u.mu.Lock()
+	v, known = u.verified[preparedName]
+	mock, why := u.mock, u.failure
+	tell := mock == nil && time.Since(u.told) >= reportEvery
+	if tell {
+		u.told = time.Now()
+	}
+	u.mu.Unlock()
+	if tell {
+		u.fleet.log.Error("nobody can log in: the users in etcd were never read, and there is no copy of them", "error", why)
+	}
+	if mock == nil {
+		return v, false, ErrNoUsers
+	}
+	madeUp := mock.Verifier(preparedName) // also for a known name, which must take as long
+	if !known {
+		v = madeUp
+	}
+	return v, known, nil
+}
+
+// Reload does nothing: the users are always those of etcd, or of the copy while etcd is away.
+func (*Users) Reload() error { return nil }
+
+// Faults returns nothing: values that are not Sallyport's are logged.
+func (*Users) Faults() []error { return nil }
+
+// revisions are those of a reading: of the users and of the secret.
+type revisions struct{ users, secret int64 }
+
+// follow follows the changes after a reading, and reads again whenever the watch breaks. etcd forgets old changes, so
+// a watch can't always go on.
+func (u *Users) follow(ctx context.Context, at revisions, err error) {
+	for {
+		if err == nil {
+			u.watch(ctx, at)
+		}
+		if !sleep(ctx, retry) {
+			return
+		}
+		at, err = u.read(ctx, readTime)
+	}
+}
+
+// watch follows changes until the watch breaks, or the secret changes.
+func (u *Users) watch(ctx context.Context, at revisions) {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	f := u.fleet
+	secret := f.etcd.Watch(ctx, f.key("secret"), clientv3.WithRev(at.secret+1))
+	users := f.etcd.Watch(ctx, f.key("users")+"/", clientv3.WithPrefix(), clientv3.WithRev(at.users+1), clientv3.WithFragment())
+	for {
+		select {
+		case <-secret:
+			return
+		case changes, ok := <-users:
+			if !ok || changes.Err() != nil {
+				return
+			}
+			u.apply(changes.Events)
+		}
+	}
+}
+
+// apply takes changes over.
+func (u *Users) apply(changes []*clientv3.Event) {
+	u.mu.Lock()
+	for _, change := range changes {
+		u.fleet.takeUser(u.verified, change.Kv, change.Type == clientv3.EventTypeDelete)
+	}
+	u.mu.Unlock()
+	u.remake(u.secret, u.verified)
+}
+
+// remake makes the mock challenges fit the users, and owes the copy.
+func (u *Users) remake(secret []byte, all map[string]scram.Verifier) {
+	mock := scram.NewMock(secret, slices.Collect(maps.Values(all)))
+	u.mu.Lock()
+	u.verified, u.secret, u.mock = all, secret, mock
+	u.mu.Unlock()
+	u.owe()
+}
+
+// read reads all users and the secret.
+func (u *Users) read(ctx context.Context, within time.Duration) (at revisions, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrAway)
+	defer cancel()
+	all := map[string]scram.Verifier{}
+	secret, at, err := u.fleet.secret(ctx, u.secret)
+	if err == nil {
+		at.users, err = u.fleet.scan(ctx, u.fleet.key("users")+"/", func(kv *mvccpb.KeyValue) { u.fleet.takeUser(all, kv, false) })
+	}
+	u.note(err)
+	if err == nil {
+		u.remake(secret, all)
+	}
+	return at, err
+}
+
+// note keeps the result of a reading, and logs a change of it.
+func (u *Users) note(err error) {
+	u.mu.Lock()
+	was, never := u.failure, u.mock == nil
+	u.failure = err
+	u.mu.Unlock()
+	switch log := u.fleet.log; {
+	case errors.Is(err, context.Canceled), (was == nil) == (err == nil):
+	case err == nil:
+		log.Info("the users in etcd are read again")
+	case never:
+		log.Error("nobody can log in until the users in etcd can be read: there is no copy of them", "copy", u.path, "error", err)
+	default:
+		log.Warn("the users in etcd can't be read: those of the last reading count", "copy", u.path, "error", err)
+	}
+}
+
+// takeUser takes a key over, or removes its user if the key is removed or its value is not Sallyport's.
+func (f *Fleet) takeUser(all map[string]scram.Verifier, kv *mvccpb.KeyValue, removed bool) {
+	name, v, err := f.decodeUser(kv, removed)
+	_, known := all[name]
+	switch {
+	case err != nil || removed:
+		delete(all, name)
+	case known || len(all) < maxUsers:
+		all[name] = v
+	default:
+		f.report(string(kv.Key), kv.ModRevision, fmt.Errorf("there are %d users, and no more are read", maxUsers))
+	}
+}
+
+// decodeUser reads a key and its value, which a removed key does not have. An error is logged. The name beside an
+// error is that of the key, if it has one.
+func (f *Fleet) decodeUser(kv *mvccpb.KeyValue, removed bool) (name string, v scram.Verifier, err error) {
+	parts, ok := f.parts(string(kv.Key))
+	if ok && len(parts) == 2 {
+		name = parts[1]
+	}
+	switch {
+	case !isPrepared(name):
+		err = fmt.Errorf("%w: its key has no name that SASLprep has prepared", ErrForeign)
+	case removed:
+		return name, v, nil
+	case len(kv.Value) > maxValue:
+		err = fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrForeign, len(kv.Value), maxValue)
+	default:
+		if v, err = scram.ParseVerifier(string(kv.Value)); err != nil {
+			err = fmt.Errorf("%w: it is no SCRAM-SHA-256 verifier: set the user's password again", ErrForeign)
+		}
+	}
+	if err != nil && !removed {
+		f.report(string(kv.Key), kv.ModRevision, err)
+	}
+	return name, v, err
+}
+
+// isPrepared reports whether a name is as scram.Prepare returns it.
+func isPrepared(name string) bool {
+	if name == "" || len(name) > scram.MaxName {
+		return false
+	}
+	prepared, err := scram.Prepare(name)
+	return err == nil && prepared == name
+}
+
+// secret returns the key of mock challenges, which all gates share. If there is none in etcd, it becomes ours, or a
+// new one. A foreign value is logged, and counts as an error only if we have none.
+func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, at revisions, err error) {
+	key := f.key("secret")
+	for {
+		got, err := f.get(ctx, key)
+		if err != nil {
+			return nil, at, err
+		}
+		if len(got.Kvs) > 0 {
+			at.secret = got.Kvs[0].ModRevision
+			secret, err = hex.DecodeString(string(got.Kvs[0].Value[:min(len(got.Kvs[0].Value), maxValue)]))
+			if err == nil && len(secret) == secretSize {
+				return secret, at, nil
+			}
+			err = fmt.Errorf("%w: it is not %d bytes in hex; remove the key to get a new one", ErrForeign, secretSize)
+			f.report(key, at.secret, err)
+			if ours != nil {
+				err = nil
+			}
+			return ours, at, err
+		}
+		if err := f.createSecret(ctx, key, ours); err != nil {
+			return nil, at, err
+		}
+	}
+}
+
+// createSecret writes a secret if there is none.
+func (f *Fleet) createSecret(ctx context.Context, key string, secret []byte) error {
+	if secret == nil {
+		secret = make([]byte, secretSize)
+		rand.Read(secret) // never fails
+	}
+	_, err := f.create(ctx, key, hex.EncodeToString(secret))
+	return err
+}
+
+// create writes a key that does not exist. It is false, without an error, if the key exists.
+func (f *Fleet) create(ctx context.Context, key, value string) (created bool, err error) {
+	bounded, cancel := f.call(ctx)
+	defer cancel()
+	isNew := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+	done, err := f.etcd.Txn(bounded).If(isNew).Then(clientv3.OpPut(key, value)).Commit()
+	if err != nil {
+		return false, f.explain(ctx, err)
+	}
+	return done.Succeeded, nil
+}
