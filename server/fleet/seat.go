@@ -187,7 +187,7 @@ func (s *Seat) current(ctx context.Context) (*term, error) {
 
 // keep keeps a term, and makes its clients leave at its end.
 func (s *Seat) keep(t *term) {
-	t.keep(s.ctx, s.fleet.etcd)
+	by := t.keep(s.ctx, s.fleet.etcd)
 	if s.ctx.Err() != nil {
 		return
 	}
@@ -195,7 +195,6 @@ func (s *Seat) keep(t *term) {
 	for _, p := range s.of(t) {
 		p.evict("fleet", "this gate can't reach etcd, so another gate may give the seat away")
 	}
-	by := clock() + margin - leaveBy
 	for len(s.of(t)) > 0 && clock() < by {
 		pause(context.Background(), lookEvery)
 	}

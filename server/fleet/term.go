@@ -18,6 +18,8 @@ const (
 	margin = 5 * time.Second
 	// leaveBy is how long before the end of the lease a session must have ended.
 	leaveBy = time.Second
+	// lateLeave is how long a session may take to end if the lease has ended already, because the process was stopped.
+	lateLeave = time.Second
 	// renewEvery is the pause between two renewals of the lease.
 	renewEvery = 2 * time.Second
 	// lookEvery is how often a gate looks whether the term is over, beside each write to a backend.
@@ -41,9 +43,12 @@ func (f *Fleet) begin(ctx context.Context) (*term, error) {
 		return nil, err
 	}
 	t := &term{lease: granted.ID}
-	t.end.Store(int64(sent + leaseTTL - margin))
+	t.end.Store(int64(sent + lasts(granted.TTL) - margin))
 	return t, nil
 }
+
+// lasts returns how long a lease lasts. etcd may make it shorter or longer than it was asked to.
+func lasts(ttl int64) time.Duration { return min(leaseTTL, time.Duration(ttl)*time.Second) }
 
 // check returns an error if the term is over.
 func (t *term) check() error {
@@ -63,13 +68,14 @@ func (t *term) renew(ctx context.Context, etcd *clientv3.Client) error {
 		return err
 	}
 	if t.check() == nil {
-		t.end.CompareAndSwap(before, int64(sent+min(leaseTTL, time.Duration(renewed.TTL)*time.Second)-margin))
+		t.end.CompareAndSwap(before, int64(sent+lasts(renewed.TTL)-margin))
 	}
 	return nil
 }
 
-// keep renews the lease until the term is over.
-func (t *term) keep(ctx context.Context, etcd *clientv3.Client) {
+// keep renews the lease until the term is over. It returns when a session must have ended.
+func (t *term) keep(ctx context.Context, etcd *clientv3.Client) (by time.Duration) {
+	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		for t.check() == nil && pause(ctx, renewEvery) {
@@ -80,8 +86,10 @@ func (t *term) keep(ctx context.Context, etcd *clientv3.Client) {
 	})
 	for t.check() == nil && pause(ctx, lookEvery) {
 	}
-	t.end.Store(0)
+	end := time.Duration(t.end.Swap(0))
+	cancel() // rather than wait for an answer
 	renewing.Wait()
+	return max(end+margin-leaveBy, clock()+lateLeave)
 }
 
 // pause waits, and reports false if ctx has ended.
