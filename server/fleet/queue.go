@@ -23,7 +23,8 @@ type entry struct {
 	Takeover bool `json:"takeover,omitempty"`
 
 	key   string
-	token int64     // the revision that created the key
+	token int64 // the revision that created the key
+	lease clientv3.LeaseID
 	since time.Time // when the entry became the first one, zero before
 }
 
@@ -105,7 +106,7 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 		f.report(string(kv.Key), kv.ModRevision, err)
 		e = entry{User: "?"}
 	}
-	e.key, e.token = string(kv.Key), kv.CreateRevision
+	e.key, e.token, e.lease = string(kv.Key), kv.CreateRevision, clientv3.LeaseID(kv.Lease)
 	return e
 }
 
@@ -146,6 +147,18 @@ func (q *queue) find(key string) (n int, holder string) {
 		return -1, ""
 	}
 	return slices.IndexFunc(q.entries, func(e entry) bool { return e.key == key }), q.entries[0].User
+}
+
+// keys returns the keys that have a lease.
+func (q *queue) keys(lease clientv3.LeaseID) (keys []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.entries {
+		if e.lease == lease {
+			keys = append(keys, e.key)
+		}
+	}
+	return keys
 }
 
 // evictor returns the user who took over from a key, or "".

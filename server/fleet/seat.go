@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -40,6 +40,8 @@ type Seat struct {
 	mu     sync.Mutex
 	term   *term
 	claims map[string]*claim // by key
+	// removing has the keys that are being deleted.
+	removing map[string]bool
 }
 
 // SeatConfig says whose seat it is. All fields are required.
@@ -58,8 +60,10 @@ type claim struct {
 	term  *term
 	token int64
 
+	seated atomic.Bool // the client had the first place, so it may have a session
+
 	// Seat.mu guards these.
-	written, evicted, left bool
+	written, evicted, left, lost bool
 }
 
 var _ admission.Shared = (*Seat)(nil)
@@ -68,7 +72,7 @@ var _ admission.Shared = (*Seat)(nil)
 func (f *Fleet) Seat(c SeatConfig) *Seat {
 	s := &Seat{
 		SeatConfig: c, fleet: f, prefix: f.key("seats", c.Rig) + "/", queue: queue{changed: make(chan struct{})},
-		turn: make(chan struct{}, 1), claims: map[string]*claim{},
+		turn: make(chan struct{}, 1), claims: map[string]*claim{}, removing: map[string]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix, s.changed) })
@@ -187,22 +191,12 @@ func (s *Seat) current(ctx context.Context) (*term, error) {
 
 // keep keeps a term, and makes its clients leave at its end.
 func (s *Seat) keep(t *term) {
-	by := t.keep(s.ctx, s.fleet.etcd)
+	over := t.keep(s.ctx, s.fleet.etcd)
 	if s.ctx.Err() != nil {
 		return
 	}
 	s.fleet.log.Error("the seat is lost: etcd has not answered for too long", "rig", s.Rig)
-	for _, p := range s.of(t) {
-		p.evict("fleet", "this gate can't reach etcd, so another gate may give the seat away")
-	}
-	for len(s.of(t)) > 0 && clock() < by {
-		pause(context.Background(), lookEvery)
-	}
-	for _, p := range s.of(t) {
-		if n, _ := s.queue.find(p.key); n == 0 {
-			s.Fatal("the session of " + p.User + " (" + p.Conn + ") has not ended, and another gate may give the seat away soon")
-		}
-	}
+	s.lose(s.of(t), over+margin-leaveBy, "this gate can't reach etcd, so another gate may give the seat away")
 	s.revoke(t)
 }
 
@@ -226,16 +220,14 @@ func (s *Seat) changed() {
 	all := slices.Collect(maps.Values(s.claims))
 	s.mu.Unlock()
 	for _, p := range all {
-		s.mu.Lock()
-		written := p.written
-		s.mu.Unlock()
 		if by := s.queue.evictor(p.key); by != "" {
 			p.evict(by, by+" took over")
-		} else if n, _ := s.queue.find(p.key); n < 0 && written {
-			p.evict("fleet", "the place in the queue was deleted in etcd")
+		} else if n, _ := s.queue.find(p.key); n < 0 && s.lostNow(p) {
+			s.work.Go(func() { s.lose([]*claim{p}, 0, "the place in the queue was deleted in etcd") })
 		}
 		p.Changed()
 	}
+	s.sweep()
 }
 
 // evict makes the client leave, once.
@@ -252,8 +244,11 @@ func (p *claim) evict(by, text string) {
 // Position returns the client's position among the clients of all gates.
 func (p *claim) Position() (n int, holder string) {
 	n, holder = p.seat.queue.find(p.key)
-	if n < 0 || n == 0 && p.Check() != nil {
+	switch {
+	case n < 0, n == 0 && p.Check() != nil:
 		n = 1 // it waits for its eviction
+	case n == 0:
+		p.seated.Store(true)
 	}
 	return n, holder
 }
@@ -274,15 +269,5 @@ func (p *claim) Leave() {
 	}
 	p.left = true
 	delete(s.claims, p.key)
-	s.work.Go(func() {
-		for s.remove(p.key) != nil && pause(s.ctx, time.Second) {
-		}
-	})
-}
-
-func (s *Seat) remove(key string) error {
-	ctx, cancel := s.fleet.call(s.ctx)
-	defer cancel()
-	_, err := s.fleet.etcd.Delete(ctx, key)
-	return err
+	s.remove(p.key)
 }

@@ -18,10 +18,13 @@ const (
 	margin = 5 * time.Second
 	// leaveBy is how long before the end of the lease a session must have ended.
 	leaveBy = time.Second
-	// lateLeave is how long a session may take to end if the lease has ended already, because the process was stopped.
+	// lateLeave is how long a session may take to end whose place is another's already: after the process was stopped for
+	// longer than its lease, or if somebody has deleted the place. It can't write to the backend in this time.
 	lateLeave = time.Second
-	// renewEvery is the pause between two renewals of the lease.
+	// renewEvery is the pause between two renewals of the lease, and bounds one. renewAgain is the pause after one that
+	// failed: the next one goes to another member of etcd.
 	renewEvery = 2 * time.Second
+	renewAgain = 200 * time.Millisecond
 	// lookEvery is how often a gate looks whether the term is over, beside each write to a backend.
 	lookEvery = 100 * time.Millisecond
 )
@@ -73,23 +76,27 @@ func (t *term) renew(ctx context.Context, etcd *clientv3.Client) error {
 	return nil
 }
 
-// keep renews the lease until the term is over. It returns when a session must have ended.
-func (t *term) keep(ctx context.Context, etcd *clientv3.Client) (by time.Duration) {
+// keep renews the lease until the term is over, and returns when that was: 0 if etcd does not know the lease.
+func (t *term) keep(ctx context.Context, etcd *clientv3.Client) (over time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		for t.check() == nil && pause(ctx, renewEvery) {
-			if err := t.renew(ctx, etcd); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		for wait := renewEvery; t.check() == nil && pause(ctx, wait); {
+			wait = renewEvery
+			switch err := t.renew(ctx, etcd); {
+			case errors.Is(err, rpctypes.ErrLeaseNotFound):
 				t.end.Store(0)
+			case err != nil:
+				wait = renewAgain
 			}
 		}
 	})
 	for t.check() == nil && pause(ctx, lookEvery) {
 	}
-	end := time.Duration(t.end.Swap(0))
+	over = time.Duration(t.end.Swap(0))
 	cancel() // rather than wait for an answer
 	renewing.Wait()
-	return max(end+margin-leaveBy, clock()+lateLeave)
+	return over
 }
 
 // pause waits, and reports false if ctx has ended.

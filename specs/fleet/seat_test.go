@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/admission"
@@ -250,4 +253,69 @@ func TestSeatWhosePlaceIsDeleted(t *testing.T) {
 	if why := alice.leaves(); !strings.Contains(why, "deleted in etcd") {
 		t.Error(why)
 	}
+}
+
+// dies waits until the process is to end, and returns why.
+func (g *gate) dies(a *asker) string {
+	g.t.Helper()
+	a.until("fatal", func() bool { return g.fatal.Load() != nil })
+	return *g.fatal.Load()
+}
+
+// A session whose place is another's already ends the process too: after the process was stopped, etcd has deleted the
+// place, and the copy of the queue knows.
+func TestSeatIsLostToAnother(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	for name, lose := range map[string]func(c *clientv3.Client, key string) error{
+		"the lease has ended": func(c *clientv3.Client, key string) error {
+			got, err := c.Get(t.Context(), key)
+			if err == nil {
+				_, err = c.Revoke(t.Context(), clientv3.LeaseID(got.Kvs[0].Lease))
+			}
+			return err
+		},
+		"the place is deleted": func(c *clientv3.Client, key string) error {
+			_, err := c.Delete(t.Context(), key)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := e.gate(name)
+			alice := one.asks("alice")
+			alice.at("0 alice")
+			bob := one.asks("bob")
+			bob.at("1 alice")
+			if err := lose(e.client(), "lab/seats/scope/"+url.PathEscape(name)+"/C-alice"); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			alice.leaves()
+			if why := one.dies(alice); !strings.Contains(why, "the session of alice (C-alice) has not ended") || time.Since(began) > 8*time.Second {
+				t.Error(why, time.Since(began))
+			}
+			alice.Leave()
+			bob.Leave()
+			alice.until("free", func() bool { return one.Status().Holder == "" })
+		})
+	}
+}
+
+// etcd can write a place after the call has failed and the client has left.
+func TestSeatIsNotHeldByAPlaceThatWasWrittenLate(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, c := e.gate("1"), e.client()
+	alice := one.asks("alice")
+	got, err := c.Get(t.Context(), "lab/seats/scope/1/C-alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := clientv3.WithLease(clientv3.LeaseID(got.Kvs[0].Lease))
+	if _, err := c.Put(t.Context(), "lab/seats/scope/1/C-late", `{"schema":"sallyport-place/1","user":"late"}`, late); err != nil {
+		t.Fatal(err)
+	}
+	alice.Leave()
+	bob := one.asks("bob")
+	bob.at("0 bob")
 }
