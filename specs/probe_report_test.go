@@ -63,7 +63,7 @@ var _ = Describe("The report of the prober", Label("area:probe", "area:report"),
 		Expect(page.String()).To(MatchRegexp(`Expected:</b> the server refuses client-final(.|\n)*Came:</b> accepted`))
 		Expect(page.String()).To(ContainSubstring(`--run &#39;^03-nonce/extended &#39;`))
 		Expect(probe.JSON(&text, &p.Summary, all)).To(Succeed())
-		Expect(text.String()).To(MatchRegexp(`"demand": "The nonce.*\n.*"about": "one character more",\n.*"expected": "the server refuses client-final"`))
+		Expect(text.String()).To(MatchRegexp(`"demand": "The nonce.*\n.*"about": "the nonce with one character more",\n.*"expected": "the server refuses client-final"`))
 		Expect(text.String()).To(MatchRegexp(`"altered": true,\n *"own": "c=`))
 	}, limit)
 

@@ -80,7 +80,7 @@ func (p *probePrinter) folded(f *probe.Folded) {
 func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(strings.Join(f.Mechanisms(), ", ")))
 	fmt.Fprintf(p.out, "            rule: %s (%s, %s)\n", f.Demand, f.Section, f.Level())
-	fmt.Fprintf(p.out, "            fault: %s\n", show.Printable(f.About))
+	fmt.Fprintf(p.out, "            %s: %s\n", strings.ToLower(f.Special()), show.Printable(f.About))
 	for _, m := range f.Transcript {
 		parts := m.Parts()
 		if m.Altered {

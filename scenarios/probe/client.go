@@ -121,6 +121,9 @@ func (p *Prober) playClient(ctx context.Context, v *fixtures.Vector, maxVersion 
 		return nil, err
 	}
 	p.Summary.Offered = addNew(p.Summary.Offered, mechanism)
+	if state := l.TLS(); state != nil && p.Summary.TLS == "" {
+		p.Summary.TLS = tls.VersionName(state.Version)
+	}
 	got := &played{}
 	if mechanism != v.Login.ServerMechanism {
 		l.Close()

@@ -17,6 +17,7 @@ var demands = []struct{ names, only, sentence string }{
 	{"25-", "policy", "An extension stands in a message once, and has no control characters"},
 	{"23-", "policy", "The server adds something to the nonce of the client, and its salt is not empty"},
 	{"01-unknown-user/wrong", "", "A server refuses a proof that was made from another password"},
+	{"01-unknown-user/other-case", "", "A name in another case is another name"},
 	{"01-", "", "Nobody can find out from a server's answers who has an account"},
 	{"03-", "", "The nonce of client-final is exactly the one that the server has sent in server-first"},
 	{"05-", "", "A nonce is one printable ASCII character or more, without a comma or a space"},
@@ -27,10 +28,11 @@ var demands = []struct{ names, only, sentence string }{
 	{"08-", "", "The channel binding in c= is that of the connection which the server has. Otherwise somebody is in between"},
 	{"09-channel-binding/no-", "", "A server refuses a type of channel binding that it does not have on this connection"},
 	{"09-", "", "c= is the base64 of exactly the gs2 header of client-first, and of the channel binding if the flag is p. The server compares it"},
+	{"10-attributes/first-empty-name", "", "A name is not empty"},
 	{"10-attributes/final-no-", "", "Client-final has c=, r= and p="},
 	{"10-attributes/final-proof-", "RFC 5802 §6", "Client-final has c=, r= and p="},
 	{"10-", "RFC 5802 §5", "Client-first begins with n, y or p=, and client-final has a proof. Anything else fails the login"},
-	{"10-", "RFC 5802 §5.1", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"10-", "RFC 5802 §5.1", "The attribute m= demands an extension. A peer that does not know the extension refuses the message"},
 	{"10-", "RFC 5802 §7", "A message has its attributes once, in the order of the grammar, in the case of the grammar; extensions are a letter, = and a value"},
 	{"11-extensions/added", "", "The proof covers every byte of the messages, so a change on the way makes it wrong"},
 	{"11-", "", "An optional extension that a peer does not know is ignored, and covered by the proof"},
@@ -49,12 +51,12 @@ var demands = []struct{ names, only, sentence string }{
 	{"23-", "RFC 5802 §3", "The proof covers every byte of the messages, so a change on the way makes it wrong"},
 	{"23-", "RFC 5802 §5.1", "The nonce of server-first begins with the nonce of the client. The client compares it"},
 	{"23-", "", "r= is printable ASCII that adds something to the nonce of the client, and s= is base64"},
-	{"24-server-final/m-", "", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"24-server-final/m-", "", "The attribute m= demands an extension. A peer that does not know the extension refuses the message"},
 	{"24-server-final/e-", "RFC 5802 §5", "e= is the server's error: the login has failed"},
 	{"24-server-final/failure", "", "Where the protocol says that the login has failed, the client does not go on as if it had succeeded"},
 	{"24-", "RFC 5802 §7", "Server-final is v= and the signature in base64, and then extensions if there are any"},
 	{"24-", "", "A client believes a server only if v= is the right signature, all of it: without it the server need not know the password"},
-	{"25-server-first/m-", "", "The attribute m= demands an extension. Whoever does not know it fails the login"},
+	{"25-server-first/m-", "", "The attribute m= demands an extension. A peer that does not know the extension refuses the message"},
 	{"25-server-first/success", "", "A client believes no success before it has the server's signature: without it the server need not know the password"},
 	{"25-server-first/failure", "", "Where the protocol says that the login has failed, the client does not go on as if it had succeeded"},
 	{"25-", "", "Server-first is r=, s= and i=, each once and in this order, and then extensions if there are any"},
@@ -75,11 +77,14 @@ func demand(r *Result) string {
 	return "A login in which nothing is wrong succeeds"
 }
 
+// succeeds is what is expected of a peer in a login that is right.
+const succeeds = "nothing is wrong, and the login succeeds"
+
 // expected says what a peer does with a vector that is right or wrong.
 func expected(v *fixtures.Vector) string {
 	switch {
 	case v.Found.Stage == fixtures.Done:
-		return "nothing is wrong, and the login succeeds"
+		return succeeds
 	case v.Found.By == string(ClientRole):
 		return "the client refuses " + v.Found.Stage + ", and does not believe that it is logged in"
 	}

@@ -38,6 +38,8 @@ type Answer struct {
 	Data []byte
 	// Words are the server's own words.
 	Words string
+	// Product is the product and version, if the server announces them after a login only.
+	Product string
 }
 
 // Kind is the kind of an [Answer].

@@ -21,6 +21,9 @@ func (c *imapCaller) Open(l *Link) (Offer, error) {
 		return Offer{}, refusedToServe("", []string{greeting}, err)
 	}
 	offer := Offer{Banner: strings.TrimPrefix(greeting, "* OK ")}
+	if _, behind, found := strings.Cut(offer.Banner, "] "); found && strings.HasPrefix(offer.Banner, "[CAPABILITY ") {
+		offer.Banner = behind
+	}
 	err = c.ask("CAPABILITY")
 	if err == nil && c.TLS() == nil && slices.Contains(c.capabilities, "STARTTLS") {
 		if err = c.ask("STARTTLS"); err == nil {
@@ -92,7 +95,7 @@ func (c *imapCaller) answer() (Answer, error) {
 		switch {
 		case mark == "+":
 			data, err := decode(rest)
-			return Answer{Challenge, data, ""}, err
+			return Answer{Kind: Challenge, Data: data}, err
 		case mark == "*":
 			c.untagged(rest)
 			if strings.HasPrefix(rest, "BYE") {
@@ -103,7 +106,7 @@ func (c *imapCaller) answer() (Answer, error) {
 			if status, _, _ := strings.Cut(rest, " "); strings.EqualFold(status, "OK") {
 				kind = Success
 			}
-			return Answer{kind, nil, strings.TrimSpace(words + " " + rest)}, nil
+			return Answer{Kind: kind, Words: strings.TrimSpace(words + " " + rest)}, nil
 		default:
 			return Answer{}, fmt.Errorf("%w: %.200q", errWords, line)
 		}

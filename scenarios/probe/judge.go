@@ -20,8 +20,9 @@ type played struct {
 	// early means that a server sent its success before the proof.
 	early bool
 	// over means that the protocol has ended the login.
-	over  bool
-	words string
+	over bool
+	// product is announced after the login.
+	words, product string
 	// version is the version of TLS.
 	version uint16
 	// believes is what a client under test did in the end: its exit code and what it sent next.

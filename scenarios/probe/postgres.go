@@ -41,7 +41,7 @@ func (c *postgresCaller) Open(l *Link) (Offer, error) {
 	}
 	switch m := m.(type) {
 	case *pgproto3.AuthenticationSASL:
-		return Offer{Mechanisms: m.AuthMechanisms, Banner: "PostgreSQL's protocol"}, nil
+		return Offer{Mechanisms: m.AuthMechanisms}, nil
 	case *pgproto3.ErrorResponse:
 		return Offer{}, fmt.Errorf("%w: %.20q %.200q", errWords, m.Code, m.Message)
 	}
@@ -100,7 +100,7 @@ func (c *postgresCaller) answer() (Answer, error) {
 		case *pgproto3.AuthenticationSASLFinal:
 			last = append([]byte{}, m.Data...)
 		case *pgproto3.AuthenticationOk:
-			return Answer{Kind: Success, Data: last}, nil
+			return Answer{Kind: Success, Data: last, Product: c.product()}, nil
 		case *pgproto3.ErrorResponse:
 			return Answer{Kind: Refusal, Words: m.Code + " " + m.Message}, nil
 		case *pgproto3.NoticeResponse:
@@ -109,6 +109,21 @@ func (c *postgresCaller) answer() (Answer, error) {
 		}
 	}
 	return Answer{}, errFlood
+}
+
+// product returns the version that the server announces after a login, or "".
+func (c *postgresCaller) product() string {
+	for range maxLines {
+		switch m, _ := c.Receive(); m := m.(type) {
+		case *pgproto3.ParameterStatus:
+			if m.Name == "server_version" {
+				return "PostgreSQL " + m.Value
+			}
+		case nil, *pgproto3.ReadyForQuery, *pgproto3.ErrorResponse:
+			return ""
+		}
+	}
+	return ""
 }
 
 // broken turns an error of pgproto3 into one of a link. For malformed messages pgproto3 has errors of many kinds.

@@ -85,6 +85,19 @@ func (m Message) Parts() [3]string {
 // Failed reports whether the result is held against the peer.
 func (r *Result) Failed() bool { return r.Verdict == Fail && r.Known == "" }
 
+// Special says what is special in a login, for a reader: the fault and the message that has it, or the case.
+func (r *Result) Special() string {
+	for i, m := range r.Transcript {
+		if m.Altered && r.Expected != succeeds {
+			return "Fault in " + [...]string{"client-first", "server-first", "client-final", "server-final"}[min(i, 3)]
+		}
+	}
+	if r.Expected == succeeds {
+		return "Case"
+	}
+	return "Fault"
+}
+
 // newResult returns the result of a vector, still without a verdict.
 func newResult(v *fixtures.Vector) Result {
 	r := Result{

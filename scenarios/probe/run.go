@@ -301,7 +301,7 @@ func (p *Prober) look(ctx context.Context) error {
 // binding. The checks of bindings say more.
 func optional(r Result, key string) Result {
 	if r.Verdict == Fail && key != "plain" {
-		r.Verdict = Skip
+		return r.skip("a peer need not support this login: " + r.Reason)
 	}
 	return r
 }

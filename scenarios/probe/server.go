@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,6 +44,7 @@ func (s *serverPeer) Next(_ context.Context, message []byte) ([]byte, error) {
 		s.broken = err
 		return nil, err
 	}
+	s.product = cmp.Or(a.Product, s.product)
 	if a.Words != "" && a.Kind != Challenge {
 		s.words = a.Words
 	}
@@ -189,6 +191,7 @@ func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion 
 	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities(), Altered: got.keep}
 	got.outcome, got.err = v.Play(ctx, nil, got.tap(v, peer, 1), have)
 	caller.Leave()
+	p.Summary.Peer = cmp.Or(p.Summary.Peer, got.product)
 	return got, nil
 }
 

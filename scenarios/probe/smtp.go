@@ -76,11 +76,11 @@ func (c *smtpCaller) answer(line string) (Answer, error) {
 		return Answer{}, err
 	case code == "334":
 		data, err := decode(lines[0])
-		return Answer{Challenge, data, words}, err
+		return Answer{Kind: Challenge, Data: data, Words: words}, err
 	case strings.HasPrefix(code, "2"):
-		return Answer{Success, nil, words}, nil
+		return Answer{Kind: Success, Words: words}, nil
 	}
-	return Answer{Refusal, nil, words}, nil
+	return Answer{Kind: Refusal, Words: words}, nil
 }
 
 func (c *smtpCaller) ask(line string) (code string, lines []string, err error) {

@@ -31,15 +31,15 @@ func (c *stdioCaller) Next(response []byte) (Answer, error) {
 	switch verb {
 	case "+":
 		data, err := decode(rest)
-		return Answer{Challenge, data, ""}, err
+		return Answer{Kind: Challenge, Data: data}, err
 	case "ok":
 		if rest == "" {
 			return Answer{Kind: Success}, nil
 		}
 		data, err := decode(rest)
-		return Answer{Success, data, ""}, err
+		return Answer{Kind: Success, Data: data}, err
 	case "no":
-		return Answer{Refusal, nil, line}, nil
+		return Answer{Kind: Refusal, Words: line}, nil
 	}
 	return Answer{}, fmt.Errorf("%w: %.80q begins with none of +, ok and no", errWords, line)
 }

@@ -23,20 +23,52 @@ func TestPeersWordsStayOnTheirLine(t *testing.T) {
 	}
 }
 
-// refusedByPostgres returns the error of a session that a server refuses in these words.
-func refusedByPostgres(t *testing.T, code, message string) error {
+// A report names the product, which servers announce in different places.
+func TestProduct(t *testing.T) {
+	t.Parallel()
+	imap := &imapCaller{}
+	offer, _ := imap.Open(feed(t, "* OK [CAPABILITY IMAP4rev1] Mailserver 3 ready.\r\n"))
+	if offer.Banner != "Mailserver 3 ready." {
+		t.Errorf("IMAP: %q", offer.Banner)
+	}
+	c := &postgresCaller{user: "alice"}
+	l := postgresThatSends(t, &pgproto3.AuthenticationSASL{AuthMechanisms: []string{"SCRAM-SHA-256"}},
+		&pgproto3.AuthenticationOk{}, &pgproto3.ParameterStatus{Name: "TimeZone"}, &pgproto3.ParameterStatus{Name: "server_version", Value: "17.1"})
+	if _, err := c.Open(l); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Start("SCRAM-SHA-256", []byte("n,,")); err != nil || a.Product != "PostgreSQL 17.1" {
+		t.Errorf("PostgreSQL: %+v, %v", a, err)
+	}
+}
+
+// postgresThatSends returns a link to a server that sends these messages, whatever it gets.
+func postgresThatSends(t *testing.T, messages ...pgproto3.BackendMessage) *Link {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { _ = far.Close() })
+	text := []byte("N")
+	for _, m := range messages {
+		var err error
+		if text, err = m.Encode(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	go func() {
 		_, _ = io.ReadFull(far, make([]byte, 8)) // SSLRequest
-		_, _ = far.Write([]byte("N"))
-		_, _ = far.Read(make([]byte, 1<<10))
-		text, _ := (&pgproto3.ErrorResponse{Code: code, Message: message}).Encode(nil)
-		_, _ = far.Write(text)
+		_, _ = far.Write(text[:1])
+		go func() { _, _ = io.Copy(io.Discard, far) }()
+		_, _ = far.Write(text[1:])
 	}()
 	l := newLink(near, nil, 5*time.Second)
-	defer l.Close()
+	t.Cleanup(l.Close)
+	return l
+}
+
+// refusedByPostgres returns the error of a session that a server refuses in these words.
+func refusedByPostgres(t *testing.T, code, message string) error {
+	t.Helper()
+	l := postgresThatSends(t, &pgproto3.ErrorResponse{Code: code, Message: message})
 	_, err := (&postgresCaller{user: "alice"}).Open(l)
 	return err
 }

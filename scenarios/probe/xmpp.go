@@ -33,7 +33,7 @@ func (c *xmppCaller) Open(l *Link) (Offer, error) {
 			f, err = c.stream() // anew: an attacker may have changed the answer before TLS
 		}
 	}
-	return Offer{Mechanisms: f.Mechanisms, Banner: "XMPP server of " + c.domain}, err
+	return Offer{Mechanisms: f.Mechanisms}, err
 }
 
 // stream opens a stream, and reads the server's features.
@@ -155,7 +155,7 @@ func saslData(element, text string) (Answer, error) {
 	}
 	data, err := decode(text)
 	if element == "success" {
-		return Answer{Success, data, ""}, err
+		return Answer{Kind: Success, Data: data}, err
 	}
-	return Answer{Challenge, data, ""}, err
+	return Answer{Kind: Challenge, Data: data}, err
 }
