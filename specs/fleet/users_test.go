@@ -244,3 +244,19 @@ func TestSecretIsShared(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLargeForeignValuesDoNoHarm(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	add(t, e.open(), "alice", "zoe")
+	for _, name := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
+		if _, err := e.client().Put(t.Context(), "lab/users/"+name, strings.Repeat("x", 1_300_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := e.open().OpenUsers(filepath.Join(t.TempDir(), "copy"))
+	defer u.Close()
+	if !knows(u, "alice") || !knows(u, "zoe") || knows(u, "b") {
+		t.Error("values that a reply can't hold keep others from being read")
+	}
+}
