@@ -54,6 +54,9 @@ func (p Paths) Audit() string  { return filepath.Join(cmp.Or(p.Logs, p.Dir), "au
 // Console is the record of what a backend says that is kept open.
 func (p Paths) Console() string { return filepath.Join(cmp.Or(p.Logs, p.Dir), "console.log") }
 
+// FleetUsers is the copy of the users in etcd, see package fleet.
+func (p Paths) FleetUsers() string { return filepath.Join(p.Dir, "fleet-users") }
+
 // Control is the operator's socket, see package control.
 func (p Paths) Control() string { return filepath.Join(p.Dir, "control.sock") }
 
@@ -109,7 +112,7 @@ func (p Paths) Prepare(hosts []string, now time.Time) (State, error) {
 	if s.Warning, err = certs.Ensure(dir, hosts, now); err != nil {
 		err = fmt.Errorf("%w: %w", ErrCertificates, err)
 	}
-	s.Warning = errors.Join(s.Warning, exposed(s.Users()), exposed(s.Secret()), exposed(s.Audit()))
+	s.Warning = errors.Join(s.Warning, exposed(s.Users()), exposed(s.Secret()), exposed(s.FleetUsers()), exposed(s.Audit()))
 	return s, err
 }
 
