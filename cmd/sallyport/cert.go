@@ -128,7 +128,7 @@ func newClientCertificate(home state.State, stateFlag, user string) error {
 	}
 	fmt.Fprintf(os.Stderr, "wrote %s and its key %s for %s; serve with --client-ca %s, and connect with --cert and --key\n",
 		certFile, keyFile, show.Printable(user), home.CA())
-	if exists, certain := known(home, user); certain && !exists {
+	if exists, certain, _ := known(fileUsers{home, stateFlag}, user); certain && !exists {
 		fmt.Fprintf(os.Stderr, "warning: there is no user %s yet; add one with: %s\n",
 			show.Printable(user), commandLine("user add "+quoteArg(user), stateFlag, ""))
 	}

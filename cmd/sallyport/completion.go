@@ -57,14 +57,21 @@ func valuesOf(f *pflag.Flag) cobra.CompletionFunc {
 	return cobra.NoFileCompletions
 }
 
-// completeUser completes the name of a user of the state directory.
-func completeUser(stateFlag *string) cobra.CompletionFunc {
+// completeUser completes the name of a user, of the fleet or of the state directory. Beside faults it completes the
+// other names.
+func completeUser(f *userFlags) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-		dir, err := stateDir(cmp.Or(*stateFlag, os.Getenv(envPrefix+"STATE")))
-		if err != nil || len(args) > 0 {
+		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		all, _ := users.List(state.Paths{Dir: dir}.Users()) // of a faulty file the lines that are right
+		var all []users.Entry
+		if f.fleet.url != "" {
+			if place, err := f.place(); err == nil {
+				all, _ = place.list()
+			}
+		} else if dir, err := stateDir(cmp.Or(f.state, os.Getenv(envPrefix+"STATE"))); err == nil {
+			all, _ = users.List(state.Paths{Dir: dir}.Users())
+		}
 		for _, u := range all {
 			names = append(names, u.Name)
 		}

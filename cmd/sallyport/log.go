@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -167,66 +166,4 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usagef("--since: %q is no time such as 2026-01-31T12:00:00Z and no age such as 90m", s)
-}
-
-func logVerifyCommand() *cobra.Command {
-	var dir, head string
-	cmd := &cobra.Command{
-		Use:   "verify [FILE...]",
-		Short: "Recompute a log's chain",
-		Long: `Recompute the chain of a log. The first fault is printed as FILE:LINE: reason,
-and the exit code is 1. A sound log's head is printed.
-
-Without --head this finds any change before the last line that did not
-recompute the chain from there on. With a head that was noted elsewhere (a
-server prints it when it stops) it finds any change up to that head, a cut tail
-included. Of several files each must continue the one before. It proves no more
-than that.` + filesHelp,
-		Example: `  sallyport log verify audit.jsonl
-  sallyport log verify --head 9b1c... audit.jsonl.1.gz audit.jsonl`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			// An empty --head is an error too: a script may have lost the head.
-			if cmd.Flags().Changed("head") && !isHead(head) {
-				return usagef("--head is 64 hex digits, not %q", head)
-			}
-			files, err := openLogs(dir, args, false)
-			if err != nil {
-				return err
-			}
-			return verifyLog(files, strings.ToLower(head))
-		},
-	}
-	addStateFlag(cmd, &dir)
-	cmd.Flags().StringVar(&head, "head", "", "a `head` that was noted earlier, 64 hex digits")
-	return cmd
-}
-
-func isHead(s string) bool {
-	head, err := hex.DecodeString(s)
-	return err == nil && len(head) == 32
-}
-
-func verifyLog(files []audit.File, head string) error {
-	report, err := audit.VerifyFiles(head, files...)
-	if err != nil {
-		fmt.Fprintln(stdout, message(err))
-		return statusError{exitFailed}
-	}
-	checked := "no --head checked"
-	if head != "" {
-		checked = "with that --head"
-	}
-	name := files[0].Name
-	if last := len(files) - 1; last > 0 {
-		name = fmt.Sprintf("%s to %s, %d files", name, files[last].Name, len(files))
-	}
-	fmt.Fprintf(stdout, "%s: %d lines, %s, head %s\n", name, report.Lines, checked, report.Head)
-	if report.From != "" {
-		lost := ""
-		if report.Lost.Why != "" {
-			lost = fmt.Sprintf("; that file %v", report.Lost)
-		}
-		fmt.Fprintf(stdout, "%s continues the log with the head %s%s\n", files[0].Name, report.From, lost)
-	}
-	return nil
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/protocol/scram"
-	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/state"
 	"github.com/sallyport/sallyport/server/users"
 )
@@ -19,6 +16,7 @@ import (
 // userFlags are the flags that the user commands share.
 type userFlags struct {
 	state         string
+	fleet         fleetFlags
 	passwordStdin bool
 	iterations    int
 }
@@ -32,7 +30,10 @@ func userCommand() *cobra.Command {
 the change at the next login.
 
 The file of users holds no password but a salted verifier of each (RFC 5803).
-Keep it secret all the same: it allows offline guessing.`,
+Keep it secret all the same: it allows offline guessing.
+
+With --fleet the users are those of all gates that serve with --users fleet.
+They are kept in etcd, and a change reaches each gate within a second.`,
 	},
 		f.command("add NAME", "Add a user", cobra.ExactArgs(1), f.add),
 		f.command("passwd NAME", "Change a user's password", cobra.ExactArgs(1), f.passwd),
@@ -41,7 +42,7 @@ Keep it secret all the same: it allows offline guessing.`,
 	)
 	for _, sub := range cmd.Commands() {
 		if name := sub.Name(); name == "passwd" || name == "remove" {
-			sub.ValidArgsFunction = completeUser(&f.state)
+			sub.ValidArgsFunction = completeUser(f)
 		}
 		if name := sub.Name(); name == "add" || name == "passwd" {
 			sub.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
@@ -51,22 +52,26 @@ Keep it secret all the same: it allows offline guessing.`,
 	return cmd
 }
 
-// command makes a subcommand that prepares the state directory and then does its work there.
-func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work func(home state.State, args []string) error) *cobra.Command {
+// command makes a subcommand that does its work where the users are kept.
+func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work func(place userPlace, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: args,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.iterations < scram.MinIterations || f.iterations > scram.MaxIterations {
 				return usagef("--iterations is %d to %d, not %d", scram.MinIterations, scram.MaxIterations, f.iterations)
 			}
-			home, err := prepare(f.state)
+			place, err := f.place()
 			if err != nil {
 				return err
 			}
-			return work(home, args)
+			return work(place, args)
 		},
 	}
 	addStateFlag(cmd, &f.state)
+	f.fleet.define(cmd.Flags())
+	cmd.Flags().Lookup("fleet").Usage = "the users in this etcd, not those of a state directory: `etcd://HOST:PORT[,HOST:PORT...][/PREFIX]`"
+	// A variable that is meant for clients must not move the users.
+	_ = cmd.Flags().SetAnnotation("fleet", noVariable, nil) // no error: the flag is there
 	return cmd
 }
 
@@ -84,54 +89,46 @@ func prepare(stateFlag string) (home state.State, err error) {
 	return home, err
 }
 
-func (f *userFlags) add(home state.State, args []string) error {
+func (f *userFlags) add(place userPlace, args []string) error {
 	// Before it asks for a password in vain.
-	if exists, _ := known(home, args[0]); exists {
-		return fmt.Errorf("%q: %w; change it with: %s", args[0], users.ErrExists, commandLine("user passwd "+quoteArg(args[0]), f.state, ""))
+	if exists, _, err := known(place, args[0]); err != nil {
+		return err
+	} else if exists {
+		return fmt.Errorf("%q: %w; change it with: %s", args[0], users.ErrExists, place.command("user passwd "+quoteArg(args[0])))
+	}
+	password, err := newPassword(args[0], f.passwordStdin)
+	if err == nil {
+		err = place.add(args[0], password, f.iterations)
+	}
+	if err == nil {
+		place.added(args[0])
+	}
+	return err
+}
+
+func (f *userFlags) passwd(place userPlace, args []string) error {
+	if exists, certain, err := known(place, args[0]); err != nil {
+		return err
+	} else if certain && !exists {
+		return fmt.Errorf("%q: %w; add it with: %s", args[0], users.ErrNoUser, place.command("user add "+quoteArg(args[0])))
 	}
 	password, err := newPassword(args[0], f.passwordStdin)
 	if err != nil {
 		return err
 	}
-	if err := users.Add(home.Users(), args[0], password, f.iterations); err != nil {
-		return err
-	}
-	addr, _ := os.ReadFile(addrFile(home.Paths)) // none: the default
-	fmt.Fprintf(os.Stderr, "added %s; next: %s\n", show.Printable(args[0]), commandLine("connect --user "+quoteArg(args[0]), f.state, string(addr)))
-	return nil
+	return place.setPassword(args[0], password, f.iterations)
 }
 
-// known reports whether a user exists. It is not certain if the file has faulty
-// lines, because one of them may be that of the user.
-func known(home state.State, name string) (known, certain bool) {
-	prepared, unfit := scram.Prepare(name)
-	all, faults := users.List(home.Users())
-	known = slices.ContainsFunc(all, func(u users.Entry) bool { return u.Name == prepared })
-	return known && unfit == nil, unfit == nil && faults == nil
+func (f *userFlags) remove(place userPlace, args []string) error {
+	err := place.remove(args[0])
+	if err == nil {
+		place.removed(args[0])
+	}
+	return err
 }
 
-func (f *userFlags) passwd(home state.State, args []string) error {
-	if exists, certain := known(home, args[0]); certain && !exists {
-		return fmt.Errorf("%q: %w; add it with: %s", args[0], users.ErrNoUser, commandLine("user add "+quoteArg(args[0]), f.state, ""))
-	}
-	password, err := newPassword(args[0], f.passwordStdin)
-	if err != nil {
-		return err
-	}
-	return users.SetPassword(home.Users(), args[0], password, f.iterations)
-}
-
-func (f *userFlags) remove(home state.State, args []string) error {
-	if err := users.Remove(home.Users(), args[0]); err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "removed %s, who can't log in again; a session that runs goes on: %s ends it\n",
-		show.Printable(args[0]), commandLine("evict --user "+quoteArg(args[0]), f.state, ""))
-	return nil
-}
-
-func (f *userFlags) list(home state.State, _ []string) error {
-	all, err := users.List(home.Users())
+func (f *userFlags) list(place userPlace, _ []string) error {
+	all, err := place.list()
 	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, u := range all {
 		fmt.Fprintf(out, "%s\t%d iterations\n", u.Name, u.Iterations)
