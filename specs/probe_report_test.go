@@ -62,6 +62,9 @@ var _ = Describe("The report of the prober", Label("area:probe", "area:report"),
 		Expect(page.String()).To(MatchRegexp(`<code>c=biws,r=[^<]+<mark>x</mark>,p=`))
 		Expect(page.String()).To(MatchRegexp(`Expected:</b> the server refuses client-final(.|\n)*Came:</b> accepted`))
 		Expect(page.String()).To(ContainSubstring(`--run &#39;^03-nonce/extended &#39;`))
+		Expect(page.String()).To(ContainSubstring(`<b>must</b> 2 of 2 deviate`))
+		Expect(probe.Levels(append(all, probe.Result{Rule: "policy", Verdict: probe.Pass}, probe.Result{Rule: "limit", Verdict: probe.Skip}))).
+			To(Equal([]probe.Level{{Rule: "must", Tested: 2, Deviated: 2}, {Rule: "policy", Tested: 1}}))
 		Expect(probe.JSON(&text, &p.Summary, all)).To(Succeed())
 		Expect(text.String()).To(MatchRegexp(`"demand": "The nonce.*\n.*"about": "the nonce with one character more",\n.*"expected": "the server refuses client-final"`))
 		Expect(text.String()).To(MatchRegexp(`"altered": true,\n *"own": "c=`))

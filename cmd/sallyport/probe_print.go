@@ -136,6 +136,9 @@ func (p *probePrinter) summary(all []probe.Result) {
 	if s.Peer != "" || len(s.Offered) > 0 {
 		fmt.Fprintf(p.out, "  %s: %s %s\n", p.prober.Role, show.Printable(s.Peer), show.Printable(strings.Join(append(s.Offered, s.TLS), " ")))
 	}
+	for _, level := range probe.Levels(all) {
+		fmt.Fprintf(p.out, "  %s: %d of %d deviate\n", level.Rule, level.Deviated, level.Tested)
+	}
 	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
 		fmt.Fprintf(p.out, "  %d skipped: %s\n", skipped[reason], show.Printable(reason))
 	}

@@ -24,6 +24,7 @@ type page struct {
 	Title   string
 	Started string
 	Tally   []tally
+	Levels  []Level
 	Groups  []group
 	Skipped []skipped
 }
@@ -68,7 +69,7 @@ func HTML(w io.Writer, s *Summary, all []Result) error {
 			p.Groups = append(p.Groups, groups(all, verdict)...)
 		}
 	}
-	p.Skipped = reasons(all)
+	p.Skipped, p.Levels = reasons(all), Levels(all)
 	if err := pageTemplate.Execute(w, p); err != nil {
 		return fmt.Errorf("HTML report: %w", err)
 	}

@@ -18,8 +18,14 @@ type (
 		Offered []string        `json:"offered"`
 		TLS     string          `json:"tls,omitempty"`
 		Totals  map[Verdict]int `json:"totals"`
+		Levels  []jsonLevel     `json:"levels"`
 		Unused  []string        `json:"deviates_no_longer,omitempty"`
 		Results []jsonResult    `json:"results"`
+	}
+	jsonLevel struct {
+		Rule     string `json:"rule"`
+		Tested   int    `json:"tested"`
+		Deviated int    `json:"deviated"`
 	}
 	jsonResult struct {
 		Name       string        `json:"name"`
@@ -51,7 +57,8 @@ type (
 //
 //   - schema: "sallyport-probe/1" ([Schema])
 //   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
-//   - totals: the number of results by verdict; deviates_no_longer: lines of --accept that were not needed
+//   - totals: the number of results by verdict; levels: of each rule how many were tested, and how many deviated
+//   - deviates_no_longer: lines of --accept that were not needed
 //   - results: an object for each case, with name, battery, rule, section, demand (the rule in a sentence), about (the
 //     fault), expected, source, mechanism, verdict (pass, fail, non-strict, info, skip), stage, words (the peer's own),
 //     reason (what came), known (the reason in the file of accepted deviations), seconds and transcript: from and text
@@ -62,6 +69,9 @@ func JSON(w io.Writer, s *Summary, all []Result) error {
 	doc := jsonReport{
 		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS,
 		Totals: Totals(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
+	}
+	for _, level := range Levels(all) {
+		doc.Levels = append(doc.Levels, jsonLevel(level))
 	}
 	for i := range all {
 		r := &all[i]

@@ -147,3 +147,28 @@ func Totals(all []Result) map[Verdict]int {
 	}
 	return totals
 }
+
+// A Level has the numbers of tested and of deviating results of one rule.
+type Level struct {
+	Rule             string
+	Tested, Deviated int
+}
+
+// Levels counts results by rule, the one that binds most first. It has no level of which nothing was tested.
+func Levels(all []Result) (levels []Level) {
+	for _, rule := range []string{"must", "should", "grammar", "limit", "policy"} {
+		level := Level{Rule: rule}
+		for _, r := range all {
+			if r.Rule != rule || r.Verdict == Skip {
+				continue
+			}
+			if level.Tested++; r.Verdict != Pass {
+				level.Deviated++
+			}
+		}
+		if level.Tested > 0 {
+			levels = append(levels, level)
+		}
+	}
+	return levels
+}
