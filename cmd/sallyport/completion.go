@@ -45,6 +45,8 @@ func complete(cmd *cobra.Command) {
 func valuesOf(f *pflag.Flag) cobra.CompletionFunc {
 	placeholder, _ := pflag.UnquoteUsage(f)
 	switch values := flagValues[f.Name]; {
+	case placeholder == "file|fleet":
+		return cobra.FixedCompletions([]string{"file\tof the state directory", "fleet\tin etcd, for all gates"}, cobra.ShellCompDirectiveNoFileComp)
 	case values != nil:
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder)
 	case f.Name == "backend":

@@ -19,10 +19,11 @@ const (
 	headingLog     = "Log"
 	headingTLS     = "TLS"
 	headingBackend = "Backend"
+	headingFleet   = "Fleet"
 	headingService = "Service"
 )
 
-var headings = []string{headingEnter, headingLimits, headingLog, headingTLS, headingBackend, headingService}
+var headings = []string{headingEnter, headingLimits, headingLog, headingTLS, headingBackend, headingFleet, headingService}
 
 // headingKey is the annotation with the heading of a flag.
 const headingKey = "sallyport_heading"

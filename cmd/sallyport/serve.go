@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,6 @@ import (
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/state"
-	"github.com/sallyport/sallyport/server/users"
 )
 
 // serveFlags are the flags of serve that do not set a field of the server.
@@ -26,6 +26,9 @@ type serveFlags struct {
 	keep                        consoleFlags
 	depth, perUser              int
 	wait, grace                 time.Duration
+	usersFrom                   string // --users
+	fleet                       fleetPart
+	heads                       headsPart
 	waitGiven, listenGiven      bool             // --queue-wait and --listen were given
 	inherited                   *net.TCPListener // the socket that systemd passes, or nil
 	onlyCheck                   bool
@@ -88,7 +91,7 @@ func (f *serveFlags) run(cmd *cobra.Command, s *server.Server) error {
 	if err := f.keep.check(cmd, f.backend.backend); err != nil {
 		return err
 	}
-	if err := f.checkParts(); err != nil {
+	if err := cmp.Or(f.checkUsers(), f.checkParts()); err != nil {
 		return err
 	}
 	paths, err := statePaths(f.state)
@@ -121,10 +124,12 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if f.clientCA != "" {
 		s.Approve = checkClient
 	}
-	store, err := users.Open(home.Users(), home.MockSecret, func(err error) { s.ErrorLog.Error("users", "error", message(err)) })
+	f.fleet.log.Store(s.ErrorLog)
+	store, closeUsers, err := f.openUsers(home, s.ErrorLog)
 	if err != nil {
 		return err
 	}
+	defer closeUsers()
 	s.Users, s.NameKey = store, home.MockSecret
 	if s.Audit, err = f.openLog(home.Audit(), s.ErrorLog); err != nil {
 		return err
@@ -143,7 +148,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	}
 	caught := catchSignals()
 	defer caught.release()
-	f.announce(listener.Addr(), s.TLSConfig.Certificates[0], home.Paths)
+	f.announce(listener.Addr(), s.TLSConfig.Certificates[0], home.Paths, store)
 	stderr := io.Writer(f.stderr)
 	if f.chat {
 		f.stderr.Flush(time.Second) // before the terminal is raw
@@ -174,7 +179,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 // openLog opens the interaction log, whose records the parts observe.
 func (f *serveFlags) openLog(path string, log *slog.Logger) (*audit.Log, error) {
 	return audit.Open(path, audit.Options{
-		Sync: f.sync, Observe: f.observe,
+		Sync: f.sync, Observe: f.observe, Ended: f.heads.sessionEnded,
 		Low: func(free int64) {
 			log.Warn("the disk of the interaction log is nearly full", "log", path, "free bytes", free)
 		},

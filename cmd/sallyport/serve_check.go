@@ -14,7 +14,6 @@ import (
 
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
-	"github.com/sallyport/sallyport/server/users"
 )
 
 // printCheck prints what serve would use, and returns the first error that would keep it from serving. It opens no
@@ -28,8 +27,8 @@ func (f *serveFlags) printCheck(flags *pflag.FlagSet, paths state.Paths) error {
 	if err != nil {
 		return err
 	}
-	known, err := users.List(paths.Users())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	known, err := f.describeUsers(paths)
+	if err != nil {
 		return err
 	}
 	if err := checkAppend(paths.Audit()); err != nil {
@@ -39,7 +38,7 @@ func (f *serveFlags) printCheck(flags *pflag.FlagSet, paths state.Paths) error {
 	line := func(what, text string) { fmt.Fprintf(table, "%s\t%s\n", what, text) }
 	line("state", paths.Dir)
 	line("log", paths.Audit())
-	line("users", fmt.Sprintf("%s: %d", paths.Users(), len(known)))
+	line("users", known)
 	line("certificate", certificate)
 	line("listen", f.address())
 	if f.backend.spec != "" {

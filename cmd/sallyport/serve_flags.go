@@ -12,6 +12,7 @@ import (
 func (f *serveFlags) define(cmd *cobra.Command, s *server.Server) {
 	flags, l := cmd.Flags(), &s.Limits
 	flags.StringVar(&f.admission, "admission", "queue", "what happens to a second client: queue, reject or takeover")
+	f.defineUsers(flags)
 	flags.IntVar(&f.depth, "queue-depth", 16, "how many clients may wait")
 	flags.IntVar(&f.perUser, "queue-per-user", 2, "how many of them may be one user's")
 	flags.DurationVar(&f.wait, "queue-wait", 17*time.Minute, "how long a client may wait; 0: for ever; not given: 2m longer than --idle-timeout")

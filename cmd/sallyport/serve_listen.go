@@ -15,7 +15,6 @@ import (
 
 	"github.com/sallyport/sallyport/client/pin"
 	"github.com/sallyport/sallyport/server/state"
-	"github.com/sallyport/sallyport/server/users"
 )
 
 // fromSystemd is the value of --listen for the socket that systemd passes (sd_listen_fds(3)).
@@ -107,26 +106,26 @@ func listen(address string) (*net.TCPListener, error) {
 }
 
 // announce says where the server listens, what a person can type next, which CA a pin names, and where the log is.
-func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.Paths) {
+func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.Paths, source userSource) {
 	fmt.Fprintf(f.stderr, "listening on %s\n", addr)
 	ca, private := servedCA(pair)
-	all, _ := users.List(paths.Users())
+	user, add := f.someUser(source, paths)
 	connect := "connect --user "
 	if f.backend.spec != "" {
 		connect = "connect --open --user "
 	}
 	switch {
-	case len(all) == 0 && isServiceUser():
-		fmt.Fprintln(f.stderr, "next, in another terminal: runuser -u sallyport --", commandLine("user add alice", f.state, ""))
-	case len(all) == 0:
-		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine("user add alice", f.state, ""))
+	case user == "" && isServiceUser():
+		fmt.Fprintln(f.stderr, "next, in another terminal: runuser -u sallyport --", add)
+	case user == "":
+		fmt.Fprintln(f.stderr, "next, in another terminal:", add)
 	case private && f.cert != "": // the CA in the state directory is another one
-		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(connect+quoteArg(all[0].Name), reachable(addr), ca))
+		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(connect+quoteArg(user), reachable(addr), ca))
 	default:
-		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine(connect+quoteArg(all[0].Name), f.state, reachable(addr)))
+		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine(connect+quoteArg(user), f.state, reachable(addr)))
 	}
-	if remote := elsewhere(addr, pair.Leaf); remote != "" && private && len(all) > 0 {
-		fmt.Fprintln(f.stderr, "from another machine:", withPin(connect+quoteArg(all[0].Name), remote, ca))
+	if remote := elsewhere(addr, pair.Leaf); remote != "" && private && user != "" {
+		fmt.Fprintln(f.stderr, "from another machine:", withPin(connect+quoteArg(user), remote, ca))
 	}
 	if private {
 		fmt.Fprintln(f.stderr, "ca", ca)

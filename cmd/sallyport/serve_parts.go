@@ -32,8 +32,9 @@ type follower interface {
 }
 
 // serveParts returns the parts of serve.
-func serveParts(*serveFlags) []part {
-	return []part{newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
+func serveParts(f *serveFlags) []part {
+	f.heads.fleet = &f.fleet
+	return []part{&f.fleet, &f.heads, newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
 }
 
 // checkParts returns the first error of usage.

@@ -14,14 +14,13 @@ import (
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/state"
-	"github.com/sallyport/sallyport/server/users"
 )
 
 // running is a server that runs, for the parts of serve.
 type running struct {
 	flags    *serveFlags
 	server   *server.Server
-	users    *users.Store
+	users    userSource
 	paths    state.Paths
 	listener *patientListener
 	certs    *certs.Keeper // of the certificate that is served

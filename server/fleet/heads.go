@@ -85,7 +85,7 @@ func (n *Noter) Note() {
 func (n *Noter) Close() {
 	n.cancel()
 	<-n.done
-	ctx, cancel := context.WithTimeout(n.fleet.etcd.Ctx(), leaveTime)
+	ctx, cancel := context.WithTimeoutCause(n.fleet.etcd.Ctx(), leaveTime, ErrAway)
 	defer cancel()
 	if err := n.note(ctx); err != nil {
 		n.fleet.log.Warn("the last head of the log is not noted in etcd; the next start notes it", "error", err)

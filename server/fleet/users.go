@@ -92,6 +92,19 @@ func (u *Users) Lookup(preparedName string) (v scram.Verifier, known bool, err e
 	return v, known, nil
 }
 
+// First returns the name of the first user, or "".
+func (u *Users) First() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	first := ""
+	for name := range u.verified {
+		if first == "" || name < first {
+			first = name
+		}
+	}
+	return first
+}
+
 // Reload does nothing: the users are always those of etcd, or of the copy while etcd is away.
 func (*Users) Reload() error { return nil }
 
@@ -179,7 +192,7 @@ func (u *Users) note(err error) {
 	switch log := u.fleet.log; {
 	case errors.Is(err, context.Canceled), (was == nil) == (err == nil):
 	case err == nil:
-		log.Info("the users in etcd are read again")
+		log.Info("the users in etcd are read")
 	case never:
 		log.Error("nobody can log in until the users in etcd can be read: there is no copy of them", "copy", u.path, "error", err)
 	default:

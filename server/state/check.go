@@ -23,7 +23,7 @@ func (p Paths) Check(now time.Time) (missing []string, err error) {
 			return nil, fmt.Errorf("%w %s: %w", ErrDir, dir, err)
 		}
 	}
-	if _, err := readSecret(p.Secret()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := readRandom(p.Secret(), secretSize, ErrSecret); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, file := range []string{p.Secret(), p.Users(), p.CA(), p.Cert(), p.Key()} {

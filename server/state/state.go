@@ -30,9 +30,14 @@ var (
 	ErrInUse = errors.New("state: a server runs on the directory")
 	// ErrSecret means that the file secret is not as Prepare wrote it.
 	ErrSecret = errors.New("state: not 64 hex digits: remove the file to get a new secret (it changes the challenges for unknown names)")
+	// ErrGateID means that the file gate is not as GateID wrote it.
+	ErrGateID = errors.New("state: not 32 hex digits: remove the file to become another gate of the fleet")
 	// ErrCertificates means that only the certificates could not be prepared.
 	ErrCertificates = errors.New("state: the certificates can't be prepared")
 )
+
+// secretSize is the size of the key of mock challenges, in bytes.
+const secretSize = 32
 
 // Paths names the files of a state directory.
 type Paths struct {
@@ -106,7 +111,7 @@ func (p Paths) Prepare(hosts []string, now time.Time) (State, error) {
 		return s, err
 	}
 	f.Close()
-	if s.MockSecret, err = ensureSecret(s.Secret()); err != nil {
+	if s.MockSecret, err = ensureRandom(s.Secret(), secretSize, ErrSecret); err != nil {
 		return s, err
 	}
 	if s.Warning, err = certs.Ensure(dir, hosts, now); err != nil {
@@ -148,29 +153,35 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// ensureSecret reads the secret, or makes it if it is missing.
-func ensureSecret(file string) ([]byte, error) {
+// GateID returns the id of this gate in a fleet, 32 random hex digits. It makes the file gate if that is missing.
+func (p Paths) GateID() (string, error) {
+	id, err := ensureRandom(filepath.Join(p.Dir, "gate"), 16, ErrGateID)
+	return hex.EncodeToString(id), err
+}
+
+// ensureRandom reads random bytes, or makes the file with them if it is missing. Other contents are the error bad.
+func ensureRandom(file string, size int, bad error) ([]byte, error) {
 	release, err := durable.Lock(file + ".lock")
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	secret, err := readSecret(file)
+	random, err := readRandom(file, size, bad)
 	if errors.Is(err, fs.ErrNotExist) {
-		secret := make([]byte, 32)
-		rand.Read(secret) // never fails
-		return secret, durable.Write(file, []byte(hex.EncodeToString(secret)+"\n"))
+		random := make([]byte, size)
+		rand.Read(random) // never fails
+		return random, durable.Write(file, []byte(hex.EncodeToString(random)+"\n"))
 	}
-	return secret, err
+	return random, err
 }
 
-func readSecret(file string) ([]byte, error) {
+func readRandom(file string, size int, bad error) ([]byte, error) {
 	text, _, err := durable.Read(file, 1024)
-	secret, bad := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err == nil && (bad != nil || len(secret) != 32) {
-		err = fmt.Errorf("%s: %w", file, ErrSecret)
+	random, unfit := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err == nil && (unfit != nil || len(random) != size) {
+		err = fmt.Errorf("%s: %w", file, bad)
 	}
-	return secret, err
+	return random, err
 }
 
 // Lock takes the lock of a running server on its directory, until release or the end of the process. The

@@ -120,6 +120,23 @@ func TestPrepareFromManyAtOnce(t *testing.T) {
 	}
 }
 
+func TestGateIDStays(t *testing.T) {
+	t.Parallel()
+	p := state.Paths{Dir: t.TempDir()}
+	id, err := p.GateID()
+	check(t, err)
+	if again, err := p.GateID(); again != id || len(id) != 32 || err != nil {
+		t.Error(id, again, err)
+	}
+	if other, err := (state.Paths{Dir: t.TempDir()}).GateID(); other == id || err != nil {
+		t.Error("two gates have one id", err)
+	}
+	check(t, os.WriteFile(filepath.Join(p.Dir, "gate"), []byte(id[1:]), 0o600))
+	if _, err := p.GateID(); !errors.Is(err, state.ErrGateID) {
+		t.Error(err)
+	}
+}
+
 func TestPrepareRefusesABadSecret(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"", "\n", "abcd", strings.Repeat("0", 63), strings.Repeat("0", 66), strings.Repeat("g", 64), strings.Repeat("0", 2000)} {
