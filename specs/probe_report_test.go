@@ -2,8 +2,6 @@ package specs
 
 import (
 	"bytes"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -16,11 +14,7 @@ import (
 
 var _ = Describe("The report of the prober", Label("area:probe", "area:report"), Ordered, func() {
 	var faulty string
-	BeforeAll(func(ctx SpecContext) {
-		faulty = filepath.Join(GinkgoT().TempDir(), "faulty")
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", faulty, "./faulty").CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), string(out))
-	}, NodeTimeout(2*time.Minute))
+	BeforeAll(func(ctx SpecContext) { faulty = buildFaulty(ctx) }, NodeTimeout(2*time.Minute))
 
 	// probed probes a server with a fault. Accepted are the lines of the file of known deviations.
 	probed := func(ctx SpecContext, fault, cases string, accepted ...string) (*probe.Prober, []probe.Result) {

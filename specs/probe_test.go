@@ -30,6 +30,15 @@ func runProbe(ctx context.Context, c probe.Config) ([]probe.Result, error) {
 	return all, nil
 }
 
+// buildFaulty returns the path of the program faulty.
+func buildFaulty(ctx context.Context) string {
+	GinkgoHelper()
+	faulty := filepath.Join(GinkgoT().TempDir(), "faulty")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", faulty, "./faulty").CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+	return faulty
+}
+
 // namesOf returns the cases with a verdict, without their logins.
 func namesOf(all []probe.Result, verdict probe.Verdict) (names []string) {
 	for _, r := range all {
@@ -42,11 +51,7 @@ func namesOf(all []probe.Result, verdict probe.Verdict) (names []string) {
 
 var _ = Describe("The prober", Label("area:probe", "rfc:5802"), Ordered, func() {
 	var faulty string
-	BeforeAll(func(ctx SpecContext) {
-		faulty = filepath.Join(GinkgoT().TempDir(), "faulty")
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", faulty, "./faulty").CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), string(out))
-	}, NodeTimeout(2*time.Minute))
+	BeforeAll(func(ctx SpecContext) { faulty = buildFaulty(ctx) }, NodeTimeout(2*time.Minute))
 
 	// judge probes the faulty peer in one role. Cases is a regexp of names, or "" for all.
 	judge := func(ctx SpecContext, role probe.Role, fault, level, cases string) ([]probe.Result, error) {

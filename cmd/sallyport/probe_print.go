@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +45,7 @@ func (p *probePrinter) result(r *probe.Result) {
 	if r.Failed() {
 		p.failed++
 	}
+	p.clear()
 	p.progress()
 }
 
@@ -121,15 +120,10 @@ func (p *probePrinter) summary(all []probe.Result) {
 	if p.flush(); len(all) == 0 {
 		return
 	}
-	totals, skipped := probe.Totals(all), map[string]int{}
+	totals := probe.Totals(all)
 	var counts []string
 	for _, verdict := range []probe.Verdict{probe.Pass, probe.Fail, probe.NonStrict, probe.Info, probe.Skip} {
 		counts = append(counts, fmt.Sprintf("%d %s", totals[verdict], verdict))
-	}
-	for _, r := range all {
-		if r.Verdict == probe.Skip {
-			skipped[r.Reason]++
-		}
 	}
 	s := &p.prober.Summary
 	fmt.Fprintf(p.out, "%s in %.1f s\n", strings.Join(counts, ", "), time.Since(p.start).Seconds())
@@ -139,8 +133,8 @@ func (p *probePrinter) summary(all []probe.Result) {
 	for _, level := range probe.Levels(all) {
 		fmt.Fprintf(p.out, "  %s: %d of %d deviate\n", level.Rule, level.Deviated, level.Tested)
 	}
-	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
-		fmt.Fprintf(p.out, "  %d skipped: %s\n", skipped[reason], show.Printable(reason))
+	for _, s := range probe.Skips(all) {
+		fmt.Fprintf(p.out, "  %d skipped: %s\n", s.Count, show.Printable(s.Reason))
 	}
 	for _, name := range s.Unused {
 		fmt.Fprintf(p.out, "  deviates no longer: %s\n", show.Printable(name))

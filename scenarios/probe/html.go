@@ -26,7 +26,7 @@ type page struct {
 	Tally   []tally
 	Levels  []Level
 	Groups  []group
-	Skipped []skipped
+	Skipped []Skipped
 }
 
 type tally struct {
@@ -44,7 +44,8 @@ type group struct {
 	All         []Folded
 }
 
-type skipped struct {
+// Skipped is a reason for which cases were skipped, and how many.
+type Skipped struct {
 	Reason string
 	Count  int
 }
@@ -69,7 +70,7 @@ func HTML(w io.Writer, s *Summary, all []Result) error {
 			p.Groups = append(p.Groups, groups(all, verdict)...)
 		}
 	}
-	p.Skipped, p.Levels = reasons(all), Levels(all)
+	p.Skipped, p.Levels = Skips(all), Levels(all)
 	if err := pageTemplate.Execute(w, p); err != nil {
 		return fmt.Errorf("HTML report: %w", err)
 	}
@@ -94,18 +95,17 @@ func groups(all []Result, verdict Verdict) (groups []group) {
 	return groups
 }
 
-// reasons counts the skipped cases by reason.
-func reasons(all []Result) (counts []skipped) {
+// Skips counts the skipped cases by reason.
+func Skips(all []Result) (counts []Skipped) {
 	for _, r := range all {
-		if r.Verdict != Skip {
-			continue
+		i := slices.IndexFunc(counts, func(s Skipped) bool { return s.Reason == r.Reason })
+		switch {
+		case r.Verdict != Skip:
+		case i < 0:
+			counts = append(counts, Skipped{r.Reason, 1})
+		default:
+			counts[i].Count++
 		}
-		i := slices.IndexFunc(counts, func(s skipped) bool { return s.Reason == r.Reason })
-		if i < 0 {
-			i = len(counts)
-			counts = append(counts, skipped{Reason: r.Reason})
-		}
-		counts[i].Count++
 	}
 	return counts
 }
