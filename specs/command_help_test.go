@@ -73,7 +73,7 @@ var _ = Describe("The command's help", Label("area:command", "command:help"), fu
 				order = append(order, m[1])
 			}
 		}
-		Expect(order).To(Equal([]string{"Who may enter", "Limits", "Log", "TLS", "Backend", "Service"}))
+		Expect(order).To(Equal([]string{"Who may enter", "Limits", "Log", "TLS", "Backend", "Fleet", "Service"}))
 		Expect(got["Who may enter"]).To(ContainElements("admission", "queue-depth", "trust", "require-binding"))
 		Expect(got["Limits"]).To(ContainElements("idle-timeout", "max-body"))
 		Expect(got["Log"]).To(ContainElements("log-sync", "serve-unlogged"))
