@@ -14,7 +14,7 @@ PROCS    ?= 4
 MODULES = . specs/peers specs/web specs/fleet bench/compare cmd/sallyport/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo serve test race fleet peers probe-peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
+.PHONY: help build demo serve test race fleet fleet-soak peers probe-peers mutants cover test-web dist deb package-test bench bench-peers soak crowd fuzz check tidy fmt cross clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ race: ## run every Go test with the race detector, in the command as well
 
 fleet: ## test the directory and what gates share, against a real etcd in the process
 	cd specs/fleet && $(GO) test -race -count=1 ./...
+
+fleet-soak: ## run gates that share a seat among kills, stops, partitions and full disks for $SOAK (30m), then judge (SOAKFLAGS=-help)
+	@cd specs/fleet && $(GO) run ./soak $(SOAKFLAGS)
 
 peers: ## run the specs against independent implementations
 	cd specs/peers && $(GO) test -race -ginkgo.randomize-all -ginkgo.fail-on-pending

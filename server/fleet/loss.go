@@ -61,7 +61,7 @@ func (s *Seat) remove(key string) {
 	}
 	s.removing[key] = true
 	s.work.Go(func() {
-		for s.removeOnce(key) != nil && pause(s.ctx, time.Second) {
+		for s.removeOnce(key) != nil && pause(s.ctx, renewAgain) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
