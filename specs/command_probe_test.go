@@ -70,6 +70,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 	},
 		Entry("an unknown protocol", limit, `"ftp://localhost" has no known protocol`, "server", "ftp://localhost"),
 		Entry("no account", limit, `--user and its password`, "server", "smtp://localhost"),
+		Entry("two passwords", limit, `exclude each other`, "server", "smtp://localhost", "--user", "a", "--password-file", "x", "--password-stdin"),
 		Entry("no command", limit, `give the command`, "server", "stdio:"),
 		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
 		Entry("an unknown level", limit, `--level`, "server", "stdio:", "--level", "some", "--", "true"),

@@ -159,20 +159,9 @@ func (f *dialFlags) credentials() (who client.Credentials, err error) {
 		}
 		who.Username = me.Username[strings.LastIndex(me.Username, `\`)+1:]
 	}
-	switch {
-	case f.passwordStdin && f.passwordFile != "":
-		return who, usagef("--password-file and --password-stdin exclude each other")
-	case f.passwordStdin:
-		who.Password, err = readPassword(os.Stdin)
-	case f.passwordFile != "":
-		file, e := os.Open(f.passwordFile)
-		if e != nil {
-			return who, e
-		}
-		defer file.Close()
-		warnReadable(file)
-		who.Password, err = readPassword(file)
-	default:
+	if f.passwordStdin || f.passwordFile != "" {
+		who.Password, err = givenPassword(f.passwordStdin, f.passwordFile)
+	} else {
 		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", show.Printable(who.Username)))
 	}
 	return who, err

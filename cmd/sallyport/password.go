@@ -91,6 +91,25 @@ func readPassword(r io.Reader) (string, error) {
 	return "", errEmptyPassword
 }
 
+// givenPassword returns the password of --password-stdin or --password-file, or "" without them.
+func givenPassword(stdin bool, name string) (string, error) {
+	switch {
+	case stdin && name != "":
+		return "", usagef("--password-file and --password-stdin exclude each other")
+	case stdin:
+		return readPassword(os.Stdin)
+	case name == "":
+		return "", nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	warnReadable(file)
+	return readPassword(file)
+}
+
 // warnReadable warns of a regular file with passwords that others can read or change. Windows has no such mode.
 func warnReadable(file *os.File) {
 	info, err := file.Stat()

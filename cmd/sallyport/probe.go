@@ -179,12 +179,7 @@ func (f *probeFlags) readAccepted() error {
 }
 
 func (f *probeFlags) readSecrets() (err error) {
-	switch {
-	case f.stdin:
-		f.config.Account.Password, err = readPassword(os.Stdin)
-	case f.password != "":
-		f.config.Account.Password, err = passwordFromFile(f.password)
-	}
+	f.config.Account.Password, err = givenPassword(f.stdin, f.password)
 	if err == nil && f.ca != "" {
 		f.config.Roots, err = certs.Pool(fileName(f.ca))
 	}
@@ -192,16 +187,6 @@ func (f *probeFlags) readSecrets() (err error) {
 		f.config.Others, err = readAccounts(f.accounts)
 	}
 	return err
-}
-
-func passwordFromFile(name string) (string, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	warnReadable(file)
-	return readPassword(file)
 }
 
 func readAccounts(name string) (all []probe.Account, err error) {
