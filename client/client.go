@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/protocol/capability"
 )
@@ -239,7 +240,7 @@ func (c *Client) takeToken() bool {
 // write leaves errors to the reader, because a last reply of the server may be there to read. The
 // deadline bounds the wait for it.
 func (c *Client) write(p []byte) {
-	if _, err := c.conn.Write(p); err != nil {
+	if _, err := secure.Write(c.conn, p); err != nil {
 		c.conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
 }

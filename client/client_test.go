@@ -176,7 +176,6 @@ func TestWrites(t *testing.T) {
 	for want, requests := range map[int64][]protocol.Request{
 		1: many,
 		2: {{Verb: "ECHO", Body: make([]byte, 1000)}, {Verb: "ECHO", Body: make([]byte, recordSize-20)}},
-		5: {{Verb: "ECHO", Body: make([]byte, 64<<10)}},
 	} {
 		before := counter.writes.Load()
 		if replies, err := c.Pipeline(testContext(t), requests, nil); err != nil || len(replies) != len(requests) {
@@ -184,6 +183,23 @@ func TestWrites(t *testing.T) {
 		}
 		if got := counter.writes.Load() - before; got != want {
 			t.Errorf("%d writes, not %d", got, want)
+		}
+	}
+}
+
+// The four records behind the first one of a long body are one write, and those of a longer body a write for each
+// 64 KiB.
+func TestWritesOfManyRecords(t *testing.T) {
+	t.Parallel()
+	c, counter := tapped(t, serveEcho)
+	for size, want := range map[int]int64{64 << 10: 2, 256 << 10: 5} {
+		before := counter.writes.Load()
+		reply, err := c.Do(testContext(t), protocol.Request{Verb: "ECHO", Body: make([]byte, size)})
+		if err != nil || len(reply.Body) != size {
+			t.Fatal(len(reply.Body), err)
+		}
+		if got := counter.writes.Load() - before; got != want {
+			t.Errorf("%d bytes: %d writes, not %d", size, got, want)
 		}
 	}
 }

@@ -72,6 +72,7 @@ func Below(conn *tls.Conn) net.Conn {
 type strict struct {
 	net.Conn
 	begun bool
+	held
 }
 
 func (c *strict) Read(p []byte) (int, error) {
