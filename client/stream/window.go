@@ -3,12 +3,19 @@ package stream
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/sallyport/sallyport/protocol/piece"
 )
 
-// pingEvery is how many bytes are sent between two PINGs, so that the answers come before piece.Ahead is reached.
-const pingEvery = piece.Ahead / 4
+const (
+	// pingEvery is how many bytes are sent between two PINGs. A stream that has sent piece.Ahead waits for an answer, and
+	// to fall asleep and wake up takes longer than to send 64 KiB. So there are few PINGs.
+	pingEvery = piece.Ahead * 3 / 4
+	// pingOften is the same after an answer that took longer than slow. Then more bytes must be on the way.
+	pingOften = piece.Ahead / 4
+	slow      = 5 * time.Millisecond
+)
 
 // window counts the bytes that were sent, and how many of them the backend has taken.
 type window struct {
@@ -16,26 +23,33 @@ type window struct {
 
 	mu          sync.Mutex
 	sent, taken int64
-	asked       int64          // sent at the last PING
-	answers     []chan<- int64 // for the PINGs without an answer so far, oldest first; nil if no caller waits
+	asked       int64 // sent at the last PING
+	every       int64 // how many bytes are sent between two PINGs
+	owed        []owed
 	closed      bool
 }
 
-func newWindow() *window { return &window{changed: make(chan struct{}, 1)} }
+// owed is a PING without an answer.
+type owed struct {
+	to    chan<- int64 // nil if no caller waits
+	since time.Time
+}
+
+func newWindow() *window { return &window{changed: make(chan struct{}, 1), every: pingEvery} }
 
 // room returns how many of want bytes may be sent, and whether a PING awaits its answer. open is false after close.
 func (w *window) room(want int) (size int, asked, open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return min(want, int(piece.Ahead-(w.sent-w.taken))), len(w.answers) > 0, !w.closed
+	return min(want, int(piece.Ahead-(w.sent-w.taken))), len(w.owed) > 0, !w.closed
 }
 
 // sends counts bytes that are sent next. If pinging, a PING must go before them.
 func (w *window) sends(n int) (pinging bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if pinging = w.sent-w.asked >= pingEvery; pinging {
-		w.asked, w.answers = w.sent, append(w.answers, nil)
+	if pinging = w.sent-w.asked >= w.every; pinging {
+		w.ping(nil)
 	}
 	w.sent += int64(n)
 	return pinging
@@ -45,7 +59,11 @@ func (w *window) sends(n int) (pinging bool) {
 func (w *window) asks(answer chan<- int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asked, w.answers = w.sent, append(w.answers, answer)
+	w.ping(answer)
+}
+
+func (w *window) ping(answer chan<- int64) {
+	w.asked, w.owed = w.sent, append(w.owed, owed{answer, time.Now()})
 }
 
 // answer takes the text of a 153.
@@ -54,13 +72,18 @@ func (w *window) answer(text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, err := piece.ParseTaken(text)
-	if err != nil || n < w.taken || n > w.sent || len(w.answers) == 0 {
+	if err != nil || n < w.taken || n > w.sent || len(w.owed) == 0 {
 		return fmt.Errorf("%w: 153 %s", errPiece, text)
 	}
-	if to := w.answers[0]; to != nil {
-		to <- n
+	first := w.owed[0]
+	if first.to != nil {
+		first.to <- n
 	}
-	w.taken, w.answers = n, w.answers[1:]
+	w.every = pingEvery
+	if time.Since(first.since) > slow {
+		w.every = pingOften
+	}
+	w.taken, w.owed = n, w.owed[1:]
 	return nil
 }
 
