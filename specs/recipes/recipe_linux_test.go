@@ -45,6 +45,9 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
+			if filepath.Base(name) == "fleet.md" {
+				need(t, "etcd", installed("etcd") && installed("etcdctl"))
+			}
 			try(t, name, bin)
 		})
 	}
