@@ -70,6 +70,7 @@ uses the credentials cert.pem and key.pem, if there are both.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
 	}
+	f.fleet.limits = &s.Limits
 	f.define(cmd, s)
 	return cmd
 }

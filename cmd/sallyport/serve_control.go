@@ -69,6 +69,7 @@ func (r *running) about() control.About {
 	return control.About{
 		Version: version(), PID: os.Getpid(), Listen: r.listener.Addr().String(), State: dir,
 		Backend: f.aboutBackend(), Certificate: aboutCertificate(r.certs.Leaf()), Limits: f.aboutLimits(r.server),
+		Fleet: f.fleet.about(),
 	}
 }
 

@@ -68,10 +68,14 @@ func (p *metricsPart) start(r *running) (stop func(), err error) {
 			"give --metrics a port alone to keep them on this machine", "address", l.Addr().String())
 	}
 	version, commit := build()
-	stop = metrics.Serve(l, p.metrics.Handler(metrics.Options{
+	options := metrics.Options{
 		Version: version, Commit: commit, Status: r.server.Status, Log: func() audit.State { _ = tryLog(r); return r.server.Audit.State() },
 		CertificateEnd: func() time.Time { return r.certs.Leaf().NotAfter }, Checks: p.checks(r),
-	}), r.log)
+	}
+	if entry := r.flags.fleet.entry.Load(); entry != nil {
+		options.Fleet = func() bool { return entry.State().Up }
+	}
+	stop = metrics.Serve(l, p.metrics.Handler(options), r.log)
 	fmt.Fprintf(r.stderr, "metrics at http://%s/metrics\n", l.Addr())
 	return stop, nil
 }

@@ -33,7 +33,7 @@ type follower interface {
 
 // serveParts returns the parts of serve.
 func serveParts(f *serveFlags) []part {
-	f.heads.fleet = &f.fleet
+	f.heads.fleet, f.fleet.serve = &f.fleet, f
 	return []part{&f.fleet, &f.heads, newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
 }
 

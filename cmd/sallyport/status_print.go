@@ -63,6 +63,7 @@ func statusPage(s control.Status, now time.Time, width int) string {
 	p.row("lobby", count(s.Lobby, "connection")+" before their login", atMost(s.Limits.Lobby))
 	p.row("kept out", keptOut(s)...)
 	p.backend(s.Backend)
+	p.fleet(s, now)
 	p.log(s.Log)
 	p.row("certificate", show.Printable(strings.Join(s.Certificate.Names, ", ")), lifetime(s.Certificate.Ends, now))
 	p.row("limits", limits(s)...)
@@ -122,6 +123,22 @@ func (p *page) backend(b *control.Backend) {
 	default:
 		p.row("backend", show.Printable(b.Spec), "opened for each session")
 	}
+}
+
+func (p *page) fleet(s control.Status, now time.Time) {
+	f := s.Fleet
+	if f == nil {
+		return
+	}
+	state := "in the directory"
+	if !f.Up {
+		state = "NOT IN THE DIRECTORY since " + clock(f.Since, now) + ": " + show.Printable(f.Error)
+	}
+	elsewhere := ""
+	if s.Holder == nil && f.Holder != "" {
+		elsewhere = show.Printable(f.Holder) + " has the shared seat at another gate"
+	}
+	p.row("rig", show.Printable(f.Rig), state, elsewhere)
 }
 
 func (p *page) log(l control.Log) {

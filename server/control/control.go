@@ -85,6 +85,20 @@ type About struct {
 	Backend     *Backend    `json:"backend"`
 	Certificate Certificate `json:"certificate"`
 	Limits      Limits      `json:"limits"`
+	// Fleet is what the server knows of the fleet. Nil means that it is in none.
+	Fleet *Fleet `json:"fleet,omitempty"`
+}
+
+// Fleet is the server's place in a fleet, whose directory is in etcd.
+type Fleet struct {
+	Rig string `json:"rig"`
+	// Up means that the server is in the directory. Since is when that changed, and Error why it is not.
+	Up    bool      `json:"up"`
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
+	// Shared means that all servers of this rig share one seat. Holder is the user who has it, at any of them.
+	Shared bool   `json:"shared"`
+	Holder string `json:"holder,omitempty"`
 }
 
 // Person is a client that has logged in.

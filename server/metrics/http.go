@@ -25,6 +25,8 @@ type Options struct {
 	Log func() audit.State
 	// CertificateEnd returns when the certificate that is served ends. Nil leaves it out.
 	CertificateEnd func() time.Time
+	// Fleet reports whether the server is in the directory of its fleet. It must not block. Nil leaves it out.
+	Fleet func() bool
 	// Checks are what /healthz asks for. Each may hang: one that takes longer than a second has failed.
 	Checks []Check
 }

@@ -14,10 +14,11 @@ type moment struct {
 	status func() server.Status
 	log    *patient[audit.State] // nil without
 	end    *patient[time.Time]   // nil without
+	fleet  func() bool           // nil without
 }
 
 func newMoment(o Options) *moment {
-	m := &moment{status: o.Status}
+	m := &moment{status: o.Status, fleet: o.Fleet}
 	if o.Log != nil {
 		m.log = &patient[audit.State]{ask: o.Log}
 	}
@@ -42,13 +43,14 @@ var (
 	logSize   = described("sallyport_log_size_bytes", "Size of the file of the interaction log.")
 	logFree   = described("sallyport_log_free_bytes", "Free space on the disk of the interaction log.")
 	logFailed = described("sallyport_log_write_failures_total", "Writes of the interaction log that failed.")
+	fleetUp   = described("sallyport_fleet_up", "1 if the server is in the directory of its fleet, 0 if etcd does not answer.")
 	logGood   = described("sallyport_log_writable", "1 if the interaction log can be written, 0 if not, or if it takes more than a second to say so.")
 )
 
 // Describe is prometheus.Collector.
 func (m *moment) Describe(all chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		seatTaken, seatHeld, seatIdle, waiting, longest, watching, inLobby, penalised, certLeft, logSize, logFree, logFailed, logGood,
+		seatTaken, seatHeld, seatIdle, waiting, longest, watching, inLobby, penalised, certLeft, logSize, logFree, logFailed, logGood, fleetUp,
 	} {
 		all <- d
 	}
@@ -65,6 +67,9 @@ func (m *moment) Collect(all chan<- prometheus.Metric) {
 		if end, answered := m.end.get(); answered {
 			set(certLeft, end.Sub(now).Seconds())
 		}
+	}
+	if m.fleet != nil {
+		set(fleetUp, truth(m.fleet()))
 	}
 	if m.log != nil {
 		m.collectLog(all, set)

@@ -77,12 +77,6 @@ func (s *served) text() string {
 	return s.said.String()
 }
 
-// connect makes a session of one request, as alice.
-func (s *served) connect() (code int, out string) {
-	s.t.Helper()
-	return sallyport(s.t, "pw\n", "connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin", "ECHO", "hello")
-}
-
 func (e *etcd) addAlice() {
 	e.t.Helper()
 	if code, out := sallyport(e.t, "pw\n", "user", "add", "--fleet", e.url(), "--password-stdin", "--iterations", "4096", "alice"); code != 0 {
@@ -97,7 +91,7 @@ func TestServeWithUsersOfTheFleet(t *testing.T) {
 	a := e.serve(filepath.Join(dir, "a"), "--rig", "a", "--users", "fleet")
 	b := e.serve(filepath.Join(dir, "b"), "--rig", "b", "--users", "fleet")
 	for _, gate := range []*served{a, b} {
-		if code, out := gate.connect(); code != 0 || out != "hello\n" {
+		if code, out := gate.asks("ECHO", "hello"); code != 0 || out != "hello\n" {
 			t.Error(code, out)
 		}
 	}
@@ -124,11 +118,11 @@ func TestServeWithUsersOfTheFleet(t *testing.T) {
 	// A gate that starts while etcd is away uses its copy. One without a copy asks clients to come again.
 	e.stop()
 	b = e.serve(b.state, "--rig", "b", "--users", "fleet")
-	if code, out := b.connect(); code != 0 {
+	if code, out := b.asks("ECHO", "hello"); code != 0 {
 		t.Error(code, out)
 	}
 	c := e.serve(filepath.Join(dir, "c"), "--rig", "c", "--users", "fleet")
-	if code, out := c.connect(); code != 1 || !strings.Contains(out, "454") {
+	if code, out := c.asks("ECHO", "hello"); code != 1 || !strings.Contains(out, "454") {
 		t.Error(code, out)
 	}
 	if !strings.Contains(c.text(), "nobody can log in") {
@@ -137,11 +131,11 @@ func TestServeWithUsersOfTheFleet(t *testing.T) {
 
 	// A removal reaches all gates.
 	e.start()
-	eventually(t, "the users at the gate without a copy", func() bool { code, _ := c.connect(); return code == 0 })
+	eventually(t, "the users at the gate without a copy", func() bool { code, _ := c.asks("ECHO", "hello"); return code == 0 })
 	if code, out := sallyport(t, "", "user", "remove", "--fleet", e.url(), "alice"); code != 0 {
 		t.Fatal(out)
 	}
 	for _, gate := range []*served{a, b, c} {
-		eventually(t, "the removal", func() bool { code, _ := gate.connect(); return code == 4 })
+		eventually(t, "the removal", func() bool { code, _ := gate.asks("ECHO", "hello"); return code == 4 })
 	}
 }

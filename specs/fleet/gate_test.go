@@ -1,0 +1,102 @@
+package fleet
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestServeRefusesFlags(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"--fleet-seat", "--advertise and --fleet-seat go with --fleet"},
+		{"--advertise a:1", "--advertise and --fleet-seat go with --fleet"},
+		{"--fleet-ca x", "--fleet-ca, --fleet-cert and --fleet-key go with --fleet"},
+		{"--fleet etcd://127.0.0.1:1", "--fleet needs --rig"},
+		{"--fleet http://127.0.0.1:1 --rig a", "is not etcd://"},
+		{"--fleet etcd://10.0.0.1:1 --rig a", "--fleet-ca"},
+		{"--fleet etcd://127.0.0.1:1 --rig a/b", "is no name of a rig"},
+		{"--fleet etcd://127.0.0.1:1 --rig a --tag imx8", "KEY=VALUE"},
+		{"--fleet etcd://127.0.0.1:1 --rig a --listen :0", "say with --advertise HOST:PORT"},
+		{"--fleet etcd://127.0.0.1:1 --rig a --advertise nowhere", "--advertise is the HOST:PORT"},
+		{"--fleet etcd://127.0.0.1:1 --rig a --advertise 0.0.0.0:7443", "--advertise is the HOST:PORT"},
+		{"--fleet etcd://127.0.0.1:1 --rig a --fleet-seat --vanish-timeout 11s", "--vanish-timeout is at most 10s"},
+	} {
+		code, out := sallyport(t, "", append([]string{"serve", "--check"}, strings.Fields(c.args)...)...)
+		if code != 2 || !strings.Contains(out, c.want) || strings.Count(strings.TrimSpace(out), "\n") > 1 {
+			t.Errorf("%s: code %d, %s", c.args, code, out)
+		}
+	}
+}
+
+// Two gates with one name share the seat, or the second one does not start.
+func TestServeSharesTheSeat(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, two := filepath.Join(stateHome(t), "one"), filepath.Join(stateHome(t), "two")
+	for _, state := range []string{one, two} {
+		if code, out := sallyport(t, "pw\n", "user", "add", "--state", state, "--password-stdin", "alice"); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	a := e.serve(one, "--rig", "scope", "--fleet-seat", "--backend", "exec:echo $SALLYPORT_TOKEN; cat")
+	code, out := sallyport(t, "", "serve", "--listen", "127.0.0.1:0", "--state", filepath.Join(stateHome(t), "three"), "--fleet", e.url(), "--rig", "scope")
+	if code != 1 || !strings.Contains(out, "--fleet-seat") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	b := e.serve(two, "--rig", "scope", "--fleet-seat")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("pw\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holder := prepared(t.Context(), t, "connect", "--state", one, "--addr", a.addr, "--user", "alice", "--password-file", password, "--open")
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	token := make([]byte, 64)
+	n, err := first.Read(token)
+	if err != nil || strings.Trim(string(token[:n]), "0123456789\n") != "" || n < 2 {
+		t.Errorf("the token is %q, %v", token[:n], err)
+	}
+	if code, out := b.asks("--no-wait", "WHOAMI"); code != 5 || !strings.Contains(out, "alice has had the seat since ") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	if _, out := sallyport(t, "", "status", "--state", two); !strings.Contains(out, "alice has the shared seat at another gate") {
+		t.Error(out)
+	}
+	_ = in.Close()
+	_ = holder.Wait()
+	if code, out := b.asks("WHOAMI"); code != 0 || !strings.Contains(out, "alice") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	e.stop()
+	for late := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		_, out := sallyport(t, "", "status", "--state", two)
+		if strings.Contains(out, "NOT IN THE DIRECTORY since ") {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal(out)
+		}
+	}
+	if code, out := b.asks("--no-wait", "WHOAMI"); code != 5 || !strings.Contains(out, "can't reach etcd") {
+		t.Errorf("code %d, %s", code, out)
+	}
+}
+
+// asks makes a session of one request, as alice.
+func (s *served) asks(args ...string) (code int, out string) {
+	s.t.Helper()
+	base := []string{"connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin"}
+	return sallyport(s.t, "pw\n", append(base, args...)...)
+}
