@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/server/audit"
 )
@@ -22,14 +23,16 @@ import (
 // The error is [audit.ErrNotLog] if a file is something else.
 func Sessions(w io.Writer, o Options, files ...audit.File) error {
 	out := bufio.NewWriter(w)
-	s := sessions{Options: o.withZone(), out: out, from: map[string]string{}, open: map[string]*session{}}
+	s := sessions{Options: o.withZone(), out: out, from: map[string]string{}, open: map[string]*session{}, userWidth: 12, fromWidth: 21}
 	for r, err := range records(files, out) {
 		if err != nil {
+			s.printRows()
 			return errors.Join(err, out.Flush())
 		}
 		s.add(r)
 	}
 	s.rest("still open")
+	s.printRows()
 	return out.Flush()
 }
 
@@ -40,7 +43,17 @@ type sessions struct {
 	from map[string]string   // the remote address of each open connection
 	open map[string]*session // the open sessions by connection
 	now  time.Time           // the time of the last record
+	rows []row               // not printed yet
+
+	userWidth, fromWidth int // of the columns, in characters
 }
+
+// maxRows is how many lines are printed at once, with columns as wide as the longest name and address among them and
+// the lines before.
+const maxRows = 1000
+
+// row is what is printed of a session. The fields before user and after from have fixed widths.
+type row struct{ first, user, from, last string }
 
 // session is a session that has not ended.
 type session struct {
@@ -109,6 +122,21 @@ func (s *sessions) print(x *session, lasted float64, how string) {
 	if x.requests == 1 {
 		requests = "request"
 	}
-	fmt.Fprintf(s.out, "%s %-12s %-12s from %-21s %12s %7d %-8s  %s\n", appendTime(nil, x.began, s.Zone), quote(x.conn),
-		quote(cmp.Or(x.user, "-")), quote(cmp.Or(s.from[x.conn], "-")), Duration(lasted), x.requests, requests, how)
+	r := row{
+		first: fmt.Sprintf("%s %-12s", appendTime(nil, x.began, s.Zone), quote(x.conn)),
+		user:  quote(cmp.Or(x.user, "-")), from: quote(cmp.Or(s.from[x.conn], "-")),
+		last: fmt.Sprintf("%12s %7d %-8s  %s", Duration(lasted), x.requests, requests, how),
+	}
+	s.userWidth = max(s.userWidth, utf8.RuneCountInString(r.user))
+	s.fromWidth = max(s.fromWidth, utf8.RuneCountInString(r.from))
+	if s.rows = append(s.rows, r); len(s.rows) == maxRows {
+		s.printRows()
+	}
+}
+
+func (s *sessions) printRows() {
+	for _, r := range s.rows {
+		fmt.Fprintf(s.out, "%s %-*s from %-*s %s\n", r.first, s.userWidth, r.user, s.fromWidth, r.from, r.last)
+	}
+	s.rows = s.rows[:0]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"regexp"
@@ -277,4 +278,28 @@ func sameFields(t *testing.T, line string) {
 		got[string(f.name)] = value
 	}
 	equal(t, "fields", got, want)
+}
+
+// Long names and addresses of IPv6 don't shift the columns behind them.
+func TestSessionsLineUp(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	for i, user := range []string{"bob", "the operator of the night shift", "ÅÅÅÅÅÅÅÅÅÅÅÅÅÅÅ"} {
+		remote := []string{"192.0.2.1:5", "[2001:db8:1111:2222:3333:4444:5555:6666]:65000", "[::1]:5"}[i]
+		at := fmt.Sprintf(`{"time":"2026-03-01T12:00:0%d.000000Z","event":`, i)
+		fmt.Fprintf(&log, "%s\"conn.accept\",\"conn\":\"c%d\",\"remote\":%q}\n", at, i, remote)
+		fmt.Fprintf(&log, "%s\"session.open\",\"conn\":\"c%d\",\"user\":%q}\n", at, i, user)
+		fmt.Fprintf(&log, "%s\"session.close\",\"conn\":\"c%d\",\"user\":%q,\"reason\":\"quit\",\"requests\":1,\"duration\":1.5}\n", at, i, user)
+	}
+	columns := map[string]int{}
+	for line := range strings.Lines(printed(t, Sessions, Options{}, []string{log.String()})) {
+		for _, word := range []string{" from ", "1.5 s", " 1 request", "quit"} {
+			before, _, found := strings.Cut(line, word)
+			at := utf8.RuneCountInString(before)
+			if was, seen := columns[word]; !found || seen && was != at {
+				t.Errorf("%q begins at %d, not at %d:\n%s", word, at, was, line)
+			}
+			columns[word] = at
+		}
+	}
 }
