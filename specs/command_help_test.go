@@ -24,6 +24,7 @@ var promised = map[string]string{
 	"reload":       "state",
 	"stop":         "state now",
 	"hosts":        "help",
+	"rigs":         "fleet fleet-ca fleet-cert fleet-key tag json watch",
 	"user":         "help",
 	"user add":     "state password-stdin iterations",
 	"user passwd":  "state password-stdin iterations",

@@ -58,8 +58,9 @@ func exitCode(err error) int {
 	reply, isReply := errors.AsType[*protocol.ReplyError](err)
 	_, isLost := errors.AsType[lostError](err)
 	_, isConnect := errors.AsType[*client.ConnectError](err)
+	_, isDirectory := errors.AsType[noDirectory](err)
 	switch {
-	case isConnect, errors.Is(err, control.ErrNoServer):
+	case isConnect, isDirectory, errors.Is(err, control.ErrNoServer):
 		return exitConnection
 	case isLost || errors.Is(err, client.ErrBusy):
 		return exitNoSeat

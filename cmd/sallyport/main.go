@@ -94,7 +94,7 @@ Exit codes:
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
-	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), hostsCommand(),
+	root.AddCommand(serveCommand(), connectCommand(), holdCommand(), forwardCommand(), hostsCommand(), rigsCommand(),
 		statusCommand(), evictCommand(), reloadCommand(), stopCommand(),
 		userCommand(), certCommand(), logCommand(), replayCommand(), probeCommand(), versionCommand())
 	root.SetHelpFunc(showHelp)

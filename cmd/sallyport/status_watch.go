@@ -46,10 +46,7 @@ func (f *statusFlags) follow(c *control.Client) error {
 
 // drawPage draws the page from the top of the terminal, as far as it has room.
 func drawPage(s control.Status, failed error) error {
-	width, height, err := term.GetSize(int(stdout.file.Fd()))
-	if err != nil || width <= 0 || height <= 1 {
-		width, height = pipeWidth, 24
-	}
+	width, _ := screenSize()
 	now := time.Now()
 	text := fmt.Sprintf("%s, Ctrl-C ends\n", now.Format(time.DateTime))
 	if failed != nil {
@@ -57,6 +54,21 @@ func drawPage(s control.Status, failed error) error {
 	} else {
 		text += statusPage(s, now, max(width, minWidth))
 	}
+	return drawScreen(text)
+}
+
+// screenSize returns the size of the terminal, or that of a usual one.
+func screenSize() (width, height int) {
+	width, height, err := term.GetSize(int(stdout.file.Fd()))
+	if err != nil || width <= 0 || height <= 1 {
+		return pipeWidth, 24
+	}
+	return width, height
+}
+
+// drawScreen draws a text from the top of the terminal, as far as it has room.
+func drawScreen(text string) error {
+	width, height := screenSize()
 	var out strings.Builder
 	out.WriteString("\x1b[H")
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -65,7 +77,7 @@ func drawPage(s control.Status, failed error) error {
 		out.WriteString(string(runes[:min(len(runes), width)]) + "\x1b[K\r\n")
 	}
 	out.WriteString("\x1b[J")
-	_, err = stdout.Write([]byte(out.String()))
+	_, err := stdout.Write([]byte(out.String()))
 	return err
 }
 
