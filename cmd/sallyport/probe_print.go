@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,15 +81,7 @@ func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(strings.Join(f.Mechanisms(), ", ")))
 	fmt.Fprintf(p.out, "            rule: %s (%s, %s)\n", f.Demand, f.Section, f.Level())
 	fmt.Fprintf(p.out, "            %s: %s\n", strings.ToLower(f.Special()), show.Printable(f.About))
-	for _, m := range f.Transcript {
-		parts := m.Parts()
-		if m.Altered {
-			fmt.Fprintf(p.out, "            sent: %s>>>%s<<<%s\n", shown(parts[0]), shown(parts[1]), shown(parts[2]))
-		}
-		if m.Own != "" && parts[1] == "" { // something is missing there
-			fmt.Fprintf(p.out, "            in place of: %s\n", shown(m.Own))
-		}
-	}
+	p.exchange(f.Transcript)
 	fmt.Fprintf(p.out, "            expected: %s\n", f.Expected)
 	fmt.Fprintf(p.out, "            came: %s\n", show.Printable(f.Reason))
 	if f.Words != "" {
@@ -99,10 +92,27 @@ func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	}
 }
 
+// exchange prints the altered message. Where none is altered, the fault is in the login as a whole, and it prints all.
+func (p *probePrinter) exchange(all []probe.Message) {
+	altered := slices.ContainsFunc(all, func(m probe.Message) bool { return m.Altered })
+	for _, m := range all {
+		parts := m.Parts()
+		switch {
+		case m.Altered:
+			fmt.Fprintf(p.out, "            sent: %s>>>%s<<<%s\n", shown(parts[0]), shown(parts[1]), shown(parts[2]))
+		case !altered:
+			fmt.Fprintf(p.out, "            %s: %s\n", m.From, shown(m.Text))
+		}
+		if m.Own != "" && parts[1] == "" { // something is missing there
+			fmt.Fprintf(p.out, "            in place of: %s\n", shown(m.Own))
+		}
+	}
+}
+
 // shown returns a part of a message on one line, and cuts it where it is long.
 func shown(text string) string {
 	if len(text) > 200 {
-		return fmt.Sprintf("%s… (%d bytes)", show.Printable(text[:200]), len(text))
+		return fmt.Sprintf("%s… (%d bytes)", show.Printable(strings.ToValidUTF8(text[:200], "")), len(text))
 	}
 	return show.Printable(text)
 }

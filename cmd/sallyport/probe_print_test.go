@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/scenarios/probe"
 )
@@ -23,12 +24,15 @@ func TestProbePrinter(t *testing.T) {
 	p := &probePrinter{progressPrinter: progressPrinter{&out, true}, prober: prober, start: time.Now(), total: 9}
 	all := prober.Cases()
 	for i := range all {
-		all[i].Verdict = probe.Fail
+		all[i].Verdict, all[i].Transcript = probe.Fail, []probe.Message{{From: "client", Text: "y,,n=" + strings.Repeat("é", 101)}}
 		p.result(&all[i])
 	}
 	p.summary(all)
 	if n, cleared := strings.Count(out.String(), " left"), strings.Count(out.String(), "\r\x1b[K"); n != len(all) || cleared < n {
 		t.Errorf("%d progress lines, and %d times cleared: %q", n, cleared, &out)
+	}
+	if !strings.Contains(out.String(), " client: y,,n=ééé") || !utf8.Valid(out.Bytes()) {
+		t.Errorf("a login without an altered message is not printed, or not as text: %q", &out)
 	}
 	if strings.Count(out.String(), "FAIL") != 1 || !strings.Contains(out.String(), "03-nonce/other plus, plain") {
 		t.Errorf("the case is not printed once: %q", &out)
