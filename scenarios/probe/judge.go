@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -125,8 +124,6 @@ func before(stage, other string) bool {
 // plainly returns the text of an error for a report.
 func plainly(err error) string {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the peer ended the connection"
 	case errors.Is(err, context.DeadlineExceeded):
 		return errHang.Error()
 	}

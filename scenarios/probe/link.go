@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/scenarios/mallory"
@@ -23,8 +24,9 @@ const (
 	maxBytes = 4 << 20 // of one exchange
 )
 
-// Errors of a link. Others mean that the peer has ended the connection.
+// Errors of a link. Others are those of TLS and of the system.
 var (
+	errEnd   = errors.New("the peer ended the connection")
 	errHang  = errors.New("the peer did not answer in time")
 	errFlood = errors.New("the peer sent more than a login needs")
 	errWords = errors.New("the peer does not speak the protocol")
@@ -77,15 +79,18 @@ func (l *Link) arm() {
 	}
 }
 
-// fault returns the error of a link for that of a connection.
+// fault returns the error of a link for that of a connection. The end of the context closes the connection of a peer
+// that takes too long as a whole, such as one that sends a byte now and then.
 func (l *Link) fault(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded):
 		return errHang
 	case l.bounded.N <= 0:
 		return errFlood
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errEnd
 	}
 	return err
 }

@@ -128,12 +128,12 @@ func (c *postgresCaller) product() string {
 
 // broken turns an error of pgproto3 into one of a link. For malformed messages pgproto3 has errors of many kinds.
 func broken(err error) error {
-	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errHang, errFlood} {
+	for _, known := range []error{errEnd, errHang, errFlood} {
 		if errors.Is(err, known) {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %w", errWords, err)
+	return fmt.Errorf("%w: %.200q", errWords, err.Error())
 }
 
 // postgresHost speaks PostgreSQL's protocol to a client.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -36,12 +37,15 @@ type Prober struct {
 	keptOut string
 }
 
+// vectors are read once, for programs that probe many peers. No prober changes them.
+var vectors = sync.OnceValues(fixtures.Vectors)
+
 // New checks a configuration. It fails with [ErrUsage].
 func New(c Config) (*Prober, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	all, err := fixtures.Vectors()
+	all, err := vectors()
 	if err != nil {
 		return nil, err
 	}

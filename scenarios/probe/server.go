@@ -190,6 +190,9 @@ func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion 
 	peer := &serverPeer{caller: caller, mechanism: v.Login.ServerMechanism, played: got}
 	have := fixtures.Facilities{Bindings: l.Bindings(), Foreign: true, Has: p.facilities(), Altered: got.keep}
 	got.outcome, got.err = v.Play(ctx, nil, got.tap(v, peer, 1), have)
+	if ctx.Err() != nil && got.broken == nil {
+		got.broken = errHang // in the middle of an answer
+	}
 	caller.Leave()
 	p.Summary.Peer = cmp.Or(p.Summary.Peer, got.product)
 	return got, nil

@@ -76,10 +76,10 @@ func (c *xmppCaller) decode(into any, element xml.StartElement) error {
 	return c.wrong(c.in.DecodeElement(into, &element))
 }
 
-// wrong tells malformed XML from a connection that has ended.
+// wrong tells malformed XML from the errors of a link.
 func (c *xmppCaller) wrong(err error) error {
-	if syntax, ok := err.(*xml.SyntaxError); ok && !strings.Contains(syntax.Msg, "EOF") {
-		return fmt.Errorf("%w: %w", errWords, err)
+	if syntax, ok := err.(*xml.SyntaxError); ok {
+		return fmt.Errorf("%w: %w", errWords, syntax)
 	}
 	return err
 }
@@ -92,7 +92,10 @@ func (c *xmppCaller) startTLS() error {
 	if err != nil {
 		return err
 	}
-	if err := c.in.Skip(); err != nil || element.Name.Local != "proceed" {
+	if err := c.in.Skip(); err != nil {
+		return c.wrong(err)
+	}
+	if element.Name.Local != "proceed" {
 		return fmt.Errorf("%w: <%s> in place of <proceed>", errWords, element.Name.Local)
 	}
 	return c.Upgrade()
