@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -283,7 +284,13 @@ func (c *Client) read() bool {
 	return false
 }
 
-func (c *Client) readReply() error {
+// readReply turns a panic into an error, so that the program can restore the terminal before it ends.
+func (c *Client) readReply() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("client: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	if c.ended.Err() != nil {
 		return c.Err()
 	}

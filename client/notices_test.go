@@ -1,10 +1,13 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,4 +97,48 @@ func TestCloseIsFinal(t *testing.T) {
 		all.Go(func() { c.Close() })
 	}
 	all.Wait()
+}
+
+// faulty is a connection whose Read panics from some time on.
+type faulty struct {
+	net.Conn
+	broken atomic.Bool
+}
+
+func (f *faulty) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	if f.broken.Load() {
+		panic("a fault")
+	}
+	return n, err
+}
+
+// A fault in what reads the connection ends the client, and not the program, which may have to give a terminal back.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	for i, read := range []func(*Client){
+		func(c *Client) { _, _ = c.Do(testContext(t), echo("x")) },
+		func(c *Client) { // in another goroutine, where a panic ends the test without its name
+			for range c.Notices() {
+			}
+		},
+	} {
+		d, conn := dialer(), new(faulty)
+		d.DialContext = func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
+			conn.Conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+			return conn, err
+		}
+		broken := make(chan struct{})
+		c := seatedBy(t, d, func(s *session) {
+			<-broken
+			s.send("121 waiting 1")
+			s.atEnd()
+		})
+		conn.broken.Store(true)
+		close(broken)
+		read(c)
+		if err := c.Err(); err == nil || !strings.HasPrefix(err.Error(), "client: panic: a fault\n") {
+			t.Errorf("reader %d: %v", i, err)
+		}
+	}
 }

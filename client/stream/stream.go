@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,18 +110,8 @@ func (s *Stream) run(verb string, queued func()) {
 	s.unread.end(s.err)
 }
 
-// receive takes a line of the server, and the bytes of a 151. It turns a panic into an error, so that the program can
-// restore the terminal before it ends.
-func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("stream: panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return s.take(reply, r)
-}
-
-func (s *Stream) take(reply protocol.Reply, r *protocol.Reader) error {
+// receive takes a line of the server, and the bytes of a 151.
+func (s *Stream) receive(reply protocol.Reply, r *protocol.Reader) error {
 	joined := s.isJoined()
 	switch {
 	case reply.Code.Notice():
