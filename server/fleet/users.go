@@ -41,6 +41,7 @@ type Users struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 	owed   chan struct{} // holds a value if the copy must be written
+	empty  bool          // it was logged that there are no users
 
 	mu       sync.Mutex
 	verified map[string]scram.Verifier // only follow changes it
@@ -179,6 +180,7 @@ func (u *Users) read(ctx context.Context, within time.Duration) (at revisions, e
 	u.note(err)
 	if err == nil {
 		u.remake(secret, all)
+		u.noteEmpty(len(all) == 0)
 	}
 	return at, err
 }
@@ -198,6 +200,14 @@ func (u *Users) note(err error) {
 	default:
 		log.Warn("the users in etcd can't be read: those of the last reading count", "copy", u.path, "error", err)
 	}
+}
+
+// noteEmpty warns if there are no users, once until there are: the prefix may be wrong.
+func (u *Users) noteEmpty(empty bool) {
+	if empty && !u.empty {
+		u.fleet.log.Warn("there are no users in etcd: add one with user add --fleet, or check the address of --fleet", "prefix", u.fleet.prefix)
+	}
+	u.empty = empty
 }
 
 // takeUser takes a key over, or removes its user if the key is removed or its value is not Sallyport's.

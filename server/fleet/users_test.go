@@ -160,3 +160,15 @@ func TestCopyIsRestored(t *testing.T) {
 		t.Error("others can read the copy", info.Mode(), err)
 	}
 }
+
+func TestLookupDoesTheSameWorkForEachName(t *testing.T) { // not in parallel, as AllocsPerRun demands
+	u := &Users{fleet: quiet(), owed: make(chan struct{}, 1)}
+	u.remake([]byte(strings.Repeat("s", secretSize)), map[string]scram.Verifier{"alice": verifier(t)})
+	work := map[string]float64{}
+	for _, name := range []string{"alice", "nobody"} {
+		work[name] = testing.AllocsPerRun(100, func() { _, _, _ = u.Lookup(name) })
+	}
+	if work["alice"] != work["nobody"] || work["alice"] == 0 {
+		t.Error("the allocations of a Lookup show who is a user:", work)
+	}
+}

@@ -27,7 +27,13 @@ type served struct {
 // serve starts a gate on a state directory. It ends with the test.
 func (e *etcd) serve(state string, args ...string) *served {
 	e.t.Helper()
-	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--state", state, "--fleet", e.url()}, args...)
+	return e.serveAt(e.url(), state, args...)
+}
+
+// serveAt is serve with another address of etcd.
+func (e *etcd) serveAt(url, state string, args ...string) *served {
+	e.t.Helper()
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--state", state, "--fleet", url}, args...)
 	s := &served{t: e.t, state: state, cmd: prepared(context.Background(), e.t, args...), ended: make(chan error, 1)}
 	out, err := s.cmd.StderrPipe()
 	if err == nil {
@@ -129,8 +135,13 @@ func TestServeWithUsersOfTheFleet(t *testing.T) {
 		t.Error("the operator is not told:", c.text())
 	}
 
-	// A removal reaches all gates.
 	e.start()
+	// A wrong prefix has no users, and the gate says so.
+	if !strings.Contains(e.serveAt("etcd://"+e.endpoint+"/lob", filepath.Join(dir, "d"), "--rig", "d", "--users", "fleet").text(), "there are no users in etcd") {
+		t.Error("the operator is not told of a prefix without users")
+	}
+
+	// A removal reaches all gates.
 	eventually(t, "the users at the gate without a copy", func() bool { code, _ := c.asks("ECHO", "hello"); return code == 0 })
 	if code, out := sallyport(t, "", "user", "remove", "--fleet", e.url(), "alice"); code != 0 {
 		t.Fatal(out)

@@ -54,8 +54,10 @@ func TestUserCommandsWithoutEtcd(t *testing.T) {
 
 // TestVariableMovesNoUsers sees that a variable for clients does not change where users are kept.
 func TestVariableMovesNoUsers(t *testing.T) {
-	t.Setenv("SALLYPORT_FLEET", "etcd://127.0.0.1:1")
-	if code, out := sallyport(t, "", "user", "list", "--state", t.TempDir()); code != 0 || out != "" {
-		t.Error(code, out)
+	t.Parallel()
+	cmd := prepared(t.Context(), t, "user", "list", "--state", t.TempDir())
+	cmd.Env = append(cmd.Env, "SALLYPORT_FLEET=etcd://127.0.0.1:1")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v %s", err, out)
 	}
 }

@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/server/fleet"
 )
@@ -125,5 +127,25 @@ func TestHeadsAreNoted(t *testing.T) {
 	}
 	if rewritten != 1 || foreign != 2 || err != nil {
 		t.Error(rewritten, foreign, err)
+	}
+}
+
+func TestHeadsAreFew(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	f, l := e.open(), &log{}
+	l.set("a")
+	n := f.NoteHeads("rig", logGate, l.state)
+	began := time.Now()
+	for i := 0; time.Since(began) < 2*time.Second; i++ {
+		l.set(strconv.Itoa(1 + i%9))
+		n.Note()
+		<-time.After(5 * time.Millisecond)
+	}
+	l.set("b")
+	n.Close()
+	most := int(time.Since(began)/(time.Second/2)) + 2 // the first and the last one
+	if got := digits(t, f, "rig"); len(got) > most || !strings.HasSuffix(got, "b") {
+		t.Errorf("noted %q, at most %d", got, most)
 	}
 }
