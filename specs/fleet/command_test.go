@@ -55,6 +55,7 @@ func prepared(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 // sallyport runs the command and returns its exit code, and all that it prints.
 func sallyport(t *testing.T, stdin string, args ...string) (code int, out string) {
 	t.Helper()
+	_, _ = command() // before the time starts: a build may take longer
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := prepared(ctx, t, args...)
