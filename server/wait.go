@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -75,6 +76,8 @@ func (c *conn) await() error {
 			return c.evicted()
 		case c.raw.Has(flagShutdown):
 			return errShutdown
+		case c.raw.Dead():
+			return syscall.ETIMEDOUT // before its death is waited for again, in the seat
 		case c.raw.Has(flagGranted):
 			return nil
 		}

@@ -1,6 +1,7 @@
 package specs
 
 import (
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -63,6 +64,27 @@ var _ = Describe("A client that vanishes without a FIN", Label("area:faults", "p
 		Expect(dave.Line()).To(Equal("120 position 1 holder bob"))
 		Eventually(ctx, func() []testserver.Record { return h.Log.Records("queue.leave") }).Should(ContainElement(
 			HaveKeyWithValue("reason", "vanished")))
+	}, limit)
+
+	It("loses its place also if the server has written to it shortly before that", Label("slow"), func(ctx SpecContext) {
+		const may = 6 * time.Second
+		h := start(within(may))
+		h.LoggedIn(ctx, "alice")
+		var waiting []*harness.Conn
+		for i, name := range []string{"bob", "carol", "dave"} {
+			waiting = append(waiting, h.Connect(ctx).Greeted().LogIn(name, ""))
+			Expect(waiting[i].Line()).To(Equal(fmt.Sprintf("120 position %d holder alice", i+1)))
+		}
+		vanish(waiting[2])
+		since := time.Now()
+		passed := func() time.Duration { return time.Since(since) }
+		for i, at := range []time.Duration{may - time.Second, may + time.Second/2} {
+			Eventually(ctx, passed).WithTimeout(2 * may).Should(BeNumerically(">", at))
+			waiting[i].Send("QUIT\r\n") // dave's position changes
+		}
+		Eventually(ctx, func() []testserver.Record { return h.Log.Records("queue.leave") }).WithTimeout(may).Should(ContainElement(
+			HaveKeyWithValue("reason", "vanished")))
+		Expect(passed()).To(BeNumerically("<", may+3*time.Second))
 	}, limit)
 
 	It("loses a seat that it is granted to the next client", func(ctx SpecContext) {

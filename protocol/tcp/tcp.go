@@ -17,9 +17,10 @@ func FindDead(c net.Conn, limit, window time.Duration) {
 	if !ok || limit < 0 {
 		return
 	}
-	// Three probes in the second half of the time.
+	// Three probes in the second half of the time, the last one at its end: the kernel looks at the limit with a probe.
+	interval := max((limit / 6).Truncate(time.Second), time.Second)
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: max(limit/2, time.Second), Interval: max(limit/6, time.Second), Count: 3,
+		Enable: true, Idle: max(limit-3*interval, time.Second), Interval: interval, Count: 3,
 	})
 	SetUserTimeout(c, max(limit, window))
 }

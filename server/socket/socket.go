@@ -116,6 +116,10 @@ func (c *Conn) Wake(flag uint32) {
 // Has reports whether any of the flags is set.
 func (c *Conn) Has(flags uint32) bool { return c.Flags.Load()&flags != 0 }
 
+// Dead reports whether the peer has acknowledged nothing for as long as it may. The kernel ends the connection later if
+// something was sent meanwhile.
+func (c *Conn) Dead() bool { return c.options.Vanish >= 0 && tcp.Dead(c.Conn, c.options.Vanish) }
+
 // Hurry ends a blocked write soon, and each later one. Any goroutine may call it.
 func (c *Conn) Hurry() {
 	c.hurried.Store(true)
