@@ -54,24 +54,39 @@ func (s *Seat) sweep() {
 	}
 }
 
-// remove deletes a place. It does not wait. The caller has locked mu.
+// remove deletes a place that no client has. It does not wait. The caller has locked mu.
 func (s *Seat) remove(key string) {
 	if s.removing[key] {
 		return
 	}
 	s.removing[key] = true
 	s.work.Go(func() {
-		for s.removeOnce(key) != nil && pause(s.ctx, renewAgain) {
+		for s.removeOnce(key) != nil || !s.isRemoved(key) {
+			if !pause(s.ctx, renewAgain) {
+				return
+			}
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.removing, key)
 	})
 }
 
+// removeOnce deletes a place, and waits until the copy of the queue knows.
 func (s *Seat) removeOnce(key string) error {
 	ctx, cancel := s.fleet.call(s.ctx)
 	defer cancel()
-	_, err := s.fleet.etcd.Delete(ctx, key)
-	return err
+	done, err := s.fleet.etcd.Delete(ctx, key)
+	if err != nil {
+		return err
+	}
+	return s.queue.reach(ctx, done.Header.Revision)
+}
+
+// isRemoved ends the work of remove, unless the place is there again and no client has it.
+func (s *Seat) isRemoved(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, _ := s.queue.find(key); n >= 0 && s.claims[key] == nil {
+		return false
+	}
+	delete(s.removing, key)
+	return true
 }

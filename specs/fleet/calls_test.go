@@ -1,0 +1,106 @@
+package fleet
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/server/fleet"
+)
+
+// counter passes connections on to etcd, and counts the calls.
+type counter struct {
+	listener net.Listener
+	calls    atomic.Int64
+}
+
+func (e *etcd) counter() *counter {
+	e.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { _ = listener.Close() })
+	c := &counter{listener: listener}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", e.endpoint)
+			if err != nil {
+				_ = near.Close()
+				return
+			}
+			go func() {
+				_, _ = io.Copy(near, far)
+				_ = near.Close()
+			}()
+			go func() {
+				_ = c.pass(far, near)
+				_ = far.Close()
+			}()
+		}
+	}()
+	return c
+}
+
+// pass copies the frames of HTTP/2 (RFC 9113 §4.1) from a client. A call begins with a HEADERS frame (§6.2), and gRPC's
+// client sends no other.
+func (c *counter) pass(dst io.Writer, src io.Reader) error {
+	const preface, header, headers = 24, 9, 1
+	if _, err := io.CopyN(dst, src, preface); err != nil {
+		return err
+	}
+	for frame := make([]byte, header); ; {
+		if _, err := io.ReadFull(src, frame); err != nil {
+			return err
+		}
+		if frame[3] == headers {
+			c.calls.Add(1)
+		}
+		if _, err := dst.Write(frame); err != nil {
+			return err
+		}
+		length := binary.BigEndian.Uint32(append([]byte{0}, frame[:3]...))
+		if _, err := io.CopyN(dst, src, int64(length)); err != nil {
+			return err
+		}
+	}
+}
+
+// A login waits for one call. When the client has left, there is another one.
+func TestCallsPerLogin(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	c := e.counter()
+	f, err := fleet.Open(context.Background(), fleet.Config{URL: "etcd://" + c.listener.Addr().String() + "/lab"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	one := &gate{t: t}
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Fatal: func(string) {}})
+	t.Cleanup(one.Close)
+	session := func() {
+		alice := one.asks("alice")
+		alice.at("0 alice")
+		alice.Leave()
+		alice.until("free", func() bool { return one.Status().Holder == "" })
+	}
+	session() // and the lease
+	const sessions = 50
+	before, began := c.calls.Load(), time.Now()
+	for range sessions {
+		session()
+	}
+	calls, renewals := c.calls.Load()-before, int64(time.Since(began)/(2*time.Second))+1
+	if least, most := int64(2*sessions), 2*sessions+renewals; calls < least || calls > most {
+		t.Errorf("%d calls for %d sessions, want %d to %d", calls, sessions, least, most)
+	}
+}
