@@ -8,15 +8,18 @@ import (
 	"syscall"
 )
 
-// diskSize is the size of a small disk, in bytes.
-const diskSize = "size=48m"
+// Sizes of disks. A file of etcd's own log has 64 MB, unless runNode makes it smaller.
+const (
+	smallDisk = "48m"
+	etcdDisk  = "256m"
+)
 
 // mountDisk makes a directory that is a small disk of its own, if this is root.
-func mountDisk(dir string) error {
+func mountDisk(dir, size string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil || os.Geteuid() != 0 {
 		return err
 	}
-	return syscall.Mount("tmpfs", dir, "tmpfs", 0, diskSize+",mode=0700")
+	return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size+",mode=0700")
 }
 
 // fillDisk writes until the disk is full.

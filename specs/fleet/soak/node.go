@@ -38,7 +38,10 @@ type cluster struct {
 
 // newCluster starts the nodes.
 func newCluster(ctx context.Context, dir, path string) (*cluster, error) {
-	c := &cluster{path: path}
+	c, disk := &cluster{path: path}, smallDisk
+	if path != "" {
+		disk = etcdDisk
+	}
 	var members []string
 	for i := range 3 {
 		name := fmt.Sprint("node", i)
@@ -47,7 +50,7 @@ func newCluster(ctx context.Context, dir, path string) (*cluster, error) {
 			return c, err
 		}
 		n := &node{Name: name, Dir: filepath.Join(dir, name), Client: ports[0], Peer: ports[1], log: filepath.Join(dir, name+".log")}
-		if err := mountDisk(n.Dir); err != nil {
+		if err := mountDisk(n.Dir, disk); err != nil {
 			return c, err
 		}
 		members = append(members, name+"=http://"+n.Peer)

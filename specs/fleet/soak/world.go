@@ -57,11 +57,8 @@ func newWorld(ctx context.Context, o options) (w *world, err error) {
 	if w.dir, err = os.MkdirTemp("", "fleet-soak-"); err != nil {
 		return w, err
 	}
-	if w.bin == "" {
-		w.bin = filepath.Join(w.dir, "sallyport")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", w.bin, "github.com/sallyport/sallyport/cmd/sallyport").CombinedOutput(); err != nil {
-			return w, fmt.Errorf("go build: %w\n%s", err, out)
-		}
+	if err := w.build(ctx); err != nil {
+		return w, err
 	}
 	if w.device, err = newDevice(); err != nil {
 		return w, err
@@ -83,6 +80,24 @@ func newWorld(ctx context.Context, o options) (w *world, err error) {
 	return w, nil
 }
 
+// build builds the command, unless -bin has it. The command's module is the one that this one replaces.
+func (w *world) build(ctx context.Context) error {
+	if w.bin != "" {
+		return nil
+	}
+	w.bin = filepath.Join(w.dir, "sallyport")
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/sallyport/sallyport").Output()
+	if err != nil {
+		return fmt.Errorf("go list: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", w.bin, "./cmd/sallyport")
+	cmd.Dir = strings.TrimSpace(string(root))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
 func (w *world) etcdName() string {
 	if w.etcd != "" {
 		return w.etcd
@@ -94,7 +109,7 @@ func (w *world) etcdName() string {
 func (w *world) newGate(number int, shared bool) error {
 	g := &gate{w: w, number: number, dir: filepath.Join(w.dir, fmt.Sprint("gate", number))}
 	w.gates = append(w.gates, g)
-	if err := mountDisk(g.dir); err != nil {
+	if err := mountDisk(g.dir, smallDisk); err != nil {
 		return err
 	}
 	list := filepath.Join(g.dir, "users")
