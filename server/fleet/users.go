@@ -29,6 +29,9 @@ const (
 	startTime = 5 * time.Second
 	// readTime bounds a later one.
 	readTime = time.Minute
+	// readEvery is the time after which all users are read again. Where etcd was restored from a backup, its revisions
+	// are behind those that a watch waits for.
+	readEvery = 10 * time.Minute
 	// reportEvery is the time between two reports that nobody can log in.
 	reportEvery = time.Minute
 )
@@ -136,9 +139,13 @@ func (u *Users) watch(ctx context.Context, at revisions) {
 	f := u.fleet
 	secret := f.etcd.Watch(ctx, f.key("secret"), clientv3.WithRev(at.secret+1))
 	users := f.etcd.Watch(ctx, f.key("users")+"/", clientv3.WithPrefix(), clientv3.WithRev(at.users+1), clientv3.WithFragment())
+	again := time.NewTimer(readEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-secret:
+			return
+		case <-again.C:
 			return
 		case changes, ok := <-users:
 			if !ok || changes.Err() != nil {
