@@ -41,7 +41,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 			Expect(report.Results[0].Transcript).To(HaveLen(4))
 			Expect(c.Read("r.html")).To(ContainSubstring("altered by the prober"))
 			Expect(c.Read("r.xml")).To(ContainSubstring(`<testsuites name="sallyport probe"`))
-		}, SpecTimeout(time.Minute))
+		}, SpecTimeout(4*time.Minute))
 
 		It("says when the password is wrong, and judges nothing", func(ctx SpecContext) {
 			run := c.Run(ctx, "another one\n", "probe", "server", "sallyport://"+s.addr, "--ca", s.state+"/ca.pem", "--user", "alice",

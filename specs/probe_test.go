@@ -68,7 +68,7 @@ var _ = Describe("The prober", Label("area:probe", "rfc:5802"), Ordered, func() 
 			Expect(err).NotTo(HaveOccurred())
 			Expect(namesOf(all, probe.Fail)).To(BeEmpty())
 			Expect(len(namesOf(all, probe.Pass))).To(BeNumerically(">", 20))
-		}, SpecTimeout(time.Minute))
+		}, SpecTimeout(4*time.Minute))
 	}
 
 	DescribeTable("finds the fault of a server, by the cases that name it and no others", func(ctx SpecContext, fault, cases, found string) {
