@@ -240,6 +240,13 @@ var _ = Describe("The command hold", Label("area:command", "area:hold", "promise
 		exits(ctx, alice, 0)
 	}, limit)
 
+	It("names the session limit when its command is ended for that", Label("slow"), func(ctx SpecContext) {
+		s := c.Serve(ctx, "--session-limit", "9s")
+		alice := c.Start(s.As("hold", "alice", "--", "sleep", "60")...)
+		exits(ctx, alice, 5)
+		Expect(stderr(alice)).To(HaveSuffix("sallyport hold: the seat was lost: the server's --session-limit is near\n"))
+	}, limit)
+
 	DescribeTable("does not start its command if a limit of the server is too short", func(ctx SpecContext, flag, limit string) {
 		s := c.Serve(ctx, flag, limit)
 		Expect(c.Run(ctx, "", s.As("hold", "alice", "--", "touch", "ran")...)).To(

@@ -145,6 +145,11 @@ func (l Lease) StopBy() time.Time {
 	return by.Add(-l.kill - l.slack)
 }
 
+// EndsWithSession reports whether StopBy comes from the limit of the session.
+func (l Lease) EndsWithSession() bool {
+	return !l.end.IsZero() && l.StopBy().Equal(l.now(l.end).Add(-l.kill-l.slack))
+}
+
 // Interval returns the time from one ping to the next. A lease has time for several, so that one lost packet
 // does not end it.
 func (l Lease) Interval() time.Duration {
@@ -179,7 +184,7 @@ func (l *Lease) Ping(ctx context.Context, ping func() error) error {
 	switch {
 	case l.proved.IsZero():
 		by, longest = time.Time{}, firstPing
-	case by.Equal(l.now(l.end).Add(-l.kill - l.slack)):
+	case l.EndsWithSession():
 		over = ErrSession
 	}
 	if answer := time.Now().Add(longest); by.IsZero() || answer.Before(by) {

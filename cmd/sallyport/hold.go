@@ -156,7 +156,9 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	held, lose := context.WithCancelCause(ctx)
+	kept := make(chan struct{})
 	go func() {
+		defer close(kept)
 		if err := h.keep(held); err != nil {
 			lose(err)
 		}
@@ -166,21 +168,28 @@ func (h *holding) run(ctx context.Context, args []string) (err error) {
 	code, err := h.command.Wait()
 	stop()
 	h.drain(held, served)
-	why := seatLost(ctx, held, err)
+	known := context.Cause(held)
 	lose(nil)
-	if why != nil {
+	<-kept // it uses the lease
+	if ctx.Err() != nil {
+		known = nil
+	}
+	if why := seatLost(known, err, h.lease); why != nil {
 		return why
 	}
 	return h.leave(code, err)
 }
 
 // seatLost returns why the seat was lost before the command ended, or nil. hold may see the end of the command first,
-// with the error over, or that of its lease, which ends held.
-func seatLost(ctx, held context.Context, over error) error {
-	if why := context.Cause(held); why != nil && ctx.Err() == nil {
-		return lost(why)
-	}
-	if errors.Is(over, shepherd.ErrOver) {
+// with the error over, or that of its lease, with the error known. The shepherd does not know which limit its time
+// comes from.
+func seatLost(known, over error, l lease.Lease) error {
+	switch {
+	case known != nil:
+		return lost(known)
+	case errors.Is(over, shepherd.ErrOver) && l.EndsWithSession():
+		return lost(lease.ErrSession)
+	case errors.Is(over, shepherd.ErrOver):
 		return lost(over)
 	}
 	return nil
