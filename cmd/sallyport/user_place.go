@@ -108,7 +108,7 @@ func (p fleetUsers) added(name string) {
 }
 
 func (p fleetUsers) removed(name string) {
-	fmt.Fprintf(os.Stderr, "removed %s, who can't log in again at any gate, or where etcd is away when it is back; a session that runs goes on: %s ends it at its gate\n",
+	fmt.Fprintf(os.Stderr, "removed %s: no gate that reaches etcd lets this user in again; a session that runs goes on: %s ends it at its gate\n",
 		show.Printable(name), commandLine("evict --user "+quoteArg(name), "", ""))
 }
 

@@ -26,7 +26,7 @@ func TestUserCommands(t *testing.T) {
 		{"user list --fleet URL", "", 0, `^alice  5000 iterations\n$`},
 		{"__complete user remove --fleet URL ", "", 0, `^alice\n`},
 		{"user remove --fleet URL bob", "", 1, `"bob": no such user`},
-		{"user remove --fleet URL alice", "", 0, `^removed alice, who can't log in again at any gate`},
+		{"user remove --fleet URL alice", "", 0, `^removed alice: no gate that reaches etcd lets this user in again; .* evict --user alice ends it`},
 		{"user list --fleet URL", "", 0, `^$`},
 		{"user list --fleet http://a:1", "", 2, `"http://a:1" is not etcd://HOST:PORT`},
 	} {
