@@ -48,6 +48,9 @@ func (f *Fleet) reason(ctx context.Context) string {
 			return u.Host + ": " + strings.Join(strings.FieldsFunc(err.Error(), unprintable), "?")
 		}
 	}
+	if f.tls == nil {
+		return "its members can be reached: have they a quorum, and do they want TLS (--fleet-ca)?"
+	}
 	return "its members can be reached: have they a quorum?"
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -81,7 +82,7 @@ func CheckName(name string) error {
 
 // CheckTag returns an error if a tag can't be KEY=VALUE.
 func CheckTag(key, value string) error {
-	if !names.MatchString(key) || !values.MatchString(value) {
+	if !names.MatchString(key) || !values.MatchString(value) || !utf8.ValidString(value) {
 		return fmt.Errorf("%.80q is not KEY=VALUE, with a KEY of 1 to 64 letters, digits, '.', '_' and '-', and a VALUE of at most 128 printable characters", key+"="+value)
 	}
 	return nil

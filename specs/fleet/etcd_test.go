@@ -20,6 +20,7 @@ type etcd struct {
 	t        *testing.T
 	dir      string
 	endpoint string // HOST:PORT; the same after a restart
+	change   func(*embed.Config)
 	mu       sync.Mutex
 	node     *embed.Etcd
 }
@@ -27,7 +28,13 @@ type etcd struct {
 // startEtcd starts an etcd that ends with the test.
 func startEtcd(t *testing.T) *etcd {
 	t.Helper()
-	e := &etcd{t: t, dir: t.TempDir(), endpoint: "127.0.0.1:0"}
+	return startEtcdWith(t, func(*embed.Config) {})
+}
+
+// startEtcdWith is startEtcd with a changed configuration.
+func startEtcdWith(t *testing.T, change func(*embed.Config)) *etcd {
+	t.Helper()
+	e := &etcd{t: t, dir: t.TempDir(), endpoint: "127.0.0.1:0", change: change}
 	e.start()
 	e.endpoint = e.node.Clients[0].Addr().String()
 	t.Cleanup(e.stop)
@@ -47,6 +54,7 @@ func (e *etcd) start() {
 	c.ListenPeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
 	c.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:1"}}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	e.change(c)
 	node, err := embed.StartEtcd(c)
 	if err != nil {
 		e.t.Fatal(err)
