@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -124,7 +125,7 @@ func before(stage, other string) bool {
 // plainly returns the text of an error for a report.
 func plainly(err error) string {
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return errHang.Error()
 	}
 	text := err.Error()

@@ -3,6 +3,7 @@ package probe
 import (
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,14 @@ func TestProduct(t *testing.T) {
 	}
 	if a, err := c.Start("SCRAM-SHA-256", []byte("n,,")); err != nil || a.Product != "PostgreSQL 17.1" {
 		t.Errorf("PostgreSQL: %+v, %v", a, err)
+	}
+}
+
+// A connection that is not accepted in time reads like any other wait that ends.
+func TestTimeoutOfDial(t *testing.T) {
+	t.Parallel()
+	if text := plainly(&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}); text != errHang.Error() {
+		t.Error(text)
 	}
 }
 
