@@ -209,7 +209,8 @@ func openDir() string {
 	return dir
 }
 
-// dovecotConfig listens on the loopback alone, and does not delay failures.
+// dovecotConfig listens on the loopback alone. It sets no delay of failures, but Dovecot answers them every half a second
+// alone: most of the run is this wait.
 const dovecotConfig = `base_dir = DIR/run
 log_path = DIR/log
 protocols = imap
