@@ -1,0 +1,335 @@
+package choose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/client"
+)
+
+const (
+	// stale is after how long a rig is tried again that has refused while the directory says that it is free. The
+	// directory lags by half a second. The time doubles with each refusal.
+	stale = time.Second
+	// maxDoubled bounds how often it doubles.
+	maxDoubled = 5
+	// spread is the delay before a try, at most, for each client that waits in the lab. All of them see at the same moment that
+	// a rig is free, and only one can have it.
+	spread    = 5 * time.Millisecond
+	maxSpread = 2 * time.Second
+)
+
+// Chooser gets the seat of one rig of a lab. S is the type of a seat. Follow, Dial and Close must be set.
+type Chooser[S any] struct {
+	// Follow calls on with all gates, and again after each change, until ctx ends. It returns an error if it can't
+	// begin.
+	Follow func(ctx context.Context, on func([]Gate)) error
+	// Dial asks a gate for the seat. With wait it waits in the queue, otherwise it fails with [client.ErrBusy] if the seat
+	// is taken. When ctx ends it returns soon, and leaves the queue.
+	Dial func(ctx context.Context, g Gate, wait bool) (S, error)
+	// Close gives a seat back.
+	Close func(S)
+	// Tags are those that a rig must have. None means any rig.
+	Tags map[string]string
+	// NoWait means that no queue is joined: Seat fails with client.ErrBusy if no rig is free.
+	NoWait bool
+	// IntN returns a random number below n. Nil means that of math/rand.
+	IntN func(n int) int
+}
+
+// Seat returns a seat and the gate that gave it. It tries the free rigs without waiting, in random order, so that
+// clients that come together spread over the lab. If it gets none it joins the shortest queue. There it waits in
+// order, and meanwhile tries each rig that becomes free. It never returns before every other seat that it got is given
+// back.
+//
+// A refused login ends the search, because a wrong password shall not be tried at each gate of a lab. So does a wait
+// that the gate ends. A gate that can't be reached, or stops, does not. The error wraps [ErrNoRig] if no rig has the
+// tags, or it is one of Follow, or of the gates.
+func (c Chooser[S]) Seat(ctx context.Context) (seat S, at Gate, err error) {
+	if c.IntN == nil {
+		c.IntN = rand.IntN
+	}
+	bounded, cancel := context.WithCancel(ctx)
+	s := &search[S]{
+		Chooser: c, ctx: bounded, changed: make(chan struct{}, 1), followed: make(chan error, 1),
+		results: make(chan result[S], 2), refused: map[string]refusal{}, noQueue: map[string]bool{}, errs: map[string]error{},
+	}
+	go func() { s.followed <- c.Follow(bounded, s.update) }()
+	won, err := s.run()
+	cancel()
+	s.giveBack()
+	if ctx.Err() != nil && err != nil {
+		err = context.Cause(ctx)
+	}
+	return won.seat, won.at, err
+}
+
+// search is one call of Seat. Its goroutine owns what mu does not guard.
+type search[S any] struct {
+	Chooser[S]
+	ctx      context.Context
+	changed  chan struct{} // has a value after a change of the directory
+	followed chan error    // gets the result of Follow
+	results  chan result[S]
+
+	trying, place string             // rigs that an attempt runs at, without and with a wait; "" is none
+	refused       map[string]refusal // rigs that were not free
+	noQueue       map[string]bool    // rigs whose queue can't be joined
+	errs          map[string]error   // the last error of each rig
+
+	mu   sync.Mutex
+	all  []Gate // the latest
+	rigs []rig  // those with the tags
+	seen bool   // the directory has come
+}
+
+// rig is what the directory says of all gates of a rig.
+type rig struct {
+	name     string
+	gates    []Gate
+	free     bool
+	waiting  int
+	revision int64
+}
+
+// result is the end of an attempt.
+type result[S any] struct {
+	rig  rig
+	wait bool
+	seat S
+	at   Gate
+	err  error
+}
+
+// refusal is why a rig is not tried: not before until, unless the directory has another revision.
+type refusal struct {
+	revision int64
+	busy     bool
+	until    time.Time
+	doubled  int
+}
+
+func (s *search[S]) update(all []Gate) {
+	var rigs []rig
+	for _, g := range all {
+		if !g.has(s.Tags) {
+			continue
+		}
+		i := slices.IndexFunc(rigs, func(r rig) bool { return r.name == g.Rig })
+		if i < 0 {
+			i, rigs = len(rigs), append(rigs, rig{name: g.Rig, free: true})
+		}
+		r := &rigs[i]
+		r.gates = append(r.gates, g)
+		r.free = r.free && g.Holder == "" && g.Waiting == 0
+		r.waiting, r.revision = r.waiting+g.Waiting, max(r.revision, g.Revision)
+	}
+	s.mu.Lock()
+	s.all, s.rigs, s.seen = all, rigs, true
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default: // a look is due
+	}
+}
+
+// look returns the rigs with the tags, in random order.
+func (s *search[S]) look() (rigs []rig, seen bool) {
+	s.mu.Lock()
+	rigs, seen = slices.Clone(s.rigs), s.seen
+	s.mu.Unlock()
+	for i := len(rigs) - 1; i > 0; i-- {
+		j := s.IntN(i + 1)
+		rigs[i], rigs[j] = rigs[j], rigs[i]
+	}
+	return rigs, seen
+}
+
+// run returns the first seat, or the error that ends the search.
+func (s *search[S]) run() (won result[S], err error) {
+	for {
+		rigs, seen := s.look()
+		s.try(rigs)
+		if seen && s.trying == "" && s.place == "" {
+			if err := s.join(rigs); err != nil {
+				return won, err
+			}
+		}
+		select {
+		case <-s.ctx.Done():
+			return won, s.ctx.Err()
+		case err := <-s.followed:
+			if s.followed = nil; err != nil {
+				return won, err
+			}
+		case <-s.changed:
+		case <-s.again(rigs):
+		case r := <-s.results:
+			if s.isLast(r) {
+				return r, r.err
+			}
+		}
+	}
+}
+
+// try starts an attempt at a free rig, if there is one and no other attempt runs.
+func (s *search[S]) try(rigs []rig) {
+	if s.trying != "" {
+		return
+	}
+	var delay time.Duration
+	if s.place != "" {
+		waiting := 0
+		for _, r := range rigs {
+			waiting += r.waiting
+		}
+		delay = time.Duration(s.IntN(1 + int(min(maxSpread, time.Duration(waiting)*spread))))
+	}
+	for _, r := range rigs {
+		if r.free && r.name != s.place && s.wait(r) <= 0 {
+			s.trying = r.name
+			go s.attempt(r, false, delay)
+			return
+		}
+	}
+}
+
+// join takes a place in the shortest queue.
+func (s *search[S]) join(rigs []rig) error {
+	left := slices.DeleteFunc(slices.Clone(rigs), func(r rig) bool { return s.noQueue[r.name] })
+	switch {
+	case len(rigs) == 0 && len(s.errs) == 0:
+		return s.noRig()
+	case s.NoWait:
+		return s.failed(fmt.Sprintf("none of %d rigs is free", len(rigs)))
+	case len(left) == 0:
+		return s.failed("no rig has a seat to give")
+	}
+	shortest := slices.MinFunc(left, func(a, b rig) int { return s.queue(a) - s.queue(b) })
+	s.place = shortest.name
+	go s.attempt(shortest, true, 0)
+	return nil
+}
+
+// queue returns how many wait for a rig. One more has come where it has just refused.
+func (s *search[S]) queue(r rig) int {
+	if s.wait(r) > 0 {
+		return r.waiting + 1
+	}
+	return r.waiting
+}
+
+// attempt asks the gates of a rig for the seat.
+func (s *search[S]) attempt(r rig, wait bool, delay time.Duration) {
+	done := result[S]{rig: r, wait: wait, err: client.ErrBusy}
+	if delay == 0 || s.sleep(delay) && s.isFree(r.name) {
+		done.seat, done.at, done.err = InTurn(s.ctx, r.gates, func(g Gate) (S, error) { return s.Dial(s.ctx, g, wait) })
+	}
+	if done.err != nil {
+		done.err = fmt.Errorf("rig %s: %w", r.name, done.err)
+	}
+	s.results <- done
+}
+
+func (s *search[S]) sleep(d time.Duration) bool {
+	select {
+	case <-s.ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (s *search[S]) isFree(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.rigs, func(r rig) bool { return r.name == name && r.free })
+}
+
+// isLast reports whether the result of an attempt ends the search.
+func (s *search[S]) isLast(r result[S]) bool {
+	if r.wait {
+		s.place = ""
+	} else {
+		s.trying = ""
+	}
+	if r.err == nil || s.ctx.Err() != nil || !elsewhere(r.err) {
+		return true
+	}
+	s.errs[r.rig.name] = r.err
+	if r.wait {
+		s.noQueue[r.rig.name] = true
+		return false
+	}
+	is := refusal{revision: r.rig.revision, busy: errors.Is(r.err, client.ErrBusy)}
+	if was, again := s.refused[r.rig.name]; again && was.revision == is.revision {
+		is.doubled = min(was.doubled+1, maxDoubled)
+	}
+	is.until = time.Now().Add(stale << is.doubled)
+	s.refused[r.rig.name] = is
+	return false
+}
+
+// wait returns for how long a rig is not tried.
+func (s *search[S]) wait(r rig) time.Duration {
+	was := s.refused[r.name]
+	if was.busy && was.revision != r.revision {
+		return 0
+	}
+	return time.Until(was.until)
+}
+
+// again returns a channel that has a value when a free rig is to be tried again.
+func (s *search[S]) again(rigs []rig) <-chan time.Time {
+	var next <-chan time.Time
+	soonest := time.Duration(-1)
+	for _, r := range rigs {
+		if d := s.wait(r); r.free && r.name != s.place && s.trying == "" && (soonest < 0 || d < soonest) {
+			soonest = max(d, 0)
+			next = time.After(soonest)
+		}
+	}
+	return next
+}
+
+// giveBack ends what still runs, and gives back each seat that it has got.
+func (s *search[S]) giveBack() {
+	for _, name := range []string{s.trying, s.place} {
+		if name == "" {
+			continue
+		}
+		if late := <-s.results; late.err == nil {
+			s.Close(late.seat)
+		}
+	}
+	if s.followed != nil {
+		<-s.followed
+	}
+}
+
+func (s *search[S]) noRig() error {
+	if len(s.Tags) == 0 {
+		return worded{ErrNoRig, "there is no rig in the directory"}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return worded{ErrNoRig, "no rig has " + tagText(s.Tags) + listed(s.all, true)}
+}
+
+// failed returns the error if no rig gives a seat.
+func (s *search[S]) failed(what string) error {
+	f := Failed{what: what}
+	for _, name := range slices.Sorted(maps.Keys(s.errs)) {
+		f.errs = append(f.errs, s.errs[name])
+	}
+	if f.errs == nil {
+		f.errs = []error{client.ErrBusy}
+	}
+	return f
+}
