@@ -63,7 +63,11 @@ func (v *visitor) live(ctx context.Context) {
 			gate = v.r.IntN(len(v.w.gates))
 		}
 		a := v.begin(gate)
-		err := v.try(ctx, a)
+		try := v.try
+		if v.holds() {
+			try = v.hold
+		}
+		err := try(ctx, a)
 		v.update(a, func() { a.ended, a.err = time.Now(), err })
 		pause(ctx, time.Duration(20+v.r.IntN(300))*time.Millisecond)
 	}

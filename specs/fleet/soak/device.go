@@ -22,6 +22,7 @@ type arrival struct {
 // device is what the gates guard. It notes when which message came.
 type device struct {
 	listener net.Listener
+	path     string // of its Unix socket, which is for commands of hold
 
 	mu       sync.Mutex
 	arrivals []arrival
@@ -29,21 +30,27 @@ type device struct {
 	open     int      // connections
 }
 
-func newDevice() (*device, error) {
+func newDevice(path string) (*device, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	d := &device{listener: listener}
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
+	beside, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	d := &device{listener: listener, path: path}
+	for _, l := range []net.Listener{listener, beside} {
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go d.serve(conn)
 			}
-			go d.serve(conn)
-		}
-	}()
+		}()
+	}
 	return d, nil
 }
 

@@ -152,7 +152,7 @@ func (w *world) match(all []*drive, t *table) (orders []asked, err error) {
 					continue
 				}
 				t.attempt(a)
-				conn := of(conns, a)
+				conn := of(conns, v.user(), a)
 				requests, token := 0, int64(0)
 				if conn != nil {
 					requests, token = conn.requests, conn.token

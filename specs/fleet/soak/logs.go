@@ -15,12 +15,14 @@ type record struct {
 	Event  string    `json:"event"`
 	Conn   string    `json:"conn"`
 	Remote string    `json:"remote"`
+	User   string    `json:"user"`
 	Token  int64     `json:"token"`
 }
 
 // served is what a gate's log says of a connection.
 type served struct {
 	remote   string
+	user     string
 	accepted time.Time
 	token    int64 // 0 if no session began
 	requests int
@@ -46,6 +48,8 @@ func readLog(path string) (all []*served, err error) {
 			c = &served{remote: r.Remote, accepted: r.Time}
 			conns[r.Conn], all = c, append(all, c)
 		case c == nil:
+		case r.Event == "login.ok":
+			c.user = r.User
 		case r.Event == "session.open":
 			c.token = r.Token
 		case r.Event == "request":
@@ -55,10 +59,12 @@ func readLog(path string) (all []*served, err error) {
 	return all, lines.Err()
 }
 
-// of returns the connection of an attempt, or nil.
-func of(all []*served, a attempt) (found *served) {
+// of returns the connection of an attempt, or nil. The address of a process of hold is not known, but only it logs in as
+// its user.
+func of(all []*served, user string, a attempt) (found *served) {
 	for _, c := range all {
-		if c.remote == a.local && !c.accepted.Before(a.asked.Add(-time.Second)) && (a.ended.IsZero() || c.accepted.Before(a.ended)) {
+		isIt := c.remote == a.local || a.local == "" && c.user == user
+		if isIt && !c.accepted.Before(a.asked.Add(-time.Second)) && (a.ended.IsZero() || c.accepted.Before(a.ended)) {
 			found = c
 		}
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 const usage = `Two gates ("sallyport serve --fleet-seat") guard one device. Twenty clients queue at both of them
-and write octets with their names and counters. Faults come one after another. Then the run is judged:
+and write octets with their names and counters. Every fifth is "sallyport hold" with a command that uses the device
+itself. Faults come one after another. Then the run is judged:
 
     no octet of a session reaches the device later than 1 s after the first one of a later session; only
     a gate that was stopped (SIGSTOP) may end one write then
@@ -47,6 +48,9 @@ type options struct {
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == nodeVerb {
 		runNode(os.Args[2])
+	}
+	if len(os.Args) == 5 && os.Args[1] == touchVerb {
+		os.Exit(touch(os.Args[2], os.Args[3], os.Args[4]))
 	}
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)

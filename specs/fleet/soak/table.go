@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"time"
 
@@ -40,6 +41,7 @@ func (t *table) attempt(a attempt) {
 	if a.seated.IsZero() && !a.queued.IsZero() && a.err != nil {
 		t.add("waiting clients that left without the seat", 1)
 	}
+	exit, isHold := errors.AsType[*exec.ExitError](a.err)
 	refused, ok := errors.AsType[*protocol.ReplyError](a.err)
 	switch {
 	case a.err == nil:
@@ -47,6 +49,8 @@ func (t *table) attempt(a attempt) {
 		t.add("attempts that were under way at the end", 1)
 	case ok:
 		t.add(fmt.Sprintf("attempts that ended with %d %s", refused.Code, refused.Keyword), 1)
+	case isHold:
+		t.add("holds that ended with "+exit.ProcessState.String(), 1)
 	case errors.Is(a.err, errSilent):
 		t.add("attempts that gave up a silent gate", 1)
 	default:

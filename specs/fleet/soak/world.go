@@ -60,7 +60,10 @@ func newWorld(ctx context.Context, o options) (w *world, err error) {
 	if err := w.build(ctx); err != nil {
 		return w, err
 	}
-	if w.device, err = newDevice(); err != nil {
+	if w.device, err = newDevice(filepath.Join(w.dir, "device")); err != nil {
+		return w, err
+	}
+	if err := os.WriteFile(w.passwordFile(), []byte(password+"\n"), 0o600); err != nil {
 		return w, err
 	}
 	if w.cluster, err = newCluster(ctx, w.dir, w.etcd); err != nil {
