@@ -77,6 +77,7 @@ func (f *serveFlags) checkTLS() error {
 // withCertificate returns a new configuration, with ticket keys of its own. So the tickets of the last one end, also
 // those of clients whose CA is no longer in the file of --client-ca.
 func (f *serveFlags) withCertificate(pair tls.Certificate) (*tls.Config, error) {
+	f.fleet.serves(pair)
 	version, err := tlsVersion(f.tlsMin)
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version}
 	if err != nil || f.clientCA == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sallyport/sallyport/client/pin"
 	"github.com/sallyport/sallyport/server"
 	"github.com/sallyport/sallyport/server/control"
 	"github.com/sallyport/sallyport/server/fleet"
@@ -31,7 +33,8 @@ type fleetPart struct {
 	gates *fleet.Fleet                // nil without --fleet
 	log   atomic.Pointer[slog.Logger] // set before the first message
 	entry atomic.Pointer[fleet.Registration]
-	seat  *fleet.Seat // nil without --fleet-seat
+	ca    atomic.Pointer[pin.Pin] // of the certificate that is served, nil for a public CA
+	seat  *fleet.Seat             // nil without --fleet-seat
 }
 
 // sharedVanish is the greatest --vanish-timeout with --fleet-seat, two thirds of the lease in etcd: a client that can't
@@ -114,6 +117,12 @@ func isWildcard(addr string) bool {
 	return err == nil && (host == "" || notIP == nil && ip.IsUnspecified())
 }
 
+// isLoopback reports whether only this machine can connect to an address.
+func isLoopback(addr string) bool {
+	at, err := netip.ParseAddrPort(addr)
+	return err == nil && at.Addr().Unmap().IsLoopback()
+}
+
 // observe tells the directory about changes of the seat.
 func (p *fleetPart) observe(line []byte) {
 	if entry := p.entry.Load(); entry != nil {
@@ -141,16 +150,41 @@ func (p *fleetPart) start(r *running) (stop func(), err error) {
 	}
 	entry, err := p.gates.Register(gate, p.rig, func() fleet.Rig { return p.describe(r) })
 	if err != nil {
+		p.close()
 		return nil, err
+	}
+	if p.advertise == "" && isLoopback(r.listener.Addr().String()) && p.gates.Remote() {
+		r.log.Warn("the directory is on another machine, but has an address of this one: say with --advertise HOST:PORT where clients reach this gate")
 	}
 	p.entry.Store(entry)
 	return func() {
 		entry.Close()
-		if p.seat != nil {
-			p.seat.Close()
-		}
-		_ = p.gates.Close()
+		p.close()
 	}, nil
+}
+
+func (p *fleetPart) close() {
+	if p.seat != nil {
+		p.seat.Close()
+	}
+	_ = p.gates.Close()
+}
+
+// serves notes the CA of a certificate that is served from now on.
+func (p *fleetPart) serves(pair tls.Certificate) {
+	p.ca.Store(nil)
+	if ca, private := servedCA(pair); private {
+		p.ca.Store(&ca)
+	}
+}
+
+// After a reload the directory has the new CA.
+func (*fleetPart) reloading() {}
+func (*fleetPart) stopping()  {}
+func (p *fleetPart) reloaded(error) {
+	if entry := p.entry.Load(); entry != nil {
+		entry.Changed()
+	}
 }
 
 // describe returns what the directory says of this gate.
@@ -159,7 +193,7 @@ func (p *fleetPart) describe(r *running) fleet.Rig {
 		Addr: cmp.Or(p.advertise, r.listener.Addr().String()), Tags: p.tags, Version: version(), Seat: p.sharesSeat,
 		Head: r.server.Audit.State().Head,
 	}
-	if ca, private := servedCA(r.server.TLSConfig.Certificates[0]); private {
+	if ca := p.ca.Load(); ca != nil {
 		rig.CA = ca.String()
 	}
 	if p.seat != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -63,7 +62,7 @@ func (p *metricsPart) start(r *running) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("--metrics: %w", err)
 	}
-	if at, err := netip.ParseAddrPort(l.Addr().String()); err != nil || !at.Addr().Unmap().IsLoopback() {
+	if !isLoopback(l.Addr().String()) {
 		r.log.Warn("METRICS ARE PUBLIC: everyone who reaches this address can read them, without a login and in the clear; "+
 			"give --metrics a port alone to keep them on this machine", "address", l.Addr().String())
 	}

@@ -73,6 +73,7 @@ type Config struct {
 
 // Fleet is a connection to etcd. It is safe for concurrent use.
 type Fleet struct {
+	remote bool
 	etcd   *clientv3.Client
 	tls    *tls.Config // nil without a CA
 	prefix string
@@ -104,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 		cancel()
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
+	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, remote: p.remote() != "", log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
 }
 
 // Close ends all calls and the connection. What was registered stays in etcd until its lease ends.
@@ -116,6 +117,9 @@ func (f *Fleet) Close() error {
 	}
 	return err
 }
+
+// Remote reports whether an endpoint of etcd is not on this machine.
+func (f *Fleet) Remote() bool { return f.remote }
 
 // call returns the context of one call to etcd.
 func (f *Fleet) call(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -100,3 +100,41 @@ func (s *served) asks(args ...string) (code int, out string) {
 	base := []string{"connect", "--addr", s.addr, "--state", s.state, "--user", "alice", "--password-stdin"}
 	return sallyport(s.t, "pw\n", append(base, args...)...)
 }
+
+// After a reload with the certificate of another CA the directory has the pin of that CA.
+func TestServeReloadsThePin(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	state, other := filepath.Join(stateHome(t), "one"), filepath.Join(stateHome(t), "other")
+	for _, dir := range []string{state, other} {
+		if code, out := sallyport(t, "pw\n", "user", "add", "--state", dir, "--password-stdin", "alice"); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	e.serve(state, "--rig", "scope")
+	before := e.pin("")
+	for _, name := range []string{"cert.pem", "key.pem", "ca.pem", "ca-key.pem"} {
+		if err := os.Rename(filepath.Join(other, name), filepath.Join(state, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out := sallyport(t, "", "reload", "--state", state); code != 0 {
+		t.Fatal(out)
+	}
+	e.pin(before)
+}
+
+// pin waits until the one gate in the directory has another pin than that, and returns it.
+func (e *etcd) pin(than string) string {
+	e.t.Helper()
+	f := e.open()
+	for late := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		rigs, err := f.Rigs(e.t.Context())
+		switch {
+		case len(rigs) == 1 && rigs[0].CA != than:
+			return rigs[0].CA
+		case err != nil, time.Now().After(late):
+			e.t.Fatalf("the directory has %v (%v)", rigs, err)
+		}
+	}
+}
