@@ -15,10 +15,10 @@ var promised = map[string]string{
 	"version": "help",
 	"serve": "listen state admission queue-depth queue-per-user queue-wait login-timeout idle-timeout session-limit shutdown-grace max-body " +
 		"max-lobby max-lobby-per-source trust tls-min require-binding cert key chat backend backend-user backend-timeout log-payload log-sync quiet metrics",
-	"connect":      "addr ca pin state user password-file password-stdin cert key no-wait body open no-escape linger record",
+	"connect":      "rig any tag fleet addr ca pin state user password-file password-stdin cert key no-wait body open no-escape linger record",
 	"replay":       "addr ca pin state users run list explain parallel repeat timeout keep json junit html init",
-	"hold":         "addr ca pin state user password-file password-stdin cert key no-wait forward",
-	"forward":      "addr ca pin state user password-file password-stdin cert key no-wait listen keep once",
+	"hold":         "rig any tag fleet addr ca pin state user password-file password-stdin cert key no-wait forward",
+	"forward":      "rig any tag fleet addr ca pin state user password-file password-stdin cert key no-wait listen keep once",
 	"status":       "addr ca pin state user password-file password-stdin cert key json watch",
 	"evict":        "state user conn reason",
 	"reload":       "state",

@@ -83,12 +83,15 @@ Ctrl-C or Ctrl-] q ends it, elsewhere a signal. The exit code is 5 if N users wa
 already or the operator ends it, and 1 if the server stops, falls silent, or drops you because
 you read too slowly (421 too-slow).
 
+` + findHelp + `
+
 With --record it writes the session into a scenario for sallyport replay. There
 the user is called Alice, patterns stand for what varies, and the password is
 left out.`,
 		Example: `  sallyport connect --user alice                     # interactive
   sallyport connect --user alice ECHO hello
   sallyport connect rig1: STAT                       # of the file of hosts
+  sallyport connect --any --tag board=imx8 --open    # of a fleet, see sallyport rigs
   sallyport connect --user alice --body waveform.bin LOAD ch1
   sallyport connect --user alice --open              # a console, Ctrl-] q quits
   sallyport connect --user alice --open < commands.txt
@@ -99,6 +102,7 @@ left out.`,
 		RunE: func(_ *cobra.Command, args []string) error { return f.run(args) },
 	}
 	f.define(cmd)
+	f.find.define(cmd)
 	// An argument of the request may begin with a dash.
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&f.body, "body", "", "`file` to send as the request's body; - is standard input")
@@ -120,6 +124,8 @@ func (f *connectFlags) run(args []string) error {
 		}
 	case f.open && len(args) > 0:
 		return usagef("--open takes no verb")
+	case f.find.any && f.record != "":
+		return usagef("--record needs one server: choose it with --addr or --rig")
 	case f.open && f.record != "":
 		return usagef("--record can't record the stream of --open")
 	case f.body != "" && len(args) == 0:
@@ -154,9 +160,9 @@ func (f *connectFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	err = f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c *client.Client) error {
+	err = f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c login) error {
 		recording.begin()
-		return cause(ctx, f.talk(ctx, &session{c, recording, f.timeout}, args, body))
+		return cause(ctx, f.talk(ctx, &session{c.Client, recording, f.timeout}, args, body))
 	})
 	return errors.Join(err, recording.end(err))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/client/stream"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/audit/show"
@@ -27,6 +29,7 @@ type dialFlags struct {
 	passwordStdin, noWait    bool
 	maxBody                  sizeFlag
 	host                     hostFlag
+	find                     findFlags
 	notices                  io.Writer // gets notices; define sets standard error
 }
 
@@ -48,9 +51,10 @@ func (f *dialFlags) define(cmd *cobra.Command) {
 // prepare makes a dialer, and asks for the password. It must be called before
 // signals are caught: a caught signal does not end a read of standard input.
 func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, err error) {
-	if err := checkAddr(f.addr); err != nil {
+	if err := cmp.Or(f.find.check(), checkAddr(f.addr)); err != nil {
 		return nil, who, err
 	}
+	f.byDirectory = f.find.asked()
 	config, err := f.tlsConfig()
 	if err != nil {
 		return nil, who, err
@@ -66,28 +70,41 @@ func (f *dialFlags) prepare() (dialer *client.Dialer, who client.Credentials, er
 type dialing func(d *client.Dialer, ctx context.Context, addr string, who client.Credentials) (*client.Client, error)
 
 // with logs in with dial, which waits for the seat or watches, and calls use. A signal cancels the context of use.
-func (f *dialFlags) with(dialer *client.Dialer, dial dialing, who client.Credentials, use func(context.Context, *client.Client) error) error {
+func (f *dialFlags) with(dialer *client.Dialer, dial dialing, who client.Credentials, use func(context.Context, login) error) error {
 	ctx, cancel := notifyContext()
 	defer cancel()
 	c, err := f.dial(ctx, dialer, dial, who)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer c.close()
+	f.addr = c.addr // for messages
 	return use(ctx, c)
 }
 
-// dial logs in. Its errors say what the user can do.
-func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (*client.Client, error) {
-	dialer, err := f.pinned(ctx, dialer, withPort(f.addr))
-	if err != nil {
-		return nil, cause(ctx, f.hint(err))
+// dial logs in, at --addr or at a rig of the directory. Its errors say what the user can do.
+func (f *dialFlags) dial(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (login, error) {
+	if f.find.asked() {
+		return f.dialFound(ctx, dialer, dial, who)
 	}
-	c, err := dial(dialer, ctx, withPort(f.addr), who)
-	if err != nil {
-		return nil, f.explain(ctx, err, who.Username)
+	return f.dialTo(ctx, dialer, dial, who)
+}
+
+// dialTo logs in at --addr.
+func (f *dialFlags) dialTo(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (l login, err error) {
+	l.addr = withPort(f.addr)
+	if dialer, err = f.pinned(ctx, dialer, l.addr); err != nil {
+		return l, cause(ctx, f.hint(err))
 	}
-	return c, nil
+	own := *dialer
+	own.DialContext = func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
+		l.conn, err = secure.DialTCP(ctx, network, addr)
+		return l.conn, err
+	}
+	if l.Client, err = dial(&own, ctx, l.addr, who); err != nil {
+		return l, f.explain(ctx, err, who.Username)
+	}
+	return l, nil
 }
 
 // explain adds to the error of a login what the user can do about it.

@@ -74,6 +74,8 @@ func (f *dialFlags) authorityHint(err error, leaf *x509.Certificate) error {
 	}
 	used := "the certificate is not from a CA of this system"
 	switch {
+	case f.byDirectory && f.pin != "":
+		used = "the server's certificate is not from the CA that the directory names"
 	case f.pin != "":
 		used = "the server's certificate is not from the CA of --pin"
 	case f.ca != "":

@@ -25,12 +25,20 @@ type trustFlags struct {
 
 	localCA string // the file of the CA of a server on this machine, if it is trusted
 
-	mu       sync.Mutex
-	pinnedCA *x509.Certificate // of --pin, when it has been found
+	byDirectory bool // the pin of each server comes from there
+
+	found *foundCAs
+}
+
+// foundCAs are the CAs of pins that have been found.
+type foundCAs struct {
+	mu  sync.Mutex
+	all map[string]*x509.Certificate
 }
 
 // defineTrust adds the flags that say which CA is trusted.
 func (f *trustFlags) defineTrust(flags *pflag.FlagSet) {
+	f.found = &foundCAs{all: map[string]*x509.Certificate{}}
 	flags.StringVar(&f.ca, "ca", "", "`file` with the CA to trust, and no other")
 	flags.StringVar(&f.pin, "pin", "", "`SHA256:...` of the CA to trust, and no other; serve and cert show print it")
 	flags.StringVar(&f.state, "state", "", "state `directory` of a server on this machine, whose CA is trusted (default $XDG_STATE_HOME/sallyport)")
@@ -55,6 +63,8 @@ func (f *trustFlags) tlsConfig() (config *tls.Config, err error) {
 		return nil, err
 	}
 	switch {
+	case f.byDirectory:
+		return config, nil // the CAs of the system, where a server has no pin
 	case f.ca != "" && f.pin != "":
 		return nil, usagef("--ca and --pin exclude each other")
 	case f.pin != "":
@@ -122,10 +132,10 @@ func (f *dialFlags) pinned(ctx context.Context, d *client.Dialer, addr string) (
 
 // findCA returns the CA of --pin, which an earlier command may have kept. Otherwise the server sends it.
 func (f *dialFlags) findCA(ctx context.Context, d *client.Dialer, addr string) (*x509.Certificate, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.pinnedCA != nil {
-		return f.pinnedCA, nil
+	f.found.mu.Lock()
+	defer f.found.mu.Unlock()
+	if ca := f.found.all[f.pin]; ca != nil {
+		return ca, nil
 	}
 	p, err := pin.Parse(f.pin)
 	if err != nil {
@@ -145,7 +155,7 @@ func (f *dialFlags) findCA(ctx context.Context, d *client.Dialer, addr string) (
 			fmt.Fprintln(f.notices, "warning: the CA of --pin can't be kept, so each command gets it from the server again:", message(err))
 		}
 	}
-	f.pinnedCA = ca
+	f.found.all[f.pin] = ca
 	return ca, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/client"
+	"github.com/sallyport/sallyport/client/choose"
 	"github.com/sallyport/sallyport/protocol"
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
@@ -60,7 +61,7 @@ func exitCode(err error) int {
 	_, isConnect := errors.AsType[*client.ConnectError](err)
 	_, isDirectory := errors.AsType[noDirectory](err)
 	switch {
-	case isConnect, isDirectory, errors.Is(err, control.ErrNoServer):
+	case isConnect, isDirectory, errors.Is(err, choose.ErrNoRig), errors.Is(err, control.ErrNoServer):
 		return exitConnection
 	case isLost || errors.Is(err, client.ErrBusy):
 		return exitNoSeat

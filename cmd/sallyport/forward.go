@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/client"
-	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/cmd/sallyport/forward"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
 	"github.com/sallyport/sallyport/protocol/scram"
@@ -73,7 +72,10 @@ the next one is served. forward ends with code 4 when a login is refused later, 
 with 1 when the server has no backend or is too old. With --keep it ends when the seat
 is lost, with --once after the first connection: with 5 if there is no seat (busy,
 waited too long, evicted), with 6 if the backend can't be reached or breaks. SIGTERM
-and Ctrl-C end it with 0, also if they cut a connection; with --once that is 1.`,
+and Ctrl-C end it with 0, also if they cut a connection; with --once that is 1.
+
+` + findHelp + `
+Without --keep each connection chooses anew.`,
 		Example: `  sallyport forward --user alice --addr rig:7443 --listen 5025
   sallyport forward --user alice --listen unix:/run/user/1000/rig --keep
   sallyport forward --user alice --password-file pw --listen 5025 --once`,
@@ -81,6 +83,7 @@ and Ctrl-C end it with 0, also if they cut a connection; with --once that is 1.`
 		RunE: func(*cobra.Command, []string) error { return f.run() },
 	}
 	f.define(cmd)
+	f.find.define(cmd)
 	cmd.Flags().StringVar(&f.local, "listen", "", "local `address`: HOST:PORT, PORT (on 127.0.0.1; 0 chooses one) or unix:PATH")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "keep the seat between connections")
 	cmd.Flags().BoolVar(&f.once, "once", false, "end after the first connection")
@@ -115,14 +118,9 @@ func (f *forwardFlags) run() error {
 	defer port.Close()
 	forwarder := &forward.Forwarder{
 		Port: port, Say: say, Once: f.once,
-		Dial: func(ctx context.Context) (c *client.Client, conn net.Conn, err error) {
-			dialer := *dialer
-			dialer.DialContext = func(ctx context.Context, network, addr string) (_ net.Conn, err error) {
-				conn, err = secure.DialTCP(ctx, network, addr)
-				return conn, err
-			}
-			c, err = f.dial(ctx, &dialer, (*client.Dialer).Dial, who)
-			return c, conn, err
+		Dial: func(ctx context.Context) (*client.Client, net.Conn, error) {
+			l, err := f.dial(ctx, dialer, (*client.Dialer).Dial, who)
+			return l.Client, l.conn, err
 		},
 		Final: func(err error) bool { return exitCode(err) == exitLogin },
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/client/lease"
-	"github.com/sallyport/sallyport/client/secure"
 	"github.com/sallyport/sallyport/cmd/sallyport/forward"
 	"github.com/sallyport/sallyport/cmd/sallyport/shepherd"
 	"github.com/sallyport/sallyport/cmd/sallyport/spool"
@@ -77,13 +76,17 @@ the backend before the seat is given back. COMMAND must read the backend's outpu
 if it leaves megabytes unread for longer than the shorter limit, hold no longer knows
 whether it has the seat, and ends COMMAND.
 SALLYPORT_FORWARD does not set the flag, because a hold in a hold would take the port
-of the outer one.`,
+of the outer one.
+
+` + findHelp,
 		Example: `  sallyport hold --addr rig:7443 --user ci --password-file pw -- make test-on-rig
+  sallyport hold --fleet etcd://etcd1:2379/lab --any --tag board=imx8 -- make test-on-rig
   sallyport hold --user ci --forward 0 -- sh -c './measure --port ${SALLYPORT_FORWARD##*:}'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return hold(f, args) },
 	}
 	f.define(cmd)
+	f.find.define(cmd)
 	cmd.Flags().StringVar(&f.forward, "forward", "", "local `address` that joins COMMAND to the backend: HOST:PORT, PORT (0 chooses one) or unix:PATH")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
@@ -110,13 +113,8 @@ func hold(f *holdFlags, args []string) error {
 		}
 		defer h.port.Close()
 	}
-	dialer.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := secure.DialTCP(ctx, network, addr)
-		h.conn = conn
-		return conn, err
-	}
-	return f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c *client.Client) error {
-		h.client, h.seat = c, forward.NewSeat(c)
+	return f.with(dialer, (*client.Dialer).Dial, who, func(ctx context.Context, c login) error {
+		h.client, h.conn, h.seat = c.Client, c.conn, forward.NewSeat(c.Client)
 		h.seat.Active = true
 		return h.run(ctx, args)
 	})

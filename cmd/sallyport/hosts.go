@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -167,7 +168,24 @@ func settled(flags *pflag.FlagSet) func(name string) bool {
 			}
 		}
 	})
+	if _, connects := hostOf(flags); connects {
+		settleServer(all)
+	}
 	return func(name string) bool { return all[name] }
+}
+
+// settleServer lets the server of the command line, or the rig, replace the other.
+func settleServer(all map[string]bool) {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return all[name] })
+	}
+	server, rig := given("addr", "host"), given("rig", "any")
+	for _, name := range []string{"addr", "host", "ca", "pin", "state"} {
+		all[name] = all[name] || rig
+	}
+	for _, name := range []string{"rig", "any"} {
+		all[name] = all[name] || server
+	}
 }
 
 // fromHosts sets each flag that has not been given from the host of --host.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -64,7 +65,7 @@ func (f *rigsFlags) run() error {
 	if err := f.check("rigs"); err != nil {
 		return err
 	}
-	gates, err := f.open(warnings())
+	gates, err := f.open(warnings(os.Stderr))
 	if err != nil {
 		return err
 	}
@@ -86,15 +87,18 @@ type noDirectory struct{ error }
 
 func (e noDirectory) Unwrap() error { return e.error }
 
-// warnings returns a log on standard error for what is wrong in etcd.
-func warnings() *slog.Logger {
-	return slog.New(warner{slog.NewTextHandler(os.Stderr, nil)})
+// warnings returns a log for what is wrong in etcd, as lines for a person.
+func warnings(out io.Writer) *slog.Logger {
+	return slog.New(warner{slog.NewTextHandler(out, nil), out})
 }
 
-// warner prints a record as one line for a person.
-type warner struct{ slog.Handler }
+// warner prints a record as one line.
+type warner struct {
+	slog.Handler
+	out io.Writer
+}
 
-func (warner) Handle(_ context.Context, r slog.Record) error {
+func (w warner) Handle(_ context.Context, r slog.Record) error {
 	line := "warning: " + r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		text := a.Value.String()
@@ -104,7 +108,7 @@ func (warner) Handle(_ context.Context, r slog.Record) error {
 		line += ": " + show.Printable(text)
 		return true
 	})
-	_, err := fmt.Fprintln(os.Stderr, line)
+	_, err := fmt.Fprintln(w.out, line)
 	return err
 }
 

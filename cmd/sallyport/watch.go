@@ -34,13 +34,16 @@ func (f *connectFlags) checkWatch(args []string) error {
 	if f.watch && (f.open || f.body != "" || f.record != "" || len(args) > 0) {
 		return usagef("--watch only shows what the backend says: give no verb, --open, --body or --record with it")
 	}
+	if f.find.any {
+		return usagef("--watch needs one rig: choose it with --rig")
+	}
 	return nil
 }
 
 // watchWith logs in and shows what the backend says, until either side ends it.
 func (f *connectFlags) watchWith(dialer *client.Dialer, who client.Credentials) error {
-	err := f.with(dialer, (*client.Dialer).Watch, who, func(ctx context.Context, c *client.Client) error {
-		return cause(ctx, f.show(ctx, c))
+	err := f.with(dialer, (*client.Dialer).Watch, who, func(ctx context.Context, c login) error {
+		return cause(ctx, f.show(ctx, c.Client))
 	})
 	if reply, ok := errors.AsType[*protocol.ReplyError](err); ok && errors.Is(err, client.ErrBusy) { // it is not about the seat
 		return worded{err, fmt.Sprintf("%v: try again when one of them has left", reply)}

@@ -48,7 +48,7 @@ func prepared(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+stateHome(t))
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+stateHome(t), "XDG_CACHE_HOME="+filepath.Join(commandDir, "cache"))
 	return cmd
 }
 
