@@ -179,10 +179,10 @@ func (w *world) quiet(seen []arrival, stop time.Time, t *table) (err error) {
 	if len(seen) == 0 {
 		return errors.New("the device got nothing")
 	}
-	for _, o := range w.done {
-		to := o.end.Add(judgedSilence)
-		if to.After(stop) {
-			to = stop
+	for i, o := range w.done {
+		to := stop
+		if i+1 < len(w.done) {
+			to = w.done[i+1].began
 		}
 		silence := silences(seen, o.began, to)
 		t.fault(o, silence)
