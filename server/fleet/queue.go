@@ -44,7 +44,7 @@ func (q *queue) follow(ctx context.Context, f *Fleet, prefix string, changed fun
 			changed()
 			q.watch(ctx, f, prefix, changed)
 		}
-		pause(ctx, time.Second)
+		pause(ctx, renewAgain)
 	}
 }
 
@@ -69,23 +69,51 @@ func (q *queue) read(ctx context.Context, f *Fleet, prefix string) error {
 	return nil
 }
 
-// watch applies changes until the watch fails.
+const (
+	// askEvery is how often a watch asks its member of etcd for a sign of life, and silence is how long it may get none.
+	// The client of etcd notices a member that is stopped or cut off after 15 s only.
+	askEvery = time.Second
+	silence  = 4 * time.Second
+)
+
+// watch applies changes until the watch fails or is silent.
 func (q *queue) watch(ctx context.Context, f *Fleet, prefix string, changed func()) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	next := clientv3.WithRev(q.revision + 1)
-	for update := range f.etcd.Watch(ctx, prefix, clientv3.WithPrefix(), next) {
-		if update.Err() != nil {
-			return
-		}
-		q.change(update.Header.Revision, func(entries []entry) []entry {
-			for _, event := range update.Events {
-				entries = f.apply(entries, event)
+	etcd := clientv3.NewWatcher(f.etcd) // because all watches of one get the signs of life
+	defer func() { _ = etcd.Close() }()
+	updates := etcd.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(q.revision+1))
+	ask := time.NewTicker(askEvery)
+	defer ask.Stop()
+	for heard := time.Now(); time.Since(heard) < silence; {
+		select {
+		case <-ask.C:
+			askFor(ctx, etcd)
+		case update, more := <-updates:
+			if !more || update.Err() != nil {
+				return
 			}
-			return entries
-		})
-		changed()
+			heard = time.Now()
+			if len(update.Events) > 0 { // otherwise it is a sign of life, whose revision may be too new
+				q.change(update.Header.Revision, func(entries []entry) []entry { return f.applyAll(entries, update.Events) })
+				changed()
+			}
+		}
 	}
+}
+
+// askFor asks for a sign of life.
+func askFor(ctx context.Context, etcd clientv3.Watcher) {
+	ctx, cancel := context.WithTimeout(ctx, askEvery)
+	defer cancel()
+	_ = etcd.RequestProgress(ctx)
+}
+
+func (f *Fleet) applyAll(entries []entry, events []*clientv3.Event) []entry {
+	for _, event := range events {
+		entries = f.apply(entries, event)
+	}
+	return entries
 }
 
 // apply applies one change of a key.

@@ -3,8 +3,10 @@ package fleet
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,10 +14,24 @@ import (
 	"github.com/sallyport/sallyport/server/fleet"
 )
 
-// counter passes connections on to etcd, and counts the calls.
+// counter passes connections on to etcd, and counts the calls. While held is locked nothing passes, and no connection
+// ends.
 type counter struct {
 	listener net.Listener
 	calls    atomic.Int64
+	held     sync.RWMutex
+}
+
+// end is an end of a connection.
+type end struct {
+	io.Writer
+	held *sync.RWMutex
+}
+
+func (e end) Write(p []byte) (int, error) {
+	e.held.RLock()
+	defer e.held.RUnlock()
+	return e.Writer.Write(p)
 }
 
 func (e *etcd) counter() *counter {
@@ -38,11 +54,11 @@ func (e *etcd) counter() *counter {
 				return
 			}
 			go func() {
-				_, _ = io.Copy(near, far)
+				_, _ = io.Copy(end{near, &c.held}, far)
 				_ = near.Close()
 			}()
 			go func() {
-				_ = c.pass(far, near)
+				_ = c.pass(end{far, &c.held}, near)
 				_ = far.Close()
 			}()
 		}
@@ -102,5 +118,39 @@ func TestCallsPerLogin(t *testing.T) {
 	calls, renewals := c.calls.Load()-before, int64(time.Since(began)/(2*time.Second))+1
 	if least, most := int64(2*sessions), 2*sessions+renewals; calls < least || calls > most {
 		t.Errorf("%d calls for %d sessions, want %d to %d", calls, sessions, least, most)
+	}
+}
+
+// A member of etcd that is stopped, or is cut off, leaves the connections to it as they are. The copy of the queue does
+// not stay old for long.
+func TestSeatWhoseMemberOfEtcdIsSilent(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	paths := []*counter{e.counter(), e.counter()}
+	f, err := fleet.Open(context.Background(), fleet.Config{URL: fmt.Sprintf("etcd://%s,%s/lab", paths[0].listener.Addr(), paths[1].listener.Addr())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	one, two := &gate{t: t}, e.gate("2")
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Fatal: func(string) {}})
+	t.Cleanup(one.Close)
+	bob, holder := two.asks("bob"), "bob"
+	for i, path := range paths { // one of them has the watch
+		alice := one.asks(fmt.Sprint("alice", i))
+		alice.at("1 " + holder)
+		path.held.Lock()
+		began := time.Now()
+		bob.Leave()
+		alice.at(fmt.Sprintf("0 alice%d", i))
+		took := time.Since(began)
+		path.held.Unlock()
+		if took > 12*time.Second {
+			t.Errorf("the next client has the seat after %v", took)
+		}
+		bob = two.asks(fmt.Sprint("bob", i))
+		holder = fmt.Sprint("bob", i)
+		alice.Leave()
+		bob.at("0 " + holder)
 	}
 }
