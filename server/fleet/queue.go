@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -130,7 +131,11 @@ func (f *Fleet) apply(entries []entry, event *clientv3.Event) []entry {
 
 // entry reads an entry. One that can't be read has its place too: its gate may be newer than this one.
 func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
-	if err := decode(kv.Value, entrySchema, &e); err != nil {
+	err := decode(kv.Value, entrySchema, &e)
+	if err == nil && !isPrepared(e.User) {
+		err = fmt.Errorf("%w: it has no name that SASLprep has prepared", ErrForeign)
+	}
+	if err != nil {
 		f.report(string(kv.Key), kv.ModRevision, err)
 		e = entry{User: "?"}
 	}

@@ -319,3 +319,24 @@ func TestSeatIsNotHeldByAPlaceThatWasWrittenLate(t *testing.T) {
 	bob := one.asks("bob")
 	bob.at("0 bob")
 }
+
+// The name of another gate's client is in replies to this gate's clients.
+func TestSeatWithoutAName(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, c := e.gate("1"), e.client()
+	for i, user := range []string{`a\r\n235 welcome`, `a\nb`, ``, `\u001b[2J`, `\u00ad`} {
+		key := fmt.Sprint("lab/seats/scope/0/", i)
+		if _, err := c.Put(t.Context(), key, `{"schema":"sallyport-place/1","user":"`+user+`"}`); err != nil {
+			t.Fatal(err)
+		}
+		alice := one.asks("alice")
+		alice.at("1 ?")
+		if _, err := c.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		alice.at("0 alice")
+		alice.Leave()
+		alice.until("free", func() bool { return one.Status().Holder == "" })
+	}
+}
