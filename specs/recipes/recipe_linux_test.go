@@ -46,7 +46,7 @@ func TestDocuments(t *testing.T) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			if filepath.Base(name) == "fleet.md" {
-				need(t, "etcd", installed("etcd") && installed("etcdctl"))
+				need(t, "etcd, etcdctl and openssl", installed("etcd") && installed("etcdctl") && installed("openssl"))
 			}
 			try(t, name, bin)
 		})
