@@ -128,7 +128,7 @@ func (s *search[S]) update(all []Gate) {
 		r := &rigs[i]
 		r.gates = append(r.gates, g)
 		r.free = r.free && g.Holder == "" && g.Waiting == 0
-		r.waiting, r.revision = r.waiting+g.Waiting, max(r.revision, g.Revision)
+		r.waiting, r.revision = max(r.waiting, g.Waiting), max(r.revision, g.Revision)
 	}
 	s.mu.Lock()
 	s.all, s.rigs, s.seen = all, rigs, true

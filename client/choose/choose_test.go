@@ -145,11 +145,22 @@ func TestSeat(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	scene(t, "the queue that two gates share", func(t *testing.T) {
+		p := newPlay(t, nil, taken("a", 2), taken("a", 2), taken("b", 3))
+		if d := p.next(t); d.gate.Rig != "a" || !d.wait {
+			t.Error("two wait for a, at either gate", d.gate, d.wait)
+		} else {
+			d.answer <- nil
+		}
+		if err := p.end(t, "a 1"); err != nil {
+			t.Error(err)
+		}
+	})
 	scene(t, "the shortest queue", func(t *testing.T) {
-		p := newPlay(t, nil, taken("a", 2), taken("b", 1), taken("b", 2), taken("c", 2), taken("d", 2))
+		p := newPlay(t, nil, taken("a", 2), taken("b", 3), taken("b", 3), taken("c", 2), taken("d", 2))
 		for range 3 {
 			if d := p.next(t); d.gate.Rig == "b" || !d.wait {
-				t.Error("three wait at the gates of b, two elsewhere", d.gate, d.wait)
+				t.Error("three wait for b, two elsewhere", d.gate, d.wait)
 			} else {
 				d.answer <- client.ErrBusy // the queue is full
 			}

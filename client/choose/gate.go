@@ -25,7 +25,7 @@ type Gate struct {
 	Tags      map[string]string
 	// Holder is the user whose session this gate serves. Empty means none.
 	Holder string
-	// Waiting is the number of clients that wait at this gate.
+	// Waiting is the number of clients that wait for the rig. Gates that share its seat have one queue.
 	Waiting int
 	// Revision grows with each change of this entry.
 	Revision int64
