@@ -3,6 +3,7 @@ package specs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -31,7 +32,7 @@ const evil = "<script>alert(1)</script> \"'&]]> \x1b[31m\x07\x00\u202etxt.exe \u
 
 // evilResults are results whose peer says such words.
 func evilResults() (*probe.Summary, []probe.Result) {
-	return &probe.Summary{Role: probe.ServerRole, URL: "stdio:", Peer: evil, Offered: []string{evil}, Start: time.Now(), Unused: []string{evil}}, []probe.Result{
+	return &probe.Summary{Role: probe.ServerRole, URL: "stdio:", Peer: evil, Offered: []string{evil}, Start: time.Now(), Unused: []string{evil}, Err: errors.New(evil)}, []probe.Result{
 		{Name: "a/fail plain", Rule: "must", Section: "RFC 5802 §5.1", About: evil, Verdict: probe.Fail, Words: evil, Reason: evil, Transcript: []probe.Message{{From: "server", Text: evil}}},
 		{Name: "a/skip plain", Rule: "must", Verdict: probe.Skip, Reason: evil},
 		{Name: "a/known plain", Rule: "must", Verdict: probe.Fail, Known: evil, Words: evil},
@@ -59,7 +60,7 @@ var _ = Describe("The reports of the prober", Label("area:command", "area:probe"
 		summary, all := evilResults()
 		Expect(probe.JUnit(&out, summary, all)).To(Succeed())
 		Expect(valid(out.String())).To(Succeed())
-		Expect(out.String()).To(SatisfyAll(ContainSubstring(`tests="5" failures="1"`), ContainSubstring("<skipped ")))
+		Expect(out.String()).To(SatisfyAll(ContainSubstring(`tests="6" failures="1" errors="1"`), ContainSubstring("<skipped ")))
 		Expect(valid(strings.Replace(out.String(), "<skipped ", "<failure></failure><skipped ", 1))).NotTo(Succeed(), "the control")
 	}, limit)
 

@@ -45,8 +45,8 @@ With stdio: a command takes the place of the connection; see docs/probe.md.
 The verdicts are pass; fail (against a MUST); non-strict (against a SHOULD, or more
 lenient than the grammar); info (against a rule of this project only); skip.
 
-Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage, 3 not reached,
-4 the login without a fault fails.`,
+Exit codes: 0 nothing failed, 1 something failed or the run was interrupted, 2 wrong
+usage, 3 not reached, 4 the login without a fault fails.`,
 	}
 	return group(cmd, probeServerCommand(), probeClientCommand())
 }

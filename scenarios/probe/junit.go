@@ -9,7 +9,7 @@ import (
 )
 
 // JUnit writes a run with [report.WriteJUnit]. A failed case is a failure; non-strict and info are passed, with the
-// deviation in system-out.
+// deviation in system-out. A run that ended early has one case more, which is an error.
 func JUnit(w io.Writer, s *Summary, all []Result) error {
 	suite := report.NewJUnitSuite(s.URL, s.Start)
 	for i := range all {
@@ -24,6 +24,10 @@ func JUnit(w io.Writer, s *Summary, all []Result) error {
 			c.Failure = &report.JUnitFailure{Message: r.Reason, Type: string(r.Verdict), Text: text}
 		}
 		suite.Add(c, r.Took)
+	}
+	if s.Err != nil {
+		outcome := report.JUnitFailure{Message: s.Err.Error(), Type: s.Outcome(), Text: "the cases that have not been played are not judged"}
+		suite.Add(report.JUnitCase{Name: "the run as a whole", ClassName: "run", Error: &outcome}, 0)
 	}
 	return report.WriteJUnit(w, "sallyport probe", suite)
 }

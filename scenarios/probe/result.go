@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -129,6 +130,24 @@ type Summary struct {
 	Took    time.Duration
 	// Unused are lines of the file of accepted deviations from which no result deviated.
 	Unused []string
+	// Err is why the run ended before its last case. Nil means that all cases were played.
+	Err error
+}
+
+// Outcome says in one word how the run ended: complete, not-reached, login-fails (the login without a fault fails, see
+// [ErrControl]), not-allowed (see [NotAllowed]) or interrupted.
+func (s *Summary) Outcome() string {
+	switch {
+	case s.Err == nil:
+		return "complete"
+	case errors.Is(s.Err, ErrNotReached):
+		return "not-reached"
+	case errors.Is(s.Err, ErrControl):
+		return "login-fails"
+	case NotAllowed(s.Err):
+		return "not-allowed"
+	}
+	return "interrupted"
 }
 
 // Again returns the line that plays the cases again whose names match a regular expression.

@@ -94,9 +94,13 @@ func (p *Prober) FailedLogins() (n int) {
 const controlEvery = 10
 
 // Run plays all cases. It ends early with an error, which may be [ErrNotReached] or [ErrControl], or that of ctx.
-// The results until then are valid.
+// The results until then are valid. The error is also Err of the summary.
 func (p *Prober) Run(ctx context.Context) iter.Seq2[Result, error] {
-	return func(yield func(Result, error) bool) {
+	return func(report func(Result, error) bool) {
+		yield := func(r Result, err error) bool {
+			p.Summary.Err = err
+			return report(r, err)
+		}
 		defer func() { p.Summary.Took = time.Since(p.Summary.Start) }()
 		if err := p.open(); err != nil {
 			yield(Result{}, err)
@@ -148,7 +152,12 @@ func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
 		if n%controlEvery == controlEvery-1 {
 			p.control(ctx)
 		}
-		if !yield(p.Accepted.mark(p.one(ctx, v)), nil) {
+		r := p.one(ctx, v)
+		if ctx.Err() != nil { // the verdict would be about a peer that the interruption has ended
+			yield(Result{}, context.Cause(ctx))
+			return
+		}
+		if !yield(p.Accepted.mark(r), nil) {
 			return
 		}
 	}

@@ -33,12 +33,14 @@ type (
 		Errors   int         `xml:"errors,attr"`
 		Time     junitPeriod `xml:"time,attr"`
 	}
-	// JUnitCase is one case. Without Skipped and Failure it has passed.
+	// JUnitCase is one case. Without Skipped, Error and Failure it has passed.
+	// Error says why a case could not be judged.
 	JUnitCase struct {
 		Name      string        `xml:"name,attr"`
 		ClassName string        `xml:"classname,attr"`
 		Time      junitPeriod   `xml:"time,attr"`
 		Skipped   *JUnitSkipped `xml:"skipped"`
+		Error     *JUnitFailure `xml:"error"`
 		Failure   *JUnitFailure `xml:"failure"`
 		// Out is more text about the case.
 		Out string `xml:"system-out,omitempty"`
@@ -73,6 +75,8 @@ func (s *JUnitSuite) Add(c JUnitCase, took time.Duration) {
 	switch {
 	case c.Failure != nil:
 		one.Failures = 1
+	case c.Error != nil:
+		one.Errors = 1
 	case c.Skipped != nil:
 		s.Skipped++
 	}
@@ -83,6 +87,7 @@ func (s *JUnitSuite) Add(c JUnitCase, took time.Duration) {
 func (n *junitCount) add(other junitCount) {
 	n.Tests += other.Tests
 	n.Failures += other.Failures
+	n.Errors += other.Errors
 	n.Time += other.Time
 }
 
