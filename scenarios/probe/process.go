@@ -55,10 +55,15 @@ func (p *process) wait(timeout time.Duration) (ok, hung bool) {
 	return p.err == nil, hung
 }
 
-// end kills what still runs.
+// end kills the command and its group, and waits until the command has ended. Each login of a command ends with it,
+// because the program may exit at once, before the end of a context has killed anything.
 func (p *process) end() {
-	_ = endGroup(p.cmd)
-	<-p.done
+	select {
+	case <-p.done: // its number may be that of another process by now
+	default:
+		_ = endGroup(p.cmd)
+		<-p.done
+	}
 }
 
 // words returns the last line that the command printed, and its exit code.

@@ -177,7 +177,11 @@ var stdioBindings = map[string]string{
 func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion uint16) (*played, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*p.Timeout)
 	defer cancel()
+	p.child = nil
 	l, caller, offer, err := p.call(ctx, v, maxVersion)
+	if p.child != nil {
+		defer p.child.end()
+	}
 	if err != nil {
 		return nil, err
 	}
