@@ -47,7 +47,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 			run := c.Run(ctx, "another one\n", "probe", "server", "sallyport://"+s.addr, "--ca", s.state+"/ca.pem", "--user", "alice",
 				"--password-stdin", "--run", "^03")
 			Expect(run).To(gexec.Exit(4))
-			Expect(stderr(run)).To(MatchRegexp(`the login without a fault fails: .*535 login-failed`))
+			Expect(stderr(run)).To(MatchRegexp(`the login without a fault fails: the server refuses it: "535 login-failed .*"; check --user and the password`))
 			Expect(stdout(run)).NotTo(ContainSubstring("03-nonce/other "))
 		}, limit)
 
@@ -74,6 +74,11 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("no command", limit, `give the command`, "server", "stdio:"),
 		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
 		Entry("an unknown level", limit, `--level`, "server", "stdio:", "--level", "some", "--", "true"),
+		Entry("a file of --ca that is not there", limit, `nope`, "server", "stdio:", "--ca", "nope", "--", "true"),
+		Entry("a file of --accept that is not there", limit, `nope`, "server", "stdio:", "--accept", "nope", "--", "true"),
+		Entry("a file of --accounts that is not there", limit, `nope`, "server", "smtp://localhost", "--accounts", "nope"),
+		Entry("a report that can't be written", limit, `nope/x.json`, "server", "stdio:", "--json", "nope/x.json", "--", "true"),
+		Entry("a host that has no address", limit, `host.invalid`, "client", "smtp://host.invalid:0", "--", "true"),
 		Entry("a password in the URL", limit, `give the user with --user`, "server", "smtp://alice:x@localhost"),
 	)
 

@@ -127,7 +127,7 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 		return listProbe(p)
 	}
 	if err := f.reports.open(); err != nil {
-		return err
+		return wrongFile(err)
 	}
 	ctx, cancel := notifyContext()
 	defer cancel()
@@ -160,7 +160,15 @@ func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 		c.Account = probe.Account{Name: "nobody", Password: "none"}
 		return err
 	}
-	return f.readSecrets()
+	return wrongFile(f.readSecrets())
+}
+
+// wrongFile turns an error of a file that a flag names into one of usage: no peer has been asked yet.
+func wrongFile(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{message(err)}
 }
 
 func (f *probeFlags) readAccepted() error {
@@ -169,12 +177,13 @@ func (f *probeFlags) readAccepted() error {
 	}
 	file, err := os.Open(f.accept)
 	if err != nil {
-		return err
+		return wrongFile(err)
 	}
 	defer file.Close()
 	if f.config.Accepted, err = probe.ReadAccepted(file); err != nil {
 		return usagef("%s: %v", fileName(f.accept), err)
 	}
+	f.config.Accepted.Name = fileName(f.accept)
 	return nil
 }
 
@@ -200,10 +209,12 @@ func readAccounts(name string) (all []probe.Account, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n := 0
 	for line := range strings.Lines(string(text)) {
+		n++
 		user, password, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		if !ok {
-			return nil, usagef("%s: a line is not of the form NAME:PASSWORD", fileName(name))
+			return nil, usagef("%s: line %d is not of the form NAME:PASSWORD", fileName(name), n)
 		}
 		all = append(all, probe.Account{Name: user, Password: password})
 	}

@@ -143,6 +143,9 @@ func (p *probePrinter) summary(all []probe.Result) {
 	for _, level := range probe.Levels(all) {
 		fmt.Fprintf(p.out, "  %s: %d of %d deviate\n", level.Rule, level.Deviated, level.Tested)
 	}
+	if n := probe.Unanswered(all); n > 0 {
+		fmt.Fprintf(p.out, "  %d not answered: the peer neither accepted nor refused in time\n", n)
+	}
 	for _, s := range probe.Skips(all) {
 		fmt.Fprintf(p.out, "  %d skipped: %s\n", s.Count, show.Printable(s.Reason))
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -10,11 +11,14 @@ import (
 
 // Accepted are the known deviations of a peer.
 type Accepted struct {
+	// Name is that of the file, for messages. It may be empty.
+	Name  string
 	lines []acceptedLine
 }
 
 type acceptedLine struct {
 	name, reason string
+	number       int
 	// tested means that a case of this line was played, and used that one deviated.
 	tested, used bool
 }
@@ -30,12 +34,16 @@ func ReadAccepted(r io.Reader) (*Accepted, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		name, reason, ok := strings.Cut(line, ":")
-		if reason = strings.TrimSpace(reason); !ok || reason == "" {
+		name, reason, _ := strings.Cut(line, ":")
+		name, _, _ = strings.Cut(name, " (")
+		one := acceptedLine{name: strings.TrimSpace(name), reason: strings.TrimSpace(reason), number: n}
+		if one.name == "" || one.reason == "" {
 			return nil, fmt.Errorf("line %d: %.80q is not of the form NAME: REASON", n, line)
 		}
-		name, _, _ = strings.Cut(name, " (")
-		a.lines = append(a.lines, acceptedLine{name: strings.TrimSpace(name), reason: reason})
+		if i := slices.IndexFunc(a.lines, func(l acceptedLine) bool { return l.name == one.name }); i >= 0 {
+			return nil, fmt.Errorf("line %d: %.80q is also on line %d: delete one of them", n, one.name, a.lines[i].number)
+		}
+		a.lines = append(a.lines, one)
 	}
 	return a, in.Err()
 }
@@ -52,7 +60,8 @@ func (a *Accepted) check(all []Result) error {
 	}
 	for _, line := range a.lines {
 		if !slices.ContainsFunc(all, func(r Result) bool { return line.covers(&r) }) {
-			return fmt.Errorf("%wknown deviations: %q is neither a case nor a rule with its section; --list --level all prints them", ErrUsage, line.name)
+			return fmt.Errorf("%w%s: line %d: %q is neither a case nor a rule with its section; --list --level all prints them",
+				ErrUsage, cmp.Or(a.Name, "known deviations"), line.number, line.name)
 		}
 	}
 	return nil
@@ -69,8 +78,8 @@ func (a *Accepted) mark(r Result) Result {
 			continue
 		}
 		line.tested = true
-		if r.Verdict != Pass && r.Known == "" {
-			line.used, r.Known = true, line.reason
+		if r.Verdict != Pass { // several lines may have one case: the first has the reason
+			line.used, r.Known = true, cmp.Or(r.Known, line.reason)
 		}
 	}
 	return r

@@ -100,7 +100,7 @@ func (c *Config) checkLoopback() error {
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	addrs, err := net.LookupHost(c.Target.Host)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%w", ErrUsage, err)
 	}
 	for _, addr := range addrs {
 		if ip, err := netip.ParseAddr(addr); err != nil || !ip.IsLoopback() {

@@ -37,6 +37,7 @@ var demands = []struct{ names, only, sentence string }{
 	{"11-extensions/added", "", "The proof covers every byte of the messages, so a change on the way makes it wrong"},
 	{"11-", "", "An optional extension that a peer does not know is ignored, and covered by the proof"},
 	{"12-", "RFC 5802 §7", "An authorization identity is a= and at least one character, in the gs2 header"},
+	{"12-authzid/e", "", "A server that supports an authorization identity (a=) accepts the user's own name there"},
 	{"12-", "", "A server refuses an authorization identity (a=) that the user may not act as"},
 	{"13-", "", "In a name =2C is a comma and =3D is an equals sign. A server refuses any other equals sign"},
 	{"14-", "RFC 5802 §7", "Names and extensions are UTF-8 without NUL"},

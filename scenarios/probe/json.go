@@ -19,6 +19,7 @@ type (
 		TLS     string          `json:"tls,omitempty"`
 		Outcome string          `json:"outcome"`
 		Error   string          `json:"error,omitempty"`
+		Silent  int             `json:"unanswered"`
 		Totals  map[Verdict]int `json:"totals"`
 		Levels  []jsonLevel     `json:"levels"`
 		Unused  []string        `json:"deviates_no_longer,omitempty"`
@@ -61,6 +62,7 @@ type (
 //   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
 //   - outcome: complete, or not-reached, login-fails, not-allowed or interrupted ([Summary.Outcome]). Then error says
 //     why, and the cases that are missing in results are not judged
+//   - unanswered: the number of cases in which the peer fell silent, neither accepting nor refusing
 //   - totals: the number of results by verdict; levels: of each rule how many were tested, and how many deviated
 //   - deviates_no_longer: lines of --accept that were not needed
 //   - results: an object for each case, with name, battery, rule, section, demand (the rule in a sentence), about (the
@@ -72,7 +74,7 @@ type (
 func JSON(w io.Writer, s *Summary, all []Result) error {
 	doc := jsonReport{
 		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS, Outcome: s.Outcome(),
-		Totals: Totals(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
+		Totals: Totals(all), Silent: Unanswered(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
 	}
 	if s.Err != nil {
 		doc.Error = s.Err.Error()

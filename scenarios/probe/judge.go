@@ -62,11 +62,11 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 	case v.Found.Stage == fixtures.Done && believed:
 		r.Verdict, r.Stage, r.Reason = Pass, fixtures.Done, "accepted, as it must be"
 	case v.Found.Stage == fixtures.Done:
-		r.Verdict, r.Reason = offence(v.Rule), "refused, though nothing is wrong"+p.how(role)
+		r.Verdict, r.Reason = offence(v.Rule), p.failed(role)
 	case believed:
 		r.Verdict, r.Stage, r.Reason = offence(v.Rule), fixtures.Done, p.accepted(role)
 	case p.hung || errors.Is(p.broken, errHang):
-		r.Verdict, r.Reason = min1(offence(v.Rule)), "neither accepted nor refused: no answer in time"
+		r.Verdict, r.Reason = min1(offence(v.Rule)), unanswered
 	case p.err != nil && role == ClientRole:
 		r.Verdict, r.Reason = Pass, "refused in the end; the exchange could not be played on: "+plainly(p.err)
 	case p.err != nil:
@@ -74,9 +74,9 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 	case before(p.outcome.Stage, v.Found.Stage):
 		return r.skip("refused before the fault was sent" + p.how(role))
 	case p.outcome.Stage == v.Found.Stage:
-		r.Verdict, r.Reason = Pass, "refused there"+p.how(role)
+		r.Verdict, r.Reason = Pass, p.refused("there")+p.how(role)
 	default:
-		r.Verdict, r.Reason = Pass, "refused later, after "+v.Found.Stage+p.how(role)
+		r.Verdict, r.Reason = Pass, p.refused("later, after "+v.Found.Stage)+p.how(role)
 	}
 	return r
 }
@@ -102,6 +102,28 @@ func (p *played) accepted(role Role) string {
 		return "accepted: it ends with exit code 0"
 	}
 	return fmt.Sprintf("accepted: it has sent %.60q as if logged in", p.next)
+}
+
+// unanswered is the reason of cases in which the peer falls silent.
+const unanswered = "neither accepted nor refused: no answer in time"
+
+// refusedRight is the reason of a right login that the peer refuses.
+const refusedRight = "refused, though nothing is wrong"
+
+// failed says how a right login failed. Silence and nonsense are no refusals.
+func (p *played) failed(role Role) string {
+	if how := p.how(role); how != "" {
+		return "not accepted, though nothing is wrong" + how
+	}
+	return refusedRight
+}
+
+// refused says where the peer ended a login. Nonsense is no refusal.
+func (p *played) refused(where string) string {
+	if errors.Is(p.broken, errFlood) || errors.Is(p.broken, errWords) {
+		return "not accepted " + where
+	}
+	return "refused " + where
 }
 
 // how says how a peer refused, if not by its words.

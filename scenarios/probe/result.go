@@ -109,6 +109,16 @@ func newResult(v *fixtures.Vector) Result {
 	return r
 }
 
+// Unanswered counts the cases in which the peer fell silent. They are non-strict where it should have refused.
+func Unanswered(all []Result) (n int) {
+	for _, r := range all {
+		if r.Reason == unanswered {
+			n++
+		}
+	}
+	return n
+}
+
 func (r Result) skip(reason string) Result {
 	r.Verdict, r.Reason = Skip, reason
 	return r

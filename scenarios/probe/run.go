@@ -256,7 +256,7 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 		}
 		if p.works[key] = ""; r.Verdict != Pass {
 			p.works[key] = strings.TrimSpace(r.Reason + " " + r.Words)
-			reasons = append(reasons, p.works[key])
+			reasons = append(reasons, p.explained(&r))
 		} else if p.usual == 0 {
 			p.usual = r.Took
 		}
@@ -269,6 +269,17 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 		return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
 	}
 	return results, nil
+}
+
+// explained says why a login without a fault fails, and what to do about it.
+func (p *Prober) explained(r *Result) string {
+	switch {
+	case r.Words == "" || r.Reason != refusedRight:
+		return strings.TrimSpace(r.Reason + " " + r.Words)
+	case p.configurable():
+		return fmt.Sprintf("the %s refuses it: %q", p.Role, r.Words)
+	}
+	return fmt.Sprintf("the server refuses it: %q; check --user and the password", r.Words)
 }
 
 func (p *Prober) tryControl(ctx context.Context, v *fixtures.Vector) Result {
