@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -104,7 +105,7 @@ var _ = Describe("The command serve, as a service of systemd", Label("area:comma
 		Expect(context.Cause(ctx)).NotTo(HaveOccurred())
 		Expect(done.Load()).To(BeEquivalentTo(logins))
 		s.Stop(spec)
-	}, limit)
+	}, SpecTimeout(5*time.Minute)) // a thousand logins, with the race detector at both ends
 
 	DescribeTable("refuses a socket that it can't serve", func(ctx SpecContext, why string, change func(*manager), args ...string) {
 		m := c.manage(ctx)
