@@ -74,12 +74,22 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("no command", limit, `give the command`, "server", "stdio:"),
 		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
 		Entry("an unknown level", limit, `--level`, "server", "stdio:", "--level", "some", "--", "true"),
-		Entry("a file of --ca that is not there", limit, `nope`, "server", "stdio:", "--ca", "nope", "--", "true"),
+		Entry("a file of --ca that is not there", limit, `nope`, "server", "smtp://localhost", "--ca", "nope"),
 		Entry("a file of --accept that is not there", limit, `nope`, "server", "stdio:", "--accept", "nope", "--", "true"),
 		Entry("a file of --accounts that is not there", limit, `nope`, "server", "smtp://localhost", "--accounts", "nope"),
 		Entry("a report that can't be written", limit, `nope/x.json`, "server", "stdio:", "--json", "nope/x.json", "--", "true"),
+		Entry("an account over stdio", limit, `--user has no use with stdio`, "server", "stdio:", "--user", "bob", "--", "true"),
 		Entry("a host that has no address", limit, `host.invalid`, "client", "smtp://host.invalid:0", "--", "true"),
 		Entry("a password in the URL", limit, `give the user with --user`, "server", "smtp://alice:x@localhost"),
+	)
+
+	DescribeTable("lists the cases without a peer", func(ctx SpecContext, args ...string) {
+		run := c.Run(ctx, "", append([]string{"probe"}, args...)...)
+		Expect(run).To(gexec.Exit(0))
+		Expect(stdout(run)).To(ContainSubstring("12-authzid/"))
+	},
+		Entry("of a server", limit, "server", "--list"),
+		Entry("of a server over stdio", limit, "server", "stdio:", "--list"),
 	)
 
 	It("says when nobody listens, and when the peer ends at once", func(ctx SpecContext) {

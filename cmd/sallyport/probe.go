@@ -66,7 +66,7 @@ With stdio: it starts COMMAND, which plays the server, for each login.`,
 		Example: `  sallyport probe server sallyport://localhost:7443 --ca ca.pem --user probe --password-file pw
   sallyport probe server smtp://localhost:587 --user probe --password-file pw --level all
   sallyport probe server stdio: -- python3 examples/probe/server.py`,
-		Args: cobra.MinimumNArgs(1),
+		Args: f.wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.define(cmd)
@@ -95,7 +95,7 @@ With stdio: COMMAND is the client, over its standard input and output.`,
 		Example: `  sallyport probe client smtps://127.0.0.1:0 -- ./mail-client --server {host}:{port} --ca {ca} \
       --user {user} --password-file {password-file}
   sallyport probe client stdio: -- python3 examples/probe/client.py`,
-		Args: cobra.MinimumNArgs(2),
+		Args: f.wantArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.define(cmd)
@@ -138,6 +138,9 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 // complete completes the configuration: it reads the files that the flags name.
 func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	c := &f.config
+	if f.list {
+		return f.completeList(args)
+	}
 	if c.Target, err = probe.ParseTarget(args[0]); err != nil {
 		return usagef("%v", err)
 	}
@@ -148,16 +151,20 @@ func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	if len(c.Command) > 0 && cmd.ArgsLenAtDash() != 1 {
 		return usagef("%q: write -- before the command", c.Command[0])
 	}
-	if f.only != "" {
-		if c.Only, err = regexp.Compile(f.only); err != nil {
-			return usagef("--run: %v", err)
+	if err := f.compileOnly(); err != nil {
+		return err
+	}
+	if c.Target.Dialect == "stdio" {
+		for _, name := range []string{"user", "password-file", "password-stdin", "accounts", "ca", "i-may-test"} {
+			if cmd.Flags().Changed(name) {
+				return usagef("--%s has no use with stdio: the prober chooses the account of each login, and there is no network", name)
+			}
 		}
 	}
 	if c.Timeout <= 0 {
 		return usagef("--timeout must be more than 0")
 	}
-	if err := f.readAccepted(); err != nil || f.list {
-		c.Account = probe.Account{Name: "nobody", Password: "none"}
+	if err := f.readAccepted(); err != nil {
 		return err
 	}
 	return wrongFile(f.readSecrets())
@@ -169,6 +176,42 @@ func wrongFile(err error) error {
 		return nil
 	}
 	return usageError{message(err)}
+}
+
+// wantArgs demands n arguments, but none to list the cases.
+func (f *probeFlags) wantArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if f.list {
+			return nil
+		}
+		return cobra.MinimumNArgs(n)(cmd, args)
+	}
+}
+
+// completeList completes the configuration to list the cases, which needs neither a peer nor an account.
+func (f *probeFlags) completeList(args []string) (err error) {
+	c := &f.config
+	if c.Target, err = probe.ParseTarget(append(args, "sallyport://127.0.0.1:0")[0]); err != nil {
+		return usagef("%v", err)
+	}
+	if c.Role == probe.ClientRole || c.Target.Dialect == "stdio" {
+		c.Command = []string{"none"}
+	}
+	c.Account = probe.Account{Name: "nobody", Password: "none"}
+	if err = f.compileOnly(); err != nil {
+		return err
+	}
+	return f.readAccepted()
+}
+
+func (f *probeFlags) compileOnly() (err error) {
+	if f.only == "" {
+		return nil
+	}
+	if f.config.Only, err = regexp.Compile(f.only); err != nil {
+		return usagef("--run: %v", err)
+	}
+	return nil
 }
 
 func (f *probeFlags) readAccepted() error {

@@ -87,7 +87,7 @@ func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	if f.Words != "" {
 		fmt.Fprintf(p.out, "            its words: %s\n", show.Printable(f.Words))
 	}
-	if f.Verdict == probe.Fail {
+	if f.Verdict != probe.Skip {
 		fmt.Fprintf(p.out, "            alone: %s\n", show.Printable(p.prober.Summary.Again(f.Alone())))
 	}
 }
@@ -142,6 +142,9 @@ func (p *probePrinter) summary(all []probe.Result) {
 	}
 	for _, level := range probe.Levels(all) {
 		fmt.Fprintf(p.out, "  %s: %d of %d deviate\n", level.Rule, level.Deviated, level.Tested)
+	}
+	if p.prober.Level != "all" {
+		fmt.Fprintln(p.out, "  limit and policy: not played, --level all plays them")
 	}
 	if n := probe.Unanswered(all); n > 0 {
 		fmt.Fprintf(p.out, "  %d not answered: the peer neither accepted nor refused in time\n", n)

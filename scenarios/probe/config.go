@@ -104,7 +104,7 @@ func (c *Config) checkLoopback() error {
 	}
 	for _, addr := range addrs {
 		if ip, err := netip.ParseAddr(addr); err != nil || !ip.IsLoopback() {
-			return fmt.Errorf("%wclients are tested on the loopback only, and %s is %s", ErrUsage, c.Target.Host, addr)
+			return fmt.Errorf("%wclients are tested on the loopback only: %s is not a name or an address of it", ErrUsage, c.Target.Host)
 		}
 	}
 	return nil
@@ -114,7 +114,11 @@ func (c *Config) checkLoopback() error {
 type errNotAllowed struct{ host, addr string }
 
 func (e errNotAllowed) Error() string {
-	return fmt.Sprintf("%s is %s, which is not this machine: test only servers that you may test, and say so with --i-may-test %s", e.host, e.addr, e.host)
+	name := e.host
+	if addr, _, _ := net.SplitHostPort(e.addr); addr != e.host {
+		name += " is " + addr + ", which"
+	}
+	return fmt.Sprintf("%s is not this machine: test only servers that you may test, and say so with --i-may-test %s", name, e.host)
 }
 
 // allow judges the address that is about to be connected to, before anything is sent.

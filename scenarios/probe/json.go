@@ -17,6 +17,7 @@ type (
 		Peer    string          `json:"peer"`
 		Offered []string        `json:"offered"`
 		TLS     string          `json:"tls,omitempty"`
+		Level   string          `json:"level"`
 		Outcome string          `json:"outcome"`
 		Error   string          `json:"error,omitempty"`
 		Silent  int             `json:"unanswered"`
@@ -60,6 +61,7 @@ type (
 //
 //   - schema: "sallyport-probe/1" ([Schema])
 //   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
+//   - level: must, should or all: which rules were tested
 //   - outcome: complete, or not-reached, login-fails, not-allowed or interrupted ([Summary.Outcome]). Then error says
 //     why, and the cases that are missing in results are not judged
 //   - unanswered: the number of cases in which the peer fell silent, neither accepting nor refusing
@@ -73,7 +75,7 @@ type (
 // Bytes of a text that are no UTF-8 become U+FFFD.
 func JSON(w io.Writer, s *Summary, all []Result) error {
 	doc := jsonReport{
-		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS, Outcome: s.Outcome(),
+		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS, Level: s.Level, Outcome: s.Outcome(),
 		Totals: Totals(all), Silent: Unanswered(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
 	}
 	if s.Err != nil {

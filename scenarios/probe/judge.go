@@ -149,6 +149,8 @@ func plainly(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return errHang.Error()
+	case strings.HasSuffix(err.Error(), "tls: protocol version not supported"):
+		return "the server does not speak this version of TLS"
 	}
 	text := err.Error()
 	if _, behind, found := strings.Cut(text, ".txt:"); found { // FILE:LINE and the name of the vector

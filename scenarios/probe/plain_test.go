@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"errors"
+	"net"
 	"strings"
 	"testing"
 
@@ -54,6 +56,25 @@ func TestOwnAuthzid(t *testing.T) {
 		if strings.HasPrefix(r.Name, "12-authzid/") && r.Expected == succeeds && (r.Rule != "policy" || !strings.Contains(r.Demand, "accepts")) {
 			t.Errorf("%s: %s: %s", r.Name, r.Rule, r.Demand)
 		}
+	}
+}
+
+// Words of a refusal to test another machine repeat nothing, and rules fit the fault.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{"192.0.2.1": "192.0.2.1 is not this machine", "mail": "mail is 192.0.2.1, which is not this machine"} {
+		err := notReached(&net.OpError{Op: "dial", Net: "tcp", Err: errNotAllowed{host, "192.0.2.1:25"}})
+		if !strings.HasPrefix(err.Error(), want) {
+			t.Error(err)
+		}
+	}
+	for name, want := range map[string]string{"09-channel-binding/no-data plus": "c= is", "26-stripped/stripped plus": "A server refuses"} {
+		if got := demand(&Result{Name: name, Section: "RFC 5802 §6"}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := plainly(errors.New("TLS: remote error: tls: protocol version not supported")); !strings.Contains(got, "does not speak this version") {
+		t.Error(got)
 	}
 }
 

@@ -128,6 +128,8 @@ func (r Result) skip(reason string) Result {
 type Summary struct {
 	Role Role
 	URL  string
+	// Level is that of [Config]: which rules were tested.
+	Level string
 	// Peer is the product as announced.
 	Peer string
 	// Offered are the mechanisms that a server offers or a client chose.

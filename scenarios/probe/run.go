@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func New(c Config) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Start: time.Now()}}
+	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Level: cmp.Or(c.Level, "should"), Start: time.Now()}}
 	var any []Result
 	for i := range all {
 		v := &all[i]
@@ -331,8 +332,8 @@ func optional(r Result, key string) Result {
 }
 
 func notReached(err error) error {
-	if _, refused := errors.AsType[errNotAllowed](err); refused {
-		return err
+	if notAllowed, refused := errors.AsType[errNotAllowed](err); refused {
+		return notAllowed
 	}
 	return fmt.Errorf("%w: %s", ErrNotReached, plainly(err))
 }
