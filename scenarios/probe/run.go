@@ -67,7 +67,16 @@ func New(c Config) (*Prober, error) {
 	if err := c.Accepted.check(any); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return p, p.checkOnly()
+}
+
+// checkOnly returns an error for a pattern that no case matches, because a run without cases finds nothing wrong. The
+// logins without a fault are played in any case.
+func (p *Prober) checkOnly() error {
+	if p.Only == nil || len(p.Cases()) > 0 || slices.ContainsFunc(p.controls, func(v *fixtures.Vector) bool { return p.Only.MatchString(v.Name) }) {
+		return nil
+	}
+	return fmt.Errorf("%w--run %s: no case of --level %s has such a name; --list --level all prints the names", ErrUsage, p.Only, cmp.Or(p.Level, "should"))
 }
 
 // Cases returns the results of all cases, without verdicts, in the order in which they are played.
