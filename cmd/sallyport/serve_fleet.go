@@ -125,10 +125,8 @@ func isLoopback(addr string) bool {
 
 // observe tells the directory about changes of the seat.
 func (p *fleetPart) observe(line []byte) {
-	if entry := p.entry.Load(); entry != nil {
-		if event := eventOf(line); strings.HasPrefix(event, "session.") || strings.HasPrefix(event, "queue.") {
-			entry.Changed()
-		}
+	if event := eventOf(line); strings.HasPrefix(event, "session.") || strings.HasPrefix(event, "queue.") {
+		p.changed()
 	}
 }
 
@@ -145,7 +143,7 @@ func (p *fleetPart) start(r *running) (stop func(), err error) {
 		return nil, err
 	}
 	if p.sharesSeat {
-		p.seat = p.gates.Seat(fleet.SeatConfig{Rig: p.rig, Gate: gate, Fatal: r.seatLost})
+		p.seat = p.gates.Seat(fleet.SeatConfig{Rig: p.rig, Gate: gate, Changed: p.changed, Fatal: r.seatLost})
 		r.server.Shared = p.seat
 	}
 	entry, err := p.gates.Register(gate, p.rig, func() fleet.Rig { return p.describe(r) })
@@ -179,9 +177,12 @@ func (p *fleetPart) serves(pair tls.Certificate) {
 }
 
 // After a reload the directory has the new CA.
-func (*fleetPart) reloading() {}
-func (*fleetPart) stopping()  {}
-func (p *fleetPart) reloaded(error) {
+func (*fleetPart) reloading()       {}
+func (*fleetPart) stopping()        {}
+func (p *fleetPart) reloaded(error) { p.changed() }
+
+// changed makes the directory get what describe returns now.
+func (p *fleetPart) changed() {
 	if entry := p.entry.Load(); entry != nil {
 		entry.Changed()
 	}

@@ -32,7 +32,7 @@ func (f *Fleet) explain(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
 		return ErrRefused
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), strings.HasSuffix(err.Error(), context.DeadlineExceeded.Error()): // gRPC wraps it as text
 		return fmt.Errorf("%w: %s", ErrAway, f.reason(ctx))
 	}
 	return fmt.Errorf("%w: %w", ErrAway, err)

@@ -131,7 +131,7 @@ func (r Rig) encode() (string, error) {
 func (f *Fleet) decodeRig(kv *mvccpb.KeyValue) (r Rig, err error) {
 	parts, ok := f.parts(string(kv.Key))
 	if !ok || len(parts) != 3 || !gateIDs.MatchString(parts[2]) {
-		return r, fmt.Errorf("%w: its key is not rigs/NAME/GATE", ErrForeign)
+		return r, fmt.Errorf("%w: its key is not rigs/NAME/GATE with a gate of 32 hex digits", ErrForeign)
 	}
 	if err := decode(kv.Value, rigSchema, &r); err != nil {
 		return r, err

@@ -48,6 +48,8 @@ type Seat struct {
 type SeatConfig struct {
 	// Rig is the name of the rig, and Gate the id of this gate.
 	Rig, Gate string
+	// Changed is called after a change of the queue. It must not block.
+	Changed func()
 	// Fatal ends the process. It is called if a session has not ended when another gate may have the seat soon.
 	Fatal func(why string)
 }
@@ -195,7 +197,7 @@ func (s *Seat) keep(t *term) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	s.fleet.log.Error("the seat is lost: etcd has not answered for too long", "rig", s.Rig)
+	s.fleet.log.Error("the seat is lost: for too long etcd has not answered, or this process was stopped", "rig", s.Rig)
 	s.lose(s.of(t), over+margin-leaveBy, "this gate can't reach etcd, so another gate may give the seat away")
 	s.revoke(t)
 }
@@ -219,6 +221,7 @@ func (s *Seat) changed() {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.claims))
 	s.mu.Unlock()
+	s.Changed()
 	for _, p := range all {
 		if by := s.queue.evictor(p.key); by != "" {
 			p.evict(by, by+" took over")

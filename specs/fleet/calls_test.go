@@ -101,7 +101,7 @@ func TestCallsPerLogin(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	one := &gate{t: t}
-	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Fatal: func(string) {}})
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
 	t.Cleanup(one.Close)
 	session := func() {
 		alice := one.asks("alice")
@@ -133,7 +133,7 @@ func TestSeatWhoseMemberOfEtcdIsSilent(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	one, two := &gate{t: t}, e.gate("2")
-	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Fatal: func(string) {}})
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
 	t.Cleanup(one.Close)
 	bob, holder := two.asks("bob"), "bob"
 	for i, path := range paths { // one of them has the watch

@@ -21,15 +21,16 @@ import (
 // gate is one of the gates that share the seat of a rig.
 type gate struct {
 	*fleet.Seat
-	t     *testing.T
-	fatal atomic.Pointer[string]
+	t       *testing.T
+	fatal   atomic.Pointer[string]
+	changes atomic.Int64
 }
 
 // gate starts a gate that ends with the test.
 func (e *etcd) gate(id string) *gate {
 	e.t.Helper()
 	g := &gate{t: e.t}
-	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, Fatal: func(why string) { g.fatal.Store(&why) }})
+	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, Changed: func() { g.changes.Add(1) }, Fatal: func(why string) { g.fatal.Store(&why) }})
 	e.t.Cleanup(g.Close)
 	return g
 }
@@ -115,7 +116,9 @@ func TestSeatGoesRoundInOrderOfAsking(t *testing.T) {
 	alice := one.asks("alice")
 	alice.at("0 alice")
 	bob, carol := two.asks("bob"), one.asks("carol")
+	before := one.changes.Load()
 	dave := two.asks("dave")
+	dave.until("told to the other gate, whose entry in the directory has the queue", func() bool { return one.changes.Load() > before })
 	bob.at("1 alice")
 	dave.at("3 alice")
 	carol.Leave() // gives up
