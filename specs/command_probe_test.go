@@ -72,6 +72,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("no account", limit, `--user and its password`, "server", "smtp://localhost"),
 		Entry("two passwords", limit, `exclude each other`, "server", "smtp://localhost", "--user", "a", "--password-file", "x", "--password-stdin"),
 		Entry("no command", limit, `give the command`, "server", "stdio:"),
+		Entry("no command of a client", limit, `give the command`, "client", "sallyport://127.0.0.1:0"),
 		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
 		Entry("a name that no case has", limit, `--run zzz: no case of --level should has such a name`, "server", "stdio:", "--run", "zzz", "--", "true"),
 		Entry("a name that no listed case has", limit, `--run zzz: no case`, "client", "stdio:", "--run", "zzz", "--list", "--", "true"),
@@ -93,6 +94,12 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("of a server", limit, "server", "--list"),
 		Entry("of a server over stdio", limit, "server", "stdio:", "--list"),
 	)
+
+	It("says what a client printed that ends without a login", func(ctx SpecContext) {
+		run := c.Run(ctx, "", "probe", "client", "sallyport://127.0.0.1:0", "--", "sh", "-c", "echo cannot read config >&2; exit 7")
+		Expect(run).To(gexec.Exit(4))
+		Expect(stderr(run)).To(ContainSubstring("the command ended without a login: cannot read config (exit status 7)"))
+	}, limit)
 
 	It("says when nobody listens, and when the peer ends at once", func(ctx SpecContext) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

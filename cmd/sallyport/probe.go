@@ -95,7 +95,7 @@ With stdio: COMMAND is the client, over its standard input and output.`,
 		Example: `  sallyport probe client smtps://127.0.0.1:0 -- ./mail-client --server {host}:{port} --ca {ca} \
       --user {user} --password-file {password-file}
   sallyport probe client stdio: -- python3 examples/probe/client.py`,
-		Args: f.wantArgs(2),
+		Args: f.wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.define(cmd)

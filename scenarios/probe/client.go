@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -174,13 +175,22 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 	for {
 		conn, acceptErr := tcp.Accept()
 		if acceptErr != nil {
-			p.child.end()
-			return nil, "", nil, fmt.Errorf("the command begins no login: %w: %s", cmp.Or(err, acceptErr), p.child.words())
+			return nil, "", nil, p.noLogin(cmp.Or(err, acceptErr))
 		}
 		if l, mechanism, initial, err = p.greet(ctx, conn, host, offer, maxVersion); err == nil && mechanism != "" {
 			return l, mechanism, initial, nil
 		}
 	}
+}
+
+// noLogin ends the command, and returns why there was no login.
+func (p *Prober) noLogin(err error) error {
+	ended := p.child.hasEnded()
+	p.child.end()
+	if ended && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("the command ended without a login: %s", cmp.Or(p.child.words(), "it printed nothing"))
+	}
+	return fmt.Errorf("the command begins no login: %w: %s", err, p.child.words())
 }
 
 // hurry ends an Accept soon after the command has ended, which connects no more then. stop ends that.

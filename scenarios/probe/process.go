@@ -55,12 +55,20 @@ func (p *process) wait(timeout time.Duration) (ok, hung bool) {
 	return p.err == nil, hung
 }
 
+// hasEnded reports whether the command has ended by itself.
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // end kills the command and its group, and waits until the command has ended. Each login of a command ends with it,
 // because the program may exit at once, before the end of a context has killed anything.
 func (p *process) end() {
-	select {
-	case <-p.done: // its number may be that of another process by now
-	default:
+	if !p.hasEnded() { // then its number may be that of another process by now
 		_ = endGroup(p.cmd)
 		<-p.done
 	}
