@@ -32,7 +32,7 @@ const (
 var sentences = map[string]string{
 	"drips": "in time", "hangs": "in time", "closes": "ended the connection", "resets": "ended the connection", "halves": "ended the connection",
 	"floods": "more than a login needs|does not speak|in time|TLS: ", "chatters": "more than a login needs|does not speak|in time|TLS: ",
-	"garbage": "does not speak|TLS: ", "plain": "TLS: ", "old": "TLS: ",
+	"garbage": "does not speak|TLS: ", "plain": "TLS: ", "old": "TLS: |does not speak this version of TLS",
 }
 
 // An ordeal is a run of the prober against a peer that misbehaves.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport/sallyport/fixtures"
 )
@@ -149,6 +150,8 @@ func plainly(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return errHang.Error()
+	case errors.Is(err, syscall.ECONNRESET): // also while it was dialled
+		return errEnd.Error()
 	case strings.HasSuffix(err.Error(), "tls: protocol version not supported"):
 		return "the server does not speak this version of TLS"
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ func TestProduct(t *testing.T) {
 // A connection that is not accepted in time reads like any other wait that ends.
 func TestTimeoutOfDial(t *testing.T) {
 	t.Parallel()
+	if text := plainly(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNRESET}); text != errEnd.Error() {
+		t.Error(text)
+	}
 	if text := plainly(&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}); text != errHang.Error() {
 		t.Error(text)
 	}
