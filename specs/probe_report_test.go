@@ -183,7 +183,7 @@ var _ = Describe("Runs of the prober", Label("area:command", "area:probe"), Orde
 		)
 
 		It("says that there is no such file", func(ctx SpecContext) {
-			Expect(c.Run(ctx, "", "probe", "server", "stdio:", "--accept", "nowhere", "--", "true")).To(failed(1, "nowhere: no such file"))
+			Expect(c.Run(ctx, "", "probe", "server", "stdio:", "--accept", "nowhere", "--", "true")).To(failed(2, "nowhere: no such file"))
 		}, limit)
 	})
 
