@@ -44,11 +44,16 @@ func (j *job) Paused() <-chan struct{} { return j.paused }
 func (j *job) Continued() <-chan os.Signal { return j.continued }
 
 // Pause gives the terminal back to the shell and stops this process. It returns when the shell continues it. That is
-// at once if the shell has done so before: a command that reads in the background stops, and then comes fg.
+// at once if the shell has done so before: a command that reads in the background stops, and then comes fg. Continued
+// forgets the signal that has ended Pause: a second Continue would undo a Ctrl-Z that comes soon after the first.
 func (j *job) Pause() {
 	if j.terminal != nil && !j.terminal.has() {
 		j.terminal.take(j.cmd.Process.Pid)
 		j.terminal.stop()
+	}
+	select {
+	case <-j.continued:
+	default:
 	}
 }
 
