@@ -213,3 +213,18 @@ func TestSharedSeatIsRefused(t *testing.T) {
 		expect(w, w.connect().Greeted().LogIn("bob", ""), "", "421 busy there is no order")
 	})
 }
+
+// The race detector watches: the operator may say something before the server serves.
+func TestSayBeforeServe(t *testing.T) {
+	t.Parallel()
+	s := &server.Server{Shared: &shared{}}
+	said := make(chan error)
+	go func() { said <- s.Say("hello") }()
+	if _, err := s.Evict(nil, "operator", ""); !errors.Is(err, server.ErrNobodySeated) {
+		t.Error(err)
+	}
+	_ = s.Close()
+	if err := <-said; !errors.Is(err, server.ErrNobodySeated) {
+		t.Error(err)
+	}
+}

@@ -66,6 +66,7 @@ func (s *Server) Say(text string) error {
 	if err := checkLine(protocol.Reply{Code: protocol.CodeMessage, Text: text}); err != nil {
 		return err
 	}
+	_ = s.init() // Serve may begin at the same time
 	holder, _ := s.seat.current()
 	if holder == nil {
 		return ErrNobodySeated
