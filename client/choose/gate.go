@@ -89,8 +89,8 @@ func elsewhere(err error) bool {
 	return reply.Code < 500 && reply.Keyword != protocol.KeywordWaitTimeout && reply.Keyword != protocol.KeywordEvicted
 }
 
-// Failed means that several gates or rigs were tried. errors.Is and errors.As find the errors of those that were busy,
-// or of all if none was.
+// Failed means that several gates or rigs were tried. errors.Is and errors.As find the errors of the busy ones. If none
+// was busy, they find the errors of all.
 type Failed struct {
 	what string
 	errs []error

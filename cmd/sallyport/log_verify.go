@@ -169,7 +169,7 @@ func listed(ids []string, of map[string][]fleet.Head) (lines string) {
 	return lines
 }
 
-// verifyNoted checks the chain of a log, and that each noted head is in it. It prints those that are not.
+// verifyNoted checks the chain of a log, and that each noted head is in it. It prints the missing heads.
 func verifyNoted(files []audit.File, heads []fleet.Head) error {
 	values := make([]string, len(heads))
 	for i, h := range heads {

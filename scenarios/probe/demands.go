@@ -81,7 +81,7 @@ func demand(r *Result) string {
 	return "A login in which nothing is wrong succeeds"
 }
 
-// succeeds is what is expected of a peer in a login that is right.
+// succeeds is the expectation for a login without a fault.
 const succeeds = "nothing is wrong, and the login succeeds"
 
 // expected says what a peer does with a vector that is right or wrong.

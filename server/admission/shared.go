@@ -28,7 +28,7 @@ type Client struct {
 	Evict   func(by, text string)
 }
 
-// Place is a client's place in the queue of a shared seat. Its methods but Leave wait for nothing.
+// Place is a client's place in the queue of a shared seat. Its methods do not wait.
 type Place interface {
 	// Position is 0 if the client has the seat, 1 if it is next. holder is the user who has the seat.
 	Position() (n int, holder string)

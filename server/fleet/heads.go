@@ -164,7 +164,7 @@ func (n *Noter) note(ctx context.Context) error {
 	}
 }
 
-// last returns the number of the last key, or zero if there is none.
+// last returns the number of the last key. Zero means that there is no key.
 func (n *Noter) last(ctx context.Context) (uint64, error) {
 	got, err := n.fleet.get(ctx, n.prefix+"0", clientv3.WithRange(n.prefix+":"), clientv3.WithKeysOnly(), // ":" follows "9"
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1))

@@ -34,9 +34,7 @@ func (s *Seat) hasLeft(p *claim) bool {
 func (s *Seat) lostNow(p *claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := p.lost
-	p.lost = p.lost || p.written
-	return p.lost && !was
+	return p.written && !p.lost.Swap(true)
 }
 
 // sweep removes places of this term that no client has. etcd can write a place late, after the call has failed and the

@@ -54,6 +54,9 @@ type SeatConfig struct {
 	Fatal func(why string)
 }
 
+// errPlaceLost means that somebody has deleted a place in etcd.
+var errPlaceLost = errors.New("fleet: the place in the queue was deleted in etcd, so another client may have the seat")
+
 // claim is the place of one of this gate's clients.
 type claim struct {
 	admission.Client
@@ -63,9 +66,10 @@ type claim struct {
 	token int64
 
 	seated atomic.Bool // the client had the first place, so it may have a session
+	lost   atomic.Bool // the place was written, and is not in the queue any more
 
 	// Seat.mu guards these.
-	written, evicted, left, lost bool
+	written, evicted, left bool
 }
 
 var _ admission.Shared = (*Seat)(nil)
@@ -166,7 +170,7 @@ func (s *Seat) await(ctx context.Context, p *claim) error {
 	return nil
 }
 
-// current returns the term, and begins one if there is none.
+// current returns the term. If it is over, current begins another.
 func (s *Seat) current(ctx context.Context) (*term, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -260,7 +264,12 @@ func (p *claim) Position() (n int, holder string) {
 func (p *claim) Token() int64 { return p.token }
 
 // Check returns an error if the seat may be another gate's.
-func (p *claim) Check() error { return p.term.check() }
+func (p *claim) Check() error {
+	if p.lost.Load() {
+		return errPlaceLost
+	}
+	return p.term.check()
+}
 
 // Leave deletes the place. It does not wait.
 func (p *claim) Leave() {

@@ -29,8 +29,8 @@ const (
 	startTime = 5 * time.Second
 	// readTime bounds a later one.
 	readTime = time.Minute
-	// readEvery is the time after which all users are read again. Where etcd was restored from a backup, its revisions
-	// are behind those that a watch waits for.
+	// readEvery is the time after which all users are read again. A restore of etcd from a backup sets its revisions
+	// back, and a watch misses the changes until they catch up.
 	readEvery = 10 * time.Minute
 	// reportEvery is the time between two reports that nobody can log in.
 	reportEvery = time.Minute

@@ -52,7 +52,7 @@ type sessions struct {
 // the lines before.
 const maxRows = 1000
 
-// row is what is printed of a session. The fields before user and after from have fixed widths.
+// row has the printed fields of a session. The fields before user and after from have fixed widths.
 type row struct{ first, user, from, last string }
 
 // session is a session that has not ended.
