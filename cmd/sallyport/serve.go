@@ -149,7 +149,6 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	}
 	caught := catchSignals()
 	defer caught.release()
-	f.announce(listener.Addr(), s.TLSConfig.Certificates[0], home.Paths, store)
 	stderr := io.Writer(f.stderr)
 	if f.chat {
 		f.stderr.Flush(time.Second) // before the terminal is raw

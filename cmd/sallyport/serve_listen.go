@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -106,8 +107,8 @@ func listen(address string) (*net.TCPListener, error) {
 }
 
 // announce says where the server listens, what a person can type next, which CA a pin names, and where the log is.
-func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.Paths, source userSource) {
-	fmt.Fprintf(f.stderr, "listening on %s\n", addr)
+func (f *serveFlags) announce(to io.Writer, addr net.Addr, pair tls.Certificate, paths state.Paths, source userSource) {
+	fmt.Fprintf(to, "listening on %s\n", addr)
 	ca, private := servedCA(pair)
 	user, add := f.someUser(source, paths)
 	connect := "connect --user "
@@ -116,21 +117,21 @@ func (f *serveFlags) announce(addr net.Addr, pair tls.Certificate, paths state.P
 	}
 	switch {
 	case user == "" && isServiceUser():
-		fmt.Fprintln(f.stderr, "next, in another terminal: runuser -u sallyport --", add)
+		fmt.Fprintln(to, "next, in another terminal: runuser -u sallyport --", add)
 	case user == "":
-		fmt.Fprintln(f.stderr, "next, in another terminal:", add)
+		fmt.Fprintln(to, "next, in another terminal:", add)
 	case private && f.cert != "": // the CA in the state directory is another one
-		fmt.Fprintln(f.stderr, "next, in another terminal:", withPin(connect+quoteArg(user), reachable(addr), ca))
+		fmt.Fprintln(to, "next, in another terminal:", withPin(connect+quoteArg(user), reachable(addr), ca))
 	default:
-		fmt.Fprintln(f.stderr, "next, in another terminal:", commandLine(connect+quoteArg(user), f.state, reachable(addr)))
+		fmt.Fprintln(to, "next, in another terminal:", commandLine(connect+quoteArg(user), f.state, reachable(addr)))
 	}
 	if remote := elsewhere(addr, pair.Leaf); remote != "" && private && user != "" {
-		fmt.Fprintln(f.stderr, "from another machine:", withPin(connect+quoteArg(user), remote, ca))
+		fmt.Fprintln(to, "from another machine:", withPin(connect+quoteArg(user), remote, ca))
 	}
 	if private {
-		fmt.Fprintln(f.stderr, "ca", ca)
+		fmt.Fprintln(to, "ca", ca)
 	}
-	fmt.Fprintln(f.stderr, "log", paths.Audit())
+	fmt.Fprintln(to, "log", paths.Audit())
 }
 
 // withPin returns a command line for clients that have no file of the CA.

@@ -41,6 +41,7 @@ func (r *running) untilSignal() error {
 		return errors.Join(err, r.listener.Close())
 	}
 	defer end()
+	r.flags.announce(r.stderr, r.listener.Addr(), r.server.TLSConfig.Certificates[0], r.paths, r.users)
 	served := make(chan error, 1)
 	go func() { served <- r.server.Serve(r.listener) }()
 	if r.flags.console != nil {
