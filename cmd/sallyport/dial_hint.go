@@ -30,6 +30,8 @@ func (f *dialFlags) hint(err error) error {
 		return f.verificationHint(err, verification)
 	case fromServer:
 		return f.alertHint(err, alert)
+	case f.byDirectory && (errors.Is(err, pin.ErrForm) || errors.Is(err, pin.ErrNotFound) || errors.Is(err, pin.ErrNotCA)):
+		return fmt.Errorf("%w: %s", err, wrongPin)
 	case errors.Is(err, pin.ErrNotFound):
 		return fmt.Errorf("%w: get the pin from the server with: sallyport cert show; if it runs with --cert, its own file may lack the CA: give that CA with --ca", err)
 	case errors.Is(err, pin.ErrNotCA):
@@ -41,6 +43,10 @@ func (f *dialFlags) hint(err error) error {
 	}
 	return err
 }
+
+// wrongPin is what to do about a pin in the directory that is not the server's.
+const wrongPin = "the directory has this pin (sallyport rigs --json shows it), and sallyport cert show on the server the right one: " +
+	"restart that server, or give --addr and --pin in place of --rig or --any"
 
 // verificationHint says what to do about a certificate of the server that was refused.
 func (f *dialFlags) verificationHint(err error, v *tls.CertificateVerificationError) error {
@@ -58,6 +64,8 @@ func (f *dialFlags) verificationHint(err error, v *tls.CertificateVerificationEr
 		return f.authorityHint(err, leaf)
 	case isName && ownIssuer(leaf):
 		return fmt.Errorf("%w: on the server: sallyport cert new --host %s, then SIGHUP", err, quoteArg(otherName.Host))
+	case isName && f.byDirectory:
+		return fmt.Errorf("%w: give --advertise of that server a name of its certificate, or get it a certificate for %s", err, otherName.Host)
 	case isName:
 		return fmt.Errorf("%w: use a name of the certificate with --addr or --server-name, or get the server a certificate for %s", err, otherName.Host)
 	case isInvalid && invalid.Reason == x509.Expired && invalid.Cert != nil:
@@ -75,7 +83,9 @@ func (f *dialFlags) authorityHint(err error, leaf *x509.Certificate) error {
 	used := "the certificate is not from a CA of this system"
 	switch {
 	case f.byDirectory && f.pin != "":
-		used = "the server's certificate is not from the CA that the directory names"
+		used, what = "the server's certificate is not from the CA that the directory names", wrongPin
+	case f.byDirectory:
+		what = "the directory names no CA for this server: give --addr and --ca in place of --rig or --any, or ask its operator"
 	case f.pin != "":
 		used = "the server's certificate is not from the CA of --pin"
 	case f.ca != "":

@@ -138,8 +138,8 @@ func (f *dialFlags) findCA(ctx context.Context, d *client.Dialer, addr string) (
 		return ca, nil
 	}
 	p, err := pin.Parse(f.pin)
-	if err != nil {
-		return nil, err
+	if err != nil { // of the directory: tlsConfig has checked that of --pin
+		return nil, &client.ConnectError{Addr: addr, Err: err}
 	}
 	var cache pin.Cache
 	dir, noDir := os.UserCacheDir()

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -108,7 +109,7 @@ func (l login) close() {
 
 // dialFound logs in to a rig of the directory.
 func (f *dialFlags) dialFound(ctx context.Context, dialer *client.Dialer, dial dialing, who client.Credentials) (l login, err error) {
-	gates, err := f.find.open(warnings(f.notices))
+	gates, err := f.find.open(firstWarning(f.notices))
 	if err != nil {
 		return l, err
 	}
@@ -139,7 +140,18 @@ func (f *dialFlags) dialFound(ctx context.Context, dialer *client.Dialer, dial d
 	if err == nil && l.Client != nil {
 		says.at(at)
 	}
-	return l, err
+	return l, orEmpty(ctx, gates, err)
+}
+
+// orEmpty says which prefix was looked at if there is no such rig, because there is none at all.
+func orEmpty(ctx context.Context, gates *fleet.Fleet, err error) error {
+	if !errors.Is(err, choose.ErrNoRig) {
+		return err
+	}
+	if all, away := gates.Rigs(ctx); away == nil && len(all) == 0 {
+		return worded{err, noRigs(gates)}
+	}
+	return err
 }
 
 // dialRig logs in to the rig of --rig.

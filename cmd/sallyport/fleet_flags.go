@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -61,9 +62,9 @@ func (f *tagsFlag) Set(s string) error {
 		*f = tagsFlag{}
 	}
 	for tag := range strings.SplitSeq(s, ",") {
-		key, value, _ := strings.Cut(tag, "=")
-		if !strings.Contains(tag, "=") {
-			key = "" // which CheckTag refuses
+		key, value, ok := strings.Cut(tag, "=")
+		if !ok {
+			return fmt.Errorf("%.80q is not KEY=VALUE", tag)
 		}
 		if err := fleet.CheckTag(key, value); err != nil {
 			return err

@@ -82,7 +82,7 @@ func verifyLog(files []audit.File, head string) error {
 	if head != "" {
 		checked = "with that --head"
 	}
-	fmt.Fprintf(stdout, "%s: %d lines, %s, head %s\n", logsOf(files), report.Lines, checked, report.Head)
+	fmt.Fprintf(stdout, "%s: %s, %s, head %s\n", logsOf(files), count(report.Lines, "line"), checked, report.Head)
 	sayFrom(files, report)
 	return nil
 }
@@ -164,7 +164,7 @@ func listed(ids []string, of map[string][]fleet.Head) (lines string) {
 			return lines + fmt.Sprintf("\n  and %d more", len(ids)-most)
 		}
 		last := of[id][len(of[id])-1]
-		lines += fmt.Sprintf("\n  %s of %s, %d heads, the latest of %s", id, last.Rig, len(of[id]), last.Time.Format(time.DateTime))
+		lines += fmt.Sprintf("\n  %s of %s, %s, the latest of %s", id, last.Rig, count(len(of[id]), "head"), last.Time.Format(time.DateTime))
 	}
 	return lines
 }
@@ -200,11 +200,16 @@ func verifyNoted(files []audit.File, heads []fleet.Head) error {
 	}
 	latest := heads[len(heads)-1]
 	if wrong > 0 {
-		fmt.Fprintf(stdout, "%s: %d lines, %d of %d heads noted in etcd are not in it\n", logsOf(files), report.Lines, wrong, len(heads))
+		fmt.Fprintf(stdout, "%s: %s, %d of %s noted in etcd are not in it\n",
+			logsOf(files), count(report.Lines, "line"), wrong, count(len(heads), "head"))
 		return statusError{exitFailed}
 	}
-	fmt.Fprintf(stdout, "%s: %d lines, with all %d heads noted in etcd, the latest of %s in line %d, head %s\n",
-		logsOf(files), report.Lines, len(heads), latest.Time.Format(time.RFC3339), last, report.Head)
+	all := "the only head"
+	if len(heads) > 1 {
+		all = fmt.Sprintf("all %d heads", len(heads))
+	}
+	fmt.Fprintf(stdout, "%s: %s, with %s noted in etcd, the latest of %s in line %d, head %s\n",
+		logsOf(files), count(report.Lines, "line"), all, latest.Time.Format(time.RFC3339), last, report.Head)
 	sayFrom(files, report)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -79,7 +80,16 @@ func (f *rigsFlags) run() error {
 	if err != nil {
 		return cause(ctx, noDirectory{err})
 	}
-	return f.print(f.tagged(all))
+	none := "no rig is in the directory" + f.tags.suffix()
+	if len(all) == 0 {
+		none = noRigs(gates)
+	}
+	return f.print(f.tagged(all), none)
+}
+
+// noRigs says that the directory is empty.
+func noRigs(gates *fleet.Fleet) string {
+	return "no rigs under /" + gates.Prefix() + ": do the servers have this prefix in --fleet?"
 }
 
 // noDirectory is an error of the directory. Its exit code is 3.
@@ -89,26 +99,41 @@ func (e noDirectory) Unwrap() error { return e.error }
 
 // warnings returns a log for what is wrong in etcd, as lines for a person.
 func warnings(out io.Writer) *slog.Logger {
-	return slog.New(warner{slog.NewTextHandler(out, nil), out})
+	return slog.New(&warner{Handler: slog.NewTextHandler(out, nil), out: out})
+}
+
+// firstWarning is warnings for a command that uses one rig: it prints the first line alone.
+func firstWarning(out io.Writer) *slog.Logger {
+	return slog.New(&warner{Handler: slog.NewTextHandler(out, nil), out: out, more: "; sallyport rigs lists all"})
 }
 
 // warner prints a record as one line.
 type warner struct {
 	slog.Handler
-	out io.Writer
+	out  io.Writer
+	more string // where all warnings are, for one that prints the first alone
+	once sync.Once
 }
 
-func (w warner) Handle(_ context.Context, r slog.Record) error {
+func (w *warner) Handle(_ context.Context, r slog.Record) error {
+	if w.more == "" {
+		return w.print(r)
+	}
+	w.once.Do(func() { _ = w.print(r) })
+	return nil
+}
+
+func (w *warner) print(r slog.Record) error {
 	line := "warning: " + r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		text := a.Value.String()
 		if err, ok := a.Value.Any().(error); ok {
-			text = message(err)
+			text = strings.TrimPrefix(message(err), message(fleet.ErrForeign)+": ")
 		}
 		line += ": " + show.Printable(text)
 		return true
 	})
-	_, err := fmt.Fprintln(w.out, line)
+	_, err := fmt.Fprintln(w.out, line+w.more)
 	return err
 }
 
@@ -123,12 +148,13 @@ func (f *rigsFlags) tagged(all []fleet.Rig) []fleet.Rig {
 	return kept
 }
 
-func (f *rigsFlags) print(all []fleet.Rig) error {
+// print prints the rigs. none says on standard error that there are none.
+func (f *rigsFlags) print(all []fleet.Rig, none string) error {
 	if f.json {
 		return printRigs(all, "  ")
 	}
 	if len(all) == 0 {
-		fmt.Fprintln(os.Stderr, "no rig is in the directory"+f.tags.suffix())
+		fmt.Fprintln(os.Stderr, none)
 		return nil
 	}
 	_, err := stdout.Write([]byte(rigTable(all)))

@@ -121,6 +121,9 @@ func (f *Fleet) Close() error {
 // Remote reports whether an endpoint of etcd is not on this machine.
 func (f *Fleet) Remote() bool { return f.remote }
 
+// Prefix returns the prefix of all keys.
+func (f *Fleet) Prefix() string { return f.prefix }
+
 // call returns the context of one call to etcd.
 func (f *Fleet) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)

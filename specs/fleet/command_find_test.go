@@ -123,6 +123,28 @@ func TestRigInPlaceOfAddress(t *testing.T) {
 	e.found(3, `^sallyport hold: etcd does not answer: .*\n$`, "hold --any", "--", "true")
 }
 
+// What the message advises must be allowed together with --rig, and the warnings must not hide it.
+func TestRigWithAWrongEntry(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	e.found(3, `^sallyport connect: no rigs under /lab: .*\n$`, "connect --rig a", "ECHO")
+	e.found(3, `^sallyport hold: no rigs under /lab: .*\n$`, "hold --any", "--", "true")
+	at := e.serve(filepath.Join(t.TempDir(), "a"), "--rig", "a").addr
+	f := e.open()
+	for name, pin := range map[string]string{"other": "SHA256:" + strings.Repeat("A", 43), "malformed": "x"} {
+		register(t, f, 1, name, func() fleet.Rig { return fleet.Rig{Addr: at, CA: pin} })
+		e.found(3, `: the directory has this pin .* give --addr and --pin in place of --rig or --any\n$`, "connect --rig "+name, "ECHO")
+	}
+	register(t, f, 1, "none", func() fleet.Rig { return fleet.Rig{Addr: at} })
+	e.found(3, `: the directory names no CA for this server: give --addr and --ca in place of --rig or --any`, "connect --rig none", "ECHO")
+	for _, bad := range []string{"bad1", "bad2"} {
+		if _, err := e.client().Put(t.Context(), "lab/rigs/"+bad+"/"+id(4), "{"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.found(3, `^warning: a value in etcd is ignored: \S+bad1\S+: it is no JSON object; sallyport rigs lists all\nsallyport connect: there is no rig`, "connect --rig c", "ECHO")
+}
+
 func TestAnyRig(t *testing.T) {
 	t.Parallel()
 	e := labOfTwo(t)

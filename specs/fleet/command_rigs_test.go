@@ -29,7 +29,7 @@ func TestRigsCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]string{
-		"rigs": `^warning: a value in etcd is ignored: lab/rigs/bad/\S+: not a value of Sallyport's: it is no JSON object
+		"rigs": `^warning: a value in etcd is ignored: lab/rigs/bad/\S+: it is no JSON object
 NAME  ADDR      HOLDER +SINCE                WAITING  TAGS
 psu   psu:7443  al\\x1b\[2Jice  2026-01-0\d \d\d:\d\d:05  3        board=imx8,site=b
 two   a:1       - +-                    0        board=imx8
@@ -41,8 +41,10 @@ $`,
 		"rigs --tag board=imx9":              `\nno rig is in the directory with board=imx9\n$`,
 		"rigs --tag board=imx8 --json":       `(?s)\n\{\n  "schema": "sallyport-rigs/1",\n  "rigs": \[\n    \{\n      "name": "psu",.*"waiting": 3`,
 		"rigs --tag board=imx9 --json":       `"rigs": \[\]`,
+		"rigs --fleet " + e.url() + "x":      `^no rigs under /labx: .*\n$`,
 	} {
-		code, out := sallyport(t, "", append(strings.Split(args, " "), "--fleet", e.url())...)
+		command, more, _ := strings.Cut(args, " ")
+		code, out := sallyport(t, "", append([]string{command, "--fleet", e.url()}, strings.Fields(more)...)...)
 		if code != 0 || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("%s: %d %s", args, code, out)
 		}
@@ -59,7 +61,7 @@ func TestRigsCommandFails(t *testing.T) {
 		"rigs --watch --fleet etcd://127.0.0.1:1": {3, "^sallyport rigs: etcd does not answer: .*\n$"},
 		"rigs":                       {2, "rigs needs --fleet, or SALLYPORT_FLEET in the environment"},
 		"rigs --fleet etcd://h:1":    {2, "--fleet-ca"},
-		"rigs --fleet x --tag board": {2, "is not KEY=VALUE"},
+		"rigs --fleet x --tag board": {2, `"board" is not KEY=VALUE`},
 	} {
 		code, out := sallyport(t, "", strings.Split(args, " ")...)
 		if code != want.code || !regexp.MustCompile(want.says).MatchString(out) {

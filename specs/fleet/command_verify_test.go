@@ -61,7 +61,7 @@ func TestVerifyWithHeadsInEtcd(t *testing.T) {
 		}
 	}
 	check(0, `log: \d+ lines, with all 3 heads noted in etcd, the latest of \S+ in line \d+, head [0-9a-f]{64}\n$`, path("log"))
-	check(1, `heads/psu/.*1/0000000000000000002: head [0-9a-f]{64} of \S+: it is in no line.*\n(?s:.*)cut: 1 lines, 2 of 3 heads noted in etcd are not in it\n$`, path("cut"))
+	check(1, `heads/psu/.*1/0000000000000000002: head [0-9a-f]{64} of \S+: it is in no line.*\n(?s:.*)cut: 1 line, 2 of 3 heads noted in etcd are not in it\n$`, path("cut"))
 	check(1, `edited:1: chain mismatch`, path("edited"))
 	check(1, `3 of 3 heads noted in etcd are not in it`, path("forged"))
 	check(1, `no head is noted in etcd for this gate`, "--rig", "other", path("log"))
@@ -70,7 +70,8 @@ func TestVerifyWithHeadsInEtcd(t *testing.T) {
 
 	// With several gates it must be said whose log it is.
 	writeLog(t, f, path("other"), id(2), "alice")
-	check(2, `heads of 2 gates are noted: choose one with --gate:\n  `+id(1)+` of psu, 3 heads, the latest of .*\n  `+id(2)+` of psu, 1 head`, path("other"))
+	check(2, `heads of 2 gates are noted: choose one with --gate:\n  `+id(1)+` of psu, 3 heads, the latest of .*\n  `+id(2)+` of psu, 1 head, the latest of `, path("other"))
+	check(0, `other: 1 line, with the only head noted in etcd, `, "--gate", id(2), path("other"))
 	check(0, `all 3 heads`, "--rig", "psu", "--gate", id(1), path("log"))
 	check(1, `3 of 3 heads`, "--gate", id(1), path("other"))
 

@@ -43,7 +43,7 @@ func TestServeSharesTheSeat(t *testing.T) {
 	}
 	a := e.serve(one, "--rig", "scope", "--fleet-seat", "--backend", "exec:echo $SALLYPORT_TOKEN; cat")
 	code, out := sallyport(t, "", "serve", "--listen", "127.0.0.1:0", "--state", filepath.Join(stateHome(t), "three"), "--fleet", e.url(), "--rig", "scope")
-	if code != 1 || !strings.Contains(out, "--fleet-seat") {
+	if code != 1 || !strings.Contains(out, "--fleet-seat") || strings.Contains(out, "listening on") {
 		t.Errorf("code %d, %s", code, out)
 	}
 	b := e.serve(two, "--rig", "scope", "--fleet-seat")
