@@ -38,7 +38,7 @@ race: ## run every Go test with the race detector, in the command as well
 	SPECS_COMMAND_RACE=1 $(GO) test -race $(RACED)
 
 fleet: ## test the directory and what gates share, against a real etcd in the process
-	cd specs/fleet && $(GO) test -race -count=1 ./...
+	cd specs/fleet && $(GO) test -race -count=1 -parallel 12 ./... # they wait more than they compute
 
 fleet-soak: ## run gates that share a seat among kills, stops, partitions and full disks for $SOAK (30m), then judge (SOAKFLAGS=-help)
 	@cd specs/fleet && $(GO) run ./soak $(SOAKFLAGS)
