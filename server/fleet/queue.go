@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -26,105 +26,78 @@ type entry struct {
 	key   string
 	token int64 // the revision that created the key
 	lease clientv3.LeaseID
-	since time.Time // when the entry became the first one, zero before
 }
 
-// queue is the queue of a seat as etcd has it. The first entry has the seat. It is a copy that may be late, but not
-// about who is first: an entry stays the first one until it is deleted, because later ones come behind it.
+// queue is the queue of a seat as etcd had it at a revision. It never changes. It may be late, but not about who is
+// first: an entry stays the first one until it is deleted, because later ones come behind it.
 type queue struct {
-	mu       sync.Mutex
 	entries  []entry // by token
-	revision int64   // of etcd, that the copy has reached
-	changed  chan struct{}
+	revision int64
+	since    time.Time     // when the entry became the first one
+	old      chan struct{} // closed when there is a later queue
 }
 
-// follow keeps the copy up to date until ctx ends. It calls changed after each change.
-func (q *queue) follow(ctx context.Context, f *Fleet, prefix string, changed func()) {
-	for ctx.Err() == nil {
-		if err := q.read(ctx, f, prefix); err == nil {
-			changed()
-			q.watch(ctx, f, prefix, changed)
-		}
-		pause(ctx, renewAgain)
-	}
-}
+// followed is the latest queue, which one goroutine changes.
+type followed struct{ atomic.Pointer[queue] }
 
-// read reads the whole queue.
-func (q *queue) read(ctx context.Context, f *Fleet, prefix string) error {
-	ctx, cancel := f.call(ctx)
-	defer cancel()
-	got, err := f.etcd.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
-	if err != nil {
-		return err
-	}
-	var entries []entry
-	for _, kv := range got.Kvs {
-		entries = append(entries, f.entry(kv))
-	}
-	q.change(got.Header.Revision, func(old []entry) []entry {
-		if len(old) > 0 && len(entries) > 0 && old[0].key == entries[0].key {
-			entries[0].since = old[0].since
-		}
-		return entries
-	})
-	return nil
-}
-
-const (
-	// askEvery is how often a watch asks its member of etcd for a sign of life, and silence is how long it may get none.
-	// The client of etcd notices a member that is stopped or cut off after 15 s only.
-	askEvery = time.Second
-	silence  = 4 * time.Second
-)
-
-// watch applies changes until the watch fails or is silent.
-func (q *queue) watch(ctx context.Context, f *Fleet, prefix string, changed func()) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	etcd := clientv3.NewWatcher(f.etcd) // because all watches of one get the signs of life
-	defer func() { _ = etcd.Close() }()
-	updates := etcd.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(q.revision+1))
-	ask := time.NewTicker(askEvery)
-	defer ask.Stop()
-	for heard := time.Now(); time.Since(heard) < silence; {
-		select {
-		case <-ask.C:
-			askFor(ctx, etcd)
-		case update, more := <-updates:
-			if !more || update.Err() != nil {
-				return
-			}
-			heard = time.Now()
-			if len(update.Events) > 0 { // otherwise it is a sign of life, whose revision may be too new
-				q.change(update.Header.Revision, func(entries []entry) []entry { return f.applyAll(entries, update.Events) })
+// follow keeps the queue up to date until ctx ends. It calls changed after each change.
+func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, changed func()) {
+	f.follow(ctx, mirror{
+		prefix: prefix, again: renewAgain,
+		read: func(ctx context.Context) (int64, error) {
+			var entries []entry
+			revision, err := f.scan(ctx, prefix, func(kv *mvccpb.KeyValue) { entries = append(entries, f.entry(kv)) })
+			if err == nil {
+				slices.SortFunc(entries, func(a, b entry) int { return int(a.token - b.token) })
+				l.set(revision, entries)
 				changed()
 			}
+			return revision, err
+		},
+		apply: func(revision int64, changes []*clientv3.Event) {
+			entries := slices.Clone(l.Load().entries)
+			for _, change := range changes {
+				entries = f.apply(entries, change)
+			}
+			l.set(revision, entries)
+			changed()
+		},
+	}, 0)
+}
+
+// set sets the queue as it is at a revision.
+func (l *followed) set(revision int64, entries []entry) {
+	q, old := &queue{entries, revision, time.Now(), make(chan struct{})}, l.Load()
+	if old.holder() != "" && len(entries) > 0 && old.entries[0].key == entries[0].key {
+		q.since = old.since
+	}
+	l.Store(q)
+	close(old.old)
+}
+
+// reach waits until the queue has reached a revision of etcd.
+func (l *followed) reach(ctx context.Context, revision int64) error {
+	for {
+		q := l.Load()
+		if q.revision >= revision {
+			return nil
+		}
+		select {
+		case <-q.old:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-}
-
-// askFor asks for a sign of life.
-func askFor(ctx context.Context, etcd clientv3.Watcher) {
-	ctx, cancel := context.WithTimeout(ctx, askEvery)
-	defer cancel()
-	_ = etcd.RequestProgress(ctx)
-}
-
-func (f *Fleet) applyAll(entries []entry, events []*clientv3.Event) []entry {
-	for _, event := range events {
-		entries = f.apply(entries, event)
-	}
-	return entries
 }
 
 // apply applies one change of a key.
-func (f *Fleet) apply(entries []entry, event *clientv3.Event) []entry {
-	i := slices.IndexFunc(entries, func(e entry) bool { return e.key == string(event.Kv.Key) })
+func (f *Fleet) apply(entries []entry, change *clientv3.Event) []entry {
+	i := slices.IndexFunc(entries, func(e entry) bool { return e.key == string(change.Kv.Key) })
 	switch {
-	case event.Type == mvccpb.Event_DELETE && i >= 0:
+	case change.Type == mvccpb.Event_DELETE && i >= 0:
 		return slices.Delete(entries, i, i+1)
-	case event.Type == mvccpb.Event_PUT && i < 0: // the later ones have greater revisions
-		return append(entries, f.entry(event.Kv))
+	case change.Type == mvccpb.Event_PUT && i < 0: // the later ones have greater revisions
+		return append(entries, f.entry(change.Kv))
 	}
 	return entries
 }
@@ -143,66 +116,22 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 	return e
 }
 
-// change changes the entries. The copy is that of a revision then.
-func (q *queue) change(revision int64, f func([]entry) []entry) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.entries, q.revision = f(q.entries), revision
-	if len(q.entries) > 0 && q.entries[0].since.IsZero() {
-		q.entries[0].since = time.Now()
-	}
-	close(q.changed)
-	q.changed = make(chan struct{})
+// find returns the position of a key. 0 is first, and -1 means that it is not there.
+func (q *queue) find(key string) int {
+	return slices.IndexFunc(q.entries, func(e entry) bool { return e.key == key })
 }
 
-// reach waits until the copy has reached a revision of etcd.
-func (q *queue) reach(ctx context.Context, revision int64) error {
-	for {
-		q.mu.Lock()
-		reached, changed := q.revision >= revision, q.changed
-		q.mu.Unlock()
-		if reached {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// find returns the position of a key, 0 is first, or -1 if it is not there, and the user of the first entry.
-func (q *queue) find(key string) (n int, holder string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// holder returns the user of the first entry, or "".
+func (q *queue) holder() string {
 	if len(q.entries) == 0 {
-		return -1, ""
-	}
-	return slices.IndexFunc(q.entries, func(e entry) bool { return e.key == key }), q.entries[0].User
-}
-
-// keys returns the keys that have a lease.
-func (q *queue) keys(lease clientv3.LeaseID) (keys []string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range q.entries {
-		if e.lease == lease {
-			keys = append(keys, e.key)
-		}
-	}
-	return keys
-}
-
-// evictor returns the user who took over from a key, or "".
-func (q *queue) evictor(key string) (user string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	i := slices.IndexFunc(q.entries, func(e entry) bool { return e.key == key })
-	if i < 0 {
 		return ""
 	}
-	for _, e := range q.entries[i+1:] {
+	return q.entries[0].User
+}
+
+// evictor returns the user who took over from the client at a position, or "".
+func (q *queue) evictor(n int) string {
+	for _, e := range q.entries[n+1:] {
 		if e.Takeover {
 			return e.User
 		}
@@ -212,19 +141,14 @@ func (q *queue) evictor(key string) (user string) {
 
 // status returns what STAT says of the queue.
 func (q *queue) status() (now capability.Status) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	if len(q.entries) > 0 {
-		first := q.entries[0]
-		now.Holder, now.Since, now.Active, now.Waiting = first.User, first.since, first.since, len(q.entries)-1
+		now.Holder, now.Since, now.Active, now.Waiting = q.holder(), q.since, q.since, len(q.entries)-1
 	}
 	return now
 }
 
-// places returns the number of a user's places in the queue, without the seat.
-func (q *queue) places(user string) (n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// waiting returns the number of a user's places in the queue, without the seat.
+func (q *queue) waiting(user string) (n int) {
 	for i, e := range q.entries {
 		if i > 0 && e.User == user {
 			n++

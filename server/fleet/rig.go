@@ -25,7 +25,6 @@ const (
 	maxTags   = 16
 	maxHolder = 256 // bytes
 	maxRigs   = 10_000
-	page      = 1000 // rigs in one reply
 )
 
 // Rig is a gate in the directory, and what it guards. Several gates may guard one rig: then they have one name.
@@ -52,9 +51,6 @@ type Rig struct {
 	// Revision grows with each change of the rig in etcd.
 	Revision int64 `json:"-"`
 }
-
-// Free reports whether nobody has the seat and nobody waits for it.
-func (r Rig) Free() bool { return r.Holder == "" && r.Waiting == 0 }
 
 // Has reports whether the rig has all these tags.
 func (r Rig) Has(tags map[string]string) bool {
@@ -147,54 +143,6 @@ func (f *Fleet) Rigs(ctx context.Context) ([]Rig, error) {
 	return sorted(all), err
 }
 
-// list returns the rigs by their keys, and the revision that has them.
-func (f *Fleet) list(ctx context.Context) (all map[string]Rig, revision int64, err error) {
-	all = map[string]Rig{}
-	from := f.key("rigs") + "/"
-	end := clientv3.GetPrefixRangeEnd(from)
-	for len(all) < maxRigs {
-		got, err := f.get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(revision))
-		if err != nil {
-			return nil, 0, err
-		}
-		if revision == 0 { // all pages are of the first one's revision
-			revision = got.Header.Revision
-		}
-		for _, kv := range got.Kvs {
-			f.take(all, kv)
-			from = string(kv.Key) + "\x00"
-		}
-		if !got.More {
-			break
-		}
-	}
-	return all, revision, nil
-}
-
-func (f *Fleet) get(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	bounded, cancel := f.call(ctx)
-	defer cancel()
-	got, err := f.etcd.Get(bounded, key, options...)
-	return got, f.explain(ctx, err)
-}
-
-// take puts a rig into the table, unless its value is not Sallyport's.
-func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue) {
-	rig, err := f.decodeRig(kv)
-	if err != nil {
-		f.report(string(kv.Key), kv.ModRevision, err)
-		delete(all, string(kv.Key))
-		return
-	}
-	all[string(kv.Key)] = rig
-}
-
-func sorted(all map[string]Rig) []Rig {
-	return slices.SortedFunc(maps.Values(all), func(a, b Rig) int {
-		return strings.Compare(a.Name+"\x00"+a.Addr+"\x00"+a.Gate, b.Name+"\x00"+b.Addr+"\x00"+b.Gate)
-	})
-}
-
 // Follow calls on with all rigs, and again after each change, until ctx ends. It returns an error if etcd does not
 // answer at the start. When etcd goes away later, Follow asks again until it is back.
 func (f *Fleet) Follow(ctx context.Context, on func([]Rig)) error {
@@ -202,47 +150,52 @@ func (f *Fleet) Follow(ctx context.Context, on func([]Rig)) error {
 	if err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		if err == nil {
+	on(sorted(all))
+	f.follow(ctx, mirror{
+		prefix: f.key("rigs") + "/", again: retry,
+		read: func(ctx context.Context) (int64, error) {
+			now, revision, err := f.list(ctx)
+			if err == nil {
+				all = now
+				on(sorted(all))
+			}
+			return revision, err
+		},
+		apply: func(_ int64, changes []*clientv3.Event) {
+			for _, change := range changes {
+				f.take(all, change.Kv, change.Type == clientv3.EventTypeDelete)
+			}
 			on(sorted(all))
-			f.watch(ctx, all, revision+1, on)
-		}
-		if sleep(ctx, retry) {
-			all, revision, err = f.list(ctx)
-		}
-	}
+		},
+	}, revision)
 	return nil
 }
 
-// watch follows changes until the watch breaks.
-func (f *Fleet) watch(ctx context.Context, all map[string]Rig, revision int64, on func([]Rig)) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	for changes := range f.etcd.Watch(ctx, f.key("rigs")+"/", clientv3.WithPrefix(), clientv3.WithRev(revision)) {
-		if changes.Err() != nil {
-			return
-		}
-		for _, change := range changes.Events {
-			if change.Type == clientv3.EventTypeDelete {
-				delete(all, string(change.Kv.Key))
-			} else if _, known := all[string(change.Kv.Key)]; known || len(all) < maxRigs {
-				f.take(all, change.Kv)
-			}
-		}
-		if len(changes.Events) > 0 {
-			on(sorted(all))
-		}
-	}
+// list returns the rigs by their keys, and the revision that has them.
+func (f *Fleet) list(ctx context.Context) (all map[string]Rig, revision int64, err error) {
+	all = map[string]Rig{}
+	revision, err = f.scan(ctx, f.key("rigs")+"/", func(kv *mvccpb.KeyValue) { f.take(all, kv, false) })
+	return all, revision, f.explain(ctx, err)
 }
 
-// sleep waits, and reports whether ctx goes on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+// take puts a rig into the table, or removes it if the key is removed or its value is not Sallyport's.
+func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue, removed bool) {
+	key := string(kv.Key)
+	if _, known := all[key]; removed || !known && len(all) >= maxRigs {
+		delete(all, key)
+		return
 	}
+	rig, err := f.decodeRig(kv)
+	if err != nil {
+		f.report(key, kv.ModRevision, err)
+		delete(all, key)
+		return
+	}
+	all[key] = rig
+}
+
+func sorted(all map[string]Rig) []Rig {
+	return slices.SortedFunc(maps.Values(all), func(a, b Rig) int {
+		return strings.Compare(a.Name+"\x00"+a.Addr+"\x00"+a.Gate, b.Name+"\x00"+b.Addr+"\x00"+b.Gate)
+	})
 }

@@ -38,12 +38,9 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-func TestFreeAndTags(t *testing.T) {
+func TestHasTags(t *testing.T) {
 	t.Parallel()
-	free := Rig{Tags: map[string]string{"board": "imx8", "site": ""}}
-	if !free.Free() || (Rig{Holder: "a"}).Free() || (Rig{Waiting: 1}).Free() {
-		t.Error("Free is wrong")
-	}
+	rig := Rig{Tags: map[string]string{"board": "imx8", "site": ""}}
 	for _, test := range []struct {
 		tags map[string]string
 		want bool
@@ -54,7 +51,7 @@ func TestFreeAndTags(t *testing.T) {
 		{map[string]string{"board": "imx9"}, false},
 		{map[string]string{"board": "imx8", "other": ""}, false},
 	} {
-		if free.Has(test.tags) != test.want {
+		if rig.Has(test.tags) != test.want {
 			t.Error(test)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -30,18 +31,17 @@ import (
 type Seat struct {
 	SeatConfig
 	fleet  *Fleet
-	prefix string // of the keys
-	queue  queue
+	queue  followed
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-
 	turn   chan struct{} // of the goroutine that begins a term
+	unused chan struct{} // has a value if places may be to be deleted
+
 	mu     sync.Mutex
 	term   *term
 	claims map[string]*claim // by key
-	// removing has the keys that are being deleted.
-	removing map[string]bool
+	gone   map[string]bool   // the keys of clients that have left, until they are deleted
 }
 
 // SeatConfig says whose seat it is. All fields are required.
@@ -65,11 +65,11 @@ type claim struct {
 	term  *term
 	token int64
 
-	seated atomic.Bool // the client had the first place, so it may have a session
-	lost   atomic.Bool // the place was written, and is not in the queue any more
-
-	// Seat.mu guards these.
-	written, evicted, left bool
+	seated  atomic.Bool // the client had the first place, so it may have a session
+	written atomic.Bool // the copy of the queue has had the place
+	lost    atomic.Bool // it was written, and is not in the queue any more
+	evicted sync.Once
+	leaveBy time.Duration // on clock, of a client that may have lost its place; guard uses it
 }
 
 var _ admission.Shared = (*Seat)(nil)
@@ -77,34 +77,37 @@ var _ admission.Shared = (*Seat)(nil)
 // Seat returns the seat of a rig. It needs a clock that only Linux has, see [CanShare].
 func (f *Fleet) Seat(c SeatConfig) *Seat {
 	s := &Seat{
-		SeatConfig: c, fleet: f, prefix: f.key("seats", c.Rig) + "/", queue: queue{changed: make(chan struct{})},
-		turn: make(chan struct{}, 1), claims: map[string]*claim{}, removing: map[string]bool{},
+		SeatConfig: c, fleet: f, turn: make(chan struct{}, 1), unused: make(chan struct{}, 1),
+		claims: map[string]*claim{}, gone: map[string]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix, s.changed) })
+	s.queue.Store(&queue{old: make(chan struct{})})
+	s.work.Go(func() { s.queue.follow(s.ctx, f, f.key("seats", c.Rig)+"/", s.changed) })
+	s.work.Go(s.guard)
+	s.work.Go(s.sweep)
 	return s
 }
 
 // Close gives all places back. Call it after the last session has ended.
 func (s *Seat) Close() {
+	s.cancel()
+	s.work.Wait()
 	s.mu.Lock()
 	t := s.term
 	s.mu.Unlock()
-	s.cancel()
-	s.work.Wait()
-	if t != nil && len(s.of(t)) == 0 {
+	if t != nil && !s.has(t) {
 		s.revoke(t)
 	}
 }
 
 // Status returns who has the seat, as this gate knows.
-func (s *Seat) Status() capability.Status { return s.queue.status() }
+func (s *Seat) Status() capability.Status { return s.queue.Load().status() }
 
 // Enter puts a client at the end of the queue.
 func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, error) {
-	if now := s.queue.status(); now.Holder != "" {
-		if why, ok := c.Rules.Allow(c.NoWait, now.Waiting, s.queue.places(c.User)); !ok {
-			return nil, busy(why + now.Busy())
+	if q := s.queue.Load(); q.holder() != "" {
+		if why, ok := c.Rules.Allow(c.NoWait, len(q.entries)-1, q.waiting(c.User)); !ok {
+			return nil, busy(why + q.status().Busy())
 		}
 	}
 	ctx, cancel := s.fleet.call(ctx)
@@ -148,26 +151,17 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 		err = errors.New("the place is taken")
 	case err == nil:
 		p.token = done.Header.Revision
-		err = s.await(ctx, p)
+		if err = s.queue.reach(ctx, p.token); err == nil {
+			p.written.Store(true)
+			if s.queue.Load().find(p.key) < 0 {
+				err = errors.New("the place was deleted")
+			}
+		}
 	}
 	if err != nil {
 		p.Leave() // the key may be there
 	}
 	return p, err
-}
-
-// await waits until the copy of the queue has a place that was written.
-func (s *Seat) await(ctx context.Context, p *claim) error {
-	if err := s.queue.reach(ctx, p.token); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	p.written = true
-	s.mu.Unlock()
-	if n, _ := s.queue.find(p.key); n < 0 {
-		return errors.New("the place was deleted")
-	}
-	return nil
 }
 
 // current returns the term. If it is over, current begins another.
@@ -178,10 +172,7 @@ func (s *Seat) current(ctx context.Context) (*term, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	s.mu.Lock()
-	t := s.term
-	s.mu.Unlock()
-	if t != nil && t.check() == nil {
+	if t := s.term; t != nil && t.check() == nil { // only the goroutine whose turn it is writes it
 		return t, nil
 	}
 	t, err := s.fleet.begin(ctx)
@@ -195,25 +186,31 @@ func (s *Seat) current(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
-// keep keeps a term, and makes its clients leave at its end.
+// keep keeps a term. When it is over and its clients have left, keep ends the lease, so that the next client need not
+// wait for its end.
 func (s *Seat) keep(t *term) {
-	over := t.keep(s.ctx, s.fleet.etcd)
+	t.keep(s.ctx, s.fleet.etcd)
 	if s.ctx.Err() != nil {
 		return
 	}
 	s.fleet.log.Error("the seat is lost: for too long etcd has not answered, or this process was stopped", "rig", s.Rig)
-	s.lose(s.of(t), over+margin-leaveBy, "this gate can't reach etcd, so another gate may give the seat away")
+	for s.has(t) && sleep(s.ctx, lookEvery) {
+	}
 	s.revoke(t)
 }
 
-// of returns the places of a term.
-func (s *Seat) of(t *term) []*claim {
+// clients returns the clients of this gate.
+func (s *Seat) clients() []*claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Collect(maps.Values(s.claims)), func(p *claim) bool { return p.term != t })
+	return slices.Collect(maps.Values(s.claims))
 }
 
-// revoke ends a lease, so that the next client need not wait for its end.
+// has reports whether there are clients of a term.
+func (s *Seat) has(t *term) bool {
+	return slices.ContainsFunc(s.clients(), func(p *claim) bool { return p.term == t })
+}
+
 func (s *Seat) revoke(t *term) {
 	ctx, cancel := s.fleet.call(context.Background())
 	defer cancel()
@@ -222,42 +219,54 @@ func (s *Seat) revoke(t *term) {
 
 // changed tells the clients of this gate that the queue has changed.
 func (s *Seat) changed() {
-	s.mu.Lock()
-	all := slices.Collect(maps.Values(s.claims))
-	s.mu.Unlock()
 	s.Changed()
-	for _, p := range all {
-		if by := s.queue.evictor(p.key); by != "" {
+	q := s.queue.Load()
+	for _, p := range s.clients() {
+		if n := q.find(p.key); n < 0 {
+			p.lost.Store(p.written.Load())
+		} else if by := q.evictor(n); by != "" {
 			p.evict(by, by+" took over")
-		} else if n, _ := s.queue.find(p.key); n < 0 && s.lostNow(p) {
-			s.work.Go(func() { s.lose([]*claim{p}, 0, "the place in the queue was deleted in etcd") })
 		}
 		p.Changed()
 	}
-	s.sweep()
+	s.mayDelete()
 }
 
 // evict makes the client leave, once.
-func (p *claim) evict(by, text string) {
-	p.seat.mu.Lock()
-	evicted := p.evicted
-	p.evicted = true
-	p.seat.mu.Unlock()
-	if !evicted {
-		p.Evict(by, text)
+func (p *claim) evict(by, text string) { p.evicted.Do(func() { p.Evict(by, text) }) }
+
+// guard makes clients leave that may have lost their places, until the seat is closed. It ends the process if a session
+// of one does not end in time.
+func (s *Seat) guard() {
+	for sleep(s.ctx, lookEvery) {
+		for _, p := range s.clients() {
+			switch err := p.Check(); {
+			case err == nil:
+			case p.leaveBy == 0:
+				text := "this gate can't reach etcd, so another gate may give the seat away"
+				p.leaveBy = max(time.Duration(p.term.end.Load())+margin-leaveBy, clock()+lateLeave)
+				if errors.Is(err, errPlaceLost) {
+					text, p.leaveBy = "the place in the queue was deleted in etcd", clock()+lateLeave
+				}
+				p.evict("fleet", text)
+			case p.seated.Load() && clock() >= p.leaveBy:
+				s.Fatal("the session of " + p.User + " (" + p.Conn + ") has not ended, and another gate may give the seat away soon")
+			}
+		}
 	}
 }
 
 // Position returns the client's position among the clients of all gates.
 func (p *claim) Position() (n int, holder string) {
-	n, holder = p.seat.queue.find(p.key)
+	q := p.seat.queue.Load()
+	n = q.find(p.key)
 	switch {
 	case n < 0, n == 0 && p.Check() != nil:
 		n = 1 // it waits for its eviction
 	case n == 0:
 		p.seated.Store(true)
 	}
-	return n, holder
+	return n, q.holder()
 }
 
 // Token returns the revision of etcd that created the place.
@@ -271,15 +280,12 @@ func (p *claim) Check() error {
 	return p.term.check()
 }
 
-// Leave deletes the place. It does not wait.
+// Leave gives the place back. It does not wait.
 func (p *claim) Leave() {
 	s := p.seat
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.left {
-		return
-	}
-	p.left = true
 	delete(s.claims, p.key)
-	s.remove(p.key)
+	s.gone[p.key] = true
+	s.mu.Unlock()
+	s.mayDelete()
 }

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,50 +60,28 @@ func (t *term) check() error {
 	return nil
 }
 
-// renew renews the lease once. The lease lasts from when etcd got the request, which was later than now.
+// keep renews the lease until the term is over.
+func (t *term) keep(ctx context.Context, etcd *clientv3.Client) {
+	for wait := renewEvery; sleep(ctx, wait) && t.check() == nil; {
+		wait = renewEvery
+		if t.renew(ctx, etcd) != nil {
+			wait = renewAgain
+		}
+	}
+}
+
+// renew renews the lease once. The lease lasts from when etcd got the request, which was later than sent. A term that is
+// over meanwhile stays so.
 func (t *term) renew(ctx context.Context, etcd *clientv3.Client) error {
-	before, sent := t.end.Load(), clock()
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	sent := clock()
+	ctx, cancel := context.WithTimeout(ctx, min(renewEvery, time.Duration(t.end.Load())-sent))
 	defer cancel()
 	renewed, err := etcd.KeepAliveOnce(ctx, t.lease)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		t.end.Store(0)
+	case err == nil && t.check() == nil:
+		t.end.Store(int64(sent + lasts(renewed.TTL) - margin))
 	}
-	if t.check() == nil {
-		t.end.CompareAndSwap(before, int64(sent+lasts(renewed.TTL)-margin))
-	}
-	return nil
-}
-
-// keep renews the lease until the term is over, and returns when that was: 0 if etcd does not know the lease.
-func (t *term) keep(ctx context.Context, etcd *clientv3.Client) (over time.Duration) {
-	ctx, cancel := context.WithCancel(ctx)
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		for wait := renewEvery; t.check() == nil && pause(ctx, wait); {
-			wait = renewEvery
-			switch err := t.renew(ctx, etcd); {
-			case errors.Is(err, rpctypes.ErrLeaseNotFound):
-				t.end.Store(0)
-			case err != nil:
-				wait = renewAgain
-			}
-		}
-	})
-	for t.check() == nil && pause(ctx, lookEvery) {
-	}
-	over = time.Duration(t.end.Swap(0))
-	cancel() // rather than wait for an answer
-	renewing.Wait()
-	return over
-}
-
-// pause waits, and reports false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	return err
 }

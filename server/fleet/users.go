@@ -29,9 +29,6 @@ const (
 	startTime = 5 * time.Second
 	// readTime bounds a later one.
 	readTime = time.Minute
-	// readEvery is the time after which all users are read again. A restore of etcd from a backup sets its revisions
-	// back, and a watch misses the changes until they catch up.
-	readEvery = 10 * time.Minute
 	// reportEvery is the time between two reports that nobody can log in.
 	reportEvery = time.Minute
 )
@@ -60,8 +57,13 @@ func (f *Fleet) OpenUsers(path string) *Users {
 	ctx, cancel := context.WithCancel(f.etcd.Ctx())
 	u := &Users{fleet: f, path: path, cancel: cancel, owed: make(chan struct{}, 1)}
 	u.readCopy()
-	at, err := u.read(ctx, startTime)
-	u.group.Go(func() { u.follow(ctx, at, err) })
+	revision, _ := u.read(ctx, startTime)
+	u.group.Go(func() {
+		f.follow(ctx, mirror{
+			prefix: f.key("users") + "/", beside: f.key("secret"), again: retry, apply: u.apply,
+			read: func(ctx context.Context) (int64, error) { return u.read(ctx, readTime) },
+		}, revision)
+	})
 	u.group.Go(func() { u.writeCopies(ctx) })
 	return u
 }
@@ -115,49 +117,8 @@ func (*Users) Reload() error { return nil }
 // Faults returns nothing: values that are not Sallyport's are logged.
 func (*Users) Faults() []error { return nil }
 
-// revisions are those of a reading: of the users and of the secret.
-type revisions struct{ users, secret int64 }
-
-// follow follows the changes after a reading, and reads again whenever the watch breaks. etcd forgets old changes, so
-// a watch can't always go on.
-func (u *Users) follow(ctx context.Context, at revisions, err error) {
-	for {
-		if err == nil {
-			u.watch(ctx, at)
-		}
-		if !sleep(ctx, retry) {
-			return
-		}
-		at, err = u.read(ctx, readTime)
-	}
-}
-
-// watch follows changes until the watch breaks, or the secret changes.
-func (u *Users) watch(ctx context.Context, at revisions) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	f := u.fleet
-	secret := f.etcd.Watch(ctx, f.key("secret"), clientv3.WithRev(at.secret+1))
-	users := f.etcd.Watch(ctx, f.key("users")+"/", clientv3.WithPrefix(), clientv3.WithRev(at.users+1), clientv3.WithFragment())
-	again := time.NewTimer(readEvery)
-	defer again.Stop()
-	for {
-		select {
-		case <-secret:
-			return
-		case <-again.C:
-			return
-		case changes, ok := <-users:
-			if !ok || changes.Err() != nil {
-				return
-			}
-			u.apply(changes.Events)
-		}
-	}
-}
-
 // apply takes changes over.
-func (u *Users) apply(changes []*clientv3.Event) {
+func (u *Users) apply(_ int64, changes []*clientv3.Event) {
 	u.mu.Lock()
 	for _, change := range changes {
 		u.fleet.takeUser(u.verified, change.Kv, change.Type == clientv3.EventTypeDelete)
@@ -175,21 +136,22 @@ func (u *Users) remake(secret []byte, all map[string]scram.Verifier) {
 	u.owe()
 }
 
-// read reads all users and the secret.
-func (u *Users) read(ctx context.Context, within time.Duration) (at revisions, err error) {
+// read reads all users and then the secret. It returns the revision of the users.
+func (u *Users) read(ctx context.Context, within time.Duration) (revision int64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrAway)
 	defer cancel()
-	all := map[string]scram.Verifier{}
-	secret, at, err := u.fleet.secret(ctx, u.secret)
-	if err == nil {
-		at.users, err = u.fleet.scan(ctx, u.fleet.key("users")+"/", func(kv *mvccpb.KeyValue) { u.fleet.takeUser(all, kv, false) })
+	all, secret := map[string]scram.Verifier{}, []byte(nil)
+	revision, err = u.fleet.scan(ctx, u.fleet.key("users")+"/", func(kv *mvccpb.KeyValue) { u.fleet.takeUser(all, kv, false) })
+	if err = u.fleet.explain(ctx, err); err == nil {
+		secret, err = u.fleet.secret(ctx, u.secret)
 	}
 	u.note(err)
-	if err == nil {
-		u.remake(secret, all)
-		u.noteEmpty(len(all) == 0)
+	if err != nil {
+		return 0, err
 	}
-	return at, err
+	u.remake(secret, all)
+	u.noteEmpty(len(all) == 0)
+	return revision, nil
 }
 
 // note keeps the result of a reading, and logs a change of it.
@@ -267,40 +229,35 @@ func isPrepared(name string) bool {
 
 // secret returns the key of mock challenges, which all gates share. If there is none in etcd, it becomes ours, or a
 // new one. A foreign value is logged, and counts as an error only if we have none.
-func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, at revisions, err error) {
+func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, err error) {
 	key := f.key("secret")
 	for {
 		got, err := f.get(ctx, key)
 		if err != nil {
-			return nil, at, err
+			return nil, err
 		}
 		if len(got.Kvs) > 0 {
-			at.secret = got.Kvs[0].ModRevision
-			secret, err = hex.DecodeString(string(got.Kvs[0].Value[:min(len(got.Kvs[0].Value), maxValue)]))
+			kv := got.Kvs[0]
+			secret, err = hex.DecodeString(string(kv.Value[:min(len(kv.Value), maxValue)]))
 			if err == nil && len(secret) == secretSize {
-				return secret, at, nil
+				return secret, nil
 			}
 			err = fmt.Errorf("%w: it is not %d bytes in hex; remove the key to get a new one", ErrForeign, secretSize)
-			f.report(key, at.secret, err)
+			f.report(key, kv.ModRevision, err)
 			if ours != nil {
 				err = nil
 			}
-			return ours, at, err
+			return ours, err
 		}
-		if err := f.createSecret(ctx, key, ours); err != nil {
-			return nil, at, err
+		made := ours
+		if made == nil {
+			made = make([]byte, secretSize)
+			rand.Read(made) // never fails
+		}
+		if _, err := f.create(ctx, key, hex.EncodeToString(made)); err != nil {
+			return nil, err
 		}
 	}
-}
-
-// createSecret writes a secret if there is none.
-func (f *Fleet) createSecret(ctx context.Context, key string, secret []byte) error {
-	if secret == nil {
-		secret = make([]byte, secretSize)
-		rand.Read(secret) // never fails
-	}
-	_, err := f.create(ctx, key, hex.EncodeToString(secret))
-	return err
 }
 
 // create writes a key that does not exist. It is false, without an error, if the key exists.

@@ -18,7 +18,7 @@ func (f *Fleet) AddUser(ctx context.Context, name, password string, iterations i
 	if err != nil {
 		return err
 	}
-	if _, _, err := f.secret(ctx, nil); err != nil { // so that gates need no right to create it
+	if _, err := f.secret(ctx, nil); err != nil { // so that gates need no right to create it
 		return err
 	}
 	created, err := f.create(ctx, f.key("users", prepared), v.String())
@@ -75,5 +75,5 @@ func (f *Fleet) Users(ctx context.Context) (entries []users.Entry, err error) {
 			faults = append(faults, fmt.Errorf("%.300q: %w", kv.Key, err))
 		}
 	})
-	return entries, errors.Join(err, errors.Join(faults...))
+	return entries, errors.Join(f.explain(ctx, err), errors.Join(faults...))
 }

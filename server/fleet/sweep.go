@@ -1,0 +1,73 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// maxDeletes bounds the keys that one call deletes. etcd takes 128.
+const maxDeletes = 100
+
+// mayDelete says that sweep may have something to delete. It never blocks.
+func (s *Seat) mayDelete() {
+	select {
+	case s.unused <- struct{}{}:
+	default: // it looks soon
+	}
+}
+
+// sweep deletes places that no client has, until the seat is closed.
+func (s *Seat) sweep() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.unused:
+		}
+		for keys := s.withoutClient(); len(keys) > 0; keys = s.withoutClient() {
+			if s.delete(keys) != nil && !sleep(s.ctx, renewAgain) {
+				return
+			}
+		}
+	}
+}
+
+// withoutClient returns places that no client has: of clients that have left, and others of this term. etcd can write a
+// place late, after the call has failed and the client has left. Such a place would stay as long as the gate lives.
+func (s *Seat) withoutClient() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := slices.Collect(maps.Keys(s.gone))
+	for _, e := range s.queue.Load().entries {
+		if s.term != nil && e.lease == s.term.lease && s.claims[e.key] == nil && !s.gone[e.key] {
+			keys = append(keys, e.key)
+		}
+	}
+	return keys[:min(len(keys), maxDeletes)]
+}
+
+// delete deletes places, and waits until the copy of the queue knows.
+func (s *Seat) delete(keys []string) error {
+	ctx, cancel := s.fleet.call(s.ctx)
+	defer cancel()
+	var all []clientv3.Op
+	for _, key := range keys {
+		all = append(all, clientv3.OpDelete(key))
+	}
+	done, err := s.fleet.etcd.Txn(ctx).Then(all...).Commit()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, key := range keys {
+		delete(s.gone, key)
+	}
+	s.mu.Unlock()
+	if slices.ContainsFunc(done.Responses, func(r *etcdserverpb.ResponseOp) bool { return r.GetResponseDeleteRange().Deleted > 0 }) {
+		return s.queue.reach(ctx, done.Header.Revision)
+	}
+	return nil
+}
