@@ -83,7 +83,14 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("a report that can't be written", limit, `nope/x.json`, "server", "stdio:", "--json", "nope/x.json", "--", "true"),
 		Entry("an account over stdio", limit, `--user has no use with stdio`, "server", "stdio:", "--user", "bob", "--", "true"),
 		Entry("a host that has no address", limit, `host.invalid`, "client", "smtp://host.invalid:0", "--", "true"),
-		Entry("a password in the URL", limit, `give the user with --user`, "server", "smtp://alice:x@localhost"),
+		Entry("a password in the URL", limit, `"smtp://alice:xxxxx@localhost": .*--user`, "server", "smtp://alice:secret@localhost"),
+		Entry("a port that is none", limit, `the highest port is 65535`, "server", "smtp://localhost:65536"),
+		Entry("a path that the protocol has no use for", limit, `nothing may follow the port of smtp`, "client", "smtp://localhost:0/x", "--", "true"),
+		Entry("an empty command", limit, `give the command`, "client", "stdio:", "--", ""),
+		Entry("a placeholder that is unknown", limit, `\{pasword\} in COMMAND is none of \{host\} .*\{password-file\}`, "client", "smtp://127.0.0.1:0", "--", "true", "${x} %{x_y} {} {x,y} {pasword}"),
+		Entry("a placeholder over stdio", limit, `\{user\} .*SALLYPORT_USER`, "server", "stdio:", "--", "true", "{user}"),
+		Entry("a report in the file of another", limit, `x: a file has one report`, "server", "stdio:", "--json", "x", "--html", "x", "--", "true"),
+		Entry("known deviations without an end", limit, `a line is too long`, "server", "stdio:", "--accept", "/dev/zero", "--", "true"),
 	)
 
 	DescribeTable("lists the cases without a peer", func(ctx SpecContext, args ...string) {
@@ -95,10 +102,30 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("of a server over stdio", limit, "server", "stdio:", "--list"),
 	)
 
-	It("says what a client printed that ends without a login", func(ctx SpecContext) {
-		run := c.Run(ctx, "", "probe", "client", "sallyport://127.0.0.1:0", "--", "sh", "-c", "echo cannot read config >&2; exit 7")
-		Expect(run).To(gexec.Exit(4))
-		Expect(stderr(run)).To(ContainSubstring("the command ended without a login: cannot read config (exit status 7)"))
+	DescribeTable("says in one sentence why it judges nothing, when the command", func(ctx SpecContext, code int, pattern string, args ...string) {
+		Expect(c.Run(ctx, "", append([]string{"probe", "client", "--timeout", "1s"}, args...)...)).To(failed(code, pattern))
+		Expect(c.Read("started")).To(BeElementOf("", "x\n"), "a command that hangs is started once")
+	},
+		Entry("is not there", limit, 3, `not reached: COMMAND can't be started: "nosuch": .*not found`, "smtp://127.0.0.1:0", "--", "nosuch"),
+		Entry("is not there, over stdio", limit, 3, `not reached: COMMAND can't be started: ./nosuch: no such file`, "stdio:", "--", "./nosuch"),
+		Entry("may not be run", limit, 3, `COMMAND can't be started: /etc/passwd: permission denied`, "stdio:", "--", "/etc/passwd"),
+		Entry("ends without a login", limit, 4, `the command ended without a login: cannot read config \(exit status 7\)`,
+			"smtp://127.0.0.1:0", "--", "sh", "-c", "echo cannot read config >&2; exit 7"),
+		Entry("connects nowhere and stays", limit, 4, `neither begins a login nor ends: the peer did not answer in time: hello`,
+			"smtp://127.0.0.1:0", "--", "sh", "-c", "echo x >>started; echo hello; trap '' TERM; sleep 60; sleep 60"),
+		Entry("connects and stays", limit, 4, `neither begins a login nor ends: the peer did not answer in time: it printed nothing`,
+			"smtp://127.0.0.1:0", "--", "bash", "-c", "echo x >>started; exec 3<>/dev/tcp/{host}/{port}; sleep 60"),
+		Entry("connects over and over", limit, 4, `neither begins a login nor ends: .*: the peer ended the connection: it printed nothing`,
+			"smtp://127.0.0.1:0", "--", "bash", "-c", "echo x >>started; while :; do exec 3<>/dev/tcp/{host}/{port}; exec 3>&-; done"),
+		Entry("stays without a line, over stdio", limit, 4, `begins no login: the peer did not answer in time`, "stdio:", "--", "sh", "-c", "echo x >>started; sleep 60"),
+	)
+
+	It("names accounts that no case needs, and a report that can't be written", func(ctx SpecContext) {
+		c.Write("pw", "secret\n")
+		c.Write("accounts", "bob:x\nIX:y\n")
+		run := c.Run(ctx, "", "probe", "server", "smtp://127.0.0.1:1", "--user", "a", "--password-file", "pw", "--accounts", "accounts", "--json", "/dev/full")
+		Expect(run).To(gexec.Exit(3))
+		Expect(stderr(run)).To(MatchRegexp(`(?s)no case needs these accounts of accounts: \["bob"\];.*: write /dev/full: no space.*: not reached: `))
 	}, limit)
 
 	It("says when nobody listens, and when the peer ends at once", func(ctx SpecContext) {

@@ -79,7 +79,7 @@ func exitCode(err error) int {
 var packageNames = regexp.MustCompile(`(^|: )((client|hosts|pin|protocol|scram|server|audit|certs|users|state|control|durable|fleet|tls|x509|exec): )+`)
 
 // systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
-var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat) (\S)`)
+var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat|fork/exec) (\S)`)
 
 // plain removes parts of errors that repeat the words around them.
 var plain = strings.NewReplacer(

@@ -46,7 +46,8 @@ The verdicts are pass; fail (against a MUST); non-strict (against a SHOULD, or m
 lenient than the grammar); info (against a rule of this project only); skip.
 
 Exit codes: 0 nothing failed, 1 something failed or the run was interrupted, 2 wrong
-usage, 3 not reached, 4 the login without a fault fails.`,
+usage, 3 the peer was not reached or COMMAND can't be started, 4 the login without
+a fault fails.`,
 	}
 	return group(cmd, probeServerCommand(), probeClientCommand())
 }
@@ -87,11 +88,15 @@ func probeClientCommand() *cobra.Command {
 		Short: "Judge a client",
 		Long: `Judge the SCRAM login of a client: serve on URL, which is on the loopback, and run
 COMMAND once for each case. COMMAND logs in and ends with exit code 0 if it believes
-to be logged in. {host} {port} {ca} {user} {password-file} and {password} in COMMAND
-are replaced; other users can see {password} in the list of processes. Port 0 chooses
-a free one.
+to be logged in. Port 0 chooses a free one.
 
-With stdio: COMMAND is the client, over its standard input and output.`,
+These words in COMMAND are replaced: {host} {port} {ca} {user} {password-file} and
+{password}, which other users can see in the list of processes. Other {words} of
+letters, - and _ are wrong usage, because of typing errors. Where COMMAND needs one
+itself, write { word } with spaces. ${x}, %{x}, {} and JSON stay as they are.
+
+With stdio: COMMAND is the client, over its standard input and output. It gets the
+account in its environment, and nothing in COMMAND is replaced; see docs/probe.md.`,
 		Example: `  sallyport probe client smtps://127.0.0.1:0 -- ./mail-client --server {host}:{port} --ca {ca} \
       --user {user} --password-file {password-file}
   sallyport probe client stdio: -- python3 examples/probe/client.py`,
@@ -128,6 +133,9 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if err := f.reports.open(); err != nil {
 		return wrongFile(err)
+	}
+	if names := p.Unneeded(); len(names) > 0 {
+		fmt.Fprintf(os.Stderr, "warning: no case needs these accounts of %s: %q; --list --level all prints the names\n", fileName(f.accounts), names)
 	}
 	ctx, cancel := notifyContext()
 	defer cancel()
@@ -279,7 +287,10 @@ func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prob
 	err := f.reports.write(&p.Summary, all)
 	switch {
 	case ended != nil:
-		return errors.Join(probeError(cmd, ended), err)
+		if err != nil {
+			printError(cmd, err)
+		}
+		return probeError(cmd, ended)
 	case err != nil:
 		return err
 	case out.failed > 0:
@@ -299,8 +310,13 @@ func probeError(cmd *cobra.Command, err error) error {
 	case probe.NotAllowed(err):
 		return usagef("%v", err)
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), show.Printable(message(err))) // on one line, whatever the peer has sent
+	printError(cmd, err)
 	return statusError{code}
+}
+
+// printError prints an error on one line, whatever the peer has sent.
+func printError(cmd *cobra.Command, err error) {
+	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), show.Printable(message(err)))
 }
 
 func listProbe(p *probe.Prober) error {

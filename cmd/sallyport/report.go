@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -58,9 +59,12 @@ func defineReportFlags[A, R any](flags *pflag.FlagSet, json, junit, html func(io
 
 // open opens the files before anything runs, so that it fails at once if one can't be written.
 func (all reportFlags[A, R]) open() (err error) {
-	for _, f := range all {
+	for i, f := range all {
 		if f.name == "" {
 			continue
+		}
+		if slices.ContainsFunc(all[:i], func(other *reportFlag[A, R]) bool { return other.name == f.name }) {
+			return fmt.Errorf("%s: a file has one report", fileName(f.name))
 		}
 		if f.file, err = os.Create(f.name); err != nil {
 			return err
@@ -82,8 +86,9 @@ func (all reportFlags[A, R]) write(about A, results R) error {
 			continue
 		}
 		out := bufio.NewWriter(f.file)
-		if err := errors.Join(f.write(out, about, results), out.Flush(), f.file.Close()); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", fileName(f.name), err))
+		err := cmp.Or(f.write(out, about, results), out.Flush()) // Flush repeats the error of a write
+		if err = cmp.Or(err, f.file.Close()); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)

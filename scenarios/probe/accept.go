@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -44,6 +45,9 @@ func ReadAccepted(r io.Reader) (*Accepted, error) {
 			return nil, fmt.Errorf("line %d: %.80q is also on line %d: delete one of them", n, one.name, a.lines[i].number)
 		}
 		a.lines = append(a.lines, one)
+	}
+	if errors.Is(in.Err(), bufio.ErrTooLong) {
+		return nil, fmt.Errorf("a line is too long")
 	}
 	return a, in.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -85,20 +86,43 @@ func (p *Prober) listen() (err error) {
 	return nil
 }
 
+// placeholders are the words that the prober replaces in the command of a client on a network.
+var placeholders = []string{"{host}", "{port}", "{ca}", "{user}", "{password}", "{password-file}"}
+
+// braced matches what looks like a placeholder, and ${x} and %{x}, which belong to the command.
+var braced = regexp.MustCompile(`[$%]?\{[A-Za-z][A-Za-z_-]*\}`)
+
+// checkPlaceholders returns an error for a placeholder with a typing error, and for one that is not replaced.
+func (c *Config) checkPlaceholders() error {
+	stdio := c.Target.Dialect == "stdio"
+	for _, word := range braced.FindAllString(strings.Join(c.Command, " "), -1) {
+		known := slices.Contains(placeholders, word)
+		switch {
+		case stdio && known:
+			return fmt.Errorf("%w%s in COMMAND has no use with stdio: the environment has the account, such as SALLYPORT_USER", ErrUsage, word)
+		case !stdio && !known && word[0] == '{':
+			return fmt.Errorf("%w%s in COMMAND is none of %s: write { %s } if the command itself needs it",
+				ErrUsage, word, strings.Join(placeholders, " "), strings.Trim(word, "{}"))
+		}
+	}
+	return nil
+}
+
 // fill replaces the placeholders in the command.
 func (p *Prober) fill(v *fixtures.Vector) (argv []string, err error) {
-	if p.files == nil {
-		return p.Command, nil
+	values := map[string]string{
+		"{host}": p.Target.Host, "{port}": p.Target.Port, "{ca}": p.files.ca,
+		"{user}": v.Login.User, "{password}": v.Login.Password, "{password-file}": p.files.password,
 	}
-	if err := os.WriteFile(p.files.password, []byte(v.Login.Password+"\n"), 0o600); err != nil {
-		return nil, err
-	}
-	fill := strings.NewReplacer("{host}", p.Target.Host, "{port}", p.Target.Port, "{ca}", p.files.ca,
-		"{user}", v.Login.User, "{password}", v.Login.Password, "{password-file}", p.files.password)
 	for _, word := range p.Command {
-		argv = append(argv, fill.Replace(word))
+		argv = append(argv, braced.ReplaceAllStringFunc(word, func(name string) string {
+			if value, known := values[name]; known {
+				return value
+			}
+			return name
+		}))
 	}
-	return argv, nil
+	return argv, os.WriteFile(p.files.password, []byte(v.Login.Password+"\n"), 0o600)
 }
 
 // playClient runs the command once, and plays a vector against it.
@@ -170,44 +194,36 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 		return nil, "", nil, err
 	}
 	tcp := p.listener.(*net.TCPListener)
-	_ = tcp.SetDeadline(time.Now().Add(p.Timeout))
-	defer p.hurry(tcp)()
-	for {
+	for start := time.Now(); ; {
+		ended := p.child.hasEnded() // then it connects no more, but a connection of it may be waiting
+		_ = tcp.SetDeadline(time.Now().Add(100 * time.Millisecond))
 		conn, acceptErr := tcp.Accept()
-		if acceptErr != nil {
-			return nil, "", nil, p.noLogin(cmp.Or(err, acceptErr))
+		if acceptErr == nil {
+			l, mechanism, initial, err = p.greet(ctx, conn, host, offer, maxVersion)
 		}
-		if l, mechanism, initial, err = p.greet(ctx, conn, host, offer, maxVersion); err == nil && mechanism != "" {
+		switch {
+		case acceptErr == nil && err == nil && mechanism != "":
 			return l, mechanism, initial, nil
+		case ctx.Err() != nil || acceptErr != nil && ended || time.Since(start) > p.Timeout:
+			return nil, "", nil, p.noLogin(err)
 		}
 	}
 }
 
-// noLogin ends the command, and returns why there was no login.
+// noLogin ends the command, and returns why there was no login. err is that of its last connection.
 func (p *Prober) noLogin(err error) error {
 	ended := p.child.hasEnded()
 	p.child.end()
-	if ended && errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("the command ended without a login: %s", cmp.Or(p.child.words(), "it printed nothing"))
+	words := cmp.Or(p.child.words(), "it printed nothing")
+	switch {
+	case ended && err == nil:
+		return fmt.Errorf("the command ended without a login: %s", words)
+	case ended:
+		return fmt.Errorf("the command begins no login: %w: %s", err, words)
+	case err == nil || errors.Is(err, errHang):
+		return fmt.Errorf("the command neither begins a login nor ends: %w: %s", errHang, words)
 	}
-	return fmt.Errorf("the command begins no login: %w: %s", err, p.child.words())
-}
-
-// hurry ends an Accept soon after the command has ended, which connects no more then. stop ends that.
-func (p *Prober) hurry(l *net.TCPListener) (stop func()) {
-	ended, stopping, stopped := p.child.done, make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		select {
-		case <-ended:
-			_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond))
-		case <-stopping:
-		}
-	}()
-	return func() {
-		close(stopping)
-		<-stopped
-	}
+	return fmt.Errorf("the command neither begins a login nor ends: %w: %w: %s", errHang, err, words)
 }
 
 // greet serves a connection up to client-first.

@@ -78,7 +78,7 @@ func (c *Config) check() error {
 	switch {
 	case c.Role == ClientRole && d.host == nil:
 		return fault("%s can't be spoken to clients: only their servers can be probed", c.Target.Dialect)
-	case (c.Role == ClientRole || stdio) && len(c.Command) == 0:
+	case (c.Role == ClientRole || stdio) && (len(c.Command) == 0 || c.Command[0] == ""):
 		return fault("give the command to test behind --")
 	case c.Role == ServerRole && !stdio && len(c.Command) > 0:
 		return fault("a command is only for stdio: and for clients")
@@ -89,15 +89,16 @@ func (c *Config) check() error {
 	case c.Role == ServerRole && !stdio && (c.Account.Name == "" || c.Account.Password == ""):
 		return fault("--user and its password are needed: a throw-away account of the server")
 	case c.Role == ClientRole && !stdio:
-		return c.checkLoopback()
+		if err := c.checkLoopback(); err != nil {
+			return err
+		}
 	}
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
-	return nil
+	return c.checkPlaceholders()
 }
 
 // checkLoopback refuses to serve anywhere but on the loopback.
 func (c *Config) checkLoopback() error {
-	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	addrs, err := net.LookupHost(c.Target.Host)
 	if err != nil {
 		return fmt.Errorf("%w%w", ErrUsage, err)

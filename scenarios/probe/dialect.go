@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -76,8 +77,10 @@ type dialect struct {
 	short bool
 	// nameless means that the name of the user is not taken from the SCRAM messages.
 	nameless bool
-	caller   func(Target, Account) Caller
-	host     func() Host
+	// path means that the URL may have a domain or a database.
+	path   bool
+	caller func(Target, Account) Caller
+	host   func() Host
 }
 
 // dialects are the dialects by the scheme of the URL. stdio is a dialect without a connection.
@@ -97,10 +100,10 @@ var dialects = map[string]dialect{
 	},
 	"imap":  {port: "143", short: true, caller: func(Target, Account) Caller { return &imapCaller{} }},
 	"imaps": {port: "993", direct: true, short: true, caller: func(Target, Account) Caller { return &imapCaller{} }},
-	"xmpp":  {port: "5222", caller: newXMPP},
-	"xmpps": {port: "5223", direct: true, alpn: []string{"xmpp-client"}, caller: newXMPP},
+	"xmpp":  {port: "5222", path: true, caller: newXMPP},
+	"xmpps": {port: "5223", path: true, direct: true, alpn: []string{"xmpp-client"}, caller: newXMPP},
 	"postgres": {
-		port: "5432", nameless: true,
+		port: "5432", path: true, nameless: true,
 		caller: func(t Target, who Account) Caller { return &postgresCaller{user: who.Name, database: t.Path} },
 		host:   func() Host { return &postgresHost{} },
 	},
@@ -141,26 +144,31 @@ func (t Target) String() string {
 func ParseTarget(text string) (Target, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err
 		}
-		return Target{}, fmt.Errorf("%q is no URL: %w", text, err)
+		return Target{}, fmt.Errorf("%q is no URL: %s", text, strings.TrimPrefix(err.Error(), "net/url: "))
 	}
 	d, known := dialects[u.Scheme]
-	t := Target{Dialect: u.Scheme, Host: u.Hostname(), Port: u.Port(), Path: strings.Trim(u.Path, "/")}
-	if t.Port == "" {
-		t.Port = d.port
-	}
+	t := Target{Dialect: u.Scheme, Host: u.Hostname(), Port: cmp.Or(u.Port(), d.port), Path: strings.Trim(u.Path, "/")}
+	_, noPort := strconv.ParseUint(t.Port, 10, 16)
+	wrong := ""
 	switch {
 	case !known:
-		return Target{}, fmt.Errorf("%q has no known protocol: give one of %s, as in smtps://HOST:PORT", text, strings.Join(Dialects(), ", "))
-	case u.Scheme == "stdio" && (u.Opaque != "" || u.Host != "" || t.Path != ""):
-		return Target{}, fmt.Errorf("%q: nothing may follow the colon of stdio", text)
-	case u.Scheme != "stdio" && t.Host == "":
-		return Target{}, fmt.Errorf("%q has no host: write %s://HOST:PORT", text, u.Scheme)
+		wrong = " has no known protocol: give one of " + strings.Join(Dialects(), ", ") + ", as in smtps://HOST:PORT"
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return Target{}, fmt.Errorf("%q: give the user with --user, and nothing behind the path", text)
+		wrong = ": a user (see --user), ? and # are not for this URL"
+	case u.Scheme == "stdio" && (u.Opaque != "" || u.Host != "" || t.Path != ""):
+		wrong = ": nothing may follow the colon of stdio"
+	case u.Scheme != "stdio" && t.Host == "":
+		wrong = " has no host: write " + u.Scheme + "://HOST:PORT"
+	case u.Scheme != "stdio" && noPort != nil:
+		wrong = ": the highest port is 65535"
+	case t.Path != "" && !d.path:
+		wrong = ": nothing may follow the port of " + u.Scheme
+	}
+	if wrong != "" {
+		return Target{}, fmt.Errorf("%q%s", u.Redacted(), wrong)
 	}
 	return t, nil
 }

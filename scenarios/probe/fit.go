@@ -80,6 +80,17 @@ func (p *Prober) Accounts() (names []string) {
 	return names
 }
 
+// Unneeded returns the names of further accounts that no case at any level needs.
+func (p *Prober) Unneeded() (names []string) {
+	all, _ := vectors()
+	for _, who := range p.Others {
+		if !slices.ContainsFunc(all, func(v fixtures.Vector) bool { return v.Login.Known && v.Login.Name == who.Name }) {
+			names = append(names, who.Name)
+		}
+	}
+	return names
+}
+
 // mechanism returns the mechanism without -PLUS.
 func (p *Prober) mechanism() string {
 	if p.Mechanism != "" {

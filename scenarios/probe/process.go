@@ -2,7 +2,7 @@ package probe
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,31 +15,53 @@ import (
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error
 	said *tail
+	// killed means that end has ended the command.
+	killed bool
 }
 
 // startProcess starts a command in a process group of its own. The end of ctx ends the group. Its standard error
-// goes to shown as well, and without out its standard output too.
-func startProcess(ctx context.Context, argv, env []string, in io.Reader, out io.Writer, shown io.Writer) (*process, error) {
+// goes to shown as well. Without out its standard output goes where its standard error goes. Its error is
+// [ErrNotReached].
+func startProcess(ctx context.Context, argv, env []string, in, out *os.File, shown io.Writer) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{}), said: &tail{also: shown}}
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, out, p.said
-	if out == nil {
-		p.cmd.Stdout = p.said
+	p.cmd.Stdout, p.cmd.Stderr = theirs, theirs
+	if out != nil {
+		p.cmd.Stdin, p.cmd.Stdout = in, out
 	}
 	ownGroup(p.cmd)
 	p.cmd.Cancel = func() error { return endGroup(p.cmd) }
-	p.cmd.WaitDelay = time.Second
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
+	err = p.cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		_ = ours.Close()
+		return nil, fmt.Errorf("%w: COMMAND can't be started: %w", ErrNotReached, err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		_ = endGroup(p.cmd) // what it has left behind
-		close(p.done)
-	}()
+	go p.watch(ours)
 	return p, nil
+}
+
+// watch waits for the end of the command, ends what it has left behind in its group, and reads the rest of its words.
+// A process that has left the group may keep them open.
+func (p *process) watch(words *os.File) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(p.said, words)
+	}()
+	_ = p.cmd.Wait()
+	_ = endGroup(p.cmd)
+	select {
+	case <-read:
+	case <-time.After(time.Second):
+	}
+	_ = words.Close()
+	close(p.done)
 }
 
 // wait returns whether the command ended with exit code 0, and whether it did not end in time and was killed.
@@ -52,7 +74,7 @@ func (p *process) wait(timeout time.Duration) (ok, hung bool) {
 		hung = true
 		p.end()
 	}
-	return p.err == nil, hung
+	return p.cmd.ProcessState.Success(), hung
 }
 
 // hasEnded reports whether the command has ended by itself.
@@ -69,17 +91,17 @@ func (p *process) hasEnded() bool {
 // because the program may exit at once, before the end of a context has killed anything.
 func (p *process) end() {
 	if !p.hasEnded() { // then its number may be that of another process by now
+		p.killed = true
 		_ = endGroup(p.cmd)
 		<-p.done
 	}
 }
 
-// words returns the last line that the command printed, and its exit code.
+// words returns the last line that the command printed, and its exit code unless that is 0 or the prober's doing.
 func (p *process) words() string {
-	exit := new(exec.ExitError)
 	words := p.said.last()
-	if errors.As(p.err, &exit) {
-		words = strings.TrimSpace(words + " (" + exit.Error() + ")")
+	if state := p.cmd.ProcessState; !p.killed && !state.Success() {
+		words = strings.TrimSpace(words + " (" + state.String() + ")")
 	}
 	return words
 }
@@ -105,10 +127,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last returns the last line that is not empty.
+// last returns the last line that is not empty, or its beginning if it is long.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	return fmt.Sprintf("%.200s", strings.TrimSpace(lines[len(lines)-1]))
 }

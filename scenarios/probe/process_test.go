@@ -64,6 +64,23 @@ func TestNoProcessIsLeft(t *testing.T) {
 	}
 }
 
+// The exit code counts, whoever keeps the command's standard error open. What is left in its group is ended at once, and
+// one that has left the group is not waited for.
+func TestExitCodeCounts(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]bool{
+		"sleep 300 & exit 0": true, "sleep 300 & exit 7": false, "setsid sleep 3 & sleep 0.3; exit 0": true,
+	} {
+		p, err := startProcess(t.Context(), []string{"sh", "-c", script}, nil, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, hung := p.wait(20 * time.Second); ok != want || hung {
+			t.Errorf("%s: %v, hung: %v, %s", script, ok, hung, p.words())
+		}
+	}
+}
+
 var loopback = Target{Dialect: "smtp", Host: "127.0.0.1", Port: "0"}
 
 // stopWhen stops a run when a file is there.

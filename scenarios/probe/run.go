@@ -260,9 +260,13 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 	}
 	var reasons []string
 	for _, v := range p.controls {
-		r, key := p.tryControl(ctx, v), loginOf(v)
-		if ctx.Err() != nil {
+		r, err := p.tryControl(ctx, v)
+		key := loginOf(v)
+		switch {
+		case ctx.Err() != nil:
 			return results, context.Cause(ctx)
+		case errors.Is(err, ErrNotReached):
+			return nil, err
 		}
 		if p.works[key] = ""; r.Verdict != Pass {
 			p.works[key] = strings.TrimSpace(r.Reason + " " + r.Words)
@@ -271,14 +275,15 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 			p.usual = r.Took
 		}
 		results = append(results, optional(r, key))
-		if key == "plain" && r.Verdict == Fail {
+		if key == "plain" && r.Verdict == Fail || errors.Is(err, errHang) && p.usual == 0 {
 			break
 		}
 	}
-	if len(reasons) == len(results) {
-		return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
+	if len(reasons) < len(results) {
+		return results, nil
 	}
-	return results, nil
+	results = slices.DeleteFunc(results, func(r Result) bool { return r.Verdict == Skip }) // the error has their reasons
+	return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
 }
 
 // explained says why a login without a fault fails, and what to do about it.
@@ -292,23 +297,27 @@ func (p *Prober) explained(r *Result) string {
 	return fmt.Sprintf("the server refuses it: %q; check --user and the password", r.Words)
 }
 
-func (p *Prober) tryControl(ctx context.Context, v *fixtures.Vector) Result {
+// tryControl plays a login without a fault. Its error is why there was no verdict, or errHang.
+func (p *Prober) tryControl(ctx context.Context, v *fixtures.Vector) (Result, error) {
 	fitted, reason := p.fitted(v)
 	r := newResult(fitted)
 	if reason == "" {
 		reason = p.missing(fitted)
 	}
 	if reason != "" {
-		return r.skip(reason)
+		return r.skip(reason), nil
 	}
 	began := time.Now()
 	got, err := p.play(ctx, fitted)
 	if err != nil {
-		return r.skip(plainly(err))
+		return r.skip(plainly(err)), err
 	}
 	r = judge(r, fitted, got, p.Role)
 	r.Took = time.Since(began)
-	return r
+	if got.hung {
+		return r, errHang
+	}
+	return r, got.broken
 }
 
 // look reads what a server offers, which decides about the mechanism.
