@@ -216,10 +216,9 @@ func (c *cli) ServeChat(ctx context.Context, state string, args ...string) (s *s
 // awaitListening waits until a server listens, and returns the match of listening.
 func awaitListening(ctx context.Context, s *gexec.Session) []string {
 	GinkgoHelper()
-	says(ctx, s.Err, `listening on .*\n.*\n`)
-	m := listening.FindStringSubmatch(stderr(s))
-	Expect(m).NotTo(BeNil())
-	return m
+	text := func() string { return stderr(s) } // what comes before is left for says
+	Eventually(ctx, text).Should(MatchRegexp(listening.String()))
+	return listening.FindStringSubmatch(text())
 }
 
 // Log returns the path of the interaction log.

@@ -280,8 +280,8 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 	It("joins operator and client with serve --chat", func(ctx SpecContext) {
 		c.AddUser(ctx, c.Path("state"), "alice")
 		operator := c.Terminal("serve", "--chat", "--listen", "127.0.0.1:0", "--state", "state")
-		says(ctx, operator, "chat> ")
-		addr := listening.FindStringSubmatch(strings.ReplaceAll(operator.Shown(), "\r\n", "\n"))
+		says(ctx, operator, `log .*\r\n`)
+		addr := listening.FindStringSubmatch(strings.NewReplacer("\r\n", "\n", "\x1b[K", "\n").Replace(operator.Shown()))
 		Expect(addr).NotTo(BeNil())
 		s := &service{cli: c, state: c.Path("state"), addr: addr[1]}
 		operator.Type("anybody?\r")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -107,7 +108,10 @@ func listen(address string) (*net.TCPListener, error) {
 }
 
 // announce says where the server listens, what a person can type next, which CA a pin names, and where the log is.
-func (f *serveFlags) announce(to io.Writer, addr net.Addr, pair tls.Certificate, paths state.Paths, source userSource) {
+// It does so in one write, so that no message comes between its lines.
+func (f *serveFlags) announce(w io.Writer, addr net.Addr, pair tls.Certificate, paths state.Paths, source userSource) {
+	to := &bytes.Buffer{}
+	defer func() { _, _ = to.WriteTo(w) }()
 	fmt.Fprintf(to, "listening on %s\n", addr)
 	ca, private := servedCA(pair)
 	user, add := f.someUser(source, paths)
