@@ -115,13 +115,6 @@ func (c *Client) recycle(b *batch) {
 	c.batches.Put(b)
 }
 
-// Quit gives the seat back, waits for the server's reply, and closes the connection, also on an error.
-func (c *Client) Quit(ctx context.Context) error {
-	defer c.Close()
-	_, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit})
-	return err
-}
-
 // Close ends the connection at once. Running and later calls fail with net.ErrClosed.
 func (c *Client) Close() error {
 	c.fail(net.ErrClosed)

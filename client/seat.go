@@ -101,3 +101,10 @@ func (d *Dialer) refusal(reply protocol.Reply) error {
 	}
 	return fmt.Errorf("%w: %w", meaning, err)
 }
+
+// Quit gives the seat back, waits for the server's reply, and closes the connection, also on an error.
+func (c *Client) Quit(ctx context.Context) error {
+	defer c.Close()
+	_, err := c.Do(ctx, protocol.Request{Verb: protocol.VerbQuit})
+	return err
+}

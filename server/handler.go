@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/protocol"
 )
@@ -139,4 +140,32 @@ func publicError(err error) (public *protocol.ReplyError, whole bool) {
 		return public, true
 	}
 	return errFailed, false
+}
+
+// call runs a handler. It returns only after the handler.
+func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err error) {
+	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
+		// The last request was cancelled, but not the session.
+		s.ctx, s.cancel = context.WithCancelCause(s.conn.ctx)
+	}
+	if err = s.mayAct(); err != nil {
+		return reply, err
+	}
+	s.handed = s.request
+	s.watchOver(began)
+	defer func() {
+		if errors.Is(err, errPanic) {
+			s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
+			err = errFailed
+		}
+		s.unwatch()
+		if errors.Is(context.Cause(s.ctx), errOverdue) {
+			err = errOverdue
+		}
+	}()
+	err = s.safely(func() (err error) {
+		reply, err = h.ServeRequest(s.ctx, &s.handed)
+		return err
+	})
+	return reply, err
 }

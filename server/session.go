@@ -288,45 +288,6 @@ func (s *session) interrupted(err error) error {
 	return nil
 }
 
-// dispatch serves a request and answers it.
-func (s *session) dispatch(began time.Time) error {
-	done := protocol.Reply{Code: protocol.CodeDone}
-	switch verb := s.request.Verb; {
-	case s.raw.Has(flagEvicted):
-		return s.evicted() // also if the request arrived first
-	case verb == "", verb == protocol.VerbBody: // or unknown
-		return s.answerError(errUnknown, began)
-	case verb == protocol.VerbNoop:
-		done.Text = "ok"
-	case verb == protocol.VerbWhoami:
-		done.Text = s.user
-	case verb == protocol.VerbHelp && s.native:
-		done.Text = s.srv.help
-	case verb == protocol.VerbHelp:
-		done.Text = s.srv.genericHelp
-	case verb == protocol.VerbAuth, verb == protocol.VerbEhlo:
-		return s.answer(errSequence.Reply(), began)
-	case verb == protocol.VerbQuit:
-		return errors.Join(s.answer(bye, began), errQuit)
-	case verb == protocol.VerbOpen && s.srv.Backend != nil:
-		return s.open(began)
-	case verb == protocol.VerbStream && s.srv.Backend != nil:
-		return s.stream(began)
-	case verb == protocol.VerbData:
-		return s.answerLast(errNoStream, began)
-	default:
-		reply, err := s.call(s.srv.Handler, began)
-		if err == nil {
-			reply, err = check(reply)
-		}
-		if err != nil {
-			return s.answerError(err, began)
-		}
-		return s.answer(reply, began)
-	}
-	return s.answer(done, began)
-}
-
 // answerError answers a request that failed.
 func (s *session) answerError(err error, began time.Time) error {
 	public, whole := publicError(err)
@@ -382,32 +343,4 @@ func (s *session) appendBody(body []byte) error {
 	err := s.write(body[fits:])
 	s.served = time.Now() // the client may have read slowly
 	return err
-}
-
-// call runs a handler. It returns only after the handler.
-func (s *session) call(h Handler, began time.Time) (reply protocol.Reply, err error) {
-	if s.ctx.Err() != nil && s.conn.ctx.Err() == nil {
-		// The last request was cancelled, but not the session.
-		s.ctx, s.cancel = context.WithCancelCause(s.conn.ctx)
-	}
-	if err = s.mayAct(); err != nil {
-		return reply, err
-	}
-	s.handed = s.request
-	s.watchOver(began)
-	defer func() {
-		if errors.Is(err, errPanic) {
-			s.srv.Audit.Error("handler.panic", s.id).Str("user", s.user).Str("verb", s.request.Verb).Int("n", s.n+1).Send()
-			err = errFailed
-		}
-		s.unwatch()
-		if errors.Is(context.Cause(s.ctx), errOverdue) {
-			err = errOverdue
-		}
-	}()
-	err = s.safely(func() (err error) {
-		reply, err = h.ServeRequest(s.ctx, &s.handed)
-		return err
-	})
-	return reply, err
 }

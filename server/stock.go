@@ -112,3 +112,42 @@ func (s *Server) listVerbs() error {
 	s.genericHelp = shown.Text()
 	return nil
 }
+
+// dispatch serves a request and answers it.
+func (s *session) dispatch(began time.Time) error {
+	done := protocol.Reply{Code: protocol.CodeDone}
+	switch verb := s.request.Verb; {
+	case s.raw.Has(flagEvicted):
+		return s.evicted() // also if the request arrived first
+	case verb == "", verb == protocol.VerbBody: // or unknown
+		return s.answerError(errUnknown, began)
+	case verb == protocol.VerbNoop:
+		done.Text = "ok"
+	case verb == protocol.VerbWhoami:
+		done.Text = s.user
+	case verb == protocol.VerbHelp && s.native:
+		done.Text = s.srv.help
+	case verb == protocol.VerbHelp:
+		done.Text = s.srv.genericHelp
+	case verb == protocol.VerbAuth, verb == protocol.VerbEhlo:
+		return s.answer(errSequence.Reply(), began)
+	case verb == protocol.VerbQuit:
+		return errors.Join(s.answer(bye, began), errQuit)
+	case verb == protocol.VerbOpen && s.srv.Backend != nil:
+		return s.open(began)
+	case verb == protocol.VerbStream && s.srv.Backend != nil:
+		return s.stream(began)
+	case verb == protocol.VerbData:
+		return s.answerLast(errNoStream, began)
+	default:
+		reply, err := s.call(s.srv.Handler, began)
+		if err == nil {
+			reply, err = check(reply)
+		}
+		if err != nil {
+			return s.answerError(err, began)
+		}
+		return s.answer(reply, began)
+	}
+	return s.answer(done, began)
+}
