@@ -37,6 +37,6 @@ func (p *headsPart) start(r *running) (stop func(), err error) {
 // sessionEnded is called when the head of the log is behind a session.
 func (p *headsPart) sessionEnded() {
 	if noter := p.noter.Load(); noter != nil {
-		noter.Note()
+		noter.Changed()
 	}
 }

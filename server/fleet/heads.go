@@ -48,73 +48,38 @@ var ErrRewritten = errors.New("fleet: it was rewritten since it was noted")
 
 // Noter notes the heads of a gate's log in etcd until Close: each in a key of its own, which is never written again.
 type Noter struct {
-	fleet  *Fleet
-	prefix string // of the keys
-	now    func() (head string, size int64)
-	news   chan struct{}
-	cancel context.CancelFunc
-	done   chan struct{}
+	*writer // whose Changed says that the head shall be noted
+	fleet   *Fleet
+	prefix  string // of the keys
+	now     func() (head string, size int64)
 
 	noted string // the head that is in etcd
 	n     uint64 // the number of the last key; zero if it is not known
 	err   error  // of the last attempt
 }
 
-// NoteHeads notes the head at the start, after each Note, and once a minute, if it has changed: at most twice a second.
-// While etcd is away the latest head is owed. now returns the head and the size of the log's file; it is called by a
-// goroutine of the Noter, and may wait for the disk.
+// NoteHeads notes the head at the start, after each Changed, and once a minute, if it has changed: at most twice a
+// second. While etcd is away the latest head is owed. now returns the head and the size of the log's file; it is called
+// by a goroutine of the Noter, and may wait for the disk.
 func (f *Fleet) NoteHeads(rig, gate string, now func() (head string, size int64)) *Noter {
-	ctx, cancel := context.WithCancel(f.etcd.Ctx())
-	n := &Noter{
-		fleet: f, prefix: f.key("heads", rig, gate) + "/", now: now,
-		news: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
-	}
-	go n.run(ctx)
+	n := &Noter{fleet: f, prefix: f.key("heads", rig, gate) + "/", now: now}
+	n.writer = f.startWriter(noteEvery, retry, func(ctx context.Context) error {
+		err := n.note(ctx)
+		if ctx.Err() == nil {
+			n.tell(err)
+		}
+		return err
+	})
 	return n
-}
-
-// Note says that the head shall be noted. It never blocks.
-func (n *Noter) Note() {
-	select {
-	case n.news <- struct{}{}:
-	default: // it is owed already
-	}
 }
 
 // Close notes the last head, if etcd answers within a second.
 func (n *Noter) Close() {
-	n.cancel()
-	<-n.done
+	n.stop()
 	ctx, cancel := context.WithTimeoutCause(n.fleet.etcd.Ctx(), leaveTime, ErrAway)
 	defer cancel()
 	if err := n.note(ctx); err != nil {
 		n.fleet.log.Warn("the last head of the log is not noted in etcd; the next start notes it", "error", err)
-	}
-}
-
-func (n *Noter) run(ctx context.Context) {
-	defer close(n.done)
-	minute := time.NewTicker(noteEvery)
-	defer minute.Stop()
-	for {
-		err := n.note(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		pause := writeEvery
-		if n.tell(err); err != nil {
-			pause = retry
-			n.Note()
-		}
-		if !sleep(ctx, pause) {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.news:
-		case <-minute.C:
-		}
 	}
 }
 

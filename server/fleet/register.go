@@ -20,14 +20,6 @@ const (
 	// leaseTime is how long a gate stays in the directory without a sign of life. etcd counts whole seconds.
 	leaseTime = 15 * time.Second
 	keepEvery = leaseTime / 3
-	// retry is the time between two attempts while etcd is away.
-	retry = time.Second
-	// writeEvery bounds the writes of a gate. The latest state is owed.
-	writeEvery = 500 * time.Millisecond
-	// settle is how long a change of the seat takes after its record in the log.
-	settle = 20 * time.Millisecond
-	// leaveTime bounds the end of a registration.
-	leaveTime = time.Second
 	// claims is how often a name is tried while others register for it at the same moment.
 	claims = 8
 )
@@ -42,17 +34,18 @@ type State struct {
 
 // Registration keeps a gate in the directory until Close. It registers again by itself whenever etcd has been away.
 type Registration struct {
+	*writer  // whose Changed says that describe has news
 	fleet    *Fleet
 	key      string
 	prefix   string // of all gates of this rig
 	describe func() Rig
-	news     chan struct{}
-	cancel   context.CancelFunc
-	done     chan struct{}
+
+	written Rig       // what the directory says
+	kept    time.Time // when the lease was renewed
+	lease   clientv3.LeaseID
 
 	mu    sync.Mutex
 	state State
-	lease clientv3.LeaseID
 }
 
 // Register registers a gate, whose id is 32 hex digits. describe returns what the directory shall say; it is called
@@ -70,26 +63,12 @@ func (f *Fleet) Register(gate, name string, describe func() Rig) (*Registration,
 	if _, err := named().encode(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(f.etcd.Ctx())
-	r := &Registration{
-		fleet: f, prefix: f.key("rigs", name) + "/", key: f.key("rigs", name, gate), describe: named,
-		news: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}), state: State{Since: time.Now()},
-	}
-	written, err := r.enter(ctx)
-	if errors.Is(err, ErrTaken) {
-		cancel()
+	r := &Registration{fleet: f, prefix: f.key("rigs", name) + "/", key: f.key("rigs", name, gate), describe: named, state: State{Since: time.Now()}}
+	if err := r.write(f.etcd.Ctx()); errors.Is(err, ErrTaken) {
 		return nil, err
 	}
-	go r.run(ctx, written)
+	r.writer = f.startWriter(keepEvery, retry, r.write)
 	return r, nil
-}
-
-// Changed says that describe has news. It never blocks.
-func (r *Registration) Changed() {
-	select {
-	case r.news <- struct{}{}:
-	default: // a write is due
-	}
 }
 
 // State returns the condition.
@@ -101,8 +80,7 @@ func (r *Registration) State() State {
 
 // Close takes the gate out of the directory. Without etcd that takes a second, and the lease does it later.
 func (r *Registration) Close() {
-	r.cancel()
-	<-r.done
+	r.stop()
 	r.leave()
 }
 
@@ -116,19 +94,22 @@ func (r *Registration) leave() {
 	}
 }
 
-func (r *Registration) run(ctx context.Context, written Rig) {
-	defer close(r.done)
-	for {
-		if r.State().Up {
-			if err := r.stay(ctx, written); ctx.Err() == nil {
-				r.note(err)
-			}
+// write makes the directory say what describe returns, and renews the lease.
+func (r *Registration) write(ctx context.Context) (err error) {
+	if !r.State().Up {
+		err = r.enter(ctx)
+	} else {
+		if time.Since(r.kept) > keepEvery/2 {
+			err = r.keep(ctx)
 		}
-		if !sleep(ctx, retry) {
-			return
+		if now := r.describe(); err == nil && !same(now, r.written) {
+			err = r.put(ctx, now)
 		}
-		written, _ = r.enter(ctx)
 	}
+	if ctx.Err() == nil {
+		r.note(err)
+	}
+	return err
 }
 
 // note keeps the condition, and logs a change of it.
@@ -149,29 +130,25 @@ func (r *Registration) note(err error) {
 }
 
 // enter takes a lease and registers the gate under it.
-func (r *Registration) enter(ctx context.Context) (written Rig, err error) {
+func (r *Registration) enter(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil && !errors.Is(err, ErrAway) {
 			r.leave() // the lease is of no use
-		}
-		if ctx.Err() == nil {
-			r.note(err)
 		}
 	}()
 	bounded, cancel := r.fleet.call(ctx)
 	defer cancel()
 	lease, err := r.fleet.etcd.Grant(bounded, int64(leaseTime/time.Second))
 	if err != nil {
-		return written, r.fleet.explain(ctx, err)
+		return r.fleet.explain(ctx, err)
 	}
-	r.lease = lease.ID
+	r.lease, r.kept = lease.ID, time.Now()
 	for range claims {
-		written = r.describe()
-		if ok, err := r.claim(ctx, written); ok || err != nil {
-			return written, err
+		if ok, err := r.claim(ctx, r.describe()); ok || err != nil {
+			return err
 		}
 	}
-	return written, fmt.Errorf("%w: others register for it again and again", ErrTaken)
+	return fmt.Errorf("%w: others register for it again and again", ErrTaken)
 }
 
 // claim writes the key, unless another gate has the name. It is false if a gate has registered since the look.
@@ -204,44 +181,8 @@ func (r *Registration) claim(ctx context.Context, rig Rig) (ok bool, err error) 
 	if err != nil {
 		return false, r.fleet.explain(ctx, err)
 	}
+	r.written = rig
 	return put.Succeeded, nil
-}
-
-// stay keeps the lease and writes changes, until the registration is lost. written is what the directory says.
-func (r *Registration) stay(ctx context.Context, written Rig) error {
-	keep, write := time.NewTimer(keepEvery), time.NewTimer(writeEvery) // a change may have come meanwhile
-	defer keep.Stop()
-	defer write.Stop()
-	last, due := time.Now(), true
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-r.news:
-			if !due {
-				due = true
-				write.Reset(max(settle, writeEvery-time.Since(last)))
-			}
-			continue
-		case <-keep.C:
-			if err = r.keep(ctx); err == nil {
-				keep.Reset(keepEvery)
-				r.Changed() // in case a change gave no sign
-			}
-		case <-write.C:
-			due = false
-			if now := r.describe(); !same(now, written) {
-				if err = r.put(ctx, now); err == nil {
-					last, written, due = time.Now(), now, true
-					write.Reset(writeEvery)
-				}
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // same reports whether two states differ in nothing that is worth a write. The head changes with each record.
@@ -257,22 +198,26 @@ func (r *Registration) keep(ctx context.Context) error {
 	bounded, cancel := r.fleet.call(ctx)
 	defer cancel()
 	_, err := r.fleet.etcd.KeepAliveOnce(bounded, r.lease)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return errUnregistered
-	}
-	if err != nil {
+	case err != nil:
 		return r.fleet.explain(ctx, err)
 	}
+	r.kept = time.Now()
 	return r.ifOurs(ctx)
 }
 
 // put writes a change, if the key is still under our lease.
 func (r *Registration) put(ctx context.Context, rig Rig) error {
 	value, err := rig.encode()
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.ifOurs(ctx, clientv3.OpPut(r.key, value, clientv3.WithLease(r.lease)))
 	}
-	return r.ifOurs(ctx, clientv3.OpPut(r.key, value, clientv3.WithLease(r.lease)))
+	if err == nil {
+		r.written = rig
+	}
+	return err
 }
 
 // ifOurs does operations if the key is under our lease.

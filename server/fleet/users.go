@@ -36,12 +36,13 @@ const (
 // Users are the users in etcd. They follow its changes until Close. A copy in a file serves while etcd is away.
 // They are safe for concurrent use.
 type Users struct {
-	fleet  *Fleet
-	path   string
-	cancel context.CancelFunc
-	group  sync.WaitGroup
-	owed   chan struct{} // holds a value if the copy must be written
-	empty  bool          // it was logged that there are no users
+	fleet   *Fleet
+	path    string
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when the following has
+	copies  *writer       // nil until the first reading
+	empty   bool          // it was logged that there are no users
+	failing bool          // so was that the copy can't be written
 
 	mu       sync.Mutex
 	verified map[string]scram.Verifier // only follow changes it
@@ -55,23 +56,26 @@ type Users struct {
 // either, each Lookup fails until etcd answers. The copy is as secret as etcd's keys, and has mode 0600.
 func (f *Fleet) OpenUsers(path string) *Users {
 	ctx, cancel := context.WithCancel(f.etcd.Ctx())
-	u := &Users{fleet: f, path: path, cancel: cancel, owed: make(chan struct{}, 1)}
+	u := &Users{fleet: f, path: path, cancel: cancel, ended: make(chan struct{})}
 	u.readCopy()
 	revision, _ := u.read(ctx, startTime)
-	u.group.Go(func() {
+	u.copies = f.startWriter(readEvery, copyRetry, u.keepCopy)
+	go func() {
+		defer close(u.ended)
 		f.follow(ctx, mirror{
 			prefix: f.key("users") + "/", beside: f.key("secret"), again: retry, apply: u.apply,
 			read: func(ctx context.Context) (int64, error) { return u.read(ctx, readTime) },
 		}, revision)
-	})
-	u.group.Go(func() { u.writeCopies(ctx) })
+	}()
 	return u
 }
 
 // Close ends the following. The users stay as they are.
 func (u *Users) Close() {
 	u.cancel()
-	u.group.Wait()
+	<-u.ended
+	u.copies.stop()
+	_ = u.writeCopy() // the last change
 }
 
 // Lookup returns the verifier of a user, like users.Store.Lookup. Its time depends neither on the name nor on the
@@ -133,7 +137,9 @@ func (u *Users) remake(secret []byte, all map[string]scram.Verifier) {
 	u.mu.Lock()
 	u.verified, u.secret, u.mock = all, secret, mock
 	u.mu.Unlock()
-	u.owe()
+	if u.copies != nil {
+		u.copies.Changed()
+	}
 }
 
 // read reads all users and then the secret. It returns the revision of the users.

@@ -93,35 +93,14 @@ func (u *Users) encodeCopy() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// writeCopies writes the copy when it is owed, at most twice a second, and a last time when ctx ends.
-func (u *Users) writeCopies(ctx context.Context) {
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			_ = u.writeCopy()
-			return
-		case <-u.owed:
-		}
-		err := u.writeCopy()
-		if err != nil && !failing {
-			u.fleet.log.Error("the copy of the users in etcd can't be written: it may have users who were removed", "copy", u.path, "error", err)
-		}
-		pause := writeEvery
-		if failing = err != nil; failing {
-			pause = copyRetry
-			u.owe()
-		}
-		sleep(ctx, pause)
+// keepCopy writes the copy, and logs if that begins to fail.
+func (u *Users) keepCopy(context.Context) error {
+	err := u.writeCopy()
+	if err != nil && !u.failing {
+		u.fleet.log.Error("the copy of the users in etcd can't be written: it may have users who were removed", "copy", u.path, "error", err)
 	}
-}
-
-// owe says that the copy must be written.
-func (u *Users) owe() {
-	select {
-	case u.owed <- struct{}{}:
-	default: // it is owed already
-	}
+	u.failing = err != nil
+	return err
 }
 
 // writeCopy writes the copy, unless the file is the same already or nothing was read.

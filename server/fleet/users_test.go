@@ -104,7 +104,7 @@ func TestCopy(t *testing.T) {
 	}
 	defer turned.Close()
 	path := filepath.Join(t.TempDir(), "copy")
-	u := &Users{fleet: f, path: path, owed: make(chan struct{}, 1)}
+	u := &Users{fleet: f, path: path}
 	if err := u.writeCopy(); err != nil {
 		t.Error(err)
 	}
@@ -145,7 +145,7 @@ func TestCopyIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	u := &Users{fleet: f, path: filepath.Join(t.TempDir(), "copy"), owed: make(chan struct{}, 1)}
+	u := &Users{fleet: f, path: filepath.Join(t.TempDir(), "copy")}
 	u.remake([]byte(strings.Repeat("s", secretSize)), map[string]scram.Verifier{"alice": verifier(t)})
 	if err := u.writeCopy(); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestCopyIsRestored(t *testing.T) {
 }
 
 func TestLookupDoesTheSameWorkForEachName(t *testing.T) { // not in parallel, as AllocsPerRun demands
-	u := &Users{fleet: quiet(), owed: make(chan struct{}, 1)}
+	u := &Users{fleet: quiet()}
 	u.remake([]byte(strings.Repeat("s", secretSize)), map[string]scram.Verifier{"alice": verifier(t)})
 	work := map[string]float64{}
 	for _, name := range []string{"alice", "nobody"} {

@@ -61,13 +61,13 @@ func TestHeadsAreNoted(t *testing.T) {
 	f, c, l := e.open(), e.client(), &log{}
 	l.set("0")
 	n := f.NoteHeads("rig", logGate, l.state)
-	n.Note()
+	n.Changed()
 	for _, digit := range []string{"a", "b"} {
 		l.set(digit)
-		n.Note()
+		n.Changed()
 		eventually(t, "head "+digit, func() bool { return strings.HasSuffix(digits(t, f, "rig"), digit) })
 	}
-	n.Note() // nothing new
+	n.Changed() // nothing new
 	l.set("c")
 	n.Close()
 	if got := digits(t, f, ""); got != "abc" {
@@ -93,8 +93,8 @@ func TestHeadsAreNoted(t *testing.T) {
 	count := len(digits(t, f, "rig"))
 	for _, digit := range []string{"6", "7"} {
 		l.set(digit)
-		x.Note()
-		y.Note()
+		x.Changed()
+		y.Changed()
 		eventually(t, "heads of both", func() bool { return strings.Count(digits(t, f, "rig"), digit) == 2 })
 	}
 	x.Close()
@@ -139,7 +139,7 @@ func TestHeadsAreFew(t *testing.T) {
 	began := time.Now()
 	for i := 0; time.Since(began) < 2*time.Second; i++ {
 		l.set(strconv.Itoa(1 + i%9))
-		n.Note()
+		n.Changed()
 		<-time.After(5 * time.Millisecond)
 	}
 	l.set("b")

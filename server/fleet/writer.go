@@ -1,0 +1,65 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// retry is the time between two attempts while etcd is away.
+	retry = time.Second
+	// writeEvery bounds the writes of a gate. The latest state is owed.
+	writeEvery = 500 * time.Millisecond
+	// settle is how long a change of the seat takes after its record in the log.
+	settle = 20 * time.Millisecond
+	// leaveTime bounds the last calls to etcd.
+	leaveTime = time.Second
+)
+
+// writer writes what has changed.
+type writer struct {
+	news   chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// startWriter calls write now, after each Changed, and each time that every has passed: at most twice a second. After an
+// error it calls write again when again has passed.
+func (f *Fleet) startWriter(every, again time.Duration, write func(context.Context) error) *writer {
+	ctx, cancel := context.WithCancel(f.etcd.Ctx())
+	w := &writer{make(chan struct{}, 1), cancel, make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			pause := writeEvery
+			if write(ctx) != nil {
+				pause = again
+				w.Changed()
+			}
+			sleep(ctx, pause)
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			case <-w.news:
+				sleep(ctx, settle)
+			}
+		}
+	}()
+	return w
+}
+
+// Changed says that there is something to write. It never blocks.
+func (w *writer) Changed() {
+	select {
+	case w.news <- struct{}{}:
+	default: // a write is due
+	}
+}
+
+// stop ends the writes.
+func (w *writer) stop() {
+	w.cancel()
+	<-w.done
+}
