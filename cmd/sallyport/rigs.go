@@ -36,7 +36,7 @@ func rigsCommand() *cobra.Command {
 		Long: `List what the servers of a fleet guard, from the directory that they keep in etcd.
 A server is in the directory while it runs with --fleet and --rig, and leaves it at
 most 15 s after it was killed. Servers that share a seat (--fleet-seat) have one name
-and a row each: a session is in the row of its server.
+and a row each, with the same holder.
 
 The columns are NAME, for --rig of connect, hold and forward; ADDR; HOLDER, the user
 who has the seat, or -; SINCE when; WAITING, the number of users in the queue; and

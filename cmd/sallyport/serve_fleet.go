@@ -143,7 +143,7 @@ func (p *fleetPart) start(r *running) (stop func(), err error) {
 		return nil, err
 	}
 	if p.sharesSeat {
-		p.seat = p.gates.Seat(fleet.SeatConfig{Rig: p.rig, Gate: gate, Changed: p.changed, Fatal: r.seatLost})
+		p.seat = p.gates.Seat(fleet.SeatConfig{Rig: p.rig, Gate: gate, At: p.address(r), Changed: p.changed, Fatal: r.seatLost})
 		r.server.Shared = p.seat
 	}
 	entry, err := p.gates.Register(gate, p.rig, func() fleet.Rig { return p.describe(r) })
@@ -188,10 +188,15 @@ func (p *fleetPart) changed() {
 	}
 }
 
+// address returns the address at which clients reach this gate.
+func (p *fleetPart) address(r *running) string {
+	return cmp.Or(p.advertise, r.listener.Addr().String())
+}
+
 // describe returns what the directory says of this gate.
 func (p *fleetPart) describe(r *running) fleet.Rig {
 	rig := fleet.Rig{
-		Addr: cmp.Or(p.advertise, r.listener.Addr().String()), Tags: p.tags, Version: version(), Seat: p.sharesSeat,
+		Addr: p.address(r), Tags: p.tags, Version: version(), Seat: p.sharesSeat,
 		Head: r.server.Audit.State().Head,
 	}
 	if ca := p.ca.Load(); ca != nil {
@@ -222,7 +227,8 @@ func (p *fleetPart) about() *control.Fleet {
 		f.Error = message(state.Err)
 	}
 	if p.seat != nil {
-		f.Holder = p.seat.Status().Holder
+		now := p.seat.Status()
+		f.Holder, f.HolderAt, f.HolderSince, f.QueueLength = now.Holder, p.seat.HolderAt(), now.Since, now.Waiting
 	}
 	return f
 }

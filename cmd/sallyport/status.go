@@ -35,7 +35,8 @@ func statusCommand() *cobra.Command {
 		Long: `Show who has the seat, from where, since when, how long it has been idle and what
 runs; who waits; who is kept out; and how the backend, the log and the
 certificate are. The exit code is 0 if the seat is free, 5 if it is taken, and 3
-if no server answers.
+if no server answers. A seat that servers share (--fleet-seat) is taken at one of
+them, whose address is in the page of all.
 
 It asks the server on this machine over control.sock in the state directory, as
 the server's user or root. It answers also while a request hangs, and while the
@@ -99,7 +100,7 @@ func (f *statusFlags) run(flags *pflag.FlagSet) error {
 		page := statusPage(s, time.Now(), terminalWidth())
 		_, err = stdout.Write([]byte(page))
 	}
-	return orTaken(err, s.Holder != nil)
+	return orTaken(err, s.Holder != nil || s.Elsewhere() != nil)
 }
 
 // onCommandLine returns the first of the flags that is set otherwise than by the environment, or "".

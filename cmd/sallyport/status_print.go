@@ -79,6 +79,11 @@ func (p *page) seat(s control.Status, now time.Time) {
 		ending = "the server is shutting down"
 	}
 	h := s.Holder
+	if f := s.Elsewhere(); f != nil {
+		p.row("seat", "taken by "+show.Printable(f.Holder), "at "+show.Printable(f.Gate()), "since "+clock(f.HolderSince, now),
+			"for "+seconds(now.Sub(f.HolderSince).Seconds()), ending)
+		return
+	}
 	if h == nil {
 		p.row("seat", "free", ending)
 		return
@@ -134,11 +139,11 @@ func (p *page) fleet(s control.Status, now time.Time) {
 	if !f.Up {
 		state = "NOT IN THE DIRECTORY since " + clock(f.Since, now) + ": " + show.Printable(f.Error)
 	}
-	elsewhere := ""
-	if s.Holder == nil && f.Holder != "" {
-		elsewhere = show.Printable(f.Holder) + " has the shared seat at another gate"
+	waiting := ""
+	if f.Shared {
+		waiting = count(f.QueueLength, "client") + " in the queue of all its gates"
 	}
-	p.row("rig", show.Printable(f.Rig), state, elsewhere)
+	p.row("rig", show.Printable(f.Rig), state, waiting)
 }
 
 func (p *page) log(l control.Log) {

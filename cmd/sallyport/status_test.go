@@ -154,6 +154,31 @@ func TestLinesOfServe(t *testing.T) {
 	}
 }
 
+// A seat that servers share is not free while a client of another one has it.
+func TestStatusOfASharedSeat(t *testing.T) {
+	t.Parallel()
+	free := control.Status{Started: noon}
+	free.Fleet = &control.Fleet{Rig: "scope", Up: true, Shared: true}
+	there := free
+	there.Fleet = &control.Fleet{Rig: "scope", Up: true, Shared: true, Holder: "ali\x1bce", HolderAt: "b:7443", HolderSince: noon, QueueLength: 1}
+	got := strings.Join(strings.Fields(statusPage(there, noon.Add(time.Minute), 160)), " ")
+	for _, want := range []string{`seat taken by ali\x1bce, at the gate b:7443, since 12:00:00, for 1 min `, "rig scope, in the directory, 1 client in the queue of all its gates "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	var c changes
+	for i, want := range []string{"the seat is free", `ali\x1bce has the shared seat at the gate b:7443`, "the shared seat is free"} {
+		if lines := c.next([]control.Status{free, there, free}[i], nil); len(lines) != 1 || lines[0] != want {
+			t.Errorf("%d: %q", i, lines)
+		}
+	}
+	c = changes{}
+	if lines := c.next(there, nil); len(lines) != 1 || !strings.HasSuffix(lines[0], "at the gate b:7443") {
+		t.Errorf("%q", lines)
+	}
+}
+
 func TestParseStat(t *testing.T) {
 	t.Parallel()
 	got := parseStat(protocol.Reply{Text: "holder alice b\nsince 2026-03-01T12:00:00Z\nidle 3\nwaiting 2\nserved 9\nlater x\nuptime 61"})

@@ -139,11 +139,22 @@ func introduce(s control.Status) string {
 	text := "the seat is free"
 	if h := s.Holder; h != nil {
 		text = fmt.Sprintf("%s has the seat (from %s)", show.Printable(h.User), show.Printable(h.Remote))
+	} else if there := atAnotherGate(s); there != "" {
+		text = there
 	}
 	if s.QueueLength > 0 {
 		text += fmt.Sprintf(", waiting: %d", s.QueueLength)
 	}
 	return text
+}
+
+// atAnotherGate says who has the shared seat at another gate, or nothing.
+func atAnotherGate(s control.Status) string {
+	f := s.Elsewhere()
+	if f == nil {
+		return ""
+	}
+	return show.Printable(f.Holder) + " has the shared seat at " + show.Printable(f.Gate())
 }
 
 // compare returns the differences between two looks at one server.
@@ -159,6 +170,11 @@ func compare(before, after control.Status) (lines []string) {
 	}
 	if unseen > 0 {
 		lines = append(lines, count(unseen, "short session")+" in between")
+	}
+	if was, is := atAnotherGate(before), atAnotherGate(after); is != was && is != "" {
+		lines = append(lines, is)
+	} else if is != was && after.Holder == nil {
+		lines = append(lines, "the shared seat is free")
 	}
 	lines = append(lines, compareQueue(before, after)...)
 	if after.Stopping && !before.Stopping {

@@ -96,9 +96,29 @@ type Fleet struct {
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since"`
 	Error string    `json:"error,omitempty"`
-	// Shared means that all servers of this rig share one seat. Holder is the user who has it, at any of them.
-	Shared bool   `json:"shared"`
-	Holder string `json:"holder,omitempty"`
+	// Shared means that all servers of this rig share one seat. Holder is the user who has it, at any of them, HolderAt
+	// the address of that one, and HolderSince when the session began. QueueLength counts the queue of all of them.
+	Shared      bool      `json:"shared"`
+	Holder      string    `json:"holder,omitempty"`
+	HolderAt    string    `json:"holder_at,omitempty"`
+	HolderSince time.Time `json:"holder_since,omitzero"`
+	QueueLength int       `json:"queue_length"`
+}
+
+// Elsewhere returns what is known of the holder if that is a client of another server of the fleet, or nil.
+func (s Status) Elsewhere() *Fleet {
+	if s.Holder != nil || s.Fleet == nil || s.Fleet.Holder == "" {
+		return nil
+	}
+	return s.Fleet
+}
+
+// Gate names the gate whose client has the seat.
+func (f Fleet) Gate() string {
+	if f.HolderAt == "" {
+		return "another gate"
+	}
+	return "the gate " + f.HolderAt
 }
 
 // Person is a client that has logged in.

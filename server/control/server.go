@@ -223,7 +223,7 @@ func (s *Server) evict(r *http.Request) (Evicted, error) {
 	gone, err := s.Seat.Evict(e.chooses(), by, e.Reason+" (operator "+by+")")
 	switch {
 	case errors.Is(err, server.ErrNobodySeated), err == nil && len(gone) == 0:
-		return Evicted{}, &Error{e.none(), ReasonNoClient}
+		return Evicted{}, &Error{e.none() + s.elsewhere(), ReasonNoClient}
 	case err != nil:
 		return Evicted{}, &Error{err.Error(), ReasonArgument}
 	}
@@ -232,6 +232,15 @@ func (s *Server) evict(r *http.Request) (Evicted, error) {
 		evicted.Evicted = append(evicted.Evicted, person(c, now))
 	}
 	return evicted, nil
+}
+
+// elsewhere is the end of a message that there is no client to evict: who has the seat at another server.
+func (s *Server) elsewhere() string {
+	f := s.Status().Elsewhere()
+	if f == nil {
+		return ""
+	}
+	return " here: " + f.Holder + " has the shared seat at " + f.Gate() + ", so evict there"
 }
 
 // chooses returns the choice of clients for Server.Evict.

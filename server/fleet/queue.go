@@ -22,6 +22,10 @@ type entry struct {
 	User   string `json:"user"`
 	// Takeover makes all clients before this one leave.
 	Takeover bool `json:"takeover,omitempty"`
+	// At is the address of the client's gate.
+	At string `json:"at,omitempty"`
+	// Since is when the client asked for the seat or, if it had to wait, when its session began.
+	Since time.Time `json:"since,omitzero"`
 
 	key   string
 	token int64 // the revision that created the key
@@ -33,7 +37,6 @@ type entry struct {
 type queue struct {
 	entries  []entry // by token
 	revision int64
-	since    time.Time     // when the entry became the first one
 	old      chan struct{} // closed when there is a later queue
 }
 
@@ -67,11 +70,7 @@ func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, changed 
 
 // set sets the queue as it is at a revision.
 func (l *followed) set(revision int64, entries []entry) {
-	q, old := &queue{entries, revision, time.Now(), make(chan struct{})}, l.Load()
-	if old.holder() != "" && len(entries) > 0 && old.entries[0].key == entries[0].key {
-		q.since = old.since
-	}
-	l.Store(q)
+	old := l.Swap(&queue{entries, revision, make(chan struct{})})
 	close(old.old)
 }
 
@@ -98,6 +97,8 @@ func (f *Fleet) apply(entries []entry, change *clientv3.Event) []entry {
 		return slices.Delete(entries, i, i+1)
 	case change.Type == mvccpb.Event_PUT && i < 0: // the later ones have greater revisions
 		return append(entries, f.entry(change.Kv))
+	case change.Type == mvccpb.Event_PUT:
+		entries[i].Since = f.entry(change.Kv).Since
 	}
 	return entries
 }
@@ -111,6 +112,9 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 	if err != nil {
 		f.report(string(kv.Key), kv.ModRevision, err)
 		e = entry{User: "?"}
+	}
+	if now := time.Now(); e.Since.IsZero() || e.Since.After(now) { // of an older gate, or by a clock that is fast
+		e.Since = now
 	}
 	e.key, e.token, e.lease = string(kv.Key), kv.CreateRevision, clientv3.LeaseID(kv.Lease)
 	return e
@@ -142,7 +146,8 @@ func (q *queue) evictor(n int) string {
 // status returns what STAT says of the queue.
 func (q *queue) status() (now capability.Status) {
 	if len(q.entries) > 0 {
-		now.Holder, now.Since, now.Active, now.Waiting = q.holder(), q.since, q.since, len(q.entries)-1
+		first := q.entries[0]
+		now.Holder, now.Since, now.Active, now.Waiting = first.User, first.Since, first.Since, len(q.entries)-1
 	}
 	return now
 }

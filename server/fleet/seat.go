@@ -46,8 +46,8 @@ type Seat struct {
 
 // SeatConfig says whose seat it is. All fields are required.
 type SeatConfig struct {
-	// Rig is the name of the rig, and Gate the id of this gate.
-	Rig, Gate string
+	// Rig is the name of the rig, Gate the id of this gate, and At its address, which other gates show.
+	Rig, Gate, At string
 	// Changed is called after a change of the queue. It must not block.
 	Changed func()
 	// Fatal ends the process. It is called if a session has not ended when another gate may have the seat soon.
@@ -65,6 +65,7 @@ type claim struct {
 	term  *term
 	token int64
 
+	waited  bool        // in the queue; Enter sets it
 	seated  atomic.Bool // the client had the first place, so it may have a session
 	written atomic.Bool // the copy of the queue has had the place
 	lost    atomic.Bool // it was written, and is not in the queue any more
@@ -103,6 +104,15 @@ func (s *Seat) Close() {
 // Status returns who has the seat, as this gate knows.
 func (s *Seat) Status() capability.Status { return s.queue.Load().status() }
 
+// HolderAt returns the address of the gate whose client has the seat. It is empty if no client has it, or if its gate
+// does not say so.
+func (s *Seat) HolderAt() string {
+	if q := s.queue.Load(); len(q.entries) > 0 {
+		return q.entries[0].At
+	}
+	return ""
+}
+
 // Enter puts a client at the end of the queue.
 func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, error) {
 	if q := s.queue.Load(); q.holder() != "" {
@@ -118,6 +128,7 @@ func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, 
 		return nil, busy("this gate can't reach etcd, which has the queue of this rig")
 	}
 	if n, _ := p.Position(); n > 0 { // another gate's client may have been quicker
+		p.waited = true
 		if why, ok := c.Rules.Allow(c.NoWait, n-1, 0); !ok {
 			p.Leave()
 			return nil, busy(why + s.Status().Busy())
@@ -137,7 +148,7 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 		return nil, err
 	}
 	p := &claim{Client: c, seat: s, key: s.fleet.key("seats", s.Rig, s.Gate, c.Conn), term: t}
-	value, err := json.Marshal(entry{Schema: entrySchema, User: c.User, Takeover: c.Rules.Evict})
+	value, err := p.encode()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +156,7 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 	s.claims[p.key] = p
 	s.mu.Unlock()
 	done, err := s.fleet.etcd.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(p.key), "=", 0)).
-		Then(clientv3.OpPut(p.key, string(value), clientv3.WithLease(t.lease))).Commit()
+		Then(clientv3.OpPut(p.key, value, clientv3.WithLease(t.lease))).Commit()
 	switch {
 	case err == nil && !done.Succeeded:
 		err = errors.New("the place is taken")
@@ -162,6 +173,27 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 		p.Leave() // the key may be there
 	}
 	return p, err
+}
+
+// encode returns the value of the place as it is from now on.
+func (p *claim) encode() (string, error) {
+	value, err := json.Marshal(entry{Schema: entrySchema, User: p.User, Takeover: p.Rules.Evict, At: p.seat.At, Since: time.Now()})
+	return string(value), err
+}
+
+// begins writes for other gates when the session of a client that has waited began. It does not wait.
+func (p *claim) begins() {
+	s := p.seat
+	value, err := p.encode()
+	if err != nil {
+		return // put had no error
+	}
+	s.work.Go(func() {
+		ctx, cancel := s.fleet.call(s.ctx)
+		defer cancel()
+		ours := clientv3.Compare(clientv3.CreateRevision(p.key), "=", p.token)
+		_, _ = s.fleet.etcd.Txn(ctx).If(ours).Then(clientv3.OpPut(p.key, value, clientv3.WithLease(p.term.lease))).Commit()
+	})
 }
 
 // current returns the term. If it is over, current begins another.
@@ -263,8 +295,8 @@ func (p *claim) Position() (n int, holder string) {
 	switch {
 	case n < 0, n == 0 && p.Check() != nil:
 		n = 1 // it waits for its eviction
-	case n == 0:
-		p.seated.Store(true)
+	case n == 0 && !p.seated.Swap(true) && p.waited:
+		p.begins()
 	}
 	return n, q.holder()
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,9 +72,28 @@ func TestServeSharesTheSeat(t *testing.T) {
 	if code, out := b.asks("--no-wait", "WHOAMI"); code != 5 || !strings.Contains(out, "alice has had the seat since ") {
 		t.Errorf("code %d, %s", code, out)
 	}
-	if _, out := sallyport(t, "", "status", "--state", two); !strings.Contains(out, "alice has the shared seat at another gate") {
-		t.Error(out)
+	for _, says := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{5, `^seat +taken by alice, at the gate ` + a.addr + `, since `, []string{"status", "--state", two}},
+		{5, `"holder_at": "` + a.addr + `",\s+"holder_since": `, []string{"status", "--json", "--state", two}},
+		{5, `^seat +taken by alice, since `, []string{"status", "--state", two, "--addr", b.addr, "--user", "alice", "--password-file", password}},
+		{5, `^seat +taken by alice, from `, []string{"status", "--state", one}},
+		{1, `^sallyport evict: the seat is free here: alice has the shared seat at the gate ` + a.addr + `, so evict there\n$`, []string{"evict", "--state", two}},
+		{1, ` alice has the shared seat at the gate ` + a.addr, []string{"evict", "--user", "alice", "--state", two}},
+	} {
+		if code, out := sallyport(t, "", says.args...); code != says.code || !regexp.MustCompile(says.want).MatchString(out) {
+			t.Errorf("%s: %d %s", says.args, code, out)
+		}
 	}
+	row := regexp.MustCompile(`(?m)^scope  \S+  alice   (\d\S+ \S+)  0 `)
+	eventually(t, "both rows of the directory are the same", func() bool {
+		_, out := sallyport(t, "", "rigs", "--fleet", e.url())
+		rows := row.FindAllStringSubmatch(out, -1)
+		return len(rows) == 2 && rows[0][1] == rows[1][1]
+	})
 	_ = in.Close()
 	_ = holder.Wait()
 	if code, out := b.asks("WHOAMI"); code != 0 || !strings.Contains(out, "alice") {

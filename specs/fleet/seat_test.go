@@ -30,7 +30,7 @@ type gate struct {
 func (e *etcd) gate(id string) *gate {
 	e.t.Helper()
 	g := &gate{t: e.t}
-	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, Changed: func() { g.changes.Add(1) }, Fatal: func(why string) { g.fatal.Store(&why) }})
+	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, At: id + ".example:1", Changed: func() { g.changes.Add(1) }, Fatal: func(why string) { g.fatal.Store(&why) }})
 	e.t.Cleanup(g.Close)
 	return g
 }
@@ -138,6 +138,55 @@ func TestSeatGoesRoundInOrderOfAsking(t *testing.T) {
 		t.Error(err)
 	}
 	dave.Leave()
+}
+
+// All gates say the same about the holder, also one that starts later.
+func TestSeatSaysWhereAndSinceWhen(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, two := e.gate("1"), e.gate("2")
+	alice := one.asks("alice")
+	alice.at("0 alice")
+	since := one.Status().Since
+	bob := two.asks("bob")
+	bob.at("1 alice")
+	late := e.gate("3")
+	says := func(g *gate, at string) bool {
+		return g.HolderAt() == at && g.Status().Since.Equal(one.Status().Since)
+	}
+	alice.until("known to all gates", func() bool { return says(two, "1.example:1") && says(late, "1.example:1") })
+	if age := time.Since(since); !one.Status().Since.Equal(since) || age < 0 || age > time.Minute {
+		t.Error(since, one.Status())
+	}
+	left := time.Now()
+	alice.Leave()
+	bob.at("0 bob")
+	bob.until("seated since the other has left", func() bool { return one.Status().Since.After(left) && says(two, "2.example:1") })
+	later := e.gate("4")
+	bob.until("known to the last gate", func() bool { return says(later, "2.example:1") })
+	bob.Leave()
+	bob.until("free", func() bool { return late.Status().Holder == "" && late.HolderAt() == "" })
+}
+
+// A gate whose clock is fast, or an older one, does not say since when.
+func TestSeatSinceTheFuture(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	for key, since := range map[string]string{"0": `"2999-01-01T00:00:00Z"`, "1": `"0001-01-01T00:00:00Z"`} {
+		if _, err := e.client().Put(t.Context(), "lab/seats/scope/0/"+key, `{"schema":"sallyport-place/1","user":"zoe","since":`+since+`}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := e.gate("1")
+	for _, wait := range []int{1, 0} {
+		eventually(t, "zoe has the seat", func() bool { now := one.Status(); return now.Holder == "zoe" && now.Waiting == wait })
+		if age := time.Since(one.Status().Since); age < 0 || age > time.Minute {
+			t.Error(age)
+		}
+		if _, err := e.client().Delete(t.Context(), "lab/seats/scope/0/"+fmt.Sprint(1-wait)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestSeatRefuses(t *testing.T) {
