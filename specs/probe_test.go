@@ -2,6 +2,7 @@ package specs
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -148,6 +149,33 @@ var _ = Describe("The prober", Label("area:probe", "rfc:5802"), Ordered, func() 
 		all, err := judgeSome(ctx, "*-256")
 		Expect(err).To(MatchError(probe.ErrControl))
 		Expect(all).To(HaveLen(1))
+	}, limit)
+
+	// judgeNth probes a right server. The shell runs a script before the 14th login, which is the first that repeats the
+	// login without a fault.
+	judgeNth := func(ctx SpecContext, script string) (started int, err error) {
+		GinkgoHelper()
+		count := filepath.Join(GinkgoT().TempDir(), "count")
+		_, err = runProbe(ctx, probe.Config{
+			Role: probe.ServerRole, Target: probe.Target{Dialect: "stdio"}, Level: "must", Timeout: 10 * time.Second, Only: regexp.MustCompile("^03-"),
+			Command: []string{"sh", "-c", `echo >>"$1"; if [ $(wc -l <"$1") -ge 14 ]; then ` + script + `; fi; exec "$0" server`, faulty, count},
+		})
+		text, readErr := os.ReadFile(count)
+		Expect(readErr).NotTo(HaveOccurred())
+		return len(text), err
+	}
+
+	It("does not take a command for one that slows down after failed logins", func(ctx SpecContext) {
+		started, err := judgeNth(ctx, "[ $(wc -l <\"$1\") -gt 14 ] || sleep 2.2")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(started).To(BeNumerically(">", 14))
+	}, limit)
+
+	It("tries nothing more when the login without a fault succeeds no more", func(ctx SpecContext) {
+		started, err := judgeNth(ctx, "read line; echo no; exit")
+		Expect(err).To(MatchError(probe.ErrControl))
+		Expect(err).To(MatchError(ContainSubstring("succeeds no more")))
+		Expect(started).To(Equal(14))
 	}, limit)
 
 	It("gives up on a server that does not answer", func(ctx SpecContext) {

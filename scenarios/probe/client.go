@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -162,7 +161,9 @@ func (p *Prober) playClient(ctx context.Context, v *fixtures.Vector, maxVersion 
 	}
 	l.Close()
 	got.exited0, got.hung = p.child.wait(p.Timeout)
-	got.words = p.child.words()
+	if p.child.said.last() != "" || !p.child.cmd.ProcessState.Exited() {
+		got.words = p.child.words()
+	}
 	got.settle(v)
 	return got, nil
 }
@@ -214,7 +215,7 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 func (p *Prober) noLogin(err error) error {
 	ended := p.child.hasEnded()
 	p.child.end()
-	words := cmp.Or(p.child.words(), "it printed nothing")
+	words := p.child.words()
 	switch {
 	case ended && err == nil:
 		return fmt.Errorf("the command ended without a login: %s", words)

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -97,11 +98,12 @@ func (p *process) end() {
 	}
 }
 
-// words returns the last line that the command printed, and its exit code unless that is 0 or the prober's doing.
+// words returns the last line that the command printed, and how it ended unless that is exit code 0 or the prober's
+// doing.
 func (p *process) words() string {
-	words := p.said.last()
+	words := cmp.Or(p.said.last(), "it printed nothing")
 	if state := p.cmd.ProcessState; !p.killed && !state.Success() {
-		words = strings.TrimSpace(words + " (" + state.String() + ")")
+		words += " (" + state.String() + ")"
 	}
 	return words
 }

@@ -159,7 +159,7 @@ func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
 			yield(Result{}, context.Cause(ctx))
 			return
 		}
-		if n%controlEvery == controlEvery-1 {
+		if n%controlEvery == controlEvery-1 && p.keptOut == "" {
 			p.control(ctx)
 		}
 		r := p.one(ctx, v)
@@ -243,10 +243,12 @@ func (p *Prober) control(ctx context.Context) {
 		took := time.Since(began)
 		switch {
 		case ctx.Err() != nil:
+		case r.Verdict != Pass && p.configurable():
+			p.keptOut = "the login without a fault succeeds no more: " + strings.TrimSpace(r.Reason+" "+r.Words)
 		case r.Verdict != Pass:
 			p.keptOut = "the peer does not accept the login without a fault any more: it locks out or slows down after failed logins (" +
 				strings.TrimSpace(r.Reason+" "+r.Words) + ")"
-		case took > 10*p.usual && took > 2*time.Second:
+		case took > 10*p.usual && took > 2*time.Second && !p.configurable(): // a command is new each time: only the machine is slow
 			p.keptOut = fmt.Sprintf("the peer slows down after failed logins: the login without a fault took %.1f s, and %.1f s before", took.Seconds(), p.usual.Seconds())
 		}
 		return
