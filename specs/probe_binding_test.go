@@ -75,14 +75,14 @@ var _ = Describe("The prober and a server with channel binding", Label("area:pro
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3 tls-exporter", probe.Pass))
 	}, limit)
 
-	It("notes one that lacks the default type", func(ctx SpecContext) {
+	It("fails one that lacks tls-exporter on TLS 1.3", func(ctx SpecContext) {
 		verdicts := bindings(ctx, inFront(start(), own), own)
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.Pass))
-		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3 tls-exporter", probe.NonStrict))
+		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3 tls-exporter", probe.Fail))
 	}, limit)
 
-	It("fails one that offers PLUS and can bind with nothing", func(ctx SpecContext) {
+	It("notes one that offers PLUS and can bind with nothing", func(ctx SpecContext) {
 		verdicts := bindings(ctx, inFront(start(), other), other)
-		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.Fail))
+		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.NonStrict))
 	}, limit)
 })

@@ -51,12 +51,12 @@ var _ = Describe("The report of the prober", Label("area:probe", "area:report"),
 		p, all := probed(ctx, "nonce", "^03-nonce/extended ")
 		var page, text bytes.Buffer
 		Expect(probe.HTML(&page, &p.Summary, all)).To(Succeed())
-		Expect(page.String()).To(ContainSubstring(`<h2>fail: RFC 5802 §5.1 (1)</h2>`))
+		Expect(page.String()).To(ContainSubstring(`<h2>fail: RFC 5802 §5.1 (1 case, 2 logins)</h2>`))
 		Expect(page.String()).To(MatchRegexp(`Rule:</b> The nonce of client-final is exactly .*\(RFC 5802 §5.1, a MUST\)`))
-		Expect(page.String()).To(MatchRegexp(`<code>c=biws,r=[^<]+<mark>x</mark>,p=`))
+		Expect(page.String()).To(MatchRegexp(`The exchange is that of plain(.|\n)*<code>c=biws,r=[^<]+<mark>x</mark>,p=`))
 		Expect(page.String()).To(MatchRegexp(`Expected:</b> the server refuses client-final(.|\n)*Came:</b> accepted`))
 		Expect(page.String()).To(ContainSubstring(`--run &#39;^03-nonce/extended &#39;`))
-		Expect(page.String()).To(ContainSubstring(`<b>must</b> 2 of 2 deviate`))
+		Expect(page.String()).To(ContainSubstring(`By rule: of 2 logins that test a MUST, 2 deviate.`))
 		Expect(probe.Levels(append(all, probe.Result{Rule: "policy", Verdict: probe.Pass}, probe.Result{Rule: "limit", Verdict: probe.Skip}))).
 			To(Equal([]probe.Level{{Rule: "must", Tested: 2, Deviated: 2}, {Rule: "policy", Tested: 1}}))
 		Expect(probe.JSON(&text, &p.Summary, all)).To(Succeed())

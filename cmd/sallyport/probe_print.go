@@ -81,6 +81,9 @@ func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	fmt.Fprintf(p.out, "%-10s  %s (%s)\n", verdict, name, show.Printable(strings.Join(f.Mechanisms(), ", ")))
 	fmt.Fprintf(p.out, "            rule: %s (%s, %s)\n", f.Demand, f.Section, f.Level())
 	fmt.Fprintf(p.out, "            %s: %s\n", strings.ToLower(f.Special()), show.Printable(f.About))
+	if len(f.All) > 1 {
+		fmt.Fprintf(p.out, "            the exchange is that of %s; the other logins ended in the same way\n", f.Login())
+	}
 	p.exchange(f.Transcript)
 	fmt.Fprintf(p.out, "            expected: %s\n", f.Expected)
 	fmt.Fprintf(p.out, "            came: %s\n", show.Printable(f.Reason))
@@ -141,7 +144,7 @@ func (p *probePrinter) summary(all []probe.Result) {
 		fmt.Fprintf(p.out, "  %s: %s %s\n", p.prober.Role, show.Printable(s.Peer), show.Printable(strings.Join(append(s.Offered, s.TLS), " ")))
 	}
 	for _, level := range probe.Levels(all) {
-		fmt.Fprintf(p.out, "  %s: %d of %d deviate\n", level.Rule, level.Deviated, level.Tested)
+		fmt.Fprintf(p.out, "  %s\n", level)
 	}
 	if p.prober.Level != "all" {
 		fmt.Fprintln(p.out, "  limit and policy: not played, --level all plays them")

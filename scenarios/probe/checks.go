@@ -43,18 +43,18 @@ func (p *Prober) everyCheck() (all []check) {
 		"the challenges of both are alike, and the salt is the same each time", p.unknownUser)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		on := tls.VersionName(version)
-		add("binding "+on, "must", "RFC 5802 §6.1", "none: the login is right, with any type of channel binding on "+on,
+		add("binding "+on, "should", "RFC 5802 §6", "right logins on "+on+", with each type of channel binding",
 			"a server that offers PLUS accepts one type at least", func(ctx context.Context, r Result) Result { return p.anyBinding(ctx, r, version) })
 		for _, binding := range bindingTypes(version) {
 			rule, section := "policy", "RFC 5929 §4"
 			if binding == "tls-exporter" && version == tls.VersionTLS13 {
-				rule, section = "should", "RFC 9266 §3"
+				rule, section = "must", "RFC 9266 §3"
 			}
-			add("binding "+on+" "+binding, rule, section, "none: the login is right, with "+binding+" on "+on,
+			add("binding "+on+" "+binding, rule, section, "a right login on "+on+" with "+binding,
 				"a server that offers PLUS accepts it", func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
 		}
 	}
-	add("certificate", "policy", "RFC 5280 §4.1.2.5", "none", "the certificate is valid for a week more", p.certificate)
+	add("certificate", "policy", "RFC 5280 §4.1.2.5", "the end of the server's certificate", "the certificate is valid for a week more", p.certificate)
 	return all
 }
 
@@ -193,8 +193,7 @@ func median(all []challenged) time.Duration {
 	return times[len(times)/2]
 }
 
-// anyBinding logs in with each type of binding until one succeeds. A server that implements any must implement the
-// default type of the version of TLS; one that binds with another type lacks only that.
+// anyBinding logs in with each type of binding until one succeeds.
 func (p *Prober) anyBinding(ctx context.Context, r Result, version uint16) Result {
 	last := r.skip("the connection has no binding")
 	for _, binding := range bindingTypes(version) {

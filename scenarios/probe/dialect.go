@@ -78,24 +78,26 @@ type dialect struct {
 	// nameless means that the name of the user is not taken from the SCRAM messages.
 	nameless bool
 	// path means that the URL may have a domain or a database.
-	path   bool
-	caller func(Target, Account) Caller
-	host   func() Host
+	path bool
+	// success and failure are the words with which a server ends a login.
+	success, failure string
+	caller           func(Target, Account) Caller
+	host             func() Host
 }
 
 // dialects are the dialects by the scheme of the URL. stdio is a dialect without a connection.
 var dialects = map[string]dialect{
 	"sallyport": {
-		port: "7443", direct: true, short: true, alpn: []string{"sallyport/1"},
+		port: "7443", direct: true, short: true, alpn: []string{"sallyport/1"}, success: smtpSuccess, failure: smtpFailure,
 		caller: func(Target, Account) Caller { return &smtpCaller{native: true} },
 		host:   func() Host { return &smtpHost{native: true} },
 	},
 	"smtp": {
-		port: "587", short: true,
+		port: "587", short: true, success: smtpSuccess, failure: smtpFailure,
 		caller: func(Target, Account) Caller { return &smtpCaller{} }, host: func() Host { return &smtpHost{} },
 	},
 	"smtps": {
-		port: "465", direct: true, short: true,
+		port: "465", direct: true, short: true, success: smtpSuccess, failure: smtpFailure,
 		caller: func(Target, Account) Caller { return &smtpCaller{} }, host: func() Host { return &smtpHost{} },
 	},
 	"imap":  {port: "143", short: true, caller: func(Target, Account) Caller { return &imapCaller{} }},
@@ -104,13 +106,17 @@ var dialects = map[string]dialect{
 	"xmpps": {port: "5223", path: true, direct: true, alpn: []string{"xmpp-client"}, caller: newXMPP},
 	"postgres": {
 		port: "5432", path: true, nameless: true,
+		success: "(AuthenticationOk without AuthenticationSASLFinal)", failure: "(ErrorResponse)",
 		caller: func(t Target, who Account) Caller { return &postgresCaller{user: who.Name, database: t.Path} },
 		host:   func() Host { return &postgresHost{} },
 	},
 	"stdio": {
+		success: "(ok without a message)", failure: "(no)",
 		caller: func(Target, Account) Caller { return &stdioCaller{} }, host: func() Host { return &stdioHost{} },
 	},
 }
+
+const smtpSuccess, smtpFailure = "(235 without server-final)", "(535)"
 
 func newXMPP(t Target, _ Account) Caller { return &xmppCaller{domain: cmp.Or(t.Path, t.Host)} }
 

@@ -64,6 +64,12 @@ func (f *Folded) Names() string {
 	return strings.TrimSpace(caseOf(f.Name) + " " + strings.Join(logins, ", "))
 }
 
+// Login returns the login that the exchange is of, as in "plain" or "plus 16".
+func (f *Folded) Login() string {
+	_, login, _ := strings.Cut(f.Name, " ")
+	return login
+}
+
 // Mechanisms returns the mechanisms of the logins.
 func (f *Folded) Mechanisms() (names []string) {
 	for _, r := range f.All {

@@ -41,7 +41,9 @@ type group struct {
 	Class, Mark string
 	Section     string
 	Open        bool
-	All         []Folded
+	// Logins is the number of logins in All.
+	Logins int
+	All    []Folded
 }
 
 // Skipped is a reason for which cases were skipped, and how many.
@@ -90,6 +92,7 @@ func groups(all []Result, verdict Verdict) (groups []group) {
 			groups = append(groups, group{Verdict: verdict, Class: look[0], Mark: look[1], Section: r.Section, Open: verdict == Fail})
 		}
 		groups[i].All = append(groups[i].All, r)
+		groups[i].Logins += len(r.All)
 	}
 	slices.SortStableFunc(groups, func(a, b group) int { return strings.Compare(a.Section, b.Section) })
 	return groups
@@ -113,7 +116,7 @@ func Skips(all []Result) (counts []Skipped) {
 // levels are the rules in the words of a reader who does not know the project.
 var levels = map[string]string{
 	"must": "a MUST", "should": "a SHOULD", "grammar": "the grammar",
-	"limit": "a limit of Sallyport, which others need not have", "policy": "advice of Sallyport, which others need not follow",
+	"limit": "a limit of Sallyport only", "policy": "advice of Sallyport only",
 }
 
 // Level says how far the rule binds others.

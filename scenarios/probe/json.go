@@ -60,7 +60,7 @@ type (
 // JSON writes a run for programs, as an object:
 //
 //   - schema: "sallyport-probe/1" ([Schema])
-//   - role, url, peer (the product as announced), offered (mechanisms), tls (the version)
+//   - role, url, peer (the product as announced, or the command under test), offered (mechanisms), tls (the version)
 //   - level: must, should or all: which rules were tested
 //   - outcome: complete, or not-reached, login-fails, not-allowed or interrupted ([Summary.Outcome]). Then error says
 //     why, and the cases that are missing in results are not judged

@@ -66,6 +66,9 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 		r.Verdict, r.Reason = offence(v.Rule), p.failed(role)
 	case believed:
 		r.Verdict, r.Stage, r.Reason = offence(v.Rule), fixtures.Done, p.accepted(role)
+		if v.Login.Authzid != "" {
+			r.Reason += "; the protocol does not say whether the session is that of n= or of a="
+		}
 	case p.hung || errors.Is(p.broken, errHang):
 		r.Verdict, r.Reason = min1(offence(v.Rule)), unanswered
 	case p.err != nil && role == ClientRole:

@@ -2,6 +2,8 @@ package probe
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/fixtures"
@@ -72,15 +74,20 @@ func (m Message) Parts() [3]string {
 	if m.Own == "" {
 		return [3]string{1: m.Text}
 	}
-	front, back, shorter := 0, 0, min(len(m.Text), len(m.Own))
-	for front < shorter && m.Text[front] == m.Own[front] {
+	text, own := m.Text, m.Own
+	bare, _, _ := strings.Cut(text, ",p=")
+	if ownBare, _, _ := strings.Cut(own, ",p="); bare != text && bare != ownBare {
+		text, own = bare, ownBare // the proof follows from what is in front of it
+	}
+	front, back, shorter := 0, 0, min(len(text), len(own))
+	for front < shorter && text[front] == own[front] {
 		front++
 	}
-	for back < shorter-front && m.Text[len(m.Text)-1-back] == m.Own[len(m.Own)-1-back] {
+	for back < shorter-front && text[len(text)-1-back] == own[len(own)-1-back] {
 		back++
 	}
-	back = len(m.Text) - back
-	return [3]string{m.Text[:front], m.Text[front:back], m.Text[back:]}
+	back = len(text) - back
+	return [3]string{text[:front], text[front:back], m.Text[back:]}
 }
 
 // Failed reports whether the result is held against the peer.
@@ -88,13 +95,13 @@ func (r *Result) Failed() bool { return r.Verdict == Fail && r.Known == "" }
 
 // Special says what is special in a login, for a reader: the fault and the message that has it, or the case.
 func (r *Result) Special() string {
+	if r.Expected == succeeds || strings.HasPrefix(r.Name, "checks/") {
+		return "Case"
+	}
 	for i, m := range r.Transcript {
-		if m.Altered && r.Expected != succeeds {
+		if m.Altered {
 			return "Fault in " + [...]string{"client-first", "server-first", "client-final", "server-final"}[min(i, 3)]
 		}
-	}
-	if r.Expected == succeeds {
-		return "Case"
 	}
 	return "Fault"
 }
@@ -130,7 +137,7 @@ type Summary struct {
 	URL  string
 	// Level is that of [Config]: which rules were tested.
 	Level string
-	// Peer is the product as announced.
+	// Peer is the product as a server announces it, or the command under test.
 	Peer string
 	// Offered are the mechanisms that a server offers or a client chose.
 	Offered []string
@@ -183,6 +190,10 @@ func Totals(all []Result) map[Verdict]int {
 type Level struct {
 	Rule             string
 	Tested, Deviated int
+}
+
+func (l Level) String() string {
+	return fmt.Sprintf("of %d logins that test %s, %d deviate", l.Tested, levels[l.Rule], l.Deviated)
 }
 
 // Levels counts results by rule, the one that binds most first. It has no level of which nothing was tested.

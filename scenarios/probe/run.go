@@ -50,7 +50,7 @@ func New(c Config) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Level: cmp.Or(c.Level, "should"), Start: time.Now()}}
+	p := &Prober{Config: c, works: map[string]string{}, names: map[string]bool{}, Summary: Summary{Role: c.Role, URL: c.Target.String(), Level: cmp.Or(c.Level, "should"), Peer: strings.Join(c.Command, " "), Start: time.Now()}}
 	var any []Result
 	for i := range all {
 		v := &all[i]
@@ -224,11 +224,18 @@ func (p *Prober) judged(ctx context.Context, v *fixtures.Vector, r Result) Resul
 }
 
 // play plays a vector against the peer.
-func (p *Prober) play(ctx context.Context, v *fixtures.Vector) (*played, error) {
-	if p.Role == ClientRole {
-		return p.playClient(ctx, v, maxVersion(v))
+func (p *Prober) play(ctx context.Context, v *fixtures.Vector) (got *played, err error) {
+	if p.Role == ServerRole {
+		return p.playServer(ctx, v, 0)
 	}
-	return p.playServer(ctx, v, 0)
+	if got, err = p.playClient(ctx, v, maxVersion(v)); err == nil {
+		d := dialects[p.Target.Dialect]
+		named := strings.NewReplacer(fixtures.Success, d.success, fixtures.Failure, d.failure)
+		for i := range got.transcript {
+			got.transcript[i].Text = named.Replace(got.transcript[i].Text)
+		}
+	}
+	return got, err
 }
 
 // control plays the first login without a fault that works, and notes if it doesn't any more.

@@ -242,13 +242,13 @@ func (p *played) tap(v *fixtures.Vector, peer fixtures.Peer, step int) fixtures.
 		if !p.over && (message != nil || step > 0) {
 			m := v.Messages[min(max(step-1, 0), 3)]
 			p.transcript = append(p.transcript, Message{
-				From: sides[(step+1)%2], Text: words(message), Altered: m.Mark == fixtures.Altered || m.Mark == fixtures.InTransit, Own: p.own,
+				From: sides[(step+1)%2], Text: string(message), Altered: m.Mark == fixtures.Altered || m.Mark == fixtures.InTransit, Own: p.own,
 			})
 			p.own = ""
 		}
 		reply, err := peer.Next(ctx, message)
 		if err == nil && reply != nil {
-			p.transcript = append(p.transcript, Message{From: sides[step%2], Text: words(reply)})
+			p.transcript = append(p.transcript, Message{From: sides[step%2], Text: string(reply)})
 		}
 		step += 2
 		return reply, err
@@ -256,15 +256,4 @@ func (p *played) tap(v *fixtures.Vector, peer fixtures.Peer, step int) fixtures.
 }
 
 // keep keeps an altered message without its alteration, for the transcript.
-func (p *played) keep(own string) { p.own = words([]byte(own)) }
-
-// words returns a message, or what stands for success and failure.
-func words(message []byte) string {
-	switch string(message) {
-	case fixtures.Success:
-		return "(success, in the words of the protocol)"
-	case fixtures.Failure:
-		return "(failure, in the words of the protocol)"
-	}
-	return string(message)
-}
+func (p *played) keep(own string) { p.own = own }
