@@ -16,12 +16,25 @@ import (
 	"github.com/sallyport/sallyport/scenarios/probe"
 )
 
-// run plays all cases of a configuration, and returns the results and the error that ended it.
+// runProbe plays all cases of a configuration, and returns the results and the error that ended it.
 func runProbe(ctx context.Context, c probe.Config) ([]probe.Result, error) {
 	GinkgoHelper()
 	p, err := probe.New(c)
 	Expect(err).NotTo(HaveOccurred())
-	var all []probe.Result
+	return playAll(ctx, p)
+}
+
+// runOf plays all cases of a configuration to their end.
+func runOf(ctx context.Context, c probe.Config) (*probe.Prober, []probe.Result) {
+	GinkgoHelper()
+	p, err := probe.New(c)
+	Expect(err).NotTo(HaveOccurred())
+	all, err := playAll(ctx, p)
+	Expect(err).NotTo(HaveOccurred())
+	return p, all
+}
+
+func playAll(ctx context.Context, p *probe.Prober) (all []probe.Result, err error) {
 	for r, err := range p.Run(ctx) {
 		if err != nil {
 			return all, err

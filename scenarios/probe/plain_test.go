@@ -3,6 +3,7 @@ package probe
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,32 +17,101 @@ func TestAcceptedLines(t *testing.T) {
 		"a\n":                            `line 1: "a" is not of the form`,
 		"# a\n: reason":                  `line 2: ": reason" is not of the form`,
 		"a: 1\nb: 2\na (SCRAM-SHA-1): 3": `line 3: "a" is also on line 1`,
+		strings.Repeat("x", 1<<17):       `too long`,
 	} {
 		if _, err := ReadAccepted(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%.40q: %v", text, err)
 		}
 	}
-	known, err := ReadAccepted(strings.NewReader("# a\n03-nonce/otter: reason"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	known.Name = "known"
-	_, err = New(Config{Role: ServerRole, Target: Target{Dialect: "stdio"}, Command: []string{"true"}, Accepted: known})
-	if err == nil || !strings.Contains(err.Error(), `known: line 2: "03-nonce/otter" is neither`) {
-		t.Error(err)
+	for _, name := range []string{"03-nonce/otter", "03-nonce/other minus", "must RFC 5802 §55"} {
+		known := accepted(t, "# a\n"+name+": reason")
+		known.Name = "known"
+		_, err := New(Config{Role: ServerRole, Target: Target{Dialect: "stdio"}, Command: []string{"true"}, Accepted: known})
+		if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), `known: line 2: "`+name+`" is neither`) {
+			t.Error(err)
+		}
 	}
 }
 
-// Two lines may have one case: while it deviates, neither is out of date.
-func TestAcceptedTwice(t *testing.T) {
-	t.Parallel()
-	known, err := ReadAccepted(strings.NewReader("03-nonce/other: first\n03-nonce/other plain: second"))
+func accepted(t *testing.T, text string) *Accepted {
+	t.Helper()
+	known, err := ReadAccepted(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := known.mark(Result{Name: "03-nonce/other plain", Verdict: Fail})
-	if names := known.unused(); r.Known != "first" || len(names) > 0 {
-		t.Errorf("%q, unused: %q", r.Known, names)
+	return known
+}
+
+// flipped are failed logins of one case.
+func flipped() (all []Result) {
+	for _, login := range []string{"plus 16", "plus 17", "plus 19", "plain 16", "plain 17"} {
+		all = append(all, Result{Name: "16-proof/flipped " + login, Rule: "must", Section: "RFC 5802 §3", Verdict: Fail})
+	}
+	return all
+}
+
+// A line names logins of a case, the case, or its rule.
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]int{
+		"16-proof/flipped": 5, "16-proof/flipped plain": 2, "16-proof/flipped plain 16": 1, "16-proof/zeros": 0,
+		"16-proof/flipped plus 16..17, plain 16 (SCRAM-SHA-256-PLUS, SCRAM-SHA-256)": 3,
+		"must RFC 5802 §3": 5, "grammar RFC 5802 §3": 0,
+	} {
+		known, n := accepted(t, line+": a reason"), 0
+		for _, r := range flipped() {
+			if r = known.mark(r); r.Known == "a reason" && !r.Failed() {
+				n++
+			}
+		}
+		if n != want || len(known.unused()) > 0 {
+			t.Errorf("%s: %d known, not %d; unused: %q", line, n, want, known.unused())
+		}
+	}
+	two := accepted(t, "16-proof/flipped: first\n16-proof/flipped plain: second") // while the case deviates, neither is out of date
+	if r := two.mark(flipped()[3]); r.Known != "first" || len(two.unused()) > 0 {
+		t.Errorf("%q, unused: %q", r.Known, two.unused())
+	}
+	old := accepted(t, "16-proof/flipped plain: mended\n16-proof/zeros: not played")
+	old.mark(Result{Name: "16-proof/flipped plain 16", Verdict: Pass})
+	if got := old.unused(); !slices.Equal(got, []string{"16-proof/flipped plain"}) {
+		t.Errorf("unused: %q", got)
+	}
+}
+
+// Logins of a case with the same verdict are one row, with the shorter messages.
+func TestFold(t *testing.T) {
+	t.Parallel()
+	all := flipped()
+	all[3].Verdict = Pass
+	for i := range all {
+		all[i].Mechanism = "SCRAM-SHA-1" + map[bool]string{true: "-PLUS"}[i < 3]
+	}
+	var got []string
+	for _, f := range Fold(append(all, Result{Name: "16-proof/zeros plain", Verdict: Fail})) {
+		got = append(got, string(f.Verdict)+" "+f.Names()+", shown: "+f.Login())
+	}
+	want := []string{
+		"fail 16-proof/flipped plus 16..17, plus 19, plain 17, shown: plain 17", "pass 16-proof/flipped plain 16, shown: plain 16",
+		"fail 16-proof/zeros plain, shown: plain",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// The altered part is marked alone. A proof follows from what is in front of it.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	for m, want := range map[Message][3]string{
+		{Text: "c=a,r=b,m=x,p=1", Own: "c=a,r=b,p=2"}: {"c=a,r=b", ",m=x", ",p=1"},
+		{Text: "c=a,r=b,p=21", Own: "c=a,r=b,p=31"}:   {"c=a,r=b,p=", "2", "1"},
+		{Text: "c=a,r=b", Own: "c=a,r=b,p=31"}:        {"c=a,r=b", "", ""},
+		{Text: "hello"}:                               {"", "hello", ""},
+	} {
+		if got := m.Parts(); got != want {
+			t.Errorf("%q: %q", m.Text, got)
+		}
 	}
 }
 
