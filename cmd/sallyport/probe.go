@@ -63,7 +63,8 @@ The password is used for proofs and never sent. TLS is always verified.
 
 For a server on another machine repeat its name with --i-may-test.
 
-With stdio: it starts COMMAND, which plays the server, for each login.`,
+With stdio: COMMAND is the server, over its standard input and output. It is started
+for each login, and gets the account in its environment; see docs/probe.md.`,
 		Example: `  sallyport probe server sallyport://localhost:7443 --ca ca.pem --user probe --password-file pw
   sallyport probe server smtp://localhost:587 --user probe --password-file pw --level all
   sallyport probe server stdio: -- python3 examples/probe/server.py`,
@@ -73,8 +74,8 @@ With stdio: it starts COMMAND, which plays the server, for each login.`,
 	f.define(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.config.Account.Name, "user", "", "`name` of a throw-away account")
-	flags.StringVar(&f.password, "password-file", "", "`file` with its password")
-	flags.BoolVar(&f.stdin, "password-stdin", false, "read its password from standard input")
+	flags.StringVar(&f.password, "password-file", "", "`file` with the password of --user")
+	flags.BoolVar(&f.stdin, "password-stdin", false, "read the password of --user from standard input")
 	flags.StringVar(&f.accounts, "accounts", "", "`file` with further accounts, NAME:PASSWORD in each line, for cases that need them")
 	flags.StringVar(&f.ca, "ca", "", "`file` with the certificates to trust (default: those of the system)")
 	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more, if it is not this machine: you may test this server")
@@ -109,7 +110,7 @@ account in its environment, and nothing in COMMAND is replaced; see docs/probe.m
 
 func (f *probeFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.config.Mechanism, "mechanism", "", "SCRAM-SHA-256, SCRAM-SHA-512 or SCRAM-SHA-1, each also tested with -PLUS")
+	flags.StringVar(&f.config.Mechanism, "mechanism", "", "SCRAM-SHA-256, SCRAM-SHA-512 or SCRAM-SHA-1, each also tested with -PLUS (default: the first of them that a server offers)")
 	flags.StringVar(&f.only, "run", "", "only the cases whose name matches this `regexp`")
 	flags.StringVar(&f.config.Level, "level", "should", "which rules: must, should (with the grammar), or all (with limits and advice of this project)")
 	flags.StringVar(&f.accept, "accept", "", "`file` of known deviations, NAME: REASON in each line; NAME is a case as it is printed, or a rule with its section as in \"must RFC 5802 §5.1\"")
