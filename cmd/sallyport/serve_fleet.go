@@ -228,6 +228,7 @@ func (p *fleetPart) about() *control.Fleet {
 	}
 	if p.seat != nil {
 		now := p.seat.Status()
+		f.NoLease = p.seat.NoLease()
 		f.Holder, f.HolderAt, f.HolderSince, f.QueueLength = now.Holder, p.seat.HolderAt(), now.Since, now.Waiting
 	}
 	return f

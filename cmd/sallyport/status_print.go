@@ -144,6 +144,10 @@ func (p *page) fleet(s control.Status, now time.Time) {
 		waiting = count(f.QueueLength, "client") + " in the queue of all its gates"
 	}
 	p.row("rig", show.Printable(f.Rig), state, waiting)
+	if f.NoLease != "" {
+		key := show.Printable(f.NoLease)
+		p.row("", "WARNING: a place in the queue has no lease", "so it stays until somebody deletes it: etcdctl del "+key)
+	}
 }
 
 func (p *page) log(l control.Log) {

@@ -103,6 +103,8 @@ type Fleet struct {
 	HolderAt    string    `json:"holder_at,omitempty"`
 	HolderSince time.Time `json:"holder_since,omitzero"`
 	QueueLength int       `json:"queue_length"`
+	// NoLease is the key in etcd of a place in the queue that is no server's and stays there. Empty means that there is none.
+	NoLease string `json:"no_lease,omitempty"`
 }
 
 // Elsewhere returns what is known of the holder if that is a client of another server of the fleet, or nil.

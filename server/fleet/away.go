@@ -17,21 +17,29 @@ var (
 	// ErrAway means that etcd does not answer. A later call may succeed.
 	ErrAway = errors.New("fleet: etcd does not answer")
 	// ErrRefused means that etcd answers, and does not allow a call.
-	ErrRefused = errors.New("fleet: etcd refuses the call: its certificate needs a role for these keys")
+	ErrRefused = errors.New("fleet: etcd refuses: permission denied")
 )
 
 // probeTime bounds the search for a reason.
 const probeTime = time.Second
 
-// explain returns why a call failed. The client of etcd says only that a deadline has passed, whatever the reason.
-func (f *Fleet) explain(ctx context.Context, err error) error {
-	switch {
+// refused adds the key to the error of a call that etcd does not allow.
+func refused(key string, err error) error {
+	if errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) {
+		return fmt.Errorf("%w on %s: the certificate needs a role with it", ErrRefused, key)
+	}
+	return err
+}
+
+// explain returns why a call about a key failed. The client of etcd says only that a deadline has passed, whatever the reason.
+func (f *Fleet) explain(ctx context.Context, key string, err error) error {
+	switch err = refused(key, err); {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty):
-		return ErrRefused
+	case errors.Is(err, ErrRefused):
+		return err
 	case errors.Is(err, context.DeadlineExceeded), strings.HasSuffix(err.Error(), context.DeadlineExceeded.Error()): // gRPC wraps it as text
 		return fmt.Errorf("%w: %s", ErrAway, f.reason(ctx))
 	}

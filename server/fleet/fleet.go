@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -40,6 +41,8 @@ var (
 	ErrConfig = errors.New("fleet: can't use the address of etcd")
 	// ErrForeign means that a value in etcd is not in the form that this package writes.
 	ErrForeign = errors.New("fleet: not a value of Sallyport's")
+	// ErrNoLease means that a key in etcd is not a gate's, although its value may be one of Sallyport's.
+	ErrNoLease = errors.New("fleet: it has no lease, so it stays until somebody deletes it")
 )
 
 const (
@@ -177,7 +180,10 @@ func decode(value []byte, schema string, into any) error {
 // maxReported bounds the memory of what is in the log.
 const maxReported = 1024
 
-// report logs a value that is ignored, once for each change of it.
+// noLease returns the error of a key without a lease.
+func noLease(kv *mvccpb.KeyValue) error { return fmt.Errorf("%w: etcdctl del %s", ErrNoLease, kv.Key) }
+
+// report logs a value that is ignored, or a key without a lease, once for each change of it.
 func (f *Fleet) report(key string, revision int64, err error) {
 	f.mu.Lock()
 	was, known := f.reported[key]
@@ -186,7 +192,11 @@ func (f *Fleet) report(key string, revision int64, err error) {
 		f.reported[key] = revision
 	}
 	f.mu.Unlock()
+	text := "a value in etcd is ignored"
+	if errors.Is(err, ErrNoLease) {
+		text = "a key in etcd is not a server's"
+	}
 	if isNew {
-		f.log.Warn("a value in etcd is ignored", "key", key, "error", err)
+		f.log.Warn(text, "key", key, "error", err)
 	}
 }

@@ -123,7 +123,7 @@ func (f *Fleet) get(ctx context.Context, key string, options ...clientv3.OpOptio
 	bounded, cancel := f.call(ctx)
 	defer cancel()
 	got, err := f.etcd.Get(bounded, key, options...)
-	return got, f.explain(ctx, err)
+	return got, f.explain(ctx, key, err)
 }
 
 // sleep waits, and reports whether ctx goes on.

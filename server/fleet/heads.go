@@ -159,7 +159,7 @@ func (f *Fleet) Heads(ctx context.Context, rig string) (all []Head, err error) {
 			all = append(all, f.decodeHead(kv))
 		}
 	})
-	err = f.explain(ctx, err)
+	err = f.explain(ctx, prefix, err)
 	if n > maxHeads {
 		err = fmt.Errorf("fleet: %d heads are noted, at most %d are read: choose a rig, or remove old heads", n, maxHeads)
 	}

@@ -110,14 +110,29 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 		err = fmt.Errorf("%w: it has no name that SASLprep has prepared", ErrForeign)
 	}
 	if err != nil {
-		f.report(string(kv.Key), kv.ModRevision, err)
 		e = entry{User: "?"}
+	}
+	if kv.Lease == 0 {
+		err = noLease(kv)
+	}
+	if err != nil {
+		f.report(string(kv.Key), kv.ModRevision, err)
 	}
 	if now := time.Now(); e.Since.IsZero() || e.Since.After(now) { // of an older gate, or by a clock that is fast
 		e.Since = now
 	}
 	e.key, e.token, e.lease = string(kv.Key), kv.CreateRevision, clientv3.LeaseID(kv.Lease)
 	return e
+}
+
+// noLease returns the key of the first place without a lease, or "".
+func (q *queue) noLease() string {
+	for _, e := range q.entries {
+		if e.lease == 0 {
+			return e.key
+		}
+	}
+	return ""
 }
 
 // find returns the position of a key. 0 is first, and -1 means that it is not there.

@@ -140,7 +140,7 @@ func (r *Registration) enter(ctx context.Context) (err error) {
 	defer cancel()
 	lease, err := r.fleet.etcd.Grant(bounded, int64(leaseTime/time.Second))
 	if err != nil {
-		return r.fleet.explain(ctx, err)
+		return r.fleet.explain(ctx, r.key, err)
 	}
 	r.lease, r.kept = lease.ID, time.Now()
 	for range claims {
@@ -161,25 +161,28 @@ func (r *Registration) claim(ctx context.Context, rig Rig) (ok bool, err error) 
 	defer cancel()
 	// The key of an earlier run goes first, so that this registration is new for others that look.
 	if _, err := r.fleet.etcd.Delete(bounded, r.key); err != nil {
-		return false, r.fleet.explain(ctx, err)
+		return false, r.fleet.explain(ctx, r.key, err)
 	}
 	got, err := r.fleet.etcd.Get(bounded, r.prefix, clientv3.WithPrefix(), clientv3.WithLimit(page))
 	if err != nil {
-		return false, r.fleet.explain(ctx, err)
+		return false, r.fleet.explain(ctx, r.key, err)
 	}
 	for _, kv := range got.Kvs {
 		other, err := r.fleet.decodeRig(kv)
 		switch {
+		case err == nil && rig.Seat && other.Seat:
+		case kv.Lease == 0:
+			return false, fmt.Errorf("%w by a key that is not a server's: %w", ErrTaken, noLease(kv))
 		case err != nil:
 			return false, fmt.Errorf("%w: by %s, which is not Sallyport's", ErrTaken, kv.Key)
-		case !rig.Seat || !other.Seat:
+		default:
 			return false, fmt.Errorf("%w by the gate at %s: choose another --rig, or give both --fleet-seat (the name of a gate that was killed is free after %v)", ErrTaken, other.Addr, leaseTime)
 		}
 	}
 	noNewer := clientv3.Compare(clientv3.CreateRevision(r.prefix), "<", got.Header.Revision+1).WithPrefix()
 	put, err := r.fleet.etcd.Txn(bounded).If(noNewer).Then(clientv3.OpPut(r.key, value, clientv3.WithLease(r.lease))).Commit()
 	if err != nil {
-		return false, r.fleet.explain(ctx, err)
+		return false, r.fleet.explain(ctx, r.key, err)
 	}
 	r.written = rig
 	return put.Succeeded, nil
@@ -202,7 +205,7 @@ func (r *Registration) keep(ctx context.Context) error {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return errUnregistered
 	case err != nil:
-		return r.fleet.explain(ctx, err)
+		return r.fleet.explain(ctx, r.key, err)
 	}
 	r.kept = time.Now()
 	return r.ifOurs(ctx)
@@ -229,5 +232,5 @@ func (r *Registration) ifOurs(ctx context.Context, then ...clientv3.Op) error {
 	if err == nil && !done.Succeeded {
 		return errUnregistered
 	}
-	return r.fleet.explain(ctx, err)
+	return r.fleet.explain(ctx, r.key, err)
 }

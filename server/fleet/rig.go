@@ -174,8 +174,9 @@ func (f *Fleet) Follow(ctx context.Context, on func([]Rig)) error {
 // list returns the rigs by their keys, and the revision that has them.
 func (f *Fleet) list(ctx context.Context) (all map[string]Rig, revision int64, err error) {
 	all = map[string]Rig{}
-	revision, err = f.scan(ctx, f.key("rigs")+"/", func(kv *mvccpb.KeyValue) { f.take(all, kv, false) })
-	return all, revision, f.explain(ctx, err)
+	prefix := f.key("rigs") + "/"
+	revision, err = f.scan(ctx, prefix, func(kv *mvccpb.KeyValue) { f.take(all, kv, false) })
+	return all, revision, f.explain(ctx, prefix, err)
 }
 
 // take puts a rig into the table, or removes it if the key is removed or its value is not Sallyport's.
@@ -186,6 +187,9 @@ func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue, removed bool) {
 		return
 	}
 	rig, err := f.decodeRig(kv)
+	if err == nil && kv.Lease == 0 {
+		f.report(key, kv.ModRevision, noLease(kv))
+	}
 	if err != nil {
 		f.report(key, kv.ModRevision, err)
 		delete(all, key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -83,10 +84,25 @@ func (f *Fleet) Seat(c SeatConfig) *Seat {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.queue.Store(&queue{old: make(chan struct{})})
-	s.work.Go(func() { s.queue.follow(s.ctx, f, f.key("seats", c.Rig)+"/", s.changed) })
+	s.work.Go(s.checkRights)
+	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix(), s.changed) })
 	s.work.Go(s.guard)
 	s.work.Go(s.sweep)
 	return s
+}
+
+// prefix is the prefix of the keys of all places.
+func (s *Seat) prefix() string { return s.fleet.key("seats", s.Rig) + "/" }
+
+// checkRights logs if etcd does not allow this gate to read and to write places, before the first login.
+func (s *Seat) checkRights() {
+	ctx, cancel := s.fleet.call(s.ctx)
+	defer cancel()
+	none := s.prefix() + s.Gate // the key of a place is longer
+	_, err := s.fleet.etcd.Txn(ctx).Then(clientv3.OpGet(s.prefix(), clientv3.WithPrefix(), clientv3.WithLimit(1)), clientv3.OpDelete(none)).Commit()
+	if err = refused(s.prefix(), err); errors.Is(err, ErrRefused) {
+		s.fleet.log.Error("no client of this gate gets the seat", "error", err)
+	}
 }
 
 // Close gives all places back. Call it after the last session has ended.
@@ -113,6 +129,10 @@ func (s *Seat) HolderAt() string {
 	return ""
 }
 
+// NoLease returns the key of a place that is not a gate's, because it has no lease, so that it stays until somebody
+// deletes it. It is empty if there is none.
+func (s *Seat) NoLease() string { return s.queue.Load().noLease() }
+
 // Enter puts a client at the end of the queue.
 func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, error) {
 	if q := s.queue.Load(); q.holder() != "" {
@@ -124,7 +144,11 @@ func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, 
 	defer cancel()
 	p, err := s.put(ctx, c)
 	if err != nil {
+		err = refused(s.prefix(), err)
 		s.fleet.log.Error("a client gets no place in the queue, which is in etcd", "user", c.User, "conn", c.Conn, "error", err)
+		if errors.Is(err, ErrRefused) {
+			return nil, busy("etcd refuses this gate the queue of this rig: permission denied")
+		}
 		return nil, busy("this gate can't reach etcd, which has the queue of this rig")
 	}
 	if n, _ := p.Position(); n > 0 { // another gate's client may have been quicker
@@ -270,7 +294,8 @@ func (p *claim) evict(by, text string) { p.evicted.Do(func() { p.Evict(by, text)
 // guard makes clients leave that may have lost their places, until the seat is closed. It ends the process if a session
 // of one does not end in time.
 func (s *Seat) guard() {
-	for sleep(s.ctx, lookEvery) {
+	for looked := clock(); sleep(s.ctx, lookEvery); looked = clock() {
+		stopped := clock() - looked
 		for _, p := range s.clients() {
 			switch err := p.Check(); {
 			case err == nil:
@@ -279,6 +304,9 @@ func (s *Seat) guard() {
 				p.leaveBy = max(time.Duration(p.term.end.Load())+margin-leaveBy, clock()+lateLeave)
 				if errors.Is(err, errPlaceLost) {
 					text, p.leaveBy = "the place in the queue was deleted in etcd", clock()+lateLeave
+				}
+				if stopped > renewEvery {
+					text = fmt.Sprintf("this gate was stopped for %v, so another gate may give the seat away", stopped.Round(time.Second))
 				}
 				p.evict("fleet", text)
 			case p.seated.Load() && clock() >= p.leaveBy:

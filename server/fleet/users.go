@@ -147,8 +147,9 @@ func (u *Users) read(ctx context.Context, within time.Duration) (revision int64,
 	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrAway)
 	defer cancel()
 	all, secret := map[string]scram.Verifier{}, []byte(nil)
-	revision, err = u.fleet.scan(ctx, u.fleet.key("users")+"/", func(kv *mvccpb.KeyValue) { u.fleet.takeUser(all, kv, false) })
-	if err = u.fleet.explain(ctx, err); err == nil {
+	key := u.fleet.key("users") + "/"
+	revision, err = u.fleet.scan(ctx, key, func(kv *mvccpb.KeyValue) { u.fleet.takeUser(all, kv, false) })
+	if err = u.fleet.explain(ctx, key, err); err == nil {
 		secret, err = u.fleet.secret(ctx, u.secret)
 	}
 	u.note(err)
@@ -273,7 +274,7 @@ func (f *Fleet) create(ctx context.Context, key, value string) (created bool, er
 	isNew := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
 	done, err := f.etcd.Txn(bounded).If(isNew).Then(clientv3.OpPut(key, value)).Commit()
 	if err != nil {
-		return false, f.explain(ctx, err)
+		return false, f.explain(ctx, key, err)
 	}
 	return done.Succeeded, nil
 }

@@ -55,7 +55,7 @@ func (f *Fleet) change(ctx context.Context, prepared string, operation func(key 
 	done, err := f.etcd.Txn(bounded).If(clientv3.Compare(clientv3.CreateRevision(key), ">", 0)).Then(operation(key)).Commit()
 	switch {
 	case err != nil:
-		return f.explain(ctx, err)
+		return f.explain(ctx, key, err)
 	case !done.Succeeded:
 		return fmt.Errorf("%q: %w", prepared, users.ErrNoUser)
 	}
@@ -66,7 +66,8 @@ func (f *Fleet) change(ctx context.Context, prepared string, operation func(key 
 // the first hundred of their keys ([ErrForeign]).
 func (f *Fleet) Users(ctx context.Context) (entries []users.Entry, err error) {
 	var faults []error
-	_, err = f.scan(ctx, f.key("users")+"/", func(kv *mvccpb.KeyValue) {
+	key := f.key("users") + "/"
+	_, err = f.scan(ctx, key, func(kv *mvccpb.KeyValue) {
 		name, v, err := f.decodeUser(kv, false)
 		switch {
 		case err == nil && len(entries) < maxUsers:
@@ -75,5 +76,5 @@ func (f *Fleet) Users(ctx context.Context) (entries []users.Entry, err error) {
 			faults = append(faults, fmt.Errorf("%.300q: %w", kv.Key, err))
 		}
 	})
-	return entries, errors.Join(f.explain(ctx, err), errors.Join(faults...))
+	return entries, errors.Join(f.explain(ctx, key, err), errors.Join(faults...))
 }

@@ -83,10 +83,23 @@ func (s *served) text() string {
 	return s.said.String()
 }
 
+// addAlice adds alice to the users in etcd.
 func (e *etcd) addAlice() {
 	e.t.Helper()
-	if code, out := sallyport(e.t, "pw\n", "user", "add", "--fleet", e.url(), "--password-stdin", "--iterations", "4096", "alice"); code != 0 {
-		e.t.Fatal(out)
+	addTo(e.t, "--fleet", e.url())
+}
+
+// addUser adds alice to the users of a state directory.
+func addUser(t *testing.T, state string) {
+	t.Helper()
+	addTo(t, "--state", state)
+}
+
+func addTo(t *testing.T, place ...string) {
+	t.Helper()
+	args := append([]string{"user", "add", "--password-stdin", "--iterations", "4096", "alice"}, place...)
+	if code, out := sallyport(t, "pw\n", args...); code != 0 {
+		t.Fatal(out)
 	}
 }
 

@@ -37,11 +37,8 @@ func TestServeSharesTheSeat(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
 	one, two := filepath.Join(stateHome(t), "one"), filepath.Join(stateHome(t), "two")
-	for _, state := range []string{one, two} {
-		if code, out := sallyport(t, "pw\n", "user", "add", "--state", state, "--password-stdin", "alice"); code != 0 {
-			t.Fatal(out)
-		}
-	}
+	addUser(t, one)
+	addUser(t, two)
 	a := e.serve(one, "--rig", "scope", "--fleet-seat", "--backend", "exec:echo $SALLYPORT_TOKEN; cat")
 	code, out := sallyport(t, "", "serve", "--listen", "127.0.0.1:0", "--state", filepath.Join(stateHome(t), "three"), "--fleet", e.url(), "--rig", "scope")
 	if code != 1 || !strings.Contains(out, "--fleet-seat") || strings.Contains(out, "listening on") {
@@ -126,11 +123,8 @@ func TestServeReloadsThePin(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
 	state, other := filepath.Join(stateHome(t), "one"), filepath.Join(stateHome(t), "other")
-	for _, dir := range []string{state, other} {
-		if code, out := sallyport(t, "pw\n", "user", "add", "--state", dir, "--password-stdin", "alice"); code != 0 {
-			t.Fatal(out)
-		}
-	}
+	addUser(t, state)
+	addUser(t, other)
 	e.serve(state, "--rig", "scope")
 	before := e.pin("")
 	for _, name := range []string{"cert.pem", "key.pem", "ca.pem", "ca-key.pem"} {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +62,13 @@ func TestStoppedGate(t *testing.T) {
 	gate.signal(syscall.SIGCONT, "SR")
 	if late, err := io.ReadAll(guarded); len(late) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the device gets %q (%v)", late, err)
+	}
+	_, err = io.Copy(io.Discard, alice)
+	for err == nil { // the octets that it could not write
+		_, err = alice.Write([]byte("x"))
+	}
+	if !strings.Contains(err.Error(), "this gate was stopped for 1") {
+		t.Error("the client does not read what has happened:", err)
 	}
 }
 
