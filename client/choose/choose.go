@@ -19,6 +19,8 @@ const (
 	stale = time.Second
 	// maxDoubled bounds how often it doubles.
 	maxDoubled = 5
+	// lookEvery is how often a search looks whether a rig may be tried again.
+	lookEvery = time.Second / 4
 	// spread is the delay before a try, at most, for each client that waits in the lab. All of them see at the same moment that
 	// a rig is free, and only one can have it.
 	spread    = 5 * time.Millisecond
@@ -58,7 +60,7 @@ func (c Chooser[S]) Seat(ctx context.Context) (seat S, at Gate, err error) {
 	bounded, cancel := context.WithCancel(ctx)
 	s := &search[S]{
 		Chooser: c, ctx: bounded, changed: make(chan struct{}, 1), followed: make(chan error, 1),
-		results: make(chan result[S], 2), refused: map[string]refusal{}, noQueue: map[string]bool{}, errs: map[string]error{},
+		results: make(chan result[S], 2), tried: map[string]tried{},
 	}
 	go func() { s.followed <- c.Follow(bounded, s.update) }()
 	won, err := s.run()
@@ -78,10 +80,8 @@ type search[S any] struct {
 	followed chan error    // gets the result of Follow
 	results  chan result[S]
 
-	trying, place string             // rigs that an attempt runs at, without and with a wait; "" is none
-	refused       map[string]refusal // rigs that were not free
-	noQueue       map[string]bool    // rigs whose queue can't be joined
-	errs          map[string]error   // the last error of each rig
+	trying, place string // rigs that an attempt runs at, without and with a wait; "" is none
+	tried         map[string]tried
 
 	mu   sync.Mutex
 	all  []Gate // the latest
@@ -107,10 +107,13 @@ type result[S any] struct {
 	err  error
 }
 
-// refusal is why a rig is not tried: not before until, unless the directory has another revision.
-type refusal struct {
-	revision int64
+// tried is what attempts at a rig came to. It is not tried before until, unless it was busy and the directory has
+// another revision.
+type tried struct {
+	err      error // of the last attempt
+	noQueue  bool  // its queue can't be joined
 	busy     bool
+	revision int64
 	until    time.Time
 	doubled  int
 }
@@ -169,7 +172,7 @@ func (s *search[S]) run() (won result[S], err error) {
 				return won, err
 			}
 		case <-s.changed:
-		case <-s.again(rigs):
+		case <-time.After(lookEvery):
 		case r := <-s.results:
 			if s.isLast(r) {
 				return r, r.err
@@ -202,9 +205,9 @@ func (s *search[S]) try(rigs []rig) {
 
 // join takes a place in the shortest queue.
 func (s *search[S]) join(rigs []rig) error {
-	left := slices.DeleteFunc(slices.Clone(rigs), func(r rig) bool { return s.noQueue[r.name] })
+	left := slices.DeleteFunc(slices.Clone(rigs), func(r rig) bool { return s.tried[r.name].noQueue })
 	switch {
-	case len(rigs) == 0 && len(s.errs) == 0:
+	case len(rigs) == 0 && len(s.tried) == 0:
 		return s.noRig()
 	case s.NoWait:
 		return s.failed(fmt.Sprintf("none of %d rigs is free", len(rigs)))
@@ -262,40 +265,28 @@ func (s *search[S]) isLast(r result[S]) bool {
 	if r.err == nil || s.ctx.Err() != nil || !elsewhere(r.err) {
 		return true
 	}
-	s.errs[r.rig.name] = r.err
+	was := s.tried[r.rig.name]
+	now := was
+	now.err = r.err
 	if r.wait {
-		s.noQueue[r.rig.name] = true
-		return false
+		now.noQueue = true
+	} else {
+		if now.doubled = 0; was.revision == r.rig.revision && !was.until.IsZero() {
+			now.doubled = min(was.doubled+1, maxDoubled)
+		}
+		now.busy, now.revision, now.until = errors.Is(r.err, client.ErrBusy), r.rig.revision, time.Now().Add(stale<<now.doubled)
 	}
-	is := refusal{revision: r.rig.revision, busy: errors.Is(r.err, client.ErrBusy)}
-	if was, again := s.refused[r.rig.name]; again && was.revision == is.revision {
-		is.doubled = min(was.doubled+1, maxDoubled)
-	}
-	is.until = time.Now().Add(stale << is.doubled)
-	s.refused[r.rig.name] = is
+	s.tried[r.rig.name] = now
 	return false
 }
 
 // wait returns for how long a rig is not tried.
 func (s *search[S]) wait(r rig) time.Duration {
-	was := s.refused[r.name]
+	was := s.tried[r.name]
 	if was.busy && was.revision != r.revision {
 		return 0
 	}
 	return time.Until(was.until)
-}
-
-// again returns a channel that has a value when a free rig is to be tried again.
-func (s *search[S]) again(rigs []rig) <-chan time.Time {
-	var next <-chan time.Time
-	soonest := time.Duration(-1)
-	for _, r := range rigs {
-		if d := s.wait(r); r.free && r.name != s.place && s.trying == "" && (soonest < 0 || d < soonest) {
-			soonest = max(d, 0)
-			next = time.After(soonest)
-		}
-	}
-	return next
 }
 
 // giveBack ends what still runs, and gives back each seat that it has got.
@@ -325,8 +316,8 @@ func (s *search[S]) noRig() error {
 // failed returns the error if no rig gives a seat.
 func (s *search[S]) failed(what string) error {
 	f := Failed{what: what}
-	for _, name := range slices.Sorted(maps.Keys(s.errs)) {
-		f.errs = append(f.errs, s.errs[name])
+	for _, name := range slices.Sorted(maps.Keys(s.tried)) {
+		f.errs = append(f.errs, s.tried[name].err)
 	}
 	if f.errs == nil {
 		f.errs = []error{client.ErrBusy}

@@ -28,7 +28,6 @@ type serveFlags struct {
 	wait, grace                 time.Duration
 	usersFrom                   string // --users
 	fleet                       fleetPart
-	heads                       headsPart
 	waitGiven, listenGiven      bool             // --queue-wait and --listen were given
 	inherited                   *net.TCPListener // the socket that systemd passes, or nil
 	onlyCheck                   bool
@@ -179,7 +178,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 // openLog opens the interaction log, whose records the parts observe.
 func (f *serveFlags) openLog(path string, log *slog.Logger) (*audit.Log, error) {
 	return audit.Open(path, audit.Options{
-		Sync: f.sync, Observe: f.observe, Ended: f.heads.sessionEnded,
+		Sync: f.sync, Observe: f.observe, Ended: f.fleet.sessionEnded,
 		Low: func(free int64) {
 			log.Warn("the disk of the interaction log is nearly full", "log", path, "free bytes", free)
 		},

@@ -20,7 +20,8 @@ import (
 	"github.com/sallyport/sallyport/server/fleet"
 )
 
-// fleetPart is the gate's membership in a fleet: its place in the directory and, with --fleet-seat, in the one queue.
+// fleetPart is the gate's membership in a fleet: its place in the directory, the heads of its log and, with --fleet-seat,
+// the one queue.
 type fleetPart struct {
 	fleetFlags
 	serve          *serveFlags
@@ -33,6 +34,7 @@ type fleetPart struct {
 	gates *fleet.Fleet                // nil without --fleet
 	log   atomic.Pointer[slog.Logger] // set before the first message
 	entry atomic.Pointer[fleet.Registration]
+	heads atomic.Pointer[fleet.Noter]
 	ca    atomic.Pointer[pin.Pin] // of the certificate that is served, nil for a public CA
 	seat  *fleet.Seat             // nil without --fleet-seat
 }
@@ -155,7 +157,13 @@ func (p *fleetPart) start(r *running) (stop func(), err error) {
 		r.log.Warn("the directory is on another machine, but has an address of this one: say with --advertise HOST:PORT where clients reach this gate")
 	}
 	p.entry.Store(entry)
+	heads := p.gates.NoteHeads(p.rig, gate, func() (string, int64) {
+		s := r.server.Audit.State()
+		return s.Head, s.Size
+	})
+	p.heads.Store(heads)
 	return func() {
+		heads.Close()
 		entry.Close()
 		p.close()
 	}, nil
@@ -180,6 +188,13 @@ func (p *fleetPart) serves(pair tls.Certificate) {
 func (*fleetPart) reloading()       {}
 func (*fleetPart) stopping()        {}
 func (p *fleetPart) reloaded(error) { p.changed() }
+
+// sessionEnded is called when the head of the log is behind a session.
+func (p *fleetPart) sessionEnded() {
+	if heads := p.heads.Load(); heads != nil {
+		heads.Changed()
+	}
+}
 
 // changed makes the directory get what describe returns now.
 func (p *fleetPart) changed() {

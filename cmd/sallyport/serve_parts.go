@@ -33,8 +33,8 @@ type follower interface {
 
 // serveParts returns the parts of serve.
 func serveParts(f *serveFlags) []part {
-	f.heads.fleet, f.fleet.serve = &f.fleet, f
-	return []part{&f.fleet, &f.heads, newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
+	f.fleet.serve = f
+	return []part{&f.fleet, newNotifier(), &controlPart{}, &linesPart{}, &metricsPart{}}
 }
 
 // checkParts returns the first error of usage.

@@ -81,7 +81,6 @@ type Fleet struct {
 	tls    *tls.Config // nil without a CA
 	prefix string
 	log    *slog.Logger
-	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	reported map[string]int64 // keys with foreign values that are in the log, and their revisions
@@ -98,27 +97,23 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	etcd, err := clientv3.New(clientv3.Config{
 		Endpoints: p.endpoints(tlsConfig), TLS: tlsConfig, Context: ctx, Logger: zap.NewNop(),
 		DialTimeout: callTimeout, DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAlive,
 		MaxCallRecvMsgSize: maxReply, DialOptions: []grpc.DialOption{grpc.WithConnectParams(reconnect)},
 	})
 	if err != nil {
-		cancel()
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, remote: p.remote() != "", log: errorlog.New(c.Log), cancel: cancel, reported: map[string]int64{}}, nil
+	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, remote: p.remote() != "", log: errorlog.New(c.Log), reported: map[string]int64{}}, nil
 }
 
 // Close ends all calls and the connection. What was registered stays in etcd until its lease ends.
 func (f *Fleet) Close() error {
-	f.cancel()
-	err := f.etcd.Close()
-	if errors.Is(err, context.Canceled) {
-		return nil
+	if err := f.etcd.Close(); !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Remote reports whether an endpoint of etcd is not on this machine.

@@ -55,7 +55,6 @@ type Noter struct {
 
 	noted string // the head that is in etcd
 	n     uint64 // the number of the last key; zero if it is not known
-	err   error  // of the last attempt
 }
 
 // NoteHeads notes the head at the start, after each Changed, and once a minute, if it has changed: at most twice a
@@ -63,12 +62,12 @@ type Noter struct {
 // by a goroutine of the Noter, and may wait for the disk.
 func (f *Fleet) NoteHeads(rig, gate string, now func() (head string, size int64)) *Noter {
 	n := &Noter{fleet: f, prefix: f.key("heads", rig, gate) + "/", now: now}
-	n.writer = f.startWriter(noteEvery, retry, func(ctx context.Context) error {
-		err := n.note(ctx)
-		if ctx.Err() == nil {
-			n.tell(err)
+	n.writer = f.startWriter(noteEvery, retry, n.note, func(err error) {
+		if err != nil {
+			f.log.Warn("the head of the log can't be noted in etcd; it waits", "error", err)
+		} else {
+			f.log.Info("the head of the log is noted in etcd again")
 		}
-		return err
 	})
 	return n
 }
@@ -81,17 +80,6 @@ func (n *Noter) Close() {
 	if err := n.note(ctx); err != nil {
 		n.fleet.log.Warn("the last head of the log is not noted in etcd; the next start notes it", "error", err)
 	}
-}
-
-// tell logs a change of how it goes.
-func (n *Noter) tell(err error) {
-	switch was := n.err; {
-	case err != nil && was == nil:
-		n.fleet.log.Warn("the head of the log can't be noted in etcd; it waits", "error", err)
-	case err == nil && was != nil:
-		n.fleet.log.Info("the head of the log is noted in etcd again")
-	}
-	n.err = err
 }
 
 // empty is the head of a log without lines.

@@ -20,6 +20,8 @@ const (
 	// leaseTime is how long a gate stays in the directory without a sign of life. etcd counts whole seconds.
 	leaseTime = 15 * time.Second
 	keepEvery = leaseTime / 3
+	// settle is how long a change of the seat takes after its record in the log.
+	settle = 20 * time.Millisecond
 	// claims is how often a name is tried while others register for it at the same moment.
 	claims = 8
 )
@@ -67,7 +69,7 @@ func (f *Fleet) Register(gate, name string, describe func() Rig) (*Registration,
 	if err := r.write(f.etcd.Ctx()); errors.Is(err, ErrTaken) {
 		return nil, err
 	}
-	r.writer = f.startWriter(keepEvery, retry, r.write)
+	r.writer = f.startWriter(keepEvery, retry, r.write, func(error) {}) // note logs
 	return r, nil
 }
 
@@ -102,6 +104,7 @@ func (r *Registration) write(ctx context.Context) (err error) {
 		if time.Since(r.kept) > keepEvery/2 {
 			err = r.keep(ctx)
 		}
+		sleep(ctx, settle)
 		if now := r.describe(); err == nil && !same(now, r.written) {
 			err = r.put(ctx, now)
 		}

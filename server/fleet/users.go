@@ -36,13 +36,12 @@ const (
 // Users are the users in etcd. They follow its changes until Close. A copy in a file serves while etcd is away.
 // They are safe for concurrent use.
 type Users struct {
-	fleet   *Fleet
-	path    string
-	cancel  context.CancelFunc
-	ended   chan struct{} // closed when the following has
-	copies  *writer       // nil until the first reading
-	empty   bool          // it was logged that there are no users
-	failing bool          // so was that the copy can't be written
+	fleet  *Fleet
+	path   string
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the following has
+	copies *writer       // nil until the first reading
+	empty  bool          // it was logged that there are no users
 
 	mu       sync.Mutex
 	verified map[string]scram.Verifier // only follow changes it
@@ -59,7 +58,11 @@ func (f *Fleet) OpenUsers(path string) *Users {
 	u := &Users{fleet: f, path: path, cancel: cancel, ended: make(chan struct{})}
 	u.readCopy()
 	revision, _ := u.read(ctx, startTime)
-	u.copies = f.startWriter(readEvery, copyRetry, u.keepCopy)
+	u.copies = f.startWriter(readEvery, copyRetry, u.writeCopy, func(err error) {
+		if err != nil {
+			f.log.Error("the copy of the users in etcd can't be written: it may have users who were removed", "copy", path, "error", err)
+		}
+	})
 	go func() {
 		defer close(u.ended)
 		f.follow(ctx, mirror{
@@ -75,7 +78,7 @@ func (u *Users) Close() {
 	u.cancel()
 	<-u.ended
 	u.copies.stop()
-	_ = u.writeCopy() // the last change
+	_ = u.writeCopy(context.Background()) // the last change
 }
 
 // Lookup returns the verifier of a user, like users.Store.Lookup. Its time depends neither on the name nor on the
@@ -106,13 +109,10 @@ func (u *Users) Lookup(preparedName string) (v scram.Verifier, known bool, err e
 func (u *Users) First() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	first := ""
-	for name := range u.verified {
-		if first == "" || name < first {
-			first = name
-		}
+	for _, name := range slices.Sorted(maps.Keys(u.verified)) {
+		return name
 	}
-	return first
+	return ""
 }
 
 // Reload does nothing: the users are always those of etcd, or of the copy while etcd is away.

@@ -93,18 +93,8 @@ func (u *Users) encodeCopy() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// keepCopy writes the copy, and logs if that begins to fail.
-func (u *Users) keepCopy(context.Context) error {
-	err := u.writeCopy()
-	if err != nil && !u.failing {
-		u.fleet.log.Error("the copy of the users in etcd can't be written: it may have users who were removed", "copy", u.path, "error", err)
-	}
-	u.failing = err != nil
-	return err
-}
-
 // writeCopy writes the copy, unless the file is the same already or nothing was read.
-func (u *Users) writeCopy() error {
+func (u *Users) writeCopy(context.Context) error {
 	data, err := u.encodeCopy()
 	if data == nil || err != nil {
 		return err

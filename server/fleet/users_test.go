@@ -105,7 +105,7 @@ func TestCopy(t *testing.T) {
 	defer turned.Close()
 	path := filepath.Join(t.TempDir(), "copy")
 	u := &Users{fleet: f, path: path}
-	if err := u.writeCopy(); err != nil {
+	if err := u.writeCopy(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -113,7 +113,7 @@ func TestCopy(t *testing.T) {
 	}
 	v, secret := verifier(t), []byte(strings.Repeat("s", secretSize))
 	u.remake(secret, map[string]scram.Verifier{"alice": v, "a/b": v})
-	if err := u.writeCopy(); err != nil {
+	if err := u.writeCopy(t.Context()); err != nil {
 		t.Error(err)
 	}
 	data, err := os.ReadFile(path)
@@ -147,13 +147,13 @@ func TestCopyIsRestored(t *testing.T) {
 	defer f.Close()
 	u := &Users{fleet: f, path: filepath.Join(t.TempDir(), "copy")}
 	u.remake([]byte(strings.Repeat("s", secretSize)), map[string]scram.Verifier{"alice": verifier(t)})
-	if err := u.writeCopy(); err != nil {
+	if err := u.writeCopy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(u.path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := u.writeCopy(); err != nil {
+	if err := u.writeCopy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(u.path); err != nil || info.Mode().Perm() != 0o600 {

@@ -10,8 +10,6 @@ const (
 	retry = time.Second
 	// writeEvery bounds the writes of a gate. The latest state is owed.
 	writeEvery = 500 * time.Millisecond
-	// settle is how long a change of the seat takes after its record in the log.
-	settle = 20 * time.Millisecond
 	// leaveTime bounds the last calls to etcd.
 	leaveTime = time.Second
 )
@@ -24,17 +22,22 @@ type writer struct {
 }
 
 // startWriter calls write now, after each Changed, and each time that every has passed: at most twice a second. After an
-// error it calls write again when again has passed.
-func (f *Fleet) startWriter(every, again time.Duration, write func(context.Context) error) *writer {
+// error it calls write again when again has passed. It calls tell with the first error, and with nil when write succeeds
+// again.
+func (f *Fleet) startWriter(every, again time.Duration, write func(context.Context) error, tell func(error)) *writer {
 	ctx, cancel := context.WithCancel(f.etcd.Ctx())
 	w := &writer{make(chan struct{}, 1), cancel, make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for ctx.Err() == nil {
-			pause := writeEvery
-			if write(ctx) != nil {
+		for failed := false; ctx.Err() == nil; {
+			pause, err := writeEvery, write(ctx)
+			if (err != nil) != failed && ctx.Err() == nil {
+				failed = err != nil
+				tell(err)
+			}
+			if err != nil {
 				pause = again
 				w.Changed()
 			}
@@ -43,7 +46,6 @@ func (f *Fleet) startWriter(every, again time.Duration, write func(context.Conte
 			case <-ctx.Done():
 			case <-tick.C:
 			case <-w.news:
-				sleep(ctx, settle)
 			}
 		}
 	}()

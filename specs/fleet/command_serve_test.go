@@ -119,7 +119,7 @@ func TestServeWithUsersOfTheFleet(t *testing.T) {
 	b.stop()
 	verify := []string{"log", "verify", "--fleet", e.url(), "--rig", "b"}
 	code, out := sallyport(t, "", append(verify, "--state", b.state)...)
-	if code != 0 || !strings.Contains(out, " heads noted in etcd") {
+	if code != 0 || !strings.Contains(out, " noted in etcd") {
 		t.Error(code, out)
 	}
 	text, err := os.ReadFile(filepath.Join(b.state, "audit.jsonl"))
