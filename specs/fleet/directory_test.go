@@ -67,8 +67,9 @@ func TestDirectory(t *testing.T) {
 		Addr: "rig.example:7443", CA: "SHA256:x", Version: "1", Head: "00", Waiting: 2, Seat: true,
 		Tags: map[string]string{"board": "imx8", "kit": "ü & <b>"}, Since: time.Now().UTC().Round(time.Second),
 	}
+	registered := want
 	describe := func() fleet.Rig {
-		r := want
+		r := registered
 		r.Holder = holder.Load().(string)
 		return r
 	}
