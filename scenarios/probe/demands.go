@@ -12,7 +12,7 @@ import (
 var demands = []struct{ names, only, sentence string }{
 	{"22-", "limit", "A client bounds how many iterations it does, because any server can ask for as many as it likes"},
 	{"", "limit", "A peer bounds the sizes of what it takes from the other, but not too narrowly"},
-	{"", "RFC 5802 §2.1", "Base64 has one form for each value: the bits and the padding that are left over are none"},
+	{"", "RFC 5802 §2.1", "Base64 has one form for each value: the bits that are left over are zero, and there is no padding without need"},
 	{"14-", "policy", "A name has no code points that Unicode 3.2 lacks, and an extension has no control characters"},
 	{"10-", "policy", "An extension stands in a message once"},
 	{"25-", "policy", "An extension stands in a message once, and has no control characters"},

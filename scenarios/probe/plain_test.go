@@ -148,6 +148,18 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// A server may repeat the name that the client has sent.
+func TestDiffers(t *testing.T) {
+	t.Parallel()
+	known := []challenged{{name: "alice", salt: "QQ==", words: `no: "alice"`}}
+	for words, want := range map[string]string{`no: "bob"`: "", `no user "bob"`: "the words differ"} {
+		one := challenged{name: "bob", salt: "Qg==", words: words}
+		if got := differs(known, []challenged{one, one}); !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%q: %q", words, got)
+		}
+	}
+}
+
 // Only words of the peer are called a refusal.
 func TestFailedLogin(t *testing.T) {
 	t.Parallel()
