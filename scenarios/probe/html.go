@@ -15,7 +15,9 @@ import (
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"visible": report.Visible}).Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"visible": report.Visible, "class": func(v Verdict) string { return looks[v][0] }, "mark": func(v Verdict) string { return looks[v][1] },
+}).Parse(pageText))
 
 // A page is the data of the template, which shows every text of the peer as visible characters.
 type page struct {
@@ -23,24 +25,18 @@ type page struct {
 	Style   template.CSS
 	Title   string
 	Started string
-	Tally   []tally
+	// Tally has the verdicts, the worst first, and Totals their numbers.
+	Tally   []Verdict
+	Totals  map[Verdict]int
 	Levels  []Level
 	Groups  []group
 	Skipped []Skipped
 }
 
-type tally struct {
-	Verdict     Verdict
-	Class, Mark string
-	Count       int
-}
-
 // A group has the results of one section with one verdict.
 type group struct {
-	Verdict     Verdict
-	Class, Mark string
-	Section     string
-	Open        bool
+	Verdict Verdict
+	Section string
 	// Logins is the number of logins in All.
 	Logins int
 	All    []Folded
@@ -62,17 +58,13 @@ var looks = map[Verdict][2]string{
 func HTML(w io.Writer, s *Summary, all []Result) error {
 	p := page{
 		Summary: s, Style: report.Style(), Title: fmt.Sprintf("SCRAM login of a %s: %s", s.Role, s.URL),
-		Started: s.Start.UTC().Format("2006-01-02 15:04:05 UTC"),
+		Started: s.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Tally: Verdicts, Totals: Totals(all), Skipped: Skips(all), Levels: Levels(all),
 	}
-	totals := Totals(all)
 	for _, verdict := range Verdicts {
-		look := looks[verdict]
-		p.Tally = append(p.Tally, tally{verdict, look[0], look[1], totals[verdict]})
 		if verdict != Skip {
 			p.Groups = append(p.Groups, groups(all, verdict)...)
 		}
 	}
-	p.Skipped, p.Levels = Skips(all), Levels(all)
 	if err := pageTemplate.Execute(w, p); err != nil {
 		return fmt.Errorf("HTML report: %w", err)
 	}
@@ -81,7 +73,6 @@ func HTML(w io.Writer, s *Summary, all []Result) error {
 
 // groups sorts the results of a verdict by section.
 func groups(all []Result, verdict Verdict) (groups []group) {
-	look := looks[verdict]
 	for _, r := range Fold(all) {
 		if r.Verdict != verdict {
 			continue
@@ -89,7 +80,7 @@ func groups(all []Result, verdict Verdict) (groups []group) {
 		i := slices.IndexFunc(groups, func(g group) bool { return g.Section == r.Section })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, group{Verdict: verdict, Class: look[0], Mark: look[1], Section: r.Section, Open: verdict == Fail})
+			groups = append(groups, group{Verdict: verdict, Section: r.Section})
 		}
 		groups[i].All = append(groups[i].All, r)
 		groups[i].Logins += len(r.All)

@@ -22,38 +22,13 @@ type (
 		Error   string          `json:"error,omitempty"`
 		Silent  int             `json:"unanswered"`
 		Totals  map[Verdict]int `json:"totals"`
-		Levels  []jsonLevel     `json:"levels"`
+		Levels  []Level         `json:"levels"`
 		Unused  []string        `json:"deviates_no_longer,omitempty"`
 		Results []jsonResult    `json:"results"`
 	}
-	jsonLevel struct {
-		Rule     string `json:"rule"`
-		Tested   int    `json:"tested"`
-		Deviated int    `json:"deviated"`
-	}
 	jsonResult struct {
-		Name       string        `json:"name"`
-		Battery    int           `json:"battery"`
-		Rule       string        `json:"rule"`
-		Section    string        `json:"section"`
-		Demand     string        `json:"demand"`
-		About      string        `json:"about"`
-		Expected   string        `json:"expected"`
-		Source     string        `json:"source,omitempty"`
-		Mechanism  string        `json:"mechanism"`
-		Verdict    Verdict       `json:"verdict"`
-		Stage      string        `json:"stage"`
-		Words      string        `json:"words"`
-		Reason     string        `json:"reason"`
-		Known      string        `json:"known,omitempty"`
-		Seconds    float64       `json:"seconds"`
-		Transcript []jsonMessage `json:"transcript"`
-	}
-	jsonMessage struct {
-		From    string `json:"from"`
-		Text    string `json:"text"`
-		Altered bool   `json:"altered,omitempty"`
-		Own     string `json:"own,omitempty"`
+		Result
+		Seconds float64 `json:"seconds"`
 	}
 )
 
@@ -76,25 +51,14 @@ type (
 func JSON(w io.Writer, s *Summary, all []Result) error {
 	doc := jsonReport{
 		Schema: Schema, Role: s.Role, URL: s.URL, Peer: s.Peer, Offered: append([]string{}, s.Offered...), TLS: s.TLS, Level: s.Level, Outcome: s.Outcome(),
-		Totals: Totals(all), Silent: Unanswered(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
+		Totals: Totals(all), Levels: Levels(all), Silent: Unanswered(all), Unused: s.Unused, Results: make([]jsonResult, 0, len(all)),
 	}
 	if s.Err != nil {
 		doc.Error = s.Err.Error()
 	}
-	for _, level := range Levels(all) {
-		doc.Levels = append(doc.Levels, jsonLevel(level))
-	}
-	for i := range all {
-		r := &all[i]
-		j := jsonResult{
-			r.Name, r.Battery, r.Rule, r.Section, r.Demand, r.About, r.Expected, r.Source, r.Mechanism, r.Verdict, r.Stage, r.Words, r.Reason,
-			r.Known, r.Took.Seconds(),
-			[]jsonMessage{},
-		}
-		for _, m := range r.Transcript {
-			j.Transcript = append(j.Transcript, jsonMessage(m))
-		}
-		doc.Results = append(doc.Results, j)
+	for _, r := range all {
+		r.Transcript = append([]Message{}, r.Transcript...)
+		doc.Results = append(doc.Results, jsonResult{r, r.Took.Seconds()})
 	}
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)

@@ -38,35 +38,39 @@ func offence(rule string) Verdict {
 
 // A Result is the result of one case.
 type Result struct {
-	Name    string
-	Battery int
+	Name    string `json:"name"`
+	Battery int    `json:"battery"`
 	// Rule, Section, About and Source are those of [fixtures.Vector].
-	Rule, Section, About, Source string
-	Mechanism                    string
+	Rule    string `json:"rule"`
+	Section string `json:"section"`
 	// Demand is the rule in a sentence, and Expected says what the peer must do.
-	Demand, Expected string
-	Verdict          Verdict
+	Demand    string  `json:"demand"`
+	About     string  `json:"about"`
+	Expected  string  `json:"expected"`
+	Source    string  `json:"source,omitempty"`
+	Mechanism string  `json:"mechanism"`
+	Verdict   Verdict `json:"verdict"`
 	// Stage is the last message that the peer got before it ended the login, or done.
-	Stage string
+	Stage string `json:"stage"`
 	// Words are the peer's own words at the end of the login.
-	Words string
+	Words string `json:"words"`
 	// Reason says in a sentence why the verdict is this one.
-	Reason string
+	Reason string `json:"reason"`
 	// Known is the reason in the file of accepted deviations. Empty means that the deviation is not accepted.
-	Known      string
-	Transcript []Message
-	Took       time.Duration
+	Known      string        `json:"known,omitempty"`
+	Transcript []Message     `json:"transcript"`
+	Took       time.Duration `json:"-"`
 }
 
 // A Message is a message of an exchange.
 type Message struct {
 	// From is client or server.
-	From string
-	Text string
+	From string `json:"from"`
+	Text string `json:"text"`
 	// Altered means that the message has the fault of the case.
-	Altered bool
+	Altered bool `json:"altered,omitempty"`
 	// Own is an altered message without its alteration.
-	Own string
+	Own string `json:"own,omitempty"`
 }
 
 // Parts splits an altered message: what is left alone in front, the altered part, and what is left alone behind.
@@ -188,8 +192,9 @@ func Totals(all []Result) map[Verdict]int {
 
 // A Level has the numbers of tested and of deviating results of one rule.
 type Level struct {
-	Rule             string
-	Tested, Deviated int
+	Rule     string `json:"rule"`
+	Tested   int    `json:"tested"`
+	Deviated int    `json:"deviated"`
 }
 
 func (l Level) String() string {

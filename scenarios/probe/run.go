@@ -154,33 +154,26 @@ func (p *Prober) close() {
 }
 
 func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
-	for n, v := range p.cases {
-		if ctx.Err() != nil {
-			yield(Result{}, context.Cause(ctx))
-			return
-		}
-		if n%controlEvery == controlEvery-1 && p.keptOut == "" {
+	var steps []func() Result
+	for _, v := range p.cases {
+		steps = append(steps, func() Result { return p.one(ctx, v) })
+	}
+	for _, c := range p.checks() {
+		steps = append(steps, func() Result {
+			if p.keptOut != "" {
+				return c.skip(p.keptOut)
+			}
+			return c.run(ctx, c.Result)
+		})
+	}
+	for n, step := range steps {
+		if n%controlEvery == controlEvery-1 {
 			p.control(ctx)
 		}
-		r := p.one(ctx, v)
+		r := step()
 		if ctx.Err() != nil { // the verdict would be about a peer that the interruption has ended
 			yield(Result{}, context.Cause(ctx))
 			return
-		}
-		if !yield(p.Accepted.mark(r), nil) {
-			return
-		}
-	}
-	for _, c := range p.checks() {
-		if ctx.Err() != nil {
-			yield(Result{}, context.Cause(ctx))
-			return
-		}
-		r := c.Result
-		if p.keptOut != "" {
-			r = r.skip(p.keptOut)
-		} else {
-			r = c.run(ctx, r)
 		}
 		if !yield(p.Accepted.mark(r), nil) {
 			return
