@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -64,37 +65,26 @@ func (f *Fleet) reason(ctx context.Context) string {
 
 // probe connects to an endpoint, and reads the first byte, which comes when the client certificate is accepted.
 func (f *Fleet) probe(ctx context.Context, endpoint string) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", endpoint)
-	if op, ok := errors.AsType[*net.OpError](err); ok {
+	dial := (&net.Dialer{}).DialContext
+	if f.tls != nil {
+		config := f.tls.Clone()
+		config.NextProtos = []string{"h2"}
+		dial = (&tls.Dialer{Config: config}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", endpoint)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return op.Err
 	}
-	if err != nil || f.tls == nil {
-		closeConn(conn)
+	if err != nil {
 		return err
 	}
-	config := f.tls.Clone()
-	config.ServerName, _, _ = net.SplitHostPort(endpoint)
-	config.NextProtos = []string{"h2"}
-	secured := tls.Client(conn, config)
-	defer closeConn(secured)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		return err
+	defer conn.Close()
+	if f.tls == nil {
+		return nil
 	}
 	_ = conn.SetDeadline(time.Now().Add(probeTime / 4))
-	_, err = secured.Read(make([]byte, 1))
-	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+	if _, err = conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
 	return err
-}
-
-func isTimeout(err error) bool {
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
-}
-
-func closeConn(c net.Conn) {
-	if c != nil {
-		_ = c.Close()
-	}
 }
