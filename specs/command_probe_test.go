@@ -73,7 +73,7 @@ var _ = Describe("The command probe", Label("area:command", "area:probe"), func(
 		Entry("two passwords", limit, `exclude each other`, "server", "smtp://localhost", "--user", "a", "--password-file", "x", "--password-stdin"),
 		Entry("no command", limit, `give the command`, "server", "stdio:"),
 		Entry("no command of a client", limit, `give the command`, "client", "sallyport://127.0.0.1:0"),
-		Entry("a client of a protocol that has none", limit, `imap can't be spoken to clients`, "client", "imap://127.0.0.1:0", "--", "true"),
+		Entry("a client of a protocol that has none", limit, `clients that speak imap can't be probed`, "client", "imap://127.0.0.1:0", "--", "true"),
 		Entry("a name that no case has", limit, `--run zzz: no case of --level should has such a name`, "server", "stdio:", "--run", "zzz", "--", "true"),
 		Entry("a name that no listed case has", limit, `--run zzz: no case`, "client", "stdio:", "--run", "zzz", "--list", "--", "true"),
 		Entry("an unknown level", limit, `--level`, "server", "stdio:", "--level", "some", "--", "true"),

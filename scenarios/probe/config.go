@@ -77,7 +77,7 @@ func (c *Config) check() error {
 	}
 	switch {
 	case c.Role == ClientRole && d.host == nil:
-		return fault("%s can't be spoken to clients: only their servers can be probed", c.Target.Dialect)
+		return fault("clients that speak %s can't be probed, only servers", c.Target.Dialect)
 	case (c.Role == ClientRole || stdio) && (len(c.Command) == 0 || c.Command[0] == ""):
 		return fault("give the command to test behind --")
 	case c.Role == ServerRole && !stdio && len(c.Command) > 0:
