@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -290,31 +289,6 @@ func (s *Seat) changed() {
 
 // evict makes the client leave, once.
 func (p *claim) evict(by, text string) { p.evicted.Do(func() { p.Evict(by, text) }) }
-
-// guard makes clients leave that may have lost their places, until the seat is closed. It ends the process if a session
-// of one does not end in time.
-func (s *Seat) guard() {
-	for looked := clock(); sleep(s.ctx, lookEvery); looked = clock() {
-		stopped := clock() - looked
-		for _, p := range s.clients() {
-			switch err := p.Check(); {
-			case err == nil:
-			case p.leaveBy == 0:
-				text := "this gate can't reach etcd, so another gate may give the seat away"
-				p.leaveBy = max(time.Duration(p.term.end.Load())+margin-leaveBy, clock()+lateLeave)
-				if errors.Is(err, errPlaceLost) {
-					text, p.leaveBy = "the place in the queue was deleted in etcd", clock()+lateLeave
-				}
-				if stopped > renewEvery {
-					text = fmt.Sprintf("this gate was stopped for %v, so another gate may give the seat away", stopped.Round(time.Second))
-				}
-				p.evict("fleet", text)
-			case p.seated.Load() && clock() >= p.leaveBy:
-				s.Fatal("the session of " + p.User + " (" + p.Conn + ") has not ended, and another gate may give the seat away soon")
-			}
-		}
-	}
-}
 
 // Position returns the client's position among the clients of all gates.
 func (p *claim) Position() (n int, holder string) {

@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -10,6 +13,31 @@ import (
 
 // maxDeletes bounds the keys that one call deletes. etcd takes 128.
 const maxDeletes = 100
+
+// guard makes clients leave that may have lost their places, until the seat is closed. It ends the process if a session
+// of one does not end in time.
+func (s *Seat) guard() {
+	for looked := clock(); sleep(s.ctx, lookEvery); looked = clock() {
+		stopped := clock() - looked
+		for _, p := range s.clients() {
+			switch err := p.Check(); {
+			case err == nil:
+			case p.leaveBy == 0:
+				text := "this gate can't reach etcd, so another gate may give the seat away"
+				p.leaveBy = max(time.Duration(p.term.end.Load())+margin-leaveBy, clock()+lateLeave)
+				if errors.Is(err, errPlaceLost) {
+					text, p.leaveBy = "the place in the queue was deleted in etcd", clock()+lateLeave
+				}
+				if stopped > renewEvery {
+					text = fmt.Sprintf("this gate was stopped for %v, so another gate may give the seat away", stopped.Round(time.Second))
+				}
+				p.evict("fleet", text)
+			case p.seated.Load() && clock() >= p.leaveBy:
+				s.Fatal("the session of " + p.User + " (" + p.Conn + ") has not ended, and another gate may give the seat away soon")
+			}
+		}
+	}
+}
 
 // mayDelete says that sweep may have something to delete. It never blocks.
 func (s *Seat) mayDelete() {
