@@ -3,6 +3,7 @@ package fleet
 import (
 	"bufio"
 	"io"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -121,6 +122,37 @@ func TestRigInPlaceOfAddress(t *testing.T) {
 	e.stop()
 	e.found(3, `^sallyport connect: etcd does not answer: .*\n$`, "connect --rig a", "ECHO")
 	e.found(3, `^sallyport hold: etcd does not answer: .*\n$`, "hold --any", "--", "true")
+}
+
+// forward opens a port to a rig of the directory.
+func TestForwardToARig(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	e.addAlice()
+	at := e.serve(filepath.Join(t.TempDir(), "a"), "--rig", "a", "--users", "fleet", "--backend", "exec:echo hello").addr
+	e.found(3, `^sallyport forward: .*there is no rig "b" in the directory; there are: a\n$`, "forward --rig b --once --listen 127.0.0.1:0")
+	args := []string{"forward", "--rig", "a", "--once", "--listen", "127.0.0.1:0", "--fleet", e.url(), "--user", "alice", "--password-stdin"}
+	cmd := prepared(t.Context(), t, args...)
+	cmd.Stdin = strings.NewReader("pw\n")
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &holder{t: t, cmd: cmd, stdin: io.NopCloser(nil), lines: bufio.NewScanner(stderr)}
+	conn, err := net.Dial("tcp", h.until(`forwarding (\S+)`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	_ = conn.Close()
+	if string(got) != "hello\n" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	h.until("rig a at " + regexp.QuoteMeta(at))
+	h.end()
 }
 
 // What the message advises must be allowed together with --rig, and the warnings must not hide it.
