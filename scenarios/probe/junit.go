@@ -20,7 +20,7 @@ func JUnit(w io.Writer, s *Summary, all []Result) error {
 		case r.Verdict == Skip:
 			c.Skipped = &report.JUnitSkipped{Message: r.Reason}
 		case r.Failed():
-			text := fmt.Sprintf("%s %s: %s\n%s", r.Rule, r.Section, r.About, r.Words)
+			text := fmt.Sprintf("rule: %s (%s, %s)\n%s: %s\nexpected: %s\n", r.Demand, r.Section, r.Level(), r.Special(), r.About, r.Expected)
 			c.Failure = &report.JUnitFailure{Message: r.Reason, Type: string(r.Verdict), Text: text}
 		}
 		suite.Add(c, r.Took)
