@@ -120,13 +120,15 @@ type tried struct {
 
 func (s *search[S]) update(all []Gate) {
 	var rigs []rig
+	at := map[string]int{}
 	for _, g := range all {
 		if !g.has(s.Tags) {
 			continue
 		}
-		i := slices.IndexFunc(rigs, func(r rig) bool { return r.name == g.Rig })
-		if i < 0 {
+		i, known := at[g.Rig]
+		if !known {
 			i, rigs = len(rigs), append(rigs, rig{name: g.Rig, free: true})
+			at[g.Rig] = i
 		}
 		r := &rigs[i]
 		r.gates = append(r.gates, g)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -200,6 +201,6 @@ func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue, removed bool) {
 
 func sorted(all map[string]Rig) []Rig {
 	return slices.SortedFunc(maps.Values(all), func(a, b Rig) int {
-		return strings.Compare(a.Name+"\x00"+a.Addr+"\x00"+a.Gate, b.Name+"\x00"+b.Addr+"\x00"+b.Gate)
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Addr, b.Addr), strings.Compare(a.Gate, b.Gate))
 	})
 }
