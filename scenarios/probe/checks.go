@@ -216,22 +216,15 @@ func (p *Prober) binding(ctx context.Context, r Result, version uint16, binding 
 		return r.skip("the server does not offer " + r.Mechanism)
 	}
 	got, err := p.playServer(ctx, fitted, version)
-	if _, missing := errors.AsType[fixtures.Skipped](errOf(got)); err == nil && missing {
-		return r.skip("this connection has no " + binding)
-	}
-	if err == nil && got.version != version {
-		err = fmt.Errorf("the server does not speak %s", tls.VersionName(version))
-	}
 	if err != nil {
 		return r.skip(plainly(err))
 	}
+	if _, missing := errors.AsType[fixtures.Skipped](got.err); missing {
+		return r.skip("this connection has no " + binding)
+	}
+	if got.version != version {
+		return r.skip("the server does not speak " + tls.VersionName(version))
+	}
 	fitted.Rule = r.Rule
 	return judge(r, fitted, got, ServerRole)
-}
-
-func errOf(p *played) error {
-	if p == nil {
-		return nil
-	}
-	return p.err
 }

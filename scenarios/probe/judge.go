@@ -70,7 +70,9 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 			r.Reason += "; the protocol does not say whether the session is that of n= or of a="
 		}
 	case p.hung || errors.Is(p.broken, errHang):
-		r.Verdict, r.Reason = min1(offence(v.Rule)), unanswered
+		if r.Verdict, r.Reason = offence(v.Rule), unanswered; r.Verdict == Fail {
+			r.Verdict = NonStrict // it has not accepted
+		}
 	case p.err != nil && role == ClientRole:
 		r.Verdict, r.Reason = Pass, "refused in the end; the exchange could not be played on: "+plainly(p.err)
 	case p.err != nil:
@@ -83,14 +85,6 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 		r.Verdict, r.Reason = Pass, p.refused("later, after "+v.Found.Stage)+p.how(role)
 	}
 	return r
-}
-
-// min1 turns a failure into a lesser verdict, for a peer that did not accept.
-func min1(v Verdict) Verdict {
-	if v == Fail {
-		return NonStrict
-	}
-	return v
 }
 
 // accepted tells apart how a peer accepted what it must refuse.
