@@ -123,12 +123,13 @@ func TestHintOfAnRSAPSSAuthority(t *testing.T) {
 func TestMessageKeepsFileNames(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"client: connection lost: tls: bad record": "connection lost: bad record",
-		fileName("state") + ": not empty":          "./state: not empty",
-		fileName("log.jsonl") + ": no log":         "log.jsonl: no log",
-		"open users: permission denied":            "users: permission denied",
-		"a: stat users: no such file":              "a: users: no such file",
-		"can't open the door":                      "can't open the door",
+		"client: connection lost: tls: bad record":                  "connection lost: bad record",
+		fileName("state") + ": not empty":                           "./state: not empty",
+		fileName("log.jsonl") + ": no log":                          "log.jsonl: no log",
+		"open users: permission denied":                             "users: permission denied",
+		"a: stat users: no such file":                               "a: users: no such file",
+		"can't open the door":                                       "can't open the door",
+		"no gate can be reached: client: no answer; client: no TLS": "no gate can be reached: no answer; no TLS",
 	} {
 		if got := message(errors.New(in)); got != want {
 			t.Errorf("%q: %q", in, got)

@@ -76,7 +76,7 @@ func exitCode(err error) int {
 }
 
 // packageNames matches the names of packages at the start of errors, which mean nothing to a user.
-var packageNames = regexp.MustCompile(`(^|: )((client|hosts|pin|protocol|scram|server|audit|certs|users|state|control|durable|fleet|tls|x509|exec): )+`)
+var packageNames = regexp.MustCompile(`(^|: |; )((client|hosts|pin|protocol|scram|server|audit|certs|users|state|control|durable|fleet|tls|x509|exec): )+`)
 
 // systemCalls matches the calls that errors of files begin with. The file and the reason say what happened.
 var systemCalls = regexp.MustCompile(`(^|: )(open|stat|lstat|fork/exec) (\S)`)

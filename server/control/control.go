@@ -115,12 +115,15 @@ func (s Status) Elsewhere() *Fleet {
 	return s.Fleet
 }
 
-// Gate names the gate whose client has the seat.
+// Gate names the gate whose client has the seat. It is none if somebody has written the place by hand.
 func (f Fleet) Gate() string {
-	if f.HolderAt == "" {
-		return "another gate"
+	switch {
+	case f.HolderAt != "":
+		return "the gate " + f.HolderAt
+	case f.NoLease != "":
+		return "no gate"
 	}
-	return "the gate " + f.HolderAt
+	return "another gate"
 }
 
 // Person is a client that has logged in.

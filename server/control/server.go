@@ -237,8 +237,11 @@ func (s *Server) evict(r *http.Request) (Evicted, error) {
 // elsewhere is the end of a message that there is no client to evict: who has the seat at another server.
 func (s *Server) elsewhere() string {
 	f := s.Status().Elsewhere()
-	if f == nil {
+	switch {
+	case f == nil:
 		return ""
+	case f.HolderAt == "" && f.NoLease != "":
+		return " here: " + f.Holder + " has the shared seat by a key without a lease: etcdctl del " + f.NoLease
 	}
 	return " here: " + f.Holder + " has the shared seat at " + f.Gate() + ", so evict there"
 }

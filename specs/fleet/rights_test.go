@@ -93,8 +93,9 @@ func TestKeyWithoutALease(t *testing.T) {
 		want string
 		args []string
 	}{
-		{5, "seat         taken by ghost, at another gate, since ", []string{"status", "--state", state}},
+		{5, "seat         taken by ghost, at no gate, since ", []string{"status", "--state", state}},
 		{5, "WARNING: a place in the queue has no lease, so it stays until somebody deletes it: etcdctl del " + ghost + "\n", []string{"status", "--state", state}},
+		{1, "sallyport evict: the seat is free here: ghost has the shared seat by a key without a lease: etcdctl del " + ghost + "\n", []string{"evict", "--state", state}},
 		{0, "warning: a key in etcd is not a server's: " + rig + ": " + advice + rig + "\n", []string{"rigs", "--fleet", e.url()}},
 		{1, "the name of the rig is taken by a key that is not a server's: " + advice + rig, []string{
 			"serve", "--listen", "127.0.0.1:0", "--state", filepath.Join(stateHome(t), "other"), "--fleet", e.url(), "--rig", "psu",
