@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -161,9 +162,7 @@ func (p *Prober) playClient(ctx context.Context, v *fixtures.Vector, maxVersion 
 	}
 	l.Close()
 	got.exited0, got.hung = p.child.wait(p.Timeout)
-	if p.child.said.last() != "" || !p.child.cmd.ProcessState.Exited() {
-		got.words = p.child.words()
-	}
+	got.words = p.child.words()
 	got.settle(v)
 	return got, nil
 }
@@ -215,7 +214,7 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 func (p *Prober) noLogin(err error) error {
 	ended := p.child.hasEnded()
 	p.child.end()
-	words := p.child.words()
+	words := cmp.Or(p.child.words(), "it printed nothing")
 	switch {
 	case ended && err == nil:
 		return fmt.Errorf("the command ended without a login: %s", words)

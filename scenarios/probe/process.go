@@ -101,11 +101,11 @@ func (p *process) end() {
 // words returns the last line that the command printed, and how it ended unless that is exit code 0 or the prober's
 // doing.
 func (p *process) words() string {
-	words := cmp.Or(p.said.last(), "it printed nothing")
-	if state := p.cmd.ProcessState; !p.killed && !state.Success() {
-		words += " (" + state.String() + ")"
+	words, state := p.said.last(), p.cmd.ProcessState
+	if p.killed || state.Success() {
+		return words
 	}
-	return words
+	return cmp.Or(words, "it printed nothing") + " (" + state.String() + ")"
 }
 
 // tail keeps the end of a text.

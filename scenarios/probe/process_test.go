@@ -65,18 +65,30 @@ func TestNoProcessIsLeft(t *testing.T) {
 }
 
 // The exit code counts, whoever keeps the command's standard error open. What is left in its group is ended at once, and
-// one that has left the group is not waited for.
+// one that has left the group is not waited for. The words are those of the command, and how it ended by itself.
 func TestExitCodeCounts(t *testing.T) {
 	t.Parallel()
-	for script, want := range map[string]bool{
-		"sleep 300 & exit 0": true, "sleep 300 & exit 7": false, "setsid sleep 3 & sleep 0.3; exit 0": true,
+	for script, want := range map[string]struct {
+		ok, hung bool
+		words    string
+	}{
+		"sleep 300 & exit 0":                   {true, false, ""},
+		"sleep 300 & exit 7":                   {false, false, "it printed nothing (exit status 7)"},
+		"setsid sleep 3 & sleep 0.3; echo a":   {true, false, "a"},
+		"echo a; echo b >&2; kill -KILL $$":    {false, false, "b (signal: killed)"},
+		"echo a; trap '' TERM; sleep 300; :":   {false, true, "a"},
+		"head -c 99999 /dev/zero | tr '\\0' x": {true, false, strings.Repeat("x", 200)},
 	} {
 		p, err := startProcess(t.Context(), []string{"sh", "-c", script}, nil, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok, hung := p.wait(20 * time.Second); ok != want || hung {
-			t.Errorf("%s: %v, hung: %v, %s", script, ok, hung, p.words())
+		timeout := 20 * time.Second
+		if want.hung {
+			timeout = 2 * time.Second
+		}
+		if ok, hung := p.wait(timeout); ok != want.ok || hung != want.hung || p.words() != want.words {
+			t.Errorf("%s: %v, hung: %v, %q", script, ok, hung, p.words())
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
 		})
 	}
 	for n, step := range steps {
-		if n%controlEvery == controlEvery-1 {
+		if n%controlEvery == controlEvery-1 && p.keptOut == "" {
 			p.control(ctx)
 		}
 		r := step()
