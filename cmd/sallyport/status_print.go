@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -56,7 +57,7 @@ func (p *page) row(label string, pieces ...string) {
 func statusPage(s control.Status, now time.Time, width int) string {
 	p := &page{width: width}
 	p.seat(s, now)
-	p.queue(s.Waiting)
+	p.queue(s.Waiting, s.Fleet)
 	if s.Watching > 0 {
 		p.row("watching", fmt.Sprint(s.Watching))
 	}
@@ -96,10 +97,14 @@ func (p *page) seat(s control.Status, now time.Time) {
 	p.row("", runs, "idle for "+seconds(h.Idle), count(h.Requests, "request"), "connection "+show.Printable(h.Conn))
 }
 
-// queue adds a table of those who wait.
-func (p *page) queue(all []control.Person) {
+// queue adds a table of those who wait, and how many wait at other gates that share the seat.
+func (p *page) queue(all []control.Person, fleet *control.Fleet) {
+	elsewhere := ""
+	if fleet != nil && fleet.QueueLength > len(all) {
+		elsewhere = count(fleet.QueueLength-len(all), "client") + " at other gates"
+	}
 	if len(all) == 0 {
-		p.row("waiting", "none")
+		p.row("waiting", cmp.Or(elsewhere, "none"))
 		return
 	}
 	user, remote := 0, 0
@@ -114,6 +119,9 @@ func (p *page) queue(all []control.Person) {
 		}
 		p.row(label, fmt.Sprintf("%2d  %-*s  from %-*s  for %s  %s", i+1, min(user, 24), show.Printable(c.User),
 			min(remote, 47), show.Printable(c.Remote), seconds(c.Seconds), show.Printable(c.Conn)))
+	}
+	if elsewhere != "" {
+		p.row("", elsewhere)
 	}
 }
 
@@ -139,11 +147,7 @@ func (p *page) fleet(s control.Status, now time.Time) {
 	if !f.Up {
 		state = "NOT IN THE DIRECTORY since " + clock(f.Since, now) + ": " + show.Printable(f.Error)
 	}
-	waiting := ""
-	if f.Shared {
-		waiting = count(f.QueueLength, "client") + " in the queue of all its gates"
-	}
-	p.row("rig", show.Printable(f.Rig), state, waiting)
+	p.row("rig", show.Printable(f.Rig), state)
 	if f.NoLease != "" {
 		key := show.Printable(f.NoLease)
 		p.row("", "WARNING: a place in the queue has no lease", "so it stays until somebody deletes it: etcdctl del "+key)

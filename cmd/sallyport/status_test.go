@@ -162,11 +162,16 @@ func TestStatusOfASharedSeat(t *testing.T) {
 	there := free
 	there.Fleet = &control.Fleet{Rig: "scope", Up: true, Shared: true, Holder: "ali\x1bce", HolderAt: "b:7443", HolderSince: noon, QueueLength: 1}
 	got := strings.Join(strings.Fields(statusPage(there, noon.Add(time.Minute), 160)), " ")
-	for _, want := range []string{`seat taken by ali\x1bce, at the gate b:7443, since 12:00:00, for 1 min `, "rig scope, in the directory, 1 client in the queue of all its gates "} {
+	for _, want := range []string{`seat taken by ali\x1bce, at the gate b:7443, since 12:00:00, for 1 min waiting 1 client at other gates `, "rig scope, in the directory log"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
+	there.Waiting, there.Fleet.QueueLength = []control.Person{person("bob", "x-2")}, 3
+	if text := statusPage(there, noon, 160); !strings.Contains(text, "  x-2\n             2 clients at other gates\n") {
+		t.Error(text)
+	}
+	there.Waiting = nil
 	var c changes
 	for i, want := range []string{"the seat is free", `ali\x1bce has the shared seat at the gate b:7443`, "the shared seat is free"} {
 		if lines := c.next([]control.Status{free, there, free}[i], nil); len(lines) != 1 || lines[0] != want {
