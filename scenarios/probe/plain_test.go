@@ -127,6 +127,11 @@ func TestOwnAuthzid(t *testing.T) {
 			t.Errorf("%s: %s: %s", r.Name, r.Rule, r.Demand)
 		}
 	}
+	for _, v := range p.cases {
+		if _, _, free := v.Account(); !free && strings.HasPrefix(v.Name, "12-authzid/other ") {
+			t.Errorf("%s needs an account of a certain name", v.Name)
+		}
+	}
 }
 
 // Words of a refusal to test another machine repeat nothing, and rules fit the fault.
