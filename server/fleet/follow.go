@@ -17,8 +17,7 @@ const (
 	// The client of etcd notices a member that is stopped or cut off after 15 s only.
 	askEvery = time.Second
 	silence  = 4 * time.Second
-	// readEvery is the time after which all is read again. A restore of etcd from a backup sets its revisions back, and a
-	// watch misses the changes until they catch up.
+	// readEvery is the time after which all is read again, in case the copy has missed something.
 	readEvery = 10 * time.Minute
 )
 
@@ -48,7 +47,8 @@ func (f *Fleet) follow(ctx context.Context, m mirror, revision int64) {
 	}
 }
 
-// watch applies changes from a revision on, until all is to be read again.
+// watch applies changes from a revision on, until all is to be read again. A member of etcd whose revision is older than
+// the copy has lost data, or is late. etcd itself would send nothing until its revisions catch up.
 func (f *Fleet) watch(ctx context.Context, m mirror, from int64) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), readEvery)
 	defer cancel()
@@ -72,11 +72,14 @@ func (f *Fleet) watch(ctx context.Context, m mirror, from int64) {
 			}
 		case update := <-updates:
 			switch {
+			case update.IsProgressNotify() && update.Header.Revision < from-1:
+				return
 			case update.IsProgressNotify(): // its revision may be too new
 			case update.Err() != nil || len(update.Events) == 0: // or the channel is closed
 				return
 			default:
 				m.apply(update.Header.Revision, update.Events)
+				from = update.Header.Revision + 1
 			}
 		}
 		heard = time.Now()
@@ -99,7 +102,7 @@ func (f *Fleet) scan(ctx context.Context, prefix string, each func(*mvccpb.KeyVa
 		got, err := f.etcd.Get(bounded, from, clientv3.WithRange(end), clientv3.WithLimit(int64(size)), clientv3.WithRev(revision))
 		cancel()
 		if status.Code(err) == codes.ResourceExhausted && size > 1 {
-			size /= 4 // foreign values, which are larger
+			size = max(1, size/4) // foreign values, which are larger
 			continue
 		}
 		if err != nil {

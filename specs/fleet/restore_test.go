@@ -1,0 +1,126 @@
+package fleet
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// node is an etcd in a process of its own, of the version that Debian has.
+type node struct {
+	*etcd
+	data string
+	args []string // of the cluster
+	cmd  *exec.Cmd
+}
+
+// startNode starts an etcd that ends with the test.
+func startNode(t *testing.T) *node {
+	t.Helper()
+	for _, name := range []string{"etcd", "etcdctl"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
+		}
+	}
+	peer := "http://" + freeAddr(t)
+	n := &node{
+		etcd: &etcd{t: t, endpoint: freeAddr(t)}, data: filepath.Join(t.TempDir(), "etcd"),
+		args: []string{"--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer},
+	}
+	n.start()
+	t.Cleanup(n.kill)
+	return n
+}
+
+// freeAddr returns an address that is free now.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start starts the node with what is in data.
+func (n *node) start() {
+	n.t.Helper()
+	at := "http://" + n.endpoint
+	n.cmd = exec.Command("etcd", append(n.args, "--data-dir", n.data, "--logger", "zap", "--log-level", "fatal",
+		"--listen-client-urls", at, "--advertise-client-urls", at, "--listen-peer-urls", n.args[1])...)
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	eventually(n.t, "etcd answers", func() bool { return n.control("get", "up") == nil })
+}
+
+// kill ends the node. Its data stays.
+func (n *node) kill() {
+	_ = n.cmd.Process.Kill()
+	_ = n.cmd.Wait()
+}
+
+// control runs etcdctl.
+func (n *node) control(args ...string) error {
+	cmd := exec.CommandContext(n.t.Context(), "etcdctl", append([]string{"--endpoints", n.endpoint}, args...)...)
+	cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
+	return cmd.Run()
+}
+
+// A gate whose etcd was restored from a backup, or lost its data, does not go on with places that are not there. etcd
+// itself would tell it nothing until its revisions catch up.
+func TestSeatOfAnEtcdThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	one := n.gate("1")
+	first := one.asks("first")
+	first.at("0 first")
+	first.Leave() // the lease is in the backup
+	first.until("free", func() bool { return one.Status().Holder == "" })
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := n.control("snapshot", "save", backup); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		prepare func() error
+	}{
+		{"restored", func() error {
+			return n.control(append([]string{"snapshot", "restore", backup, "--data-dir", n.data}, n.args...)...)
+		}},
+		{"empty", func() error { return nil }},
+	} {
+		alice := one.asks("alice-" + c.name)
+		alice.at("0 alice-" + c.name)
+		n.kill()
+		if err := os.RemoveAll(n.data); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.prepare(); err != nil {
+			t.Fatal(c.name, err)
+		}
+		n.start()
+		began := time.Now()
+		alice.leaves()
+		if n, _ := alice.Position(); n == 0 || alice.Check() == nil {
+			t.Error(c.name, "the seat is still alice's", n)
+		}
+		alice.Leave()
+		alice.until("the seat of the next client", func() bool {
+			bob, err := one.enter("bob-"+c.name, queueRules, false)
+			if err == nil {
+				bob.at("0 bob-" + c.name)
+				bob.Leave()
+				bob.until("free", func() bool { return one.Status().Holder == "" })
+			}
+			return err == nil
+		})
+		if took := time.Since(began); took > 12*time.Second {
+			t.Error(c.name, "a client has the seat after", took)
+		}
+	}
+}
