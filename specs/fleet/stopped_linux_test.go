@@ -61,7 +61,7 @@ func TestStoppedGate(t *testing.T) {
 	}
 	gate.signal(syscall.SIGCONT, "SR")
 	if late, err := io.ReadAll(guarded); len(late) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the device gets %q (%v)", late, err)
+		t.Fatalf("the device gets %q (%v)", late, err)
 	}
 	_, err = io.Copy(io.Discard, alice)
 	for err == nil { // the octets that it could not write
@@ -72,7 +72,7 @@ func TestStoppedGate(t *testing.T) {
 	}
 }
 
-// streams opens a raw stream to the backend, as alice.
+// streams opens a raw stream to the backend, as alice, until ctx ends.
 func (s *served) streams(ctx context.Context) *stream.Stream {
 	s.t.Helper()
 	ca, err := os.ReadFile(filepath.Join(s.state, "ca.pem"))
@@ -86,7 +86,7 @@ func (s *served) streams(ctx context.Context) *stream.Stream {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = c.Close() })
+	context.AfterFunc(ctx, func() { _ = c.Close() }) // so that no read hangs
 	opened, err := stream.Open(ctx, c)
 	if err != nil {
 		s.t.Fatal(err)
