@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -49,15 +50,15 @@ func inFront(h *harness.H, certificate tls.Certificate) (addr string) {
 	return l.Addr().String()
 }
 
-var _ = Describe("The prober and a server with channel binding", Label("area:probe", "rfc:5802", "rfc:9266", "mech:plus"), func() {
-	bindings := func(ctx SpecContext, addr string, certificates ...tls.Certificate) map[string]probe.Verdict {
+var _ = Describe("The prober and a server with channel binding on TLS", Label("area:probe", "rfc:5802", "rfc:9266", "mech:plus"), func() {
+	checked := func(ctx SpecContext, addr string, certificates ...tls.Certificate) map[string]probe.Verdict {
 		GinkgoHelper()
 		host, port, err := net.SplitHostPort(addr)
 		Expect(err).NotTo(HaveOccurred())
 		all, err := runProbe(ctx, probe.Config{
 			Role: probe.ServerRole, Target: probe.Target{Dialect: "sallyport", Host: host, Port: port}, Level: "all",
 			Account: probe.Account{Name: "alice", Password: testserver.Password("alice")},
-			Roots:   testserver.Pool(certificates...), Only: regexp.MustCompile("^checks/binding TLS 1.3"),
+			Roots:   testserver.Pool(certificates...), Only: regexp.MustCompile("^checks/(binding TLS 1.3|certificate)"),
 		})
 		Expect(err).NotTo(HaveOccurred())
 		verdicts := map[string]probe.Verdict{}
@@ -70,19 +71,26 @@ var _ = Describe("The prober and a server with channel binding", Label("area:pro
 	start := func() *harness.H { return harness.Serve(nil) }
 
 	It("finds nothing wrong if the server binds to its connections", Label("control"), func(ctx SpecContext) {
-		verdicts := bindings(ctx, start().Addr, own)
+		verdicts := checked(ctx, start().Addr, own)
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.Pass))
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3 tls-exporter", probe.Pass))
 	}, limit)
 
 	It("fails one that lacks tls-exporter on TLS 1.3", func(ctx SpecContext) {
-		verdicts := bindings(ctx, inFront(start(), own), own)
+		verdicts := checked(ctx, inFront(start(), own), own)
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.Pass))
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3 tls-exporter", probe.Fail))
 	}, limit)
 
 	It("notes one that offers PLUS and can bind with nothing", func(ctx SpecContext) {
-		verdicts := bindings(ctx, inFront(start(), other), other)
+		verdicts := checked(ctx, inFront(start(), other), other)
 		Expect(verdicts).To(HaveKeyWithValue("checks/binding TLS 1.3", probe.NonStrict))
+	}, limit)
+
+	It("notes a certificate that ends within a week", func(ctx SpecContext) {
+		for days, verdict := range map[int]probe.Verdict{6: probe.Info, 8: probe.Pass} {
+			ends := testserver.NewCertificate(testserver.ECDSA, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, days) })
+			Expect(checked(ctx, inFront(start(), ends), ends)).To(HaveKeyWithValue("checks/certificate", verdict))
+		}
 	}, limit)
 })

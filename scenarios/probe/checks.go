@@ -54,6 +54,7 @@ func (p *Prober) everyCheck() (all []check) {
 				"a server that offers PLUS accepts it", func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
 		}
 	}
+	add("certificate", "policy", "RFC 5280 §4.1.2.5", "the end of the server's certificate", "the certificate is valid for a week more", p.certificate)
 	return all
 }
 
@@ -227,4 +228,27 @@ func (p *Prober) binding(ctx context.Context, r Result, version uint16, binding 
 	}
 	fitted.Rule = r.Rule
 	return judge(r, fitted, got, ServerRole)
+}
+
+// certificate warns of the end of a certificate. That it is right is known by now: the connection verifies it.
+func (p *Prober) certificate(ctx context.Context, r Result) Result {
+	ctx, cancel := context.WithTimeout(ctx, 4*p.Timeout)
+	defer cancel()
+	l, caller, _, err := p.call(ctx, p.sound(), 0)
+	if err != nil {
+		return r.skip(plainly(err))
+	}
+	defer l.Close()
+	caller.Leave()
+	state := l.TLS()
+	if state == nil {
+		return r.skip("needs TLS")
+	}
+	left := time.Until(state.PeerCertificates[0].NotAfter)
+	r.Verdict, r.Stage = Pass, fixtures.Done
+	r.Reason = fmt.Sprintf("valid for %d days more", int(left.Hours()/24))
+	if left < 7*24*time.Hour {
+		r.Verdict = offence(r.Rule)
+	}
+	return r
 }

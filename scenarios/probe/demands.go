@@ -62,6 +62,7 @@ var demands = []struct{ names, only, sentence string }{
 	{"checks/binding", "RFC 5802 §6", "A server that can bind with no type of channel binding offers no -PLUS mechanism"},
 	{"checks/binding", "RFC 9266 §3", "A server that supports channel binding on TLS 1.3 has the type tls-exporter"},
 	{"checks/binding", "", "A server has each type of channel binding that clients may ask for"},
+	{"checks/certificate", "", "A certificate is replaced before it ends"},
 }
 
 // demand returns the rule of a case in a sentence.

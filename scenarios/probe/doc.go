@@ -11,6 +11,6 @@
 // # Add a dialect
 //
 // A dialect carries SASL messages in a protocol. For servers under test write a [Caller], for clients under test a
-// [Host], with four methods each, in a file of its own, and add it to the table in dialect.go. stdio.go is the shortest.
-// [Link] reads and writes lines with a deadline and a bound, and begins TLS.
+// [Host], with four methods each, in a file of its own, and add it to the table in dialect.go. docs/probe.md has a whole
+// one, pop3_test.go. [Link] reads and writes lines with a deadline and a bound, and begins TLS.
 package probe
