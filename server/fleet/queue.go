@@ -35,7 +35,8 @@ type entry struct {
 // queue is the queue of a seat as etcd had it at a revision. It never changes. It may be late, but not about who is
 // first: an entry stays the first one until it is deleted, because later ones come behind it.
 type queue struct {
-	entries  []entry // by token
+	entries  []entry        // by token
+	at       map[string]int // by key, the position
 	revision int64
 	old      chan struct{} // closed when there is a later queue
 }
@@ -70,7 +71,11 @@ func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, changed 
 
 // set sets the queue as it is at a revision.
 func (l *followed) set(revision int64, entries []entry) {
-	old := l.Swap(&queue{entries, revision, make(chan struct{})})
+	at := make(map[string]int, len(entries))
+	for i, e := range entries {
+		at[e.key] = i
+	}
+	old := l.Swap(&queue{entries, at, revision, make(chan struct{})})
 	close(old.old)
 }
 
@@ -98,7 +103,8 @@ func (f *Fleet) apply(entries []entry, change *clientv3.Event) []entry {
 	case change.Type == mvccpb.Event_PUT && i < 0: // the later ones have greater revisions
 		return append(entries, f.entry(change.Kv))
 	case change.Type == mvccpb.Event_PUT:
-		entries[i].Since = f.entry(change.Kv).Since
+		now := f.entry(change.Kv)
+		entries[i].Since, entries[i].lease = now.Since, now.lease
 	}
 	return entries
 }
@@ -135,9 +141,14 @@ func (q *queue) noLease() string {
 	return ""
 }
 
-// find returns the position of a key. 0 is first, and -1 means that it is not there.
-func (q *queue) find(key string) int {
-	return slices.IndexFunc(q.entries, func(e entry) bool { return e.key == key })
+// find returns the position of a client. 0 is first, and -1 means that it has none: also if somebody has deleted its key
+// and written it again.
+func (q *queue) find(p *claim) int {
+	n, ok := q.at[p.key]
+	if !ok || p.written.Load() && q.entries[n].token != p.token {
+		return -1
+	}
+	return n
 }
 
 // holder returns the user of the first entry, or "".

@@ -67,9 +67,10 @@ type claim struct {
 
 	waited  bool        // in the queue; Enter sets it
 	seated  atomic.Bool // the client had the first place, so it may have a session
-	written atomic.Bool // the copy of the queue has had the place
+	written atomic.Bool // the copy of the queue has had the place, and token is set
 	lost    atomic.Bool // it was written, and is not in the queue any more
 	evicted sync.Once
+	told    int           // the position at the last Changed; only changed uses it
 	leaveBy time.Duration // on clock, of a client that may have lost its place; guard uses it
 }
 
@@ -187,7 +188,7 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 		p.token = done.Header.Revision
 		if err = s.queue.reach(ctx, p.token); err == nil {
 			p.written.Store(true)
-			if s.queue.Load().find(p.key) < 0 {
+			if s.queue.Load().find(p) < 0 {
 				err = errors.New("the place was deleted")
 			}
 		}
@@ -277,12 +278,16 @@ func (s *Seat) changed() {
 	s.Changed()
 	q := s.queue.Load()
 	for _, p := range s.clients() {
-		if n := q.find(p.key); n < 0 {
+		n := q.find(p)
+		if n < 0 {
 			p.lost.Store(p.written.Load())
 		} else if by := q.evictor(n); by != "" {
 			p.evict(by, by+" took over")
 		}
-		p.Changed()
+		if n != p.told || n == 0 { // who waits needs no news of those behind
+			p.told = n
+			p.Changed()
+		}
 	}
 	s.mayDelete()
 }
@@ -293,7 +298,7 @@ func (p *claim) evict(by, text string) { p.evicted.Do(func() { p.Evict(by, text)
 // Position returns the client's position among the clients of all gates.
 func (p *claim) Position() (n int, holder string) {
 	q := p.seat.queue.Load()
-	n = q.find(p.key)
+	n = q.find(p)
 	switch {
 	case n < 0, n == 0 && p.Check() != nil:
 		n = 1 // it waits for its eviction

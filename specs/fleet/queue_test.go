@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sallyport/sallyport/server/admission"
+	"github.com/sallyport/sallyport/server/fleet"
+)
+
+// Who comes to a long queue concerns the holder, and nobody who waits.
+func TestSeatWithALongQueue(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one := e.gate("1")
+	alice := one.asks("alice")
+	const n = 300
+	var calls atomic.Int64
+	var waiting []admission.Place
+	for i := range n {
+		place, err := one.Enter(t.Context(), admission.Client{
+			User: "bob", Conn: fmt.Sprint(i), Rules: admission.Rules{Depth: n, PerUser: n},
+			Changed: func() { calls.Add(1) }, Evict: func(string, string) {},
+		})
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		waiting = append(waiting, place)
+	}
+	alice.until("told", func() bool { return calls.Load() >= n })
+	if calls := calls.Load(); calls > 3*n {
+		t.Errorf("%d calls for %d clients", calls, n)
+	}
+	before := calls.Load()
+	alice.Leave()
+	alice.until("told to all", func() bool { return calls.Load() >= before+n })
+	if position, _ := waiting[n-1].Position(); position != n-1 {
+		t.Error(position)
+	}
+}
+
+// A client whose place was deleted and written again while its gate could not see it has lost the seat.
+func TestSeatWhosePlaceIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	path := newProxy(t, e.endpoint)
+	f, err := fleet.Open(context.Background(), fleet.Config{URL: "etcd://" + path.addr() + "/lab"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	one, two := &gate{t: t}, e.gate("2")
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
+	t.Cleanup(one.Close)
+	alice := one.asks("alice")
+	bob := two.asks("bob")
+	bob.at("1 alice")
+	path.cut()
+	key := "lab/seats/scope/1/C-alice"
+	if _, err := e.client().Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.client().Put(t.Context(), key, `{"schema":"sallyport-place/1","user":"alice"}`); err != nil {
+		t.Fatal(err)
+	}
+	bob.until("told", func() bool { return two.NoLease() == key })
+	path.join()
+	bob.at("0 bob")
+	if why := alice.leaves(); why != "fleet: the place in the queue was deleted in etcd" || alice.Check() == nil {
+		t.Error("she may write on:", why)
+	}
+}
+
+// A place whose key somebody has written over has no lease any more, and status says so.
+func TestSeatWhoseLeaseIsWrittenOver(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one := e.gate("1")
+	alice := one.asks("alice")
+	key := "lab/seats/scope/1/C-alice"
+	if _, err := e.client().Put(t.Context(), key, "?"); err != nil {
+		t.Fatal(err)
+	}
+	alice.until("known to have no lease", func() bool { return one.NoLease() == key })
+	alice.Leave()
+	alice.until("free", func() bool { return one.Status().Holder == "" })
+}
