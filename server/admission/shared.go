@@ -22,8 +22,9 @@ type Client struct {
 	// Rules are those of the client's server. NoWait means that the client does not wait for the seat.
 	Rules  Rules
 	NoWait bool
-	// Changed is called when the position has changed, and for the holder when the queue has. Evict is called if the client has to leave its place: text is for
-	// the client, and by is who evicts it. Neither waits, and both may be called before Enter returns.
+	// Changed is called when the position has changed, and for the holder when the queue has. Evict is called if the
+	// client has to leave its place: text is for the client, and by is who evicts it. Neither waits, and both may be
+	// called before Enter returns.
 	Changed func()
 	Evict   func(by, text string)
 }
