@@ -30,9 +30,8 @@ var (
 
 const (
 	labRigs, labClients = 20, 60
-	// theJob is a client who has a seat before the others come, and for as long as they want seats, at most jobTime. So
-	// those in the queue behind it have to look elsewhere.
-	theJob  = labClients
+	// Each rig is taken when the clients come. The first one stays so as long as they want seats, at most jobTime, so those
+	// in the queue behind it have to look elsewhere.
 	jobTime = 15 * time.Second
 )
 
@@ -54,7 +53,7 @@ func TestAnyOfTwentyRigs(t *testing.T) { // not parallel: it judges times
 	}
 
 	good := map[int]seek{}
-	for i := range labClients + 1 {
+	for i := range labClients + labRigs {
 		good[i] = anyRig
 	}
 	r := l.run(*labSeats, good)
@@ -80,7 +79,7 @@ func newRoom(t *testing.T) *room {
 		l.seed = rand.Uint64()
 	}
 	f := l.etcd.open()
-	for i := range labClients + 1 {
+	for i := range labClients + labRigs {
 		if err := f.AddUser(t.Context(), userName(i), "pw", scram.MinIterations); err != nil {
 			t.Fatal(err)
 		}
@@ -105,37 +104,41 @@ func (l *room) run(seats int, all map[int]seek) (r record) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), jobTime+time.Duration(seats)*patience)
 	defer cancel()
-	over, seated := make(chan struct{}), make(chan struct{})
+	over, come, seated := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var clients []*visitor
+	var others, jobs sync.WaitGroup
+	r = record{began: time.Now(), seats: map[string]int{}}
 	for i, find := range all {
 		v := &visitor{room: l, name: userName(i), seats: seats, find: find, rand: rand.New(rand.NewPCG(l.seed, uint64(i))), fleet: l.etcd.open()}
-		if i == theJob {
-			v.seats, v.job = 1, func() {
-				close(seated)
-				select {
-				case <-over:
-				case <-time.After(jobTime):
-				}
+		clients = append(clients, v)
+		if i < labClients {
+			r.clients++
+			continue
+		}
+		v.seats, v.job = 1, func() {
+			seated <- struct{}{}
+			if i > labClients {
+				<-come
+				return
+			}
+			select {
+			case <-over:
+			case <-time.After(jobTime):
 			}
 		}
-		clients = append(clients, v)
-	}
-	r = record{began: time.Now(), clients: len(all), seats: map[string]int{}}
-	var others, job sync.WaitGroup
-	for _, v := range clients {
-		if v.job != nil {
-			job.Go(func() { v.live(ctx) })
-			<-seated
-		}
+		jobs.Go(func() { v.live(ctx) })
+		<-seated
 	}
 	for _, v := range clients {
 		if v.job == nil {
 			others.Go(func() { v.live(ctx) })
 		}
 	}
+	time.Sleep(time.Second) // they are in the queues
+	close(come)
 	others.Wait()
 	close(over)
-	job.Wait()
+	jobs.Wait()
 	for _, v := range clients {
 		r.uses, r.seats[v.name] = append(r.uses, v.uses...), v.seats
 		r.slowest = max(r.slowest, v.slowest.Load())
