@@ -30,6 +30,7 @@ type mirror struct {
 	// apply applies changes, which lead to a revision.
 	apply func(revision int64, changes []*clientv3.Event)
 	again time.Duration // after which follow reads again, if the watch breaks
+	wrong chan struct{} // has a value if the copy may be wrong; may be nil
 }
 
 // follow keeps a copy up to date until ctx ends. It is of a revision, or was not read if that is 0. etcd forgets old
@@ -66,6 +67,8 @@ func (f *Fleet) watch(ctx context.Context, m mirror, from int64) {
 		case <-ask.C:
 			askFor(ctx, etcd)
 			continue
+		case <-m.wrong:
+			return
 		case update := <-beside:
 			if !update.IsProgressNotify() {
 				return

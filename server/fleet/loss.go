@@ -39,11 +39,11 @@ func (s *Seat) guard() {
 	}
 }
 
-// mayDelete says that sweep may have something to delete. It never blocks.
-func (s *Seat) mayDelete() {
+// signal lets the channel have a value, which one goroutine takes. It never blocks.
+func signal(c chan<- struct{}) {
 	select {
-	case s.unused <- struct{}{}:
-	default: // it looks soon
+	case c <- struct{}{}:
+	default: // it has one
 	}
 }
 
@@ -56,10 +56,24 @@ func (s *Seat) sweep() {
 		case <-s.unused:
 		}
 		for keys := s.withoutClient(); len(keys) > 0; keys = s.withoutClient() {
-			if s.delete(keys) != nil && !sleep(s.ctx, renewAgain) {
+			err := refused(s.prefix(), s.delete(keys))
+			if errors.Is(err, ErrRefused) {
+				s.giveUp(err)
+			}
+			if err != nil && !sleep(s.ctx, renewAgain) {
 				return
 			}
 		}
+	}
+}
+
+// giveUp ends the term of places that etcd does not allow to delete. They end with the lease.
+func (s *Seat) giveUp(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.gone)
+	if s.term != nil && s.term.end.Swap(0) != 0 {
+		s.fleet.log.Error("no place in the queue can be given back, so all clients of this gate lose theirs when its lease ends", "error", err)
 	}
 }
 

@@ -45,9 +45,9 @@ type queue struct {
 type followed struct{ atomic.Pointer[queue] }
 
 // follow keeps the queue up to date until ctx ends. It calls changed after each change.
-func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, changed func()) {
+func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, wrong chan struct{}, changed func()) {
 	f.follow(ctx, mirror{
-		prefix: prefix, again: renewAgain,
+		prefix: prefix, again: renewAgain, wrong: wrong,
 		read: func(ctx context.Context) (int64, error) {
 			var entries []entry
 			revision, err := f.scan(ctx, prefix, func(kv *mvccpb.KeyValue) { entries = append(entries, f.entry(kv)) })

@@ -37,6 +37,7 @@ type Seat struct {
 	work   sync.WaitGroup
 	turn   chan struct{} // of the goroutine that begins a term
 	unused chan struct{} // has a value if places may be to be deleted
+	wrong  chan struct{} // has a value if the copy of the queue may be wrong
 
 	mu     sync.Mutex
 	term   *term
@@ -79,13 +80,13 @@ var _ admission.Shared = (*Seat)(nil)
 // Seat returns the seat of a rig. It needs a clock that only Linux has, see [CanShare].
 func (f *Fleet) Seat(c SeatConfig) *Seat {
 	s := &Seat{
-		SeatConfig: c, fleet: f, turn: make(chan struct{}, 1), unused: make(chan struct{}, 1),
+		SeatConfig: c, fleet: f, turn: make(chan struct{}, 1), unused: make(chan struct{}, 1), wrong: make(chan struct{}, 1),
 		claims: map[string]*claim{}, gone: map[string]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.queue.Store(&queue{old: make(chan struct{})})
 	s.work.Go(s.checkRights)
-	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix(), s.changed) })
+	s.work.Go(func() { s.queue.follow(s.ctx, f, s.prefix(), s.wrong, s.changed) })
 	s.work.Go(s.guard)
 	s.work.Go(s.sweep)
 	return s
@@ -179,11 +180,15 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 	s.mu.Lock()
 	s.claims[p.key] = p
 	s.mu.Unlock()
+	before := s.queue.Load().revision
 	done, err := s.fleet.etcd.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(p.key), "=", 0)).
 		Then(clientv3.OpPut(p.key, value, clientv3.WithLease(t.lease))).Commit()
 	switch {
 	case err == nil && !done.Succeeded:
 		err = errors.New("the place is taken")
+	case err == nil && done.Header.Revision <= before:
+		signal(s.wrong)
+		err = errors.New("etcd was set back: it was restored, or has lost its data")
 	case err == nil:
 		p.token = done.Header.Revision
 		if err = s.queue.reach(ctx, p.token); err == nil {
@@ -246,6 +251,7 @@ func (s *Seat) current(ctx context.Context) (*term, error) {
 // wait for its end.
 func (s *Seat) keep(t *term) {
 	t.keep(s.ctx, s.fleet.etcd)
+	signal(s.wrong)
 	if s.ctx.Err() != nil {
 		return
 	}
@@ -289,7 +295,7 @@ func (s *Seat) changed() {
 			p.Changed()
 		}
 	}
-	s.mayDelete()
+	signal(s.unused)
 }
 
 // evict makes the client leave, once.
@@ -326,5 +332,5 @@ func (p *claim) Leave() {
 	delete(s.claims, p.key)
 	s.gone[p.key] = true
 	s.mu.Unlock()
-	s.mayDelete()
+	signal(s.unused)
 }

@@ -53,12 +53,7 @@ func (f *Fleet) startWriter(every, again time.Duration, write func(context.Conte
 }
 
 // Changed says that there is something to write. It never blocks.
-func (w *writer) Changed() {
-	select {
-	case w.news <- struct{}{}:
-	default: // a write is due
-	}
-}
+func (w *writer) Changed() { signal(w.news) }
 
 // stop ends the writes.
 func (w *writer) stop() {

@@ -1,12 +1,17 @@
 package fleet
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/server/certs"
+	"github.com/sallyport/sallyport/server/fleet"
 )
 
 // node is an etcd in a process of its own, of the version that Debian has.
@@ -14,11 +19,12 @@ type node struct {
 	*etcd
 	data string
 	args []string // of the cluster
+	tls  string   // the folder of the CA and the certificates, or ""
 	cmd  *exec.Cmd
 }
 
-// startNode starts an etcd that ends with the test.
-func startNode(t *testing.T) *node {
+// startNode starts an etcd that ends with the test. If tls is not empty it asks for client certificates of the CA there.
+func startNode(t *testing.T, tls string) *node {
 	t.Helper()
 	for _, name := range []string{"etcd", "etcdctl"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -27,7 +33,7 @@ func startNode(t *testing.T) *node {
 	}
 	peer := "http://" + freeAddr(t)
 	n := &node{
-		etcd: &etcd{t: t, endpoint: freeAddr(t)}, data: filepath.Join(t.TempDir(), "etcd"),
+		etcd: &etcd{t: t, endpoint: freeAddr(t)}, data: filepath.Join(t.TempDir(), "etcd"), tls: tls,
 		args: []string{"--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer},
 	}
 	n.start()
@@ -50,8 +56,13 @@ func freeAddr(t *testing.T) string {
 func (n *node) start() {
 	n.t.Helper()
 	at := "http://" + n.endpoint
-	n.cmd = exec.Command("etcd", append(n.args, "--data-dir", n.data, "--logger", "zap", "--log-level", "fatal",
-		"--listen-client-urls", at, "--advertise-client-urls", at, "--listen-peer-urls", n.args[1])...)
+	args := append(n.args, "--data-dir", n.data, "--logger", "zap", "--log-level", "fatal", "--listen-peer-urls", n.args[1])
+	if n.tls != "" {
+		at = "https://" + n.endpoint
+		args = append(args, "--client-cert-auth", "--trusted-ca-file", filepath.Join(n.tls, certs.CAFile),
+			"--cert-file", filepath.Join(n.tls, certs.CertFile), "--key-file", filepath.Join(n.tls, certs.KeyFile))
+	}
+	n.cmd = exec.Command("etcd", append(args, "--listen-client-urls", at, "--advertise-client-urls", at)...)
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -66,7 +77,15 @@ func (n *node) kill() {
 
 // control runs etcdctl.
 func (n *node) control(args ...string) error {
-	cmd := exec.CommandContext(n.t.Context(), "etcdctl", append([]string{"--endpoints", n.endpoint}, args...)...)
+	args = append([]string{"--endpoints", n.endpoint}, args...)
+	if n.tls != "" {
+		cert, key, err := certs.IssueClient(n.tls, "root", time.Now())
+		if err != nil {
+			return err
+		}
+		args = append(args, "--cacert", filepath.Join(n.tls, certs.CAFile), "--cert", cert, "--key", key)
+	}
+	cmd := exec.CommandContext(n.t.Context(), "etcdctl", args...)
 	cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
 	return cmd.Run()
 }
@@ -75,7 +94,7 @@ func (n *node) control(args ...string) error {
 // itself would tell it nothing until its revisions catch up.
 func TestSeatOfAnEtcdThatIsSetBack(t *testing.T) {
 	t.Parallel()
-	n := startNode(t)
+	n := startNode(t, "")
 	one := n.gate("1")
 	first := one.asks("first")
 	first.at("0 first")
@@ -110,17 +129,50 @@ func TestSeatOfAnEtcdThatIsSetBack(t *testing.T) {
 			t.Error(c.name, "the seat is still alice's", n)
 		}
 		alice.Leave()
+		tries := 0
 		alice.until("the seat of the next client", func() bool {
-			bob, err := one.enter("bob-"+c.name, queueRules, false)
+			tries++
+			bob := fmt.Sprint("bob-", c.name, tries) // the place of each try is deleted later
+			next, err := one.enter(bob, queueRules, false)
 			if err == nil {
-				bob.at("0 bob-" + c.name)
-				bob.Leave()
-				bob.until("free", func() bool { return one.Status().Holder == "" })
+				next.at("0 " + bob)
+				next.Leave()
+				next.until("free", func() bool { return one.Status().Holder == "" })
 			}
 			return err == nil
 		})
 		if took := time.Since(began); took > 12*time.Second {
 			t.Error(c.name, "a client has the seat after", took)
 		}
+	}
+}
+
+// A gate that may only read the queue any more can't delete a place. It lets its lease end.
+func TestSeatOfAGateWhoseRightIsRevoked(t *testing.T) {
+	t.Parallel()
+	dir, cert, key := lab(t)
+	n := startNode(t, dir)
+	n.onlyAllow(dir, "lab/seats/")
+	f, err := fleet.Open(context.Background(), fleet.Config{URL: n.url(), CA: filepath.Join(dir, certs.CAFile), Cert: cert, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	one := &gate{t: t}
+	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
+	t.Cleanup(one.Close)
+	alice := one.asks("alice")
+	alice.at("0 alice")
+	if err := n.control("role", "grant-permission", "--prefix", "gate", "read", "lab/seats/"); err != nil {
+		t.Fatal(err)
+	}
+	alice.Leave()
+	began := time.Now()
+	alice.until("free", func() bool { return one.Status().Holder == "" })
+	if took := time.Since(began); took > 20*time.Second {
+		t.Error(took)
+	}
+	if _, err := one.enter("bob", queueRules, false); !isBusy(err, "etcd refuses this gate the queue of this rig") {
+		t.Error(err)
 	}
 }
