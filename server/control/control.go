@@ -103,7 +103,8 @@ type Fleet struct {
 	HolderAt    string    `json:"holder_at,omitempty"`
 	HolderSince time.Time `json:"holder_since,omitzero"`
 	QueueLength int       `json:"queue_length"`
-	// NoLease is the key in etcd of a place in the queue that is no server's and stays there. Empty means that there is none.
+	// NoLease is the key in etcd of a place in the queue that is no server's and stays there, quoted for a shell if it needs
+	// that. Empty means that there is none.
 	NoLease string `json:"no_lease,omitempty"`
 }
 

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,8 @@ var (
 const (
 	// maxValue is the size of the largest value that is read, in bytes.
 	maxValue = 4 << 10
+	// maxKey is the size of the largest key of the queue, and of what is kept of others, in bytes. A gate's are smaller.
+	maxKey = 1 << 10
 	// callTimeout bounds one call to etcd.
 	callTimeout = 3 * time.Second
 	// maxReply bounds a reply of etcd, in bytes. Ranges are read in pages.
@@ -176,10 +179,26 @@ func decode(value []byte, schema string, into any) error {
 const maxReported = 1024
 
 // noLease returns the error of a key without a lease.
-func noLease(kv *mvccpb.KeyValue) error { return fmt.Errorf("%w: etcdctl del %s", ErrNoLease, kv.Key) }
+func noLease(kv *mvccpb.KeyValue) error {
+	return fmt.Errorf("%w: etcdctl del %s", ErrNoLease, word(shorten(kv.Key)))
+}
+
+var words = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// word quotes a key for a POSIX shell if it needs that: whoever has written the key may have chosen a command.
+func word(key string) string {
+	if words.MatchString(key) {
+		return key
+	}
+	return "'" + strings.ReplaceAll(key, "'", `'\''`) + "'"
+}
+
+// shorten returns the beginning of a key that is longer than maxKey.
+func shorten(key []byte) string { return string(key[:min(len(key), maxKey)]) }
 
 // report logs a value that is ignored, or a key without a lease, once for each change of it.
-func (f *Fleet) report(key string, revision int64, err error) {
+func (f *Fleet) report(kv *mvccpb.KeyValue, err error) {
+	key, revision := shorten(kv.Key), kv.ModRevision
 	f.mu.Lock()
 	was, known := f.reported[key]
 	isNew := (!known || was != revision) && (known || len(f.reported) < maxReported)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, wrong ch
 		prefix: prefix, again: renewAgain, wrong: wrong,
 		read: func(ctx context.Context) (int64, error) {
 			var entries []entry
-			revision, err := f.scan(ctx, prefix, func(kv *mvccpb.KeyValue) { entries = append(entries, f.entry(kv)) })
+			revision, err := f.scan(ctx, prefix, func(kv *mvccpb.KeyValue) { entries = f.add(entries, kv) })
 			if err == nil {
 				slices.SortFunc(entries, func(a, b entry) int { return int(a.token - b.token) })
 				l.set(revision, entries)
@@ -101,12 +102,21 @@ func (f *Fleet) apply(entries []entry, change *clientv3.Event) []entry {
 	case change.Type == mvccpb.Event_DELETE && i >= 0:
 		return slices.Delete(entries, i, i+1)
 	case change.Type == mvccpb.Event_PUT && i < 0: // the later ones have greater revisions
-		return append(entries, f.entry(change.Kv))
+		return f.add(entries, change.Kv)
 	case change.Type == mvccpb.Event_PUT:
 		now := f.entry(change.Kv)
 		entries[i].Since, entries[i].lease = now.Since, now.lease
 	}
 	return entries
+}
+
+// add reads an entry and adds it. A key that is too large is no gate's, and has no place.
+func (f *Fleet) add(entries []entry, kv *mvccpb.KeyValue) []entry {
+	if len(kv.Key) > maxKey {
+		f.report(kv, fmt.Errorf("%w: its key has %d bytes", ErrForeign, len(kv.Key)))
+		return entries
+	}
+	return append(entries, f.entry(kv))
 }
 
 // entry reads an entry. One that can't be read has its place too: its gate may be newer than this one.
@@ -118,11 +128,14 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 	if err != nil {
 		e = entry{User: "?"}
 	}
+	if len(e.At) > maxAddr || strings.ContainsFunc(e.At, unprintable) {
+		e.At = ""
+	}
 	if kv.Lease == 0 {
 		err = noLease(kv)
 	}
 	if err != nil {
-		f.report(string(kv.Key), kv.ModRevision, err)
+		f.report(kv, err)
 	}
 	if now := time.Now(); e.Since.IsZero() || e.Since.After(now) { // of an older gate, or by a clock that is fast
 		e.Since = now
@@ -131,11 +144,11 @@ func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 	return e
 }
 
-// noLease returns the key of the first place without a lease, or "".
+// noLease returns the key of the first place without a lease, quoted for a shell if it needs that, or "".
 func (q *queue) noLease() string {
 	for _, e := range q.entries {
 		if e.lease == 0 {
-			return e.key
+			return word(e.key)
 		}
 	}
 	return ""

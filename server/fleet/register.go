@@ -14,7 +14,7 @@ import (
 // ErrTaken means that another gate has the name of the rig, and they do not share a seat.
 var ErrTaken = errors.New("fleet: the name of the rig is taken")
 
-var errUnregistered = errors.New("fleet: the registration is gone: its lease has ended, or somebody has removed or changed it")
+var errUnregistered = errors.New("fleet: the registration is gone: its lease has ended, somebody has removed or changed it, or another gate runs on a copy of this state directory")
 
 const (
 	// leaseTime is how long a gate stays in the directory without a sign of life. etcd counts whole seconds.

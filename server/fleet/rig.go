@@ -24,6 +24,7 @@ const rigSchema = "sallyport-rig/1"
 // Bounds of what a gate registers.
 const (
 	maxTags   = 16
+	maxAddr   = 300 // bytes
 	maxHolder = 256 // bytes
 	maxRigs   = 10_000
 )
@@ -87,7 +88,7 @@ func CheckTag(key, value string) error {
 
 // check returns an error if a rig can't be one that a gate has registered. A reader need not fear its fields.
 func (r Rig) check() error {
-	if _, _, err := net.SplitHostPort(r.Addr); err != nil || len(r.Addr) > 300 || strings.ContainsFunc(r.Addr, unprintable) {
+	if _, _, err := net.SplitHostPort(r.Addr); err != nil || len(r.Addr) > maxAddr || strings.ContainsFunc(r.Addr, unprintable) {
 		return fmt.Errorf("%w: its address is %.80q", ErrForeign, r.Addr)
 	}
 	if len(r.Tags) > maxTags {
@@ -189,10 +190,10 @@ func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue, removed bool) {
 	}
 	rig, err := f.decodeRig(kv)
 	if err == nil && kv.Lease == 0 {
-		f.report(key, kv.ModRevision, noLease(kv))
+		f.report(kv, noLease(kv))
 	}
 	if err != nil {
-		f.report(key, kv.ModRevision, err)
+		f.report(kv, err)
 		delete(all, key)
 		return
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -100,14 +101,19 @@ func TestReportOnce(t *testing.T) {
 	n := 0
 	f := &Fleet{reported: map[string]int64{}, log: counting(&n)}
 	for range 3 {
-		f.report("a", 1, errors.New("x"))
+		f.report(&mvccpb.KeyValue{Key: []byte("a"), ModRevision: 1}, errors.New("x"))
 	}
-	f.report("a", 2, errors.New("x"))
+	f.report(&mvccpb.KeyValue{Key: []byte("a"), ModRevision: 2}, errors.New("x"))
 	for i := range 2 * maxReported {
-		f.report(strings.Repeat("k", i+1), 1, errors.New("x"))
+		f.report(&mvccpb.KeyValue{Key: []byte(fmt.Sprint(i, strings.Repeat("k", 2*maxKey))), ModRevision: 1}, errors.New("x"))
 	}
 	if want := 2 + maxReported - 1; n != want {
 		t.Errorf("%d messages, %d wanted", n, want)
+	}
+	for key := range f.reported {
+		if len(key) > maxKey {
+			t.Error("kept:", len(key), "bytes")
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *Seat) HolderAt() string {
 }
 
 // NoLease returns the key of a place that is not a gate's, because it has no lease, so that it stays until somebody
-// deletes it. It is empty if there is none.
+// deletes it. It is quoted for a shell if it needs that, and empty if there is none.
 func (s *Seat) NoLease() string { return s.queue.Load().noLease() }
 
 // Enter puts a client at the end of the queue.

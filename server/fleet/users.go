@@ -196,7 +196,7 @@ func (f *Fleet) takeUser(all map[string]scram.Verifier, kv *mvccpb.KeyValue, rem
 	case known || len(all) < maxUsers:
 		all[name] = v
 	default:
-		f.report(string(kv.Key), kv.ModRevision, fmt.Errorf("there are %d users, and no more are read", maxUsers))
+		f.report(kv, fmt.Errorf("there are %d users, and no more are read", maxUsers))
 	}
 }
 
@@ -220,7 +220,7 @@ func (f *Fleet) decodeUser(kv *mvccpb.KeyValue, removed bool) (name string, v sc
 		}
 	}
 	if err != nil && !removed {
-		f.report(string(kv.Key), kv.ModRevision, err)
+		f.report(kv, err)
 	}
 	return name, v, err
 }
@@ -250,7 +250,7 @@ func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, err err
 				return secret, nil
 			}
 			err = fmt.Errorf("%w: it is not %d bytes in hex; remove the key to get a new one", ErrForeign, secretSize)
-			f.report(key, kv.ModRevision, err)
+			f.report(kv, err)
 			if ours != nil {
 				err = nil
 			}

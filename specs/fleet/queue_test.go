@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -86,4 +87,31 @@ func TestSeatWhoseLeaseIsWrittenOver(t *testing.T) {
 	alice.until("known to have no lease", func() bool { return one.NoLease() == key })
 	alice.Leave()
 	alice.until("free", func() bool { return one.Status().Holder == "" })
+}
+
+// Whoever writes a key chooses neither what an operator's shell does nor what fills a gate's memory.
+func TestSeatWithOddKeys(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	one, c := e.gate("1"), e.client()
+	large := "lab/seats/scope/" + strings.Repeat("k", 1<<20)
+	for key, want := range map[string]string{
+		"lab/seats/scope/$(reboot)":     "'lab/seats/scope/$(reboot)'",
+		"lab/seats/scope/x';reboot;'":   `'lab/seats/scope/x'\'';reboot;'\'''`,
+		"lab/seats/scope/a/../b%20_:@-": "lab/seats/scope/a/../b%20_:@-",
+	} {
+		for _, key := range []string{large, key} {
+			if _, err := c.Put(t.Context(), key, `{"schema":"sallyport-place/1","user":"zoe","at":"\u001b[2J\nhost:1"}`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, want, func() bool { return one.NoLease() == want })
+		if now := one.Status(); now.Holder != "zoe" || now.Waiting != 0 || one.HolderAt() != "" {
+			t.Errorf("%+v %q", now, one.HolderAt())
+		}
+		if _, err := c.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "free", func() bool { return one.Status().Holder == "" })
+	}
 }
