@@ -46,9 +46,11 @@ func (p *Prober) everyCheck() (all []check) {
 		add("binding "+on, "should", "RFC 5802 §6", "right logins on "+on+", with each type of channel binding",
 			"a server that offers PLUS accepts one type at least", func(ctx context.Context, r Result) Result { return p.anyBinding(ctx, r, version) })
 		for _, binding := range bindingTypes(version) {
-			rule, section := "policy", "RFC 5929 §4"
+			rule, section := "policy", bindingSections[binding]
 			if binding == "tls-exporter" && version == tls.VersionTLS13 {
-				rule, section = "must", "RFC 9266 §3"
+				if section = "RFC 9266 §3"; !dialects[p.Target.Dialect].ownBinding {
+					rule = "must"
+				}
 			}
 			add("binding "+on+" "+binding, rule, section, "a right login on "+on+" with "+binding,
 				"a server that offers PLUS accepts it", func(ctx context.Context, r Result) Result { return p.binding(ctx, r, version, binding) })
@@ -56,6 +58,11 @@ func (p *Prober) everyCheck() (all []check) {
 	}
 	add("certificate", "policy", "RFC 5280 §4.1.2.5", "the end of the server's certificate", "the certificate is valid for a week more", p.certificate)
 	return all
+}
+
+// bindingSections are the definitions of the types of channel binding.
+var bindingSections = map[string]string{
+	"tls-unique": "RFC 5929 §3", "tls-server-end-point": "RFC 5929 §4", "tls-exporter": "RFC 9266 §2",
 }
 
 func bindingTypes(version uint16) []string {

@@ -136,6 +136,8 @@ func (c *Config) wanted(v *fixtures.Vector) bool {
 	switch {
 	case !v.Judges(string(c.Role)) || v.Battery == 0:
 		return false
+	case c.Role == ServerRole && v.Battery == 22: // it is the server that chooses the iterations
+		return false
 	case c.Only != nil && !c.Only.MatchString(v.Name):
 		return false
 	}

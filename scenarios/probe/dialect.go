@@ -77,6 +77,9 @@ type dialect struct {
 	short bool
 	// nameless means that the name of the user is not taken from the SCRAM messages.
 	nameless bool
+	// ownBinding means that the protocol names its type of channel binding, so that the default of RFC 5802 §6.1 and
+	// RFC 9266 §3 is not for it.
+	ownBinding bool
 	// path means that the URL may have a domain or a database.
 	path bool
 	// success and failure are the words with which a server ends a login.
@@ -105,7 +108,7 @@ var dialects = map[string]dialect{
 	"xmpp":  {port: "5222", path: true, caller: newXMPP},
 	"xmpps": {port: "5223", path: true, direct: true, alpn: []string{"xmpp-client"}, caller: newXMPP},
 	"postgres": {
-		port: "5432", path: true, nameless: true,
+		port: "5432", path: true, nameless: true, ownBinding: true, // tls-server-end-point
 		success: "(AuthenticationOk without AuthenticationSASLFinal)", failure: "(ErrorResponse)",
 		caller: func(t Target, who Account) Caller { return &postgresCaller{user: who.Name, database: t.Path} },
 		host:   func() Host { return &postgresHost{} },

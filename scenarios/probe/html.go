@@ -31,6 +31,7 @@ type page struct {
 	Levels  []Level
 	Groups  []group
 	Skipped []Skipped
+	Silent  int
 }
 
 // A group has the results of one section with one verdict.
@@ -42,10 +43,11 @@ type group struct {
 	All    []Folded
 }
 
-// Skipped is a reason for which cases were skipped, and how many.
+// Skipped is a reason for which cases were skipped, with their number and their names without their logins.
 type Skipped struct {
 	Reason string
 	Count  int
+	Names  []string
 }
 
 // looks are the class of the style sheet and the mark of a verdict.
@@ -59,6 +61,7 @@ func HTML(w io.Writer, s *Summary, all []Result) error {
 	p := page{
 		Summary: s, Style: report.Style(), Title: fmt.Sprintf("SCRAM login of a %s: %s", s.Role, s.URL),
 		Started: s.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Tally: Verdicts, Totals: Totals(all), Skipped: Skips(all), Levels: Levels(all),
+		Silent: Unanswered(all),
 	}
 	for _, verdict := range Verdicts {
 		if verdict != Skip {
@@ -92,13 +95,16 @@ func groups(all []Result, verdict Verdict) (groups []group) {
 // Skips counts the skipped cases by reason.
 func Skips(all []Result) (counts []Skipped) {
 	for _, r := range all {
+		if r.Verdict != Skip {
+			continue
+		}
 		i := slices.IndexFunc(counts, func(s Skipped) bool { return s.Reason == r.Reason })
-		switch {
-		case r.Verdict != Skip:
-		case i < 0:
-			counts = append(counts, Skipped{r.Reason, 1})
-		default:
-			counts[i].Count++
+		if i < 0 {
+			i, counts = len(counts), append(counts, Skipped{Reason: r.Reason})
+		}
+		counts[i].Count++
+		if name := caseOf(r.Name); !slices.Contains(counts[i].Names, name) {
+			counts[i].Names = append(counts[i].Names, name)
 		}
 	}
 	return counts

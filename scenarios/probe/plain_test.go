@@ -188,3 +188,47 @@ func TestFailedLogin(t *testing.T) {
 		t.Errorf("%d not answered, not 1", n)
 	}
 }
+
+// PostgreSQL's protocol takes the name from another message, and names its type of channel binding.
+func TestPostgresRules(t *testing.T) {
+	t.Parallel()
+	all, err := vectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(v fixtures.Vector) bool { return v.Name == "10-attributes/first-empty-name plain" })
+	for dialect, want := range map[string][2]string{"postgres": {"policy", "the protocol does not take the name from the SCRAM messages"}, "xmpp": {"must", ""}} {
+		p := &Prober{Config: Config{Role: ServerRole, Target: Target{Dialect: dialect}}}
+		if reason := p.missing(&all[i]); reason != want[1] {
+			t.Errorf("%s, an empty name: skipped because %q", dialect, reason)
+		}
+		for _, c := range p.everyCheck() {
+			if c.Name == "checks/binding TLS 1.3 tls-exporter" && c.Rule != want[0] {
+				t.Errorf("%s: tls-exporter is a %s", dialect, c.Rule)
+			}
+		}
+	}
+}
+
+// A server chooses its iterations: the cases of what a client does with them are no cases of a server.
+func TestIterationsJudgeClients(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[Role]bool{ServerRole: false, ClientRole: true} {
+		p, err := New(Config{Role: role, Target: Target{Dialect: "stdio"}, Command: []string{"true"}, Level: "all"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.names["22-iterations/more plain"] != want {
+			t.Errorf("%s: 22-iterations/more is a case: %v", role, !want)
+		}
+	}
+}
+
+// The reasons for skips name their cases once, without the logins.
+func TestSkips(t *testing.T) {
+	t.Parallel()
+	got := Skips([]Result{{Name: "a plain", Verdict: Skip, Reason: "x"}, {Name: "a plus", Verdict: Skip, Reason: "x"}, {Name: "b", Reason: "x"}})
+	if len(got) != 1 || got[0].Count != 2 || !slices.Equal(got[0].Names, []string{"a"}) {
+		t.Error(got)
+	}
+}
