@@ -110,6 +110,7 @@ func (p *Prober) replay(ctx context.Context, r Result) Result {
 type challenged struct {
 	name, salt, iterations, words string
 	took                          time.Duration
+	transcript                    []Message
 }
 
 // challenge asks for a challenge, and answers with a wrong proof.
@@ -123,7 +124,7 @@ func (p *Prober) challenge(ctx context.Context, name string) (c challenged, err 
 	if err != nil {
 		return c, err
 	}
-	c.name, c.words, c.took = name, got.words, time.Since(began)
+	c.name, c.words, c.took, c.transcript = name, got.words, time.Since(began), got.transcript
 	for _, m := range got.transcript {
 		if m.From == "server" && c.salt == "" {
 			c.salt, c.iterations = attribute(m.Text, "s="), attribute(m.Text, "i=")
@@ -161,6 +162,7 @@ func (p *Prober) unknownUser(ctx context.Context, r Result) Result {
 		}
 	}
 	r.Verdict, r.Stage, r.Words, r.Reason = Pass, "server-first", unknown[0].words, "an unknown name gets a challenge like any other"
+	r.Transcript = unknown[0].transcript
 	if why := differs(known, unknown); why != "" {
 		r.Verdict, r.Reason = offence(r.Rule), why
 	}

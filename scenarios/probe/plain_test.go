@@ -232,3 +232,17 @@ func TestSkips(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The page of a run that reached nothing claims nothing of the peer.
+func TestPageOfNothing(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	if err := HTML(&page, &Summary{Role: ServerRole, Err: ErrNotReached}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, claim := range []string{"No TLS", "By rule"} {
+		if strings.Contains(page.String(), claim) {
+			t.Errorf("the page says %q", claim)
+		}
+	}
+}
