@@ -44,6 +44,19 @@ func TestProduct(t *testing.T) {
 	}
 }
 
+// An error of the stream (RFC 6120 §4.9) is a refusal: a server sends it for a message that is too long.
+func TestStreamError(t *testing.T) {
+	t.Parallel()
+	c := &xmppCaller{domain: "example.test"}
+	_, err := c.Open(feed(t, `<stream:stream><stream:features/><stream:error><policy-violation/><text>too long</text></stream:error>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Start("SCRAM-SHA-256", []byte("n,,")); err != nil || a.Kind != Refusal || a.Words != "policy-violation too long" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // A connection that is not accepted in time reads like any other wait that ends.
 func TestTimeoutOfDial(t *testing.T) {
 	t.Parallel()

@@ -118,7 +118,7 @@ func (c *xmppCaller) Next(response []byte) (Answer, error) {
 
 func (c *xmppCaller) Leave() { _, _ = c.Write([]byte("</stream:stream>")) }
 
-// failure is the server's refusal: a condition, and perhaps a text.
+// failure is the server's refusal, of the login or (RFC 6120 §4.9) of the stream: a condition, and perhaps a text.
 type failure struct {
 	Text       string `xml:"text"`
 	Conditions []struct {
@@ -138,7 +138,7 @@ func (c *xmppCaller) answer() (Answer, error) {
 			return Answer{}, err
 		}
 		return saslData(element.Name.Local, strings.TrimSpace(text))
-	case "failure":
+	case "failure", "error":
 		var f failure
 		if err := c.decode(&f, element); err != nil {
 			return Answer{}, err
