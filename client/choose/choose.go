@@ -21,6 +21,10 @@ const (
 	maxDoubled = 5
 	// lookEvery is how often a search looks whether a rig may be tried again.
 	lookEvery = time.Second / 4
+	// maxGates bounds the gates of a rig that are tried, and maxTry an attempt without waiting. Whoever writes the entries
+	// of one rig can't keep clients from the others.
+	maxGates = 8
+	maxTry   = 15 * time.Second
 	// spread is the delay before a try, at most, for each client that waits in the lab. All of them see at the same moment that
 	// a rig is free, and only one can have it.
 	spread    = 5 * time.Millisecond
@@ -131,7 +135,9 @@ func (s *search[S]) update(all []Gate) {
 			at[g.Rig] = i
 		}
 		r := &rigs[i]
-		r.gates = append(r.gates, g)
+		if len(r.gates) < maxGates {
+			r.gates = append(r.gates, g)
+		}
 		r.free = r.free && g.Holder == "" && g.Waiting == 0
 		r.waiting, r.revision = max(r.waiting, g.Waiting), max(r.revision, g.Revision)
 	}
@@ -234,7 +240,12 @@ func (s *search[S]) queue(r rig) int {
 func (s *search[S]) attempt(r rig, wait bool, delay time.Duration) {
 	done := result[S]{rig: r, wait: wait, err: client.ErrBusy}
 	if delay == 0 || s.sleep(delay) && s.isFree(r.name) {
-		done.seat, done.at, done.err = InTurn(s.ctx, r.gates, func(g Gate) (S, error) { return s.Dial(s.ctx, g, wait) })
+		ctx, cancel := s.ctx, context.CancelFunc(func() {})
+		if !wait {
+			ctx, cancel = context.WithTimeout(s.ctx, maxTry)
+		}
+		done.seat, done.at, done.err = InTurn(ctx, r.gates, func(g Gate) (S, error) { return s.Dial(ctx, g, wait) })
+		cancel()
 	}
 	if done.err != nil {
 		done.err = fmt.Errorf("rig %s: %w", r.name, done.err)
