@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sallyport/sallyport/protocol"
@@ -147,8 +148,11 @@ func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, 
 	if err != nil {
 		err = refused(s.prefix(), err)
 		s.fleet.log.Error("a client gets no place in the queue, which is in etcd", "user", c.User, "conn", c.Conn, "error", err)
-		if errors.Is(err, ErrRefused) {
+		switch {
+		case errors.Is(err, ErrRefused):
 			return nil, busy("etcd refuses this gate the queue of this rig: permission denied")
+		case errors.Is(err, rpctypes.ErrNoSpace):
+			return nil, busy("etcd, which has the queue of this rig, is full: alarm NOSPACE")
 		}
 		return nil, busy("this gate can't reach etcd, which has the queue of this rig")
 	}

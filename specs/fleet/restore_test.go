@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/sallyport/sallyport/server/certs"
 	"github.com/sallyport/sallyport/server/fleet"
@@ -173,6 +176,24 @@ func TestSeatOfAGateWhoseRightIsRevoked(t *testing.T) {
 		t.Error(took)
 	}
 	if _, err := one.enter("bob", queueRules, false); !isBusy(err, "etcd refuses this gate the queue of this rig") {
+		t.Error(err)
+	}
+}
+
+// An etcd whose database is full takes no place, and deletes them.
+func TestSeatOfAFullEtcd(t *testing.T) {
+	t.Parallel()
+	e := startEtcdWith(t, func(c *embed.Config) { c.QuotaBackendBytes = 1 << 20 })
+	one, c := e.gate("1"), e.client()
+	alice := one.asks("alice")
+	alice.at("0 alice")
+	bob := one.asks("bob")
+	for err := error(nil); err == nil; {
+		_, err = c.Put(t.Context(), "fill", strings.Repeat("x", 1<<18))
+	}
+	alice.Leave()
+	bob.at("0 bob")
+	if _, err := one.enter("carol", queueRules, false); !isBusy(err, "is full: alarm NOSPACE") {
 		t.Error(err)
 	}
 }
