@@ -74,7 +74,7 @@ var _ = Describe("The command connect", Label("area:command"), func() {
 		Expect(c.Run(ctx, testserver.Password("alice")+"\nWHOAMI\n", args...)).To(printed("alice\n"))
 		Expect(c.Run(ctx, testserver.Password("alice"), append(args, "WHOAMI")...)).To(printed("alice\n"))
 		Expect(c.Run(ctx, "\nWHOAMI\n", args...)).To(failed(1, "the password is empty"))
-		Expect(c.Run(ctx, "", args[:len(args)-1]...)).To(failed(1, "no terminal to ask for the password on: use --password-stdin"))
+		Expect(c.Run(ctx, "", args[:len(args)-1]...)).To(failed(1, "no terminal to ask for the password on: use --password-file or --password-stdin"))
 	}, limit)
 
 	It("takes every flag from the environment, and a flag wins", func(ctx SpecContext) {

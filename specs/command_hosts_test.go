@@ -54,6 +54,7 @@ var _ = Describe("The command with a file of hosts", Label("area:command", "area
 
 	It("names what is wrong, and connects to nothing", func(ctx SpecContext) {
 		Expect(me.Run(ctx, "", "connect", "rig3:", "WHOAMI")).To(failed(2, `there is no host "rig3" in \S+/hosts; there are: rig1 rig2`))
+		Expect(c.Run(ctx, "", "connect", "rig1:", "WHOAMI")).To(failed(2, `no hosts in \S+/hosts, and so no "rig1": sallyport hosts shows how to write one`))
 		good := c.Read("config/sallyport/hosts")
 		c.Write("config/sallyport/hosts", good+"port = 7\n")
 		Expect(me.Run(ctx, "", "connect", "rig1:", "WHOAMI")).To(failed(2, `hosts:9: there is no key "port"; there are: addr ca pin`))

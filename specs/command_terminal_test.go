@@ -284,6 +284,7 @@ var _ = Describe("The command on a terminal", Label("area:command", "area:termin
 		addr := listening.FindStringSubmatch(strings.NewReplacer("\r\n", "\n", "\x1b[K", "\n").Replace(operator.Shown()))
 		Expect(addr).NotTo(BeNil())
 		s := &service{cli: c, state: c.Path("state"), addr: addr[1]}
+		says(ctx, operator, "what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server\r\n")
 		operator.Type("anybody?\r")
 		says(ctx, operator, "! not delivered: .*nobody is seated\r\n")
 

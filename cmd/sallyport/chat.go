@@ -20,9 +20,6 @@ func newChat(s *server.Server) (*chat, error) {
 	if err != nil {
 		return nil, err
 	}
-	if con.isTerminal {
-		con.printf("what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server")
-	}
 	s.OnSay = func(user, text string) { con.printf("%s: %s", show.Printable(user), show.Printable(text)) }
 	return &chat{con}, nil
 }
@@ -30,6 +27,9 @@ func newChat(s *server.Server) (*chat, error) {
 // run sends what is typed until there is no more. After Ctrl-C it stops the
 // server. After Ctrl-D it restores the terminal, so that Ctrl-C is a signal again.
 func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
+	if c.isTerminal {
+		c.printf("what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server")
+	}
 	for line := range c.lines {
 		if line == "" {
 			continue

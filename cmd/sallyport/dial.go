@@ -181,5 +181,8 @@ func (f *dialFlags) credentials() (who client.Credentials, err error) {
 	} else {
 		who.Password, err = askPassword(fmt.Sprintf("Password of %s: ", show.Printable(who.Username)))
 	}
+	if errors.Is(err, errNoTerminal) {
+		err = fmt.Errorf("%w: use --password-file or --password-stdin", err)
+	}
 	return who, err
 }

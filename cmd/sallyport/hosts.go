@@ -199,7 +199,10 @@ func fromHosts(flags *pflag.FlagSet) error {
 		return usageError{message(err)}
 	}
 	host := hosts.Find(all, string(*name))
-	if host == nil {
+	switch {
+	case len(all) == 0:
+		return usagef("no hosts in %s, and so no %q: sallyport hosts shows how to write one", path, string(*name))
+	case host == nil:
 		names := []string{}
 		for _, h := range all {
 			names = append(names, h.Name)

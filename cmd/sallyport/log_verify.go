@@ -27,11 +27,11 @@ func logVerifyCommand() *cobra.Command {
 		Long: `Recompute the chain of a log. The first fault is printed as FILE:LINE: reason,
 and the exit code is 1. A sound log's head is printed.
 
-Without --head this finds any change before the last line that did not
-recompute the chain from there on. With a head that was noted elsewhere (a
-server prints it when it stops) it finds any change up to that head, a cut tail
-included. Of several files each must continue the one before. It proves no more
-than that.
+Without --head this finds a change before the last line, unless the chain was
+recomputed from there on. It does not find that the last lines are missing. With
+a head that was noted elsewhere (a server prints it when it stops) it finds any
+change up to that head, also that lines are missing. Of several files each must
+continue the one before. It proves no more than that.
 
 With --fleet each head that the gate has noted in etcd must be in the files, in
 order. It finds any change up to the latest of them by anybody who can't write
@@ -116,7 +116,7 @@ type notedFlags struct {
 func (f *notedFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.fleet.define(flags)
-	flags.Lookup("fleet").Usage = "check the heads in this etcd: `etcd://HOST:PORT[,HOST:PORT...][/PREFIX]`"
+	flags.Lookup("fleet").Usage = "check the heads in this etcd; SALLYPORT_FLEET does not set it: `etcd://HOST:PORT[,HOST:PORT...][/PREFIX]`"
 	flags.StringVar(&f.rig, "rig", "", "with --fleet: `name` of the rig")
 	flags.StringVar(&f.gate, "gate", "", "with --fleet: `id` of the gate, if there are several")
 	for _, name := range []string{"fleet", "rig"} { // variables that are meant for clients must not change what is checked

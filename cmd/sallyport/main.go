@@ -77,7 +77,7 @@ On one machine, in two terminals:
   sallyport user add alice               # asks for a password
   sallyport connect --user alice         # asks for it and talks to the server
 
-Every flag can also be given in the environment: --queue-depth as
+A flag can also be given in the environment: --queue-depth as
 SALLYPORT_QUEUE_DEPTH. A flag on the command line wins. A variable that begins
 with SALLYPORT_ and is no flag is named on standard error.
 

@@ -17,7 +17,7 @@ import (
 const maxPassword = 1024
 
 var (
-	errNoTerminal    = errors.New("no terminal to ask for the password on: use --password-stdin")
+	errNoTerminal    = errors.New("no terminal to ask for the password on")
 	errEmptyPassword = errors.New("the password is empty: it needs at least one character")
 	errNoPassword    = errors.New("no password was given")
 )
@@ -28,7 +28,10 @@ func newPassword(name string, stdin bool) (string, error) {
 		return readPassword(os.Stdin)
 	}
 	password, err := askPassword(fmt.Sprintf("New password of %s: ", show.Printable(name)))
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoTerminal):
+		return "", fmt.Errorf("%w: use --password-stdin", err)
+	case err != nil:
 		return "", err
 	}
 	again, err := askPassword("Once more: ")

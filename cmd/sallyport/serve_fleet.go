@@ -60,8 +60,10 @@ func (p *fleetPart) check() (err error) {
 	switch {
 	case p.url == "" && (p.sharesSeat || p.advertise != ""):
 		return usagef("--advertise and --fleet-seat go with --fleet")
+	case p.url == "" && (p.isTyped("rig") || p.isTyped("tag")):
+		return usagef("--rig and --tag go with --fleet")
 	case p.url == "":
-		return nil // --rig and --tag may be in the environment, for clients
+		return nil
 	case p.rig == "":
 		return usagef("--fleet needs --rig: the name of what this gate guards")
 	}
@@ -73,6 +75,12 @@ func (p *fleetPart) check() (err error) {
 	}
 	p.gates, err = p.open(slog.New(laterLog{&p.log}))
 	return err
+}
+
+// isTyped reports whether a flag is set and its variable is not. SALLYPORT_RIG and SALLYPORT_TAG may be there for clients.
+func (p *fleetPart) isTyped(name string) bool {
+	flag := p.flags.Lookup(name)
+	return flag.Changed && os.Getenv(variable(flag)) == ""
 }
 
 // checkSeat bounds the vanish limit if the seat is shared.

@@ -69,7 +69,7 @@ func (f *userFlags) command(use, short string, args cobra.PositionalArgs, work f
 	}
 	addStateFlag(cmd, &f.state)
 	f.fleet.define(cmd.Flags())
-	cmd.Flags().Lookup("fleet").Usage = "the users in this etcd, not those of a state directory: `etcd://HOST:PORT[,HOST:PORT...][/PREFIX]`"
+	cmd.Flags().Lookup("fleet").Usage = "the users in this etcd, not those of a state directory; SALLYPORT_FLEET does not set it: `etcd://HOST:PORT[,HOST:PORT...][/PREFIX]`"
 	// A variable that is meant for clients must not move the users.
 	_ = cmd.Flags().SetAnnotation("fleet", noVariable, nil) // no error: the flag is there
 	return cmd

@@ -14,6 +14,8 @@ func TestServeRefusesFlags(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--fleet-seat", "--advertise and --fleet-seat go with --fleet"},
 		{"--advertise a:1", "--advertise and --fleet-seat go with --fleet"},
+		{"--rig a", "--rig and --tag go with --fleet"},
+		{"--tag board=imx8", "--rig and --tag go with --fleet"},
 		{"--fleet-ca x", "--fleet-ca, --fleet-cert and --fleet-key go with --fleet"},
 		{"--fleet etcd://127.0.0.1:1", "--fleet needs --rig"},
 		{"--fleet http://127.0.0.1:1 --rig a", "is not etcd://"},
@@ -29,6 +31,15 @@ func TestServeRefusesFlags(t *testing.T) {
 		if code != 2 || !strings.Contains(out, c.want) || strings.Count(strings.TrimSpace(out), "\n") > 1 {
 			t.Errorf("%s: code %d, %s", c.args, code, out)
 		}
+	}
+}
+
+// A rig and tags in the environment are for clients, and stop no gate that is not in a fleet.
+func TestServeIgnoresTheRigOfClients(t *testing.T) {
+	t.Setenv("SALLYPORT_RIG", "a")
+	t.Setenv("SALLYPORT_TAG", "board=imx8,arch=arm64")
+	if code, out := sallyport(t, "", "serve", "--check", "--state", filepath.Join(stateHome(t), "state")); code != 0 {
+		t.Errorf("code %d, %s", code, out)
 	}
 }
 
