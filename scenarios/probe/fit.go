@@ -133,7 +133,7 @@ func (p *Prober) missing(v *fixtures.Vector) string {
 		return "needs a server that can be made to lack a type of channel binding"
 	case p.Role == ClientRole && l.Authzid != "":
 		return "needs a client that asks to act as another user"
-	case dialects[p.Target.Dialect].nameless && (v.Battery == 1 || v.Battery == 13 || v.Battery == 14 && v.Found.Stage != "client-final" ||
+	case dialects[p.Target.Dialect].nameless && (v.Found.Reason == "unknown-user" || v.Battery == 13 || v.Battery == 14 && v.Found.Stage != "client-final" ||
 		strings.HasPrefix(v.Name, "10-attributes/first-empty-name ")):
 		return "the protocol does not take the name from the SCRAM messages"
 	}

@@ -197,10 +197,14 @@ func TestPostgresRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(all, func(v fixtures.Vector) bool { return v.Name == "10-attributes/first-empty-name plain" })
+	wrong := slices.IndexFunc(all, func(v fixtures.Vector) bool { return v.Name == "01-unknown-user/wrong-password plain" })
 	for dialect, want := range map[string][2]string{"postgres": {"policy", "the protocol does not take the name from the SCRAM messages"}, "xmpp": {"must", ""}} {
 		p := &Prober{Config: Config{Role: ServerRole, Target: Target{Dialect: dialect}}}
 		if reason := p.missing(&all[i]); reason != want[1] {
 			t.Errorf("%s, an empty name: skipped because %q", dialect, reason)
+		}
+		if reason := p.missing(&all[wrong]); reason != "" {
+			t.Errorf("%s, a wrong password: skipped because %q", dialect, reason)
 		}
 		for _, c := range p.everyCheck() {
 			if c.Name == "checks/binding TLS 1.3 tls-exporter" && c.Rule != want[0] {
