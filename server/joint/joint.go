@@ -101,7 +101,7 @@ type Stream struct {
 	Active func()
 	// Passed gets the bytes before they go on. The direction is "in" or "out". An error ends the stream.
 	Passed func(direction string, p []byte) error
-	// MayWrite is called before each write to the backend. An error ends the stream. Nil allows every write.
+	// MayWrite is called before each write to the backend and before the end of its input. An error ends the stream. Nil allows every write.
 	MayWrite func() error
 	// Refused gets the first error of a Breaker, of a LineSetter and of a WindowSetter.
 	Refused func(err error)

@@ -46,6 +46,15 @@ func TestDirectionsEnd(t *testing.T) {
 			w.ends(End{In: 2, Out: 7, Ended: true}, "end close")
 		})
 	})
+	t.Run("the client's, who may not write any more", func(t *testing.T) {
+		start(t, halves, func(w *world) {
+			w.says("DATA 2\r\nhi")
+			w.takes("hi")
+			w.lost.Store(true)
+			w.says("DATA 0\r\n")
+			w.ends(End{In: 2, Ended: true, Err: errLost}, "reset close")
+		})
+	})
 	t.Run("together, where the backend can't end one", func(t *testing.T) {
 		start(t, whole, func(w *world) {
 			w.says("DATA 2\r\nhi", "DATA 0\r\n")

@@ -81,10 +81,8 @@ func (r *raw) toBackend() error {
 				return errors.Join(ErrBackend, err)
 			}
 		}
-		if half, ok := r.Backend.(HalfCloser); ok && err == io.EOF {
-			ended := r.calling()
-			_ = half.CloseWrite()
-			ended()
+		if err == io.EOF {
+			_ = r.closeWrite() // also where it is not possible the backend may have more to say
 		}
 		if err != nil {
 			return err

@@ -226,12 +226,7 @@ func (r *run) toBackend() error {
 
 // endInput ends the client's direction.
 func (r *run) endInput() error {
-	err := errors.ErrUnsupported
-	if half, ok := r.Backend.(HalfCloser); ok {
-		defer r.calling()()
-		err = half.CloseWrite()
-	}
-	switch {
+	switch err := r.closeWrite(); {
 	case errors.Is(err, errors.ErrUnsupported):
 		r.over(errDone)
 	case err != nil:

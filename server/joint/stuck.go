@@ -1,6 +1,9 @@
 package joint
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 const (
 	// stuckAfter is the time after the end of a stream at which a call of the backend that goes on counts as stuck.
@@ -56,6 +59,19 @@ func (s *Stream) write(p []byte) (int, error) {
 	s.calls.Add(1)
 	defer s.calls.Add(-1)
 	return s.Backend.Write(p)
+}
+
+// closeWrite ends the client's direction. A command may do much at the end of its input, so this is like a write.
+func (s *Stream) closeWrite() error {
+	half, ok := s.Backend.(HalfCloser)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
+	defer s.calling()()
+	return half.CloseWrite()
 }
 
 func (s *Stream) close() error {

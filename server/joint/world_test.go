@@ -171,8 +171,11 @@ type world struct {
 	cancel  context.CancelCauseFunc
 	active  atomic.Int64
 	refused atomic.Int64
+	lost    atomic.Bool // the right to write
 	end     chan End
 }
+
+var errLost = errors.New("the right to write is lost")
 
 // start runs a stream in synthetic time.
 func start(t *testing.T, backend func(d *device) io.ReadWriteCloser, test func(w *world)) {
@@ -199,6 +202,12 @@ func start(t *testing.T, backend func(d *device) io.ReadWriteCloser, test func(w
 			Active: func() { w.active.Add(1) }, Refused: func(error) { w.refused.Add(1) },
 			Stuck:  func() { w.note("stuck") },
 			Passed: func(string, []byte) error { return nil },
+			MayWrite: func() error {
+				if w.lost.Load() {
+					return errLost
+				}
+				return nil
+			},
 			Safely: func(f func() error) error { return f() }, Limits: w.wire.limits(),
 			Last: func(end End) { w.note("last"); _ = w.wire.Send([]byte("421 " + end.Err.Error() + "\r\n")) },
 		}
