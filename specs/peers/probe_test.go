@@ -22,7 +22,7 @@ import (
 	"github.com/sallyport/sallyport/specs/harness"
 )
 
-// probed judges a peer by what the RFCs demand. Its known deviations are in accept/NAME.
+// probed judges a peer by what the RFCs demand. Its known deviations are in accept/NAME, by rule and section.
 func probed(ctx context.Context, name string, c probe.Config) {
 	GinkgoHelper()
 	file, err := os.Open(filepath.Join("accept", name))
