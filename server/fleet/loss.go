@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sallyport/sallyport/server/admission"
 )
 
 // maxDeletes bounds the keys that one call deletes. etcd takes 128.
@@ -91,6 +94,34 @@ func (s *Seat) withoutClient() []string {
 	return keys[:min(len(keys), maxDeletes)]
 }
 
+// admit returns the reply to a client that may not wait. Those who have left don't count: it waits until their places are
+// deleted.
+func (s *Seat) admit(ctx context.Context, c admission.Client) error {
+	for {
+		q := s.queue.Load()
+		why, ok := c.Rules.Allow(c.NoWait, len(q.entries)-1, q.waiting(c.User))
+		if ok || q.holder() == "" {
+			return nil
+		}
+		refusal := busy(why + q.status().Busy())
+		if !s.isLeft(q) && q == s.queue.Load() {
+			return refusal
+		}
+		select {
+		case <-q.old:
+		case <-ctx.Done():
+			return refusal
+		}
+	}
+}
+
+// isLeft reports whether the queue has a place whose client has left.
+func (s *Seat) isLeft(q *queue) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(q.entries, func(e entry) bool { return s.gone[e.key] })
+}
+
 // delete deletes places, and waits until the copy of the queue knows.
 func (s *Seat) delete(keys []string) error {
 	ctx, cancel := s.fleet.call(s.ctx)
@@ -100,16 +131,16 @@ func (s *Seat) delete(keys []string) error {
 		all = append(all, clientv3.OpDelete(key))
 	}
 	done, err := s.fleet.etcd.Txn(ctx).Then(all...).Commit()
+	if err == nil && slices.ContainsFunc(done.Responses, func(r *etcdserverpb.ResponseOp) bool { return r.GetResponseDeleteRange().Deleted > 0 }) {
+		err = s.queue.reach(ctx, done.Header.Revision)
+	}
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, key := range keys {
 		delete(s.gone, key)
-	}
-	s.mu.Unlock()
-	if slices.ContainsFunc(done.Responses, func(r *etcdserverpb.ResponseOp) bool { return r.GetResponseDeleteRange().Deleted > 0 }) {
-		return s.queue.reach(ctx, done.Header.Revision)
 	}
 	return nil
 }

@@ -137,13 +137,11 @@ func (s *Seat) NoLease() string { return s.queue.Load().noLease() }
 
 // Enter puts a client at the end of the queue.
 func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, error) {
-	if q := s.queue.Load(); q.holder() != "" {
-		if why, ok := c.Rules.Allow(c.NoWait, len(q.entries)-1, q.waiting(c.User)); !ok {
-			return nil, busy(why + q.status().Busy())
-		}
-	}
 	ctx, cancel := s.fleet.call(ctx)
 	defer cancel()
+	if err := s.admit(ctx, c); err != nil {
+		return nil, err
+	}
 	p, err := s.put(ctx, c)
 	if err != nil {
 		err = refused(s.prefix(), err)

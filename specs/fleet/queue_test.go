@@ -115,3 +115,16 @@ func TestSeatWithOddKeys(t *testing.T) {
 		eventually(t, "free", func() bool { return one.Status().Holder == "" })
 	}
 }
+
+// Who does not wait gets the seat of a client of the same gate that has just left.
+func TestSeatOfAClientThatHasJustLeft(t *testing.T) {
+	t.Parallel()
+	one := startEtcd(t).gate("1")
+	for i := range 20 {
+		next, err := one.enter(fmt.Sprint("user", i), admission.Reject{}.Rules(0), i%2 == 0)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		next.Leave()
+	}
+}
