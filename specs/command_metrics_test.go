@@ -170,7 +170,7 @@ var _ = Describe("The command serve --metrics", Label("area:command", "area:metr
 	It("ends if its address is in use", func(ctx SpecContext) {
 		taken := listener("tcp", "127.0.0.1:0", func(net.Conn) {})
 		Expect(c.Run(ctx, "", "serve", "--listen", "127.0.0.1:0", "--state", "state", "--metrics", taken)).To(
-			did(1, "", MatchRegexp(`\nsallyport serve: --metrics: %s is in use: `, regexp.QuoteMeta(taken))))
+			did(1, "", MatchRegexp(`^sallyport serve: --metrics: %s is in use: `, regexp.QuoteMeta(taken))))
 	}, limit)
 
 	DescribeTable("refuses", func(ctx SpecContext, address string) {

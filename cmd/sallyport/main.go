@@ -142,14 +142,10 @@ func build() (version, commit string) {
 
 // group adds subcommands to a command that does nothing by itself.
 func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
-	var names []string
-	for _, sub := range subs {
-		names = append(names, sub.Name())
-	}
 	cmd.AddCommand(subs...)
 	cmd.Args = cobra.NoArgs
-	cmd.RunE = func(*cobra.Command, []string) error {
-		return usagef("say what to do: %s", strings.Join(names, ", "))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return usagef("say what to do: %s", strings.Join(subcommands(cmd), ", "))
 	}
 	return cmd
 }

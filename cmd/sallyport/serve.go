@@ -142,7 +142,12 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	if err != nil {
 		return err
 	}
-	defer func() { fmt.Fprintln(f.stderr, "log head", s.Audit.Head()) }()
+	before := s.Audit.Head()
+	defer func() {
+		if head := s.Audit.Head(); head != before {
+			fmt.Fprintln(f.stderr, "log head", head)
+		}
+	}()
 	if err := os.WriteFile(addrFile(home.Paths), []byte(reachable(listener.Addr())), 0o600); err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,11 +28,19 @@ func plainUsage(cmd *cobra.Command) {
 		case len(args) == 0:
 			return usagef("an argument is missing: %s", cmd.UseLine())
 		case cmd.HasSubCommands():
-			return usagef("there is no command %q", args[0])
+			return usagef("there is no command %q; there are: %s", args[0], strings.Join(subcommands(cmd), ", "))
 		default:
 			return usagef("it takes no argument %q: %s", args[len(args)-1], cmd.UseLine())
 		}
 	}
+}
+
+// subcommands returns the names of the subcommands of a command.
+func subcommands(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return names
 }
 
 // valueForms describe the values of flags by their type.
