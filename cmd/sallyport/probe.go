@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -318,20 +317,6 @@ func probeError(cmd *cobra.Command, err error) error {
 // printError prints an error on one line, whatever the peer has sent.
 func printError(cmd *cobra.Command, err error) {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), show.Printable(message(err)))
-}
-
-func listProbe(p *probe.Prober) error {
-	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	for _, r := range p.Cases() {
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", show.Printable(r.Name), r.Rule, r.Section, show.Printable(r.About))
-	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	for _, name := range p.Accounts() {
-		fmt.Fprintf(stdout, "further account: %s\n", show.Printable(name))
-	}
-	return nil
 }
 
 // aloneProbe returns a function that returns the command line for the cases that match a regular expression.

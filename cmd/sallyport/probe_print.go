@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/sallyport/sallyport/scenarios/probe"
@@ -158,4 +159,18 @@ func (p *probePrinter) summary(all []probe.Result) {
 	for _, name := range s.Unused {
 		fmt.Fprintf(p.out, "  deviates no longer: %s\n", show.Printable(name))
 	}
+}
+
+func listProbe(p *probe.Prober) error {
+	out := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	for _, r := range p.Cases() {
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", show.Printable(r.Name), r.Rule, r.Section, show.Printable(r.About))
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	for _, name := range p.Accounts() {
+		fmt.Fprintf(stdout, "further account: %s\n", show.Printable(name))
+	}
+	return nil
 }
