@@ -144,7 +144,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, s *server.Server, home state.Stat
 	}
 	before := s.Audit.Head()
 	defer func() {
-		if head := s.Audit.Head(); head != before {
+		if head := s.Audit.Head(); err == nil || head != before {
 			fmt.Fprintln(f.stderr, "log head", head)
 		}
 	}()
