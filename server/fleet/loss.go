@@ -99,7 +99,7 @@ func (s *Seat) withoutClient() []string {
 func (s *Seat) admit(ctx context.Context, c admission.Client) error {
 	for {
 		q := s.queue.Load()
-		why, ok := c.Rules.Allow(c.NoWait, len(q.entries)-1, q.waiting(c.User))
+		why, ok := c.Rules.Allow(c.NoWait, len(q.entries)-1, q.waiting(c.User, len(q.entries)))
 		if ok || q.holder() == "" {
 			return nil
 		}

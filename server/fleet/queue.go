@@ -191,10 +191,10 @@ func (q *queue) status() (now capability.Status) {
 	return now
 }
 
-// waiting returns the number of a user's places in the queue, without the seat.
-func (q *queue) waiting(user string) (n int) {
+// waiting returns how many places before a position are a user's, without the seat.
+func (q *queue) waiting(user string, before int) (n int) {
 	for i, e := range q.entries {
-		if i > 0 && e.User == user {
+		if i > 0 && i < before && e.User == user {
 			n++
 		}
 	}

@@ -154,9 +154,9 @@ func (s *Seat) Enter(ctx context.Context, c admission.Client) (admission.Place, 
 		}
 		return nil, busy("this gate can't reach etcd, which has the queue of this rig")
 	}
-	if n, _ := p.Position(); n > 0 { // another gate's client may have been quicker
+	if n, _ := p.Position(); n > 0 { // clients of other gates may have been quicker
 		p.waited = true
-		if why, ok := c.Rules.Allow(c.NoWait, n-1, 0); !ok {
+		if why, ok := c.Rules.Allow(c.NoWait, n-1, s.queue.Load().waiting(c.User, n)); !ok {
 			p.Leave()
 			return nil, busy(why + s.Status().Busy())
 		}

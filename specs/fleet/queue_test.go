@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -126,5 +128,41 @@ func TestSeatOfAClientThatHasJustLeft(t *testing.T) {
 			t.Fatal(i, err)
 		}
 		next.Leave()
+	}
+}
+
+// A user who logs in at several gates at once has no more places in the queue than one may have.
+func TestSeatCountsAUsersPlacesAtAllGates(t *testing.T) {
+	t.Parallel()
+	e := startEtcd(t)
+	e.gate("1").asks("alice").at("0 alice")
+	var gates []*gate
+	for _, id := range []string{"2", "3", "4", "5", "6", "7"} {
+		g := e.gate(id)
+		g.asks("zoe").Leave() // it has a lease, and a copy of the queue
+		gates = append(gates, g)
+	}
+	for range 20 {
+		var asking sync.WaitGroup
+		waiting := make(chan *asker, len(gates))
+		for _, g := range gates {
+			asking.Go(func() {
+				bob, err := g.enter("bob", admission.Rules{Depth: 9, PerUser: 1}, false)
+				if err == nil {
+					waiting <- bob
+				} else if !isBusy(err, "this user has all the places") {
+					t.Error(err)
+				}
+			})
+		}
+		asking.Wait()
+		if len(waiting) != 1 {
+			t.Fatalf("%d clients of one user wait", len(waiting))
+		}
+		bob := <-waiting
+		bob.Leave()
+		bob.until("gone", func() bool {
+			return !slices.ContainsFunc(gates, func(g *gate) bool { return g.Status().Waiting > 0 })
+		})
 	}
 }
