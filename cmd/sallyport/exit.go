@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport/sallyport/server/audit"
 	"github.com/sallyport/sallyport/server/audit/show"
 	"github.com/sallyport/sallyport/server/control"
+	"github.com/sallyport/sallyport/server/fleet"
 	"github.com/sallyport/sallyport/server/state"
 )
 
@@ -61,7 +62,7 @@ func exitCode(err error) int {
 	_, isConnect := errors.AsType[*client.ConnectError](err)
 	_, isDirectory := errors.AsType[noDirectory](err)
 	switch {
-	case isConnect, isDirectory, errors.Is(err, choose.ErrNoRig), errors.Is(err, control.ErrNoServer):
+	case isConnect, isDirectory, errors.Is(err, choose.ErrNoRig), errors.Is(err, control.ErrNoServer), errors.Is(err, fleet.ErrAway):
 		return exitConnection
 	case isLost || errors.Is(err, client.ErrBusy):
 		return exitNoSeat

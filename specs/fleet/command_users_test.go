@@ -46,7 +46,7 @@ func TestUserCommandsWithoutEtcd(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"user add --fleet etcd://127.0.0.1:1 alice", "user list --fleet etcd://127.0.0.1:1"} {
 		code, out := sallyport(t, "", strings.Split(args, " ")...)
-		if code != 1 || !strings.HasSuffix(out, "etcd does not answer: 127.0.0.1:1: connect: connection refused\n") || strings.Count(out, "\n") != 1 {
+		if code != 3 || !strings.HasSuffix(out, "etcd does not answer: 127.0.0.1:1: connect: connection refused\n") || strings.Count(out, "\n") != 1 {
 			t.Error(args, code, out)
 		}
 	}
