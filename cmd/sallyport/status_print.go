@@ -53,6 +53,14 @@ func (p *page) row(label string, pieces ...string) {
 	p.out.WriteString(strings.TrimRight(line, " ") + "\n")
 }
 
+// printable returns texts without characters that a terminal would act on.
+func printable(texts []string) (all []string) {
+	for _, text := range texts {
+		all = append(all, show.Printable(text))
+	}
+	return all
+}
+
 // statusPage returns the page of status.
 func statusPage(s control.Status, now time.Time, width int) string {
 	p := &page{width: width}
@@ -66,7 +74,7 @@ func statusPage(s control.Status, now time.Time, width int) string {
 	p.backend(s.Backend)
 	p.fleet(s, now)
 	p.log(s.Log)
-	p.row("certificate", show.Printable(strings.Join(s.Certificate.Names, ", ")), lifetime(s.Certificate.Ends, now))
+	p.row("certificate", append(printable(s.Certificate.Names), lifetime(s.Certificate.Ends, now))...)
 	p.row("limits", limits(s)...)
 	p.row("server", show.Printable(s.Listen), fmt.Sprintf("process %d", s.PID), "up "+seconds(s.Uptime), count(s.Served, "session")+" so far")
 	p.row("state", show.Printable(s.State))

@@ -25,7 +25,7 @@ func full() control.Status {
 		About: control.About{
 			Version: "v1.2.3 commit 0123456789012345678901234567890123456789 go1.26.8", PID: 4711, Listen: "[::]:7443", State: "/srv/rig",
 			Admission: "queue", Backend: &control.Backend{Spec: "serial:/dev/ttyUSB0,115200,8N1", Kept: true},
-			Certificate: control.Certificate{Names: []string{"rig.example.org"}, Ends: noon.Add(100 * 24 * time.Hour)},
+			Certificate: control.Certificate{Names: []string{"rig.example.org", "localhost", "127.0.0.1", "192.0.2.2", "2001:db8:1234:5678::2"}, Ends: noon.Add(100 * 24 * time.Hour)},
 			Limits:      control.Limits{Idle: 900, QueueWait: 1020, QueueDepth: 16, QueuePerUser: 2, Lobby: 256, Body: 1 << 20},
 		},
 		Started: noon, Uptime: 3600, Holder: &control.Holder{Person: person("alice", "x-1"), Idle: 3.9, Requests: 1, Running: "STREAM"},
@@ -48,7 +48,8 @@ kept out     2 sources by a penalty now, 1 connection so far (lobby-full),
 backend      serial:/dev/ttyUSB0,115200,8N1, kept open
 log          /srv/rig/audit.jsonl, 1.18 MiB, 34 GiB free on its disk
 log head     ` + strings.Repeat("0", 64) + `
-certificate  rig.example.org, until 2026-06-09, 100 days left
+certificate  rig.example.org, localhost, 127.0.0.1, 192.0.2.2,
+             2001:db8:1234:5678::2, until 2026-06-09, 100 days left
 limits       idle 15 min, session without limit, request without limit,
              queue 16 (2 a user) for 17 min, body 1 MiB
 server       [::]:7443, process 4711, up 1 h, 5 sessions so far
