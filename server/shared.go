@@ -6,7 +6,7 @@ import (
 	"github.com/sallyport/sallyport/server/admission"
 )
 
-// enter takes a place in the queue of all servers, if they share the seat.
+// enter takes a place in the common queue, if servers share the seat.
 func (c *conn) enter() (err error) {
 	s := &c.srv.seat
 	if s.shared == nil || c.lastWord == capability.Stat {
@@ -22,7 +22,7 @@ func (c *conn) enter() (err error) {
 	return err
 }
 
-// first reports whether no client of another server comes before c.
+// first reports whether c is the first in the common queue.
 func (c *conn) first() bool {
 	if c.shared == nil {
 		return true
@@ -31,7 +31,7 @@ func (c *conn) first() bool {
 	return n == 0
 }
 
-// mayAct returns an error if a client of another server may have the seat.
+// mayAct returns an error if a client of another server may have the seat by now.
 func (c *conn) mayAct() error {
 	if c.shared == nil {
 		return nil
@@ -39,7 +39,7 @@ func (c *conn) mayAct() error {
 	return c.shared.Check()
 }
 
-// giveBack passes the seat on, in this server and then in the others.
+// giveBack releases the seat, in this server and then in the common queue.
 func (c *conn) giveBack() {
 	c.srv.seat.release(c)
 	if c.shared != nil {
@@ -47,7 +47,7 @@ func (c *conn) giveBack() {
 	}
 }
 
-// changed grants the seat if a client of this server has become the first of all, and wakes c.
+// changed grants the seat if a client of this server is now the first in the common queue. It wakes c.
 func (s *seat) changed(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

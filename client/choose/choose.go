@@ -14,49 +14,49 @@ import (
 )
 
 const (
-	// stale is after how long a rig is tried again that has refused while the directory says that it is free. The
-	// directory lags by half a second. The time doubles with each refusal.
+	// stale is the pause before a rig is tried again that refused although the directory shows it as free. The
+	// directory lags by half a second. The pause doubles with each refusal.
 	stale = time.Second
-	// maxDoubled bounds how often it doubles.
+	// maxDoubled bounds how often the pause doubles.
 	maxDoubled = 5
-	// lookEvery is how often a search looks whether a rig may be tried again.
+	// lookEvery is the time between two looks for a rig that may be tried again.
 	lookEvery = time.Second / 4
-	// maxGates bounds the gates of a rig that are tried, and maxTry an attempt without waiting. Whoever writes the entries
+	// maxGates bounds the gates of a rig that are tried, and maxTry an attempt without waiting. So the entries
 	// of one rig can't keep clients from the others.
 	maxGates = 8
 	maxTry   = 15 * time.Second
-	// spread is the delay before a try, at most, for each client that waits in the lab. All of them see at the same moment that
-	// a rig is free, and only one can have it.
+	// spread times the number of clients that wait in the lab, or maxSpread, is the longest delay before a try. All
+	// clients see at the same moment that a rig is free, and only one can have it.
 	spread    = 5 * time.Millisecond
 	maxSpread = 2 * time.Second
 )
 
-// Chooser gets the seat of one rig of a lab. S is the type of a seat. Follow, Dial and Close must be set.
+// Chooser gets the seat of one rig of a lab. S is the type of a seat. Follow, Dial and Close are required. A Chooser is
+// safe for concurrent use if its functions are.
 type Chooser[S any] struct {
 	// Follow calls on with all gates, and again after each change, until ctx ends. It returns an error if it can't
 	// begin.
 	Follow func(ctx context.Context, on func([]Gate)) error
-	// Dial asks a gate for the seat. With wait it waits in the queue, otherwise it fails with [client.ErrBusy] if the seat
-	// is taken. When ctx ends it returns soon, and leaves the queue.
+	// Dial asks a gate for the seat. If the seat is taken, Dial waits in the queue with wait, and without it fails with
+	// [client.ErrBusy]. When ctx ends, Dial leaves the queue and returns soon.
 	Dial func(ctx context.Context, g Gate, wait bool) (S, error)
-	// Close gives a seat back.
+	// Close gives back a seat that Dial returned and Seat does not return.
 	Close func(S)
-	// Tags are those that a rig must have. None means any rig.
+	// Tags are the tags that a rig must have. Empty means any rig.
 	Tags map[string]string
-	// NoWait means that no queue is joined: Seat fails with client.ErrBusy if no rig is free.
+	// NoWait means that Seat joins no queue. It fails with client.ErrBusy if no rig is free.
 	NoWait bool
-	// IntN returns a random number below n. Nil means that of math/rand.
+	// IntN returns a random number from 0 to n-1. Nil means rand.IntN of math/rand/v2.
 	IntN func(n int) int
 }
 
 // Seat returns a seat and the gate that gave it. It tries the free rigs without waiting, in random order, so that
-// clients that come together spread over the lab. If it gets none it joins the shortest queue. There it waits in
-// order, and meanwhile tries each rig that becomes free. It never returns before every other seat that it got is given
-// back.
+// clients that come together spread over the lab. If it gets no seat, it joins the shortest queue. While it waits
+// there, it tries each rig that becomes free. Before it returns, it gives back every other seat that it got.
 //
-// A refused login ends the search, because a wrong password shall not be tried at each gate of a lab. So does a wait
-// that the gate ends. A gate that can't be reached, or stops, does not. The error wraps [ErrNoRig] if no rig has the
-// tags, or it is one of Follow, or of the gates.
+// A refused login ends the search, because Seat must not try a wrong password at each gate of a lab. A wait that the
+// gate ends also ends the search. A gate that can't be reached, or stops, does not. The error wraps [ErrNoRig] if no
+// rig has the tags. Otherwise it is the error of Follow, a [Failed], an error of a gate, or the cause of ctx.
 func (c Chooser[S]) Seat(ctx context.Context) (seat S, at Gate, err error) {
 	if c.IntN == nil {
 		c.IntN = rand.IntN
@@ -76,7 +76,7 @@ func (c Chooser[S]) Seat(ctx context.Context) (seat S, at Gate, err error) {
 	return won.seat, won.at, err
 }
 
-// search is one call of Seat. Its goroutine owns what mu does not guard.
+// search is one call of Seat. Only the goroutine of Seat uses the fields that mu does not guard.
 type search[S any] struct {
 	Chooser[S]
 	ctx      context.Context
@@ -84,16 +84,16 @@ type search[S any] struct {
 	followed chan error    // gets the result of Follow
 	results  chan result[S]
 
-	trying, place string // rigs that an attempt runs at, without and with a wait; "" is none
+	trying, place string // rigs of the running attempts, without and with a wait; "" is none
 	tried         map[string]tried
 
 	mu   sync.Mutex
-	all  []Gate // the latest
-	rigs []rig  // those with the tags
+	all  []Gate // the latest directory
+	rigs []rig  // the rigs with the tags
 	seen bool   // the directory has come
 }
 
-// rig is what the directory says of all gates of a rig.
+// rig sums up the directory's entries of one rig.
 type rig struct {
 	name     string
 	gates    []Gate
@@ -102,7 +102,7 @@ type rig struct {
 	revision int64
 }
 
-// result is the end of an attempt.
+// result is the result of an attempt.
 type result[S any] struct {
 	rig  rig
 	wait bool
@@ -111,8 +111,8 @@ type result[S any] struct {
 	err  error
 }
 
-// tried is what attempts at a rig came to. It is not tried before until, unless it was busy and the directory has
-// another revision.
+// tried is the outcome of the attempts at a rig. The rig is not tried again before until, unless it was busy and its
+// revision in the directory has changed.
 type tried struct {
 	err      error // of the last attempt
 	noQueue  bool  // its queue can't be joined
@@ -211,7 +211,7 @@ func (s *search[S]) try(rigs []rig) {
 	}
 }
 
-// join takes a place in the shortest queue.
+// join takes a place in the shortest queue. Its error ends the search.
 func (s *search[S]) join(rigs []rig) error {
 	left := slices.DeleteFunc(slices.Clone(rigs), func(r rig) bool { return s.tried[r.name].noQueue })
 	switch {
@@ -228,7 +228,7 @@ func (s *search[S]) join(rigs []rig) error {
 	return nil
 }
 
-// queue returns how many wait for a rig. One more has come where it has just refused.
+// queue returns how many clients wait for a rig. If the rig has just refused, the directory lags, and queue adds one.
 func (s *search[S]) queue(r rig) int {
 	if s.wait(r) > 0 {
 		return r.waiting + 1
@@ -293,7 +293,7 @@ func (s *search[S]) isLast(r result[S]) bool {
 	return false
 }
 
-// wait returns for how long a rig is not tried.
+// wait returns the time until the rig may be tried again.
 func (s *search[S]) wait(r rig) time.Duration {
 	was := s.tried[r.name]
 	if was.busy && was.revision != r.revision {
@@ -302,7 +302,7 @@ func (s *search[S]) wait(r rig) time.Duration {
 	return time.Until(was.until)
 }
 
-// giveBack ends what still runs, and gives back each seat that it has got.
+// giveBack waits for the end of the running attempts, and closes each seat that they got.
 func (s *search[S]) giveBack() {
 	for _, name := range []string{s.trying, s.place} {
 		if name == "" {
@@ -326,7 +326,7 @@ func (s *search[S]) noRig() error {
 	return worded{ErrNoRig, "no rig has " + tagText(s.Tags) + listed(s.all, true)}
 }
 
-// failed returns the error if no rig gives a seat.
+// failed returns the error of a search in which no rig gave a seat.
 func (s *search[S]) failed(what string) error {
 	f := Failed{what: what}
 	for _, name := range slices.Sorted(maps.Keys(s.tried)) {

@@ -15,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// play is a chooser whose directory and gates the test plays.
+// play is a chooser. The test plays its directory and its gates.
 type play struct {
 	choose.Chooser[string]
 	directory chan []choose.Gate
@@ -30,10 +30,10 @@ type dial struct {
 	gate   choose.Gate
 	wait   bool
 	ctx    context.Context
-	answer chan error // nil is a seat
+	answer chan error // nil means a seat
 }
 
-// newPlay starts a chooser. The directory has these gates at first.
+// newPlay starts a chooser. The directory first has the gates in all.
 func newPlay(t *testing.T, with func(*choose.Chooser[string]), all ...choose.Gate) *play {
 	p := &play{directory: make(chan []choose.Gate, 9), dials: make(chan *dial), closed: make(chan string, 9), ended: make(chan error, 1)}
 	over := make(chan struct{})

@@ -1,6 +1,6 @@
 // Package choose finds a seat in a lab of many gates.
 //
-// [Chooser.Seat] gets the seat of any rig with some tags: of one that is free, or else of one whose queue is short.
+// [Chooser.Seat] gets the seat of any rig with given tags: of a free rig, or else of the rig with the shortest queue.
 // [InTurn] tries the gates of one rig, which [Named] returns. The package knows neither the directory nor the network:
 // its caller passes functions for both.
 package choose
@@ -17,10 +17,10 @@ import (
 	"github.com/sallyport/sallyport/protocol"
 )
 
-// Gate is a gate in the directory, and what it guards. Gates with the same Rig share one seat.
+// Gate is the directory's entry of a gate. Gates with the same Rig share one seat.
 type Gate struct {
 	Rig, ID string
-	// Addr is HOST:PORT. Pin is the pin of the gate's CA, empty if that is a public one.
+	// Addr is HOST:PORT. Pin is the pin of the gate's private CA. Empty means a public CA.
 	Addr, Pin string
 	Tags      map[string]string
 	// Holder is the user whose session this gate serves. Empty means none.
@@ -44,7 +44,8 @@ func (g Gate) has(tags map[string]string) bool {
 // ErrNoRig means that the directory has no rig of this name, or none with these tags.
 var ErrNoRig = errors.New("choose: no such rig")
 
-// Named returns the gates of a rig. Its error names the rigs that there are, and wraps [ErrNoRig].
+// Named returns the gates of a rig. If there is none, the error wraps [ErrNoRig] and names up to eight rigs of the
+// directory.
 func Named(all []Gate, name string) ([]Gate, error) {
 	var found []Gate
 	for _, g := range all {
@@ -58,8 +59,9 @@ func Named(all []Gate, name string) ([]Gate, error) {
 	return found, nil
 }
 
-// InTurn calls dial with one gate after the other until one answers. A full queue and a refused login are answers:
-// the gates share the seat, and another one would refuse a wrong password too.
+// InTurn calls dial with one gate after the other until a gate answers. A full queue and a refused login are answers:
+// the gates share the seat, and another gate would refuse a wrong password too. If no gate answers, the error is a
+// [Failed], or with a single gate the error of dial.
 func InTurn[S any](ctx context.Context, gates []Gate, dial func(Gate) (S, error)) (seat S, at Gate, err error) {
 	failed := Failed{what: "no gate of the rig can be reached"}
 	for _, g := range gates {
@@ -89,14 +91,14 @@ func elsewhere(err error) bool {
 	return reply.Code < 500 && reply.Keyword != protocol.KeywordWaitTimeout && reply.Keyword != protocol.KeywordEvicted
 }
 
-// Failed means that several gates or rigs were tried. errors.Is and errors.As find the errors of the busy ones. If none
-// was busy, they find the errors of all.
+// Failed means that no gate or rig gave a seat. errors.Is and errors.As find the errors of the busy gates or rigs. If
+// none was busy, they find the errors of all.
 type Failed struct {
 	what string
 	errs []error
 }
 
-// maxShown bounds what a message lists.
+// maxShown bounds the number of texts that a message lists.
 const maxShown = 8
 
 func (f Failed) Error() string {
@@ -107,7 +109,7 @@ func (f Failed) Error() string {
 	return f.what + ": " + shorten(texts, "; ")
 }
 
-// Unwrap returns the errors that decide what the failure is.
+// Unwrap returns the errors of the busy gates or rigs, or all errors if none was busy.
 func (f Failed) Unwrap() []error {
 	var busy []error
 	for _, err := range f.errs {
@@ -129,7 +131,7 @@ func shorten(texts []string, between string) string {
 	return strings.Join(texts, between)
 }
 
-// listed returns the end of a sentence about all rigs.
+// listed returns the end of a sentence, which lists the rigs of all.
 func listed(all []Gate, withTags bool) string {
 	var names []string
 	for _, g := range all {
@@ -155,7 +157,7 @@ func tagText(tags map[string]string) string {
 	return strings.Join(all, ",")
 }
 
-// worded is an error with another text.
+// worded is an error with a text for the user in place of its own.
 type worded struct {
 	error
 	text string

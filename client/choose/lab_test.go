@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/client/choose"
 )
 
-// lab is a simulated one, in which a rig has a queue and one gate. The directory lags behind as a real one does.
+// lab is a simulated lab, in which a rig has a queue and one gate. Its directory lags as a real one does.
 type lab struct {
 	mu      sync.Mutex
 	rigs    map[string]*rig
@@ -37,12 +37,12 @@ type waiter struct {
 	granted chan struct{}
 }
 
-// seat is what a simulated gate gives.
+// seat is a seat of a simulated gate.
 type seat struct {
 	rig, who string
 }
 
-// Times of the directory: those of server/fleet.
+// The times of the directory are those of server/fleet.
 const (
 	settle     = 20 * time.Millisecond
 	writeEvery = 500 * time.Millisecond
@@ -69,7 +69,7 @@ func (l *lab) run() {
 	}
 }
 
-// write tells the directory what has changed, at most twice a second for each rig.
+// write writes changes to the directory, at most twice a second for each rig.
 func (l *lab) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,7 +159,7 @@ func (l *lab) leave(s seat) {
 	}
 }
 
-// held returns the rigs that a client has.
+// held returns the names of the rigs whose seats a client has.
 func (l *lab) held(who string) (names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,7 +179,7 @@ func (l *lab) chooser(who string) choose.Chooser[seat] {
 	}
 }
 
-// TestLab has 20 rigs and 60 clients, of whom each wants a seat five times.
+// TestLab has 20 rigs and 60 clients. Each client wants a seat five times.
 func TestLab(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,14 +230,14 @@ func TestLab(t *testing.T) {
 		clients.Wait()
 		close(l.stopped)
 		<-watched
-		// A queue has three clients if all are of one length, and is served in order.
+		// If all queues are equally long, a queue has three clients. It is served in order.
 		if most > 6*longest {
 			t.Errorf("a client has waited for %v", most)
 		}
 	})
 }
 
-// watchIdle reports rigs that are free for long while somebody waits.
+// watchIdle reports rigs that are free for long while a client waits.
 func (l *lab) watchIdle(t *testing.T, waiting *sync.Map) {
 	const long = 3 * time.Second
 	for tick := time.NewTicker(100 * time.Millisecond); ; {

@@ -9,7 +9,7 @@ import (
 
 // Policy is [Queue], [Reject] or [Takeover].
 type Policy interface {
-	// Rules returns the rules of a server that ends a session without activity after idle. Negative means never.
+	// Rules returns the rules of a server that ends an idle session after idle. Negative means never.
 	Rules(idle time.Duration) Rules
 }
 
@@ -20,19 +20,19 @@ type Queue struct {
 	// PerUser is the maximum number of waiting clients of one user. The seat does not count. Zero means 2.
 	PerUser int
 	// Wait is the maximum time that a client waits. Zero means 2 minutes more than Limits.Idle of the server, so that a
-	// client outlasts an idle holder. Less means no limit.
+	// waiting client outlasts an idle holder. Negative means no limit.
 	Wait time.Duration
 }
 
 // Reject refuses clients: "421 busy".
 type Reject struct{}
 
-// Takeover evicts the holder ("421 evicted") and gives the seat to the newcomer, after the holder's running
-// handler was cancelled and has returned. Wait is the maximum time that the newcomer waits for it. Zero
-// means 60 s, less means no limit.
+// Takeover evicts the holder ("421 evicted") and gives the seat to the newcomer, after the holder's running handler was
+// cancelled and has returned. Wait is the maximum time that the newcomer waits for the seat. Zero means 60 s, negative
+// means no limit.
 type Takeover struct{ Wait time.Duration }
 
-// Rules is the common form of all policies.
+// Rules is the common form of all policies. The zero Rules let no client wait.
 type Rules struct {
 	Name    string        // of the policy in EHLO and in the log
 	Depth   int           // maximum number of waiting clients, zero for none
@@ -41,8 +41,8 @@ type Rules struct {
 	Evict   bool          // whether a newcomer evicts all clients before it
 }
 
-// Allow reports whether a client may wait behind others, of which ofUser are its own user's. If not, why begins the
-// reply to it, before what is said of the holder.
+// Allow reports whether a client may wait behind waiting others, of which ofUser are of the same user. If it may not,
+// why is the beginning of its reply, in front of the text about the holder.
 func (r Rules) Allow(noWait bool, waiting, ofUser int) (why string, ok bool) {
 	switch {
 	case r.Evict:

@@ -17,14 +17,14 @@ import (
 var (
 	// ErrAway means that etcd does not answer. A later call may succeed.
 	ErrAway = errors.New("fleet: etcd does not answer")
-	// ErrRefused means that etcd answers, and does not allow a call.
+	// ErrRefused means that etcd answers, but denies the permission for a call.
 	ErrRefused = errors.New("fleet: etcd refuses: permission denied")
 )
 
 // probeTime bounds the search for a reason.
 const probeTime = time.Second
 
-// refused adds the key to the error of a call that etcd does not allow.
+// refused adds the key to the error of a call that etcd denies.
 func refused(key string, err error) error {
 	if errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) {
 		return fmt.Errorf("%w on %s: the certificate needs a role with it", ErrRefused, key)
@@ -32,7 +32,8 @@ func refused(key string, err error) error {
 	return err
 }
 
-// explain returns why a call about a key failed. The client of etcd says only that a deadline has passed, whatever the reason.
+// explain returns the reason why a call about a key failed. The error of etcd's client only says that a deadline has
+// passed.
 func (f *Fleet) explain(ctx context.Context, key string, err error) error {
 	switch err = refused(key, err); {
 	case err == nil:

@@ -1,7 +1,8 @@
-// Package fleet keeps what the gates of a lab share in etcd: which rigs there are and who has them.
+// Package fleet keeps the common data of a lab's gates in etcd: the directory of rigs, their seats, the users, and the
+// heads of the logs.
 //
-// Start with [Open]. It takes the address of etcd and needs no etcd to be there: each call has a deadline of its
-// own, and a gate serves on while etcd is away.
+// Start with [Open]. It takes the address of etcd, and does not connect. Each call has a deadline of its own, and a
+// gate without a shared seat serves on while etcd is away.
 //
 // Under the prefix of the address, the keys are:
 //
@@ -11,8 +12,8 @@
 //	secret             the key of mock challenges
 //	heads/NAME/GATE/N  a head of a gate's log
 //
-// Names in keys are escaped like a segment of a path (RFC 3986 §3.3). Everything that etcd returns is bounded
-// and checked: whoever can write there is not trusted with a gate's memory.
+// Names in keys are escaped like a segment of a path (RFC 3986 §3.3). Everything that etcd returns is bounded and
+// checked: a writer in etcd must not fill a gate's memory.
 package fleet
 
 import (
@@ -40,33 +41,34 @@ import (
 var (
 	// ErrConfig means that a Config can't be used. The operator must change it.
 	ErrConfig = errors.New("fleet: can't use the address of etcd")
-	// ErrForeign means that a value in etcd is not in the form that this package writes.
+	// ErrForeign means that a value in etcd does not have the form that this package writes.
 	ErrForeign = errors.New("fleet: not a value of Sallyport's")
-	// ErrNoLease means that a key in etcd is not a gate's, although its value may be one of Sallyport's.
+	// ErrNoLease means that no gate wrote a key in etcd, although the form of its value may be right.
 	ErrNoLease = errors.New("fleet: it has no lease, so it stays until somebody deletes it")
 )
 
 const (
 	// maxValue is the size of the largest value that is read, in bytes.
 	maxValue = 4 << 10
-	// maxKey is the size of the largest key of the queue, and of what is kept of others, in bytes. A gate's are smaller.
+	// maxKey is the maximum size of a key of the queue, in bytes. Longer keys are shortened in messages. A gate's keys
+	// are smaller.
 	maxKey = 1 << 10
 	// callTimeout bounds one call to etcd.
 	callTimeout = 3 * time.Second
 	// maxReply bounds a reply of etcd, in bytes. Ranges are read in pages.
 	maxReply = 8 << 20
-	// keepAlive is after how long without an answer the client asks etcd for a sign of life, and how long it waits.
+	// keepAlive is the silence after which the client asks etcd for a sign of life, and the maximum wait for it.
 	keepAlive = 5 * time.Second
 )
 
-// reconnect is how soon a lost connection is tried again. By default gRPC waits up to two minutes, also when etcd has
-// been back for long.
+// reconnect has the pauses before a lost connection is tried again. By default gRPC waits up to two minutes, even if
+// etcd is back.
 var reconnect = grpc.ConnectParams{
 	Backoff:           backoff.Config{BaseDelay: time.Second / 8, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second},
 	MinConnectTimeout: callTimeout,
 }
 
-// Config says where etcd is.
+// Config has the address of etcd and the certificates. URL is required.
 type Config struct {
 	// URL is etcd://HOST:PORT[,HOST:PORT...][/PREFIX]. An empty prefix means sallyport.
 	URL string
@@ -77,7 +79,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Fleet is a connection to etcd. It is safe for concurrent use.
+// Fleet is a connection to etcd. Make one with [Open]. It is safe for concurrent use.
 type Fleet struct {
 	remote bool
 	etcd   *clientv3.Client
@@ -86,11 +88,11 @@ type Fleet struct {
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	reported map[string]int64 // keys with foreign values that are in the log, and their revisions
+	reported map[string]int64 // revisions of the logged keys
 }
 
-// Open returns a fleet in etcd. It does not connect: the first call does. An error wraps [ErrConfig]. ctx ends all
-// calls.
+// Open returns a Fleet. It does not connect: the first call does. The end of ctx ends all calls. The error wraps
+// [ErrConfig].
 func Open(ctx context.Context, c Config) (*Fleet, error) {
 	p, err := parse(c.URL)
 	if err != nil {
@@ -111,7 +113,8 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 	return &Fleet{etcd: etcd, tls: tlsConfig, prefix: p.prefix, remote: p.remote() != "", log: errorlog.New(c.Log), reported: map[string]int64{}}, nil
 }
 
-// Close ends all calls and the connection. What was registered stays in etcd until its lease ends.
+// Close ends all calls and the connection. A [Registration] that is not closed stays in etcd until its lease ends, at
+// most 15 s.
 func (f *Fleet) Close() error {
 	if err := f.etcd.Close(); !errors.Is(err, context.Canceled) {
 		return err
@@ -140,7 +143,7 @@ func (f *Fleet) key(parts ...string) string {
 	return b.String()
 }
 
-// parts returns the parts of a key, without the prefix. It is false for a key that key does not return.
+// parts returns the parts of a key, without the prefix. ok is false if f.key does not make such a key.
 func (f *Fleet) parts(key string) (parts []string, ok bool) {
 	rest, ok := strings.CutPrefix(key, f.prefix+"/")
 	if !ok {
@@ -175,7 +178,7 @@ func decode(value []byte, schema string, into any) error {
 	return nil
 }
 
-// maxReported bounds the memory of what is in the log.
+// maxReported bounds the number of keys in reported.
 const maxReported = 1024
 
 // noLease returns the error of a key without a lease.
@@ -185,7 +188,7 @@ func noLease(kv *mvccpb.KeyValue) error {
 
 var words = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
-// word quotes a key for a POSIX shell if it needs that: whoever has written the key may have chosen a command.
+// word quotes a key for a POSIX shell if it needs that: an attacker may have written a key with a command in it.
 func word(key string) string {
 	if words.MatchString(key) {
 		return key
@@ -196,7 +199,7 @@ func word(key string) string {
 // shorten returns the beginning of a key that is longer than maxKey.
 func shorten(key []byte) string { return string(key[:min(len(key), maxKey)]) }
 
-// report logs a value that is ignored, or a key without a lease, once for each change of it.
+// report logs an ignored value, or a key without a lease, once for each change of the key.
 func (f *Fleet) report(kv *mvccpb.KeyValue, err error) {
 	key, revision := shorten(kv.Key), kv.ModRevision
 	f.mu.Lock()

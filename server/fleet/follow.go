@@ -13,28 +13,28 @@ import (
 const (
 	// page is the number of keys in one reply.
 	page = 1000
-	// askEvery is how often a watch asks its member of etcd for a sign of life, and silence is how long it may get none.
-	// The client of etcd notices a member that is stopped or cut off after 15 s only.
+	// askEvery is the time between two requests of a watch for a sign of life of its member of etcd. silence is the
+	// maximum time without one. The client of etcd alone would notice a stopped member after 15 s.
 	askEvery = time.Second
 	silence  = 4 * time.Second
-	// readEvery is the time after which all is read again, in case the copy has missed something.
+	// readEvery is the time after which all keys are read again, in case the copy has missed a change.
 	readEvery = 10 * time.Minute
 )
 
 // mirror is a copy of the keys with a prefix.
 type mirror struct {
 	prefix string
-	beside string // another key, whose change makes follow read again; may be empty
+	beside string // another key: its change makes follow read again; may be empty
 	// read reads the whole copy, and returns its revision.
 	read func(context.Context) (revision int64, err error)
 	// apply applies changes, which lead to a revision.
 	apply func(revision int64, changes []*clientv3.Event)
-	again time.Duration // after which follow reads again, if the watch breaks
+	again time.Duration // the pause before follow reads again after the watch breaks
 	wrong chan struct{} // has a value if the copy may be wrong; may be nil
 }
 
-// follow keeps a copy up to date until ctx ends. It is of a revision, or was not read if that is 0. etcd forgets old
-// changes, so whenever the watch breaks all is read again.
+// follow keeps a copy up to date until ctx ends. revision is that of the copy, or 0 if nothing was read yet. etcd
+// forgets old changes, so after a break of the watch follow reads all keys again.
 func (f *Fleet) follow(ctx context.Context, m mirror, revision int64) {
 	for ; ctx.Err() == nil; sleep(ctx, m.again) {
 		var err error
@@ -48,8 +48,8 @@ func (f *Fleet) follow(ctx context.Context, m mirror, revision int64) {
 	}
 }
 
-// watch applies changes from a revision on, until all is to be read again. A member of etcd whose revision is older than
-// the copy has lost data, or is late. etcd itself would send nothing until its revisions catch up.
+// watch applies changes from a revision on. It returns when all keys must be read again. A member of etcd with an older
+// revision than the copy has lost data, or is late. It would send nothing until its revision catches up.
 func (f *Fleet) watch(ctx context.Context, m mirror, from int64) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), readEvery)
 	defer cancel()
@@ -96,7 +96,7 @@ func askFor(ctx context.Context, etcd clientv3.Watcher) {
 	_ = etcd.RequestProgress(ctx)
 }
 
-// scan calls each for the keys with a prefix, in their order, as they are at one revision, which it returns. It reads
+// scan calls each for the keys with a prefix, in their order. All are of one revision, which scan returns. It reads
 // pages, so that a reply stays below maxReply.
 func (f *Fleet) scan(ctx context.Context, prefix string, each func(*mvccpb.KeyValue)) (revision int64, err error) {
 	from, end, size := prefix, clientv3.GetPrefixRangeEnd(prefix), page
@@ -132,7 +132,7 @@ func (f *Fleet) get(ctx context.Context, key string, options ...clientv3.OpOptio
 	return got, f.explain(ctx, key, err)
 }
 
-// sleep waits, and reports whether ctx goes on.
+// sleep waits for d, and reports whether ctx has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -24,9 +24,10 @@ const (
 	maxHeads = 1_000_000
 )
 
-// Head is a head of a gate's log, as it is in etcd.
+// Head is a head of a gate's log, as noted in etcd.
 type Head struct {
-	// Rig and Gate are those of the gate. N grows with each head of a gate and a rig.
+	// Rig is the name of the rig, and Gate the id of the gate, 32 hex digits. N counts the heads of a gate and a rig
+	// from 1.
 	Rig  string `json:"-"`
 	Gate string `json:"-"`
 	N    uint64 `json:"-"`
@@ -37,7 +38,8 @@ type Head struct {
 	Size int64  `json:"size"`
 	// Key is the key in etcd.
 	Key string `json:"-"`
-	// Fault is why the key can't be as the gate wrote it. The other fields are not certain then.
+	// Fault is the reason why the key can't be as the gate wrote it. Then the other fields are not reliable. Nil means
+	// no fault.
 	Fault error `json:"-"`
 
 	created int64 // the revision of the key's creation
@@ -46,20 +48,21 @@ type Head struct {
 // ErrRewritten is the fault of a head that was written more than once.
 var ErrRewritten = errors.New("fleet: it was rewritten since it was noted")
 
-// Noter notes the heads of a gate's log in etcd until Close: each in a key of its own, which is never written again.
+// Noter notes the heads of a gate's log in etcd until Close. Each head has a key of its own, which is never written
+// again. Make one with [Fleet.NoteHeads].
 type Noter struct {
-	*writer // whose Changed says that the head shall be noted
+	*writer // its Changed asks for a note of the head
 	fleet   *Fleet
 	prefix  string // of the keys
 	now     func() (head string, size int64)
 
-	noted string // the head that is in etcd
+	noted string // the last head in etcd
 	n     uint64 // the number of the last key; zero if it is not known
 }
 
-// NoteHeads notes the head at the start, after each Changed, and once a minute, if it has changed: at most twice a
-// second. While etcd is away the latest head is owed. now returns the head and the size of the log's file; it is called
-// by a goroutine of the Noter, and may wait for the disk.
+// NoteHeads notes the head at the start, after each Changed, and once a minute, if it has changed, but at most twice a
+// second. When etcd was away, the latest head is noted. now returns the head and the size of the log's file in bytes. A
+// goroutine of the Noter calls it; it may wait for the disk.
 func (f *Fleet) NoteHeads(rig, gate string, now func() (head string, size int64)) *Noter {
 	n := &Noter{fleet: f, prefix: f.key("heads", rig, gate) + "/", now: now}
 	n.writer = f.startWriter(noteEvery, retry, n.note, func(err error) {
@@ -131,11 +134,12 @@ func (n *Noter) last(ctx context.Context) (uint64, error) {
 	return last, err
 }
 
-// number returns the last part of a head's key. In the order of the keys the numbers grow.
+// number returns the last part of a head's key. The order of the keys is that of the numbers.
 func number(n uint64) string { return fmt.Sprintf("%019d", n) }
 
 // Heads returns the heads of a rig's gates, or of all rigs if the name is empty, in the order in which etcd got them.
-// Those that can't be as a gate wrote them have a Fault.
+// It returns at most 1,000,000 heads, and an error if there are more. A head that can't be as a gate wrote it has a
+// Fault.
 func (f *Fleet) Heads(ctx context.Context, rig string) (all []Head, err error) {
 	prefix := f.key("heads") + "/"
 	if rig != "" {

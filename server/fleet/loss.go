@@ -17,8 +17,8 @@ import (
 // maxDeletes bounds the keys that one call deletes. etcd takes 128.
 const maxDeletes = 100
 
-// guard makes clients leave that may have lost their places, until the seat is closed. It ends the process if a session
-// of one does not end in time.
+// guard evicts clients that may have lost their places, until the seat is closed. If the session of such a client does
+// not end in time, guard ends the process.
 func (s *Seat) guard() {
 	for looked := clock(); sleep(s.ctx, lookEvery); looked = clock() {
 		stopped := clock() - looked
@@ -42,7 +42,7 @@ func (s *Seat) guard() {
 	}
 }
 
-// signal lets the channel have a value, which one goroutine takes. It never blocks.
+// signal puts a value into the channel, unless it has one. It never blocks.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -50,7 +50,7 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// sweep deletes places that no client has, until the seat is closed.
+// sweep deletes places without a client, until the seat is closed.
 func (s *Seat) sweep() {
 	for {
 		select {
@@ -70,7 +70,7 @@ func (s *Seat) sweep() {
 	}
 }
 
-// giveUp ends the term of places that etcd does not allow to delete. They end with the lease.
+// giveUp ends the term if etcd denies the deletion of places. They end with the lease.
 func (s *Seat) giveUp(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +80,9 @@ func (s *Seat) giveUp(err error) {
 	}
 }
 
-// withoutClient returns places that no client has: of clients that have left, and others of this term. etcd can write a
-// place late, after the call has failed and the client has left. Such a place would stay as long as the gate lives.
+// withoutClient returns places without a client: the places of clients that have left, and late ones of this term. etcd
+// can write a place after the call has failed and the client has left. Such a place would stay as long as the gate
+// lives.
 func (s *Seat) withoutClient() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +95,8 @@ func (s *Seat) withoutClient() []string {
 	return keys[:min(len(keys), maxDeletes)]
 }
 
-// admit returns the reply to a client that may not wait. Those who have left don't count: it waits until their places are
-// deleted.
+// admit returns the reply to a client that may not wait. Clients that have left don't count: admit waits until their
+// places are deleted.
 func (s *Seat) admit(ctx context.Context, c admission.Client) error {
 	for {
 		q := s.queue.Load()
@@ -122,7 +123,7 @@ func (s *Seat) isLeft(q *queue) bool {
 	return slices.ContainsFunc(q.entries, func(e entry) bool { return s.gone[e.key] })
 }
 
-// delete deletes places, and waits until the copy of the queue knows.
+// delete deletes places, and waits until they are not in the copy of the queue.
 func (s *Seat) delete(keys []string) error {
 	ctx, cancel := s.fleet.call(s.ctx)
 	defer cancel()

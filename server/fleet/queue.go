@@ -17,11 +17,11 @@ import (
 // entrySchema is the schema of the value of a place in the queue.
 const entrySchema = "sallyport-place/1"
 
-// entry is a client's place in the queue, as etcd has it.
+// entry is a client's place in the queue, as written in etcd.
 type entry struct {
 	Schema string `json:"schema"`
 	User   string `json:"user"`
-	// Takeover makes all clients before this one leave.
+	// Takeover evicts all clients before this one.
 	Takeover bool `json:"takeover,omitempty"`
 	// At is the address of the client's gate.
 	At string `json:"at,omitempty"`
@@ -33,16 +33,16 @@ type entry struct {
 	lease clientv3.LeaseID
 }
 
-// queue is the queue of a seat as etcd had it at a revision. It never changes. It may be late, but not about who is
-// first: an entry stays the first one until it is deleted, because later ones come behind it.
+// queue is the queue of a seat at a revision of etcd. It never changes. It may be out of date, but a first entry stays
+// the first until it is deleted, because later entries come behind it.
 type queue struct {
 	entries  []entry        // by token
 	at       map[string]int // by key, the position
 	revision int64
-	old      chan struct{} // closed when there is a later queue
+	old      chan struct{} // closed when a later queue is set
 }
 
-// followed is the latest queue, which one goroutine changes.
+// followed is the latest queue. One goroutine changes it.
 type followed struct{ atomic.Pointer[queue] }
 
 // follow keeps the queue up to date until ctx ends. It calls changed after each change.
@@ -70,7 +70,7 @@ func (l *followed) follow(ctx context.Context, f *Fleet, prefix string, wrong ch
 	}, 0)
 }
 
-// set sets the queue as it is at a revision.
+// set sets the queue of a revision, and closes old of the last queue.
 func (l *followed) set(revision int64, entries []entry) {
 	at := make(map[string]int, len(entries))
 	for i, e := range entries {
@@ -110,7 +110,7 @@ func (f *Fleet) apply(entries []entry, change *clientv3.Event) []entry {
 	return entries
 }
 
-// add reads an entry and adds it. A key that is too large is no gate's, and has no place.
+// add reads an entry and adds it. A key that is too large is not a gate's, and gets no place.
 func (f *Fleet) add(entries []entry, kv *mvccpb.KeyValue) []entry {
 	if len(kv.Key) > maxKey {
 		f.report(kv, fmt.Errorf("%w: its key has %d bytes", ErrForeign, len(kv.Key)))
@@ -119,7 +119,7 @@ func (f *Fleet) add(entries []entry, kv *mvccpb.KeyValue) []entry {
 	return append(entries, f.entry(kv))
 }
 
-// entry reads an entry. One that can't be read has its place too: its gate may be newer than this one.
+// entry reads an entry. An unreadable entry keeps its place: its gate may be of a newer version.
 func (f *Fleet) entry(kv *mvccpb.KeyValue) (e entry) {
 	err := decode(kv.Value, entrySchema, &e)
 	if err == nil && !isPrepared(e.User) {
@@ -154,8 +154,8 @@ func (q *queue) noLease() string {
 	return ""
 }
 
-// find returns the position of a client. 0 is first, and -1 means that it has none: also if somebody has deleted its key
-// and written it again.
+// find returns the position of a client, and 0 for the first. -1 means that the client has no place, or that its key
+// was deleted and written again.
 func (q *queue) find(p *claim) int {
 	n, ok := q.at[p.key]
 	if !ok || p.written.Load() && q.entries[n].token != p.token {
@@ -172,7 +172,7 @@ func (q *queue) holder() string {
 	return q.entries[0].User
 }
 
-// evictor returns the user who took over from the client at a position, or "".
+// evictor returns the user who takes over from the client at a position, or "".
 func (q *queue) evictor(n int) string {
 	for _, e := range q.entries[n+1:] {
 		if e.Takeover {
@@ -182,7 +182,7 @@ func (q *queue) evictor(n int) string {
 	return ""
 }
 
-// status returns what STAT says of the queue.
+// status returns the queue's status for STAT.
 func (q *queue) status() (now capability.Status) {
 	if len(q.entries) > 0 {
 		first := q.entries[0]
@@ -191,7 +191,7 @@ func (q *queue) status() (now capability.Status) {
 	return now
 }
 
-// waiting returns how many places before a position are a user's, without the seat.
+// waiting returns how many places of a user are before a position, not counting the seat.
 func (q *queue) waiting(user string, before int) (n int) {
 	for i, e := range q.entries {
 		if i > 0 && i < before && e.User == user {

@@ -17,32 +17,34 @@ var ErrTaken = errors.New("fleet: the name of the rig is taken")
 var errUnregistered = errors.New("fleet: the registration is gone: its lease has ended, somebody has removed or changed it, or another gate runs on a copy of this state directory")
 
 const (
-	// leaseTime is how long a gate stays in the directory without a sign of life. etcd counts whole seconds.
+	// leaseTime is how long a silent gate stays in the directory. etcd counts whole seconds.
 	leaseTime = 15 * time.Second
 	keepEvery = leaseTime / 3
-	// settle is how long a change of the seat takes after its record in the log.
+	// settle is how long the seat takes to change after the record in the log.
 	settle = 20 * time.Millisecond
-	// claims is how often a name is tried while others register for it at the same moment.
+	// claims is the number of attempts to get a name while other gates register for it at the same moment.
 	claims = 8
 )
 
 // State is the condition of a registration.
 type State struct {
-	// Up means that the gate is in the directory. Since is when that changed, and Err why it is not.
+	// Up means that the gate is in the directory. Since is the time of the last change of Up. Err is the reason why the
+	// gate is not in the directory. It is nil before the first attempt and while Up is true.
 	Up    bool
 	Since time.Time
 	Err   error
 }
 
-// Registration keeps a gate in the directory until Close. It registers again by itself whenever etcd has been away.
+// Registration keeps a gate in the directory until Close. When etcd was away, the gate registers again by itself. Make
+// one with [Fleet.Register].
 type Registration struct {
-	*writer  // whose Changed says that describe has news
+	*writer  // its Changed means that describe has news
 	fleet    *Fleet
 	key      string
 	prefix   string // of all gates of this rig
 	describe func() Rig
 
-	written Rig       // what the directory says
+	written Rig       // the entry in the directory
 	kept    time.Time // when the lease was renewed
 	lease   clientv3.LeaseID
 
@@ -50,9 +52,10 @@ type Registration struct {
 	state State
 }
 
-// Register registers a gate, whose id is 32 hex digits. describe returns what the directory shall say; it is called
-// after Changed, and must not block. The error is [ErrTaken], or one of encoding. If etcd does not answer, Register
-// returns without an error within seconds, and goes on trying.
+// Register registers a gate under the name of its rig. gate is the gate's id, 32 hex digits. describe returns the entry
+// for the directory. It is called by Register, after Changed and every 5 s, and must not block. The error wraps
+// [ErrTaken], or means that an argument can't be registered. If etcd does not answer, Register returns within seconds
+// without an error, and goes on trying.
 func (f *Fleet) Register(gate, name string, describe func() Rig) (*Registration, error) {
 	if err := CheckName(name); err != nil || !gateIDs.MatchString(gate) {
 		return nil, errors.Join(err, fmt.Errorf("the id of a gate is 32 hex digits, not %.40q", gate))
@@ -73,14 +76,15 @@ func (f *Fleet) Register(gate, name string, describe func() Rig) (*Registration,
 	return r, nil
 }
 
-// State returns the condition.
+// State returns the condition of the registration.
 func (r *Registration) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state
 }
 
-// Close takes the gate out of the directory. Without etcd that takes a second, and the lease does it later.
+// Close takes the gate out of the directory. While etcd is away, Close returns after a second, and the entry stays
+// until its lease ends.
 func (r *Registration) Close() {
 	r.stop()
 	r.leave()
@@ -96,7 +100,7 @@ func (r *Registration) leave() {
 	}
 }
 
-// write makes the directory say what describe returns, and renews the lease.
+// write writes the entry that describe returns, and renews the lease.
 func (r *Registration) write(ctx context.Context) (err error) {
 	if !r.State().Up {
 		err = r.enter(ctx)
@@ -115,7 +119,7 @@ func (r *Registration) write(ctx context.Context) (err error) {
 	return err
 }
 
-// note keeps the condition, and logs a change of it.
+// note stores the condition, and logs its changes.
 func (r *Registration) note(err error) {
 	r.mu.Lock()
 	was := r.state
@@ -154,7 +158,7 @@ func (r *Registration) enter(ctx context.Context) (err error) {
 	return fmt.Errorf("%w: others register for it again and again", ErrTaken)
 }
 
-// claim writes the key, unless another gate has the name. It is false if a gate has registered since the look.
+// claim writes the key, unless another gate has the name. ok is false if another gate has registered meanwhile.
 func (r *Registration) claim(ctx context.Context, rig Rig) (ok bool, err error) {
 	value, err := rig.encode()
 	if err != nil {
@@ -191,7 +195,7 @@ func (r *Registration) claim(ctx context.Context, rig Rig) (ok bool, err error) 
 	return put.Succeeded, nil
 }
 
-// same reports whether two states differ in nothing that is worth a write. The head changes with each record.
+// same reports whether two entries are equal except for Head, which changes with each record and is not worth a write.
 func same(a, b Rig) bool {
 	a.Head, b.Head = "", ""
 	left, _ := a.encode()
@@ -199,7 +203,7 @@ func same(a, b Rig) bool {
 	return left == right
 }
 
-// keep renews the lease, and looks whether the key is still under it.
+// keep renews the lease, and checks that the key is still under it.
 func (r *Registration) keep(ctx context.Context) error {
 	bounded, cancel := r.fleet.call(ctx)
 	defer cancel()
@@ -226,7 +230,7 @@ func (r *Registration) put(ctx context.Context, rig Rig) error {
 	return err
 }
 
-// ifOurs does operations if the key is under our lease.
+// ifOurs executes operations if the key is under our lease.
 func (r *Registration) ifOurs(ctx context.Context, then ...clientv3.Op) error {
 	bounded, cancel := r.fleet.call(ctx)
 	defer cancel()

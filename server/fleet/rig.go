@@ -29,28 +29,29 @@ const (
 	maxRigs   = 10_000
 )
 
-// Rig is a gate in the directory, and what it guards. Several gates may guard one rig: then they have one name.
+// Rig is the directory's entry of a gate. Several gates may guard one rig: then they have the same Name.
 type Rig struct {
-	// Name is the rig's, and Gate the random id of the gate.
+	// Name is the name of the rig, see [CheckName]. Gate is the random id of the gate, 32 hex digits.
 	Name string `json:"name"`
 	Gate string `json:"gate"`
-	// Addr is HOST:PORT, for clients. CA is the pin of the gate's private CA, empty if its CA is a public one.
+	// Addr is HOST:PORT, for clients, at most 300 bytes. CA is the pin of the gate's private CA. Empty means a public
+	// CA.
 	Addr string `json:"addr"`
 	CA   string `json:"ca"`
-	// Tags describe the rig.
+	// Tags describe the rig, at most 16, see [CheckTag]. Version is that of the gate's program.
 	Tags    map[string]string `json:"tags"`
 	Version string            `json:"version"`
-	// Holder is the user who has the seat, since that time. Empty means that the seat is free.
+	// Holder is the user who has the seat, and Since when the session began. Empty means that the seat is free.
 	Holder string    `json:"holder"`
 	Since  time.Time `json:"since,omitzero"`
 	// Waiting is the number of clients in the queue.
 	Waiting int `json:"waiting"`
-	// Head is the head of the gate's log when this was written.
+	// Head is the head of the gate's log when the entry was written.
 	Head string `json:"head"`
 	// Seat means that the gate shares the seat with all gates of this name.
 	Seat bool `json:"seat"`
 
-	// Revision grows with each change of the rig in etcd.
+	// Revision is etcd's revision of the entry. It grows with each change.
 	Revision int64 `json:"-"`
 }
 
@@ -70,7 +71,7 @@ var (
 	values  = regexp.MustCompile(`^[\pL\pN\pP\pS ]{0,128}$`)
 )
 
-// CheckName returns an error if a name can't be a rig's.
+// CheckName returns an error if a name can't be the name of a rig: 1 to 64 letters, digits, '.', '_' and '-'.
 func CheckName(name string) error {
 	if !names.MatchString(name) {
 		return fmt.Errorf("%.80q is no name of a rig: 1 to 64 letters, digits, '.', '_' and '-'", name)
@@ -78,7 +79,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckTag returns an error if a tag can't be KEY=VALUE.
+// CheckTag returns an error if key and value can't be a tag. A key has the form of a rig's name. A value has at most
+// 128 printable characters, and may be empty.
 func CheckTag(key, value string) error {
 	if !names.MatchString(key) || !values.MatchString(value) || !utf8.ValidString(value) {
 		return fmt.Errorf("%.80q is not KEY=VALUE, with a KEY of 1 to 64 letters, digits, '.', '_' and '-', and a VALUE of at most 128 printable characters", key+"="+value)
@@ -86,7 +88,7 @@ func CheckTag(key, value string) error {
 	return nil
 }
 
-// check returns an error if a rig can't be one that a gate has registered. A reader need not fear its fields.
+// check returns an error if a gate can't have registered such a rig. After it the fields are safe to show and to use.
 func (r Rig) check() error {
 	if _, _, err := net.SplitHostPort(r.Addr); err != nil || len(r.Addr) > maxAddr || strings.ContainsFunc(r.Addr, unprintable) {
 		return fmt.Errorf("%w: its address is %.80q", ErrForeign, r.Addr)
@@ -125,7 +127,7 @@ func (r Rig) encode() (string, error) {
 	return string(text), err
 }
 
-// decodeRig reads the value of a key. The name and the id are those of the key, whatever the value says.
+// decodeRig reads the value of a key. The name and the id come from the key, not from the value.
 func (f *Fleet) decodeRig(kv *mvccpb.KeyValue) (r Rig, err error) {
 	parts, ok := f.parts(string(kv.Key))
 	if !ok || len(parts) != 3 || !gateIDs.MatchString(parts[2]) {
@@ -138,15 +140,15 @@ func (f *Fleet) decodeRig(kv *mvccpb.KeyValue) (r Rig, err error) {
 	return r, r.check()
 }
 
-// Rigs returns all rigs, by name and address. Values that are not Sallyport's are logged and left out. The error is
-// [ErrAway] if etcd does not answer.
+// Rigs returns all rigs, sorted by name and address, at most 10,000. Values that are not Sallyport's are logged and
+// left out. The error wraps [ErrAway] or [ErrRefused].
 func (f *Fleet) Rigs(ctx context.Context) ([]Rig, error) {
 	all, _, err := f.list(ctx)
 	return sorted(all), err
 }
 
-// Follow calls on with all rigs, and again after each change, until ctx ends. It returns an error if etcd does not
-// answer at the start. When etcd goes away later, Follow asks again until it is back.
+// Follow calls on with all rigs, and again after each change, until ctx ends. It returns the errors of [Fleet.Rigs] if
+// the first reading fails. When etcd goes away later, Follow asks again until etcd is back.
 func (f *Fleet) Follow(ctx context.Context, on func([]Rig)) error {
 	all, revision, err := f.list(ctx)
 	if err != nil {
@@ -173,7 +175,7 @@ func (f *Fleet) Follow(ctx context.Context, on func([]Rig)) error {
 	return nil
 }
 
-// list returns the rigs by their keys, and the revision that has them.
+// list returns the rigs by their keys, and the revision at which they were read.
 func (f *Fleet) list(ctx context.Context) (all map[string]Rig, revision int64, err error) {
 	all = map[string]Rig{}
 	prefix := f.key("rigs") + "/"
@@ -181,7 +183,7 @@ func (f *Fleet) list(ctx context.Context) (all map[string]Rig, revision int64, e
 	return all, revision, f.explain(ctx, prefix, err)
 }
 
-// take puts a rig into the table, or removes it if the key is removed or its value is not Sallyport's.
+// take puts a rig into all. If the key is removed or its value is not Sallyport's, take removes the rig.
 func (f *Fleet) take(all map[string]Rig, kv *mvccpb.KeyValue, removed bool) {
 	key := string(kv.Key)
 	if _, known := all[key]; removed || !known && len(all) >= maxRigs {

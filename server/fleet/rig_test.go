@@ -58,7 +58,7 @@ func TestHasTags(t *testing.T) {
 	}
 }
 
-// The key says which rig and gate it is, whatever the value says.
+// The names of rig and gate come from the key, not from the value.
 func TestTheKeyNamesTheRig(t *testing.T) {
 	t.Parallel()
 	f := &Fleet{prefix: "lab"}
@@ -73,7 +73,7 @@ func TestTheKeyNamesTheRig(t *testing.T) {
 	}
 }
 
-// What a gate writes can be read again: its longest values too.
+// An entry with the longest values can be written and read again.
 func TestEncodeIsBounded(t *testing.T) {
 	t.Parallel()
 	long := Rig{

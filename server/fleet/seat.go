@@ -20,15 +20,15 @@ import (
 
 // Seat is the seat that all gates of a rig share. It is an [admission.Shared]; see [Fleet.Seat].
 //
-// The queue is in etcd: a key for each client of each gate, in order of the revisions that created them. The client
-// of the first key has the seat, and the revision is its fencing token. All keys of a gate have one lease. This is the
-// order of etcd's package concurrency. That package has one place for each lease, and so would need a lease for each
-// waiting client, and a third call for each login.
+// The queue is in etcd: a key for each client of each gate, in order of the revisions that created them. The client of
+// the first key has the seat, and the revision is its fencing token. All keys of a gate have one lease. etcd's package
+// concurrency uses the same order, but allows one place for each lease. So it would need a lease for each waiting
+// client, and a third call for each login.
 //
-// A gate ends its sessions 5 s before its lease can end. It counts from when it has sent the last renewal that etcd
-// answered, on a clock that runs on while the machine sleeps, and looks at this clock before each write to the
-// backend. A session that does not end in 4 s ends the process ([SeatConfig].Fatal). So after a process was stopped,
-// one write can still reach the backend, with what the kernel had. The backend can refuse it by its fencing token.
+// A gate ends its sessions 5 s before its lease can end. It counts from when it sent the last renewal that etcd
+// answered, on a clock that runs on while the machine sleeps. It reads this clock before each write to the backend. If
+// a session does not end in 4 s, the process ends ([SeatConfig].Fatal). So after a process was stopped, one write can
+// still reach the backend, and the data in the kernel. The backend can refuse it by its fencing token.
 type Seat struct {
 	SeatConfig
 	fleet  *Fleet
@@ -36,8 +36,8 @@ type Seat struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	turn   chan struct{} // of the goroutine that begins a term
-	unused chan struct{} // has a value if places may be to be deleted
+	turn   chan struct{} // held by the goroutine that begins a term
+	unused chan struct{} // has a value if there may be places to delete
 	wrong  chan struct{} // has a value if the copy of the queue may be wrong
 
 	mu     sync.Mutex
@@ -46,13 +46,15 @@ type Seat struct {
 	gone   map[string]bool   // the keys of clients that have left, until they are deleted
 }
 
-// SeatConfig says whose seat it is. All fields are required.
+// SeatConfig names the rig and the gate of a [Seat]. All fields are required.
 type SeatConfig struct {
-	// Rig is the name of the rig, Gate the id of this gate, and At its address, which other gates show.
+	// Rig is the name of the rig, and Gate the id of this gate, 32 hex digits. At is its address, HOST:PORT, which
+	// other gates show.
 	Rig, Gate, At string
 	// Changed is called after a change of the queue. It must not block.
 	Changed func()
-	// Fatal ends the process. It is called if a session has not ended when another gate may have the seat soon.
+	// Fatal ends the process. It is called with the reason if a session has not ended and another gate may soon have
+	// the seat.
 	Fatal func(why string)
 }
 
@@ -68,17 +70,17 @@ type claim struct {
 	token int64
 
 	waited  bool        // in the queue; Enter sets it
-	seated  atomic.Bool // the client had the first place, so it may have a session
-	written atomic.Bool // the copy of the queue has had the place, and token is set
-	lost    atomic.Bool // it was written, and is not in the queue any more
+	seated  atomic.Bool // the client was the first, so it may have a session
+	written atomic.Bool // the place was in the copy of the queue, and token is set
+	lost    atomic.Bool // the place was written, and was deleted later
 	evicted sync.Once
-	told    int           // the position at the last Changed; only changed uses it
-	leaveBy time.Duration // on clock, of a client that may have lost its place; guard uses it
+	told    int           // the position at the last Changed; only Seat.changed uses it
+	leaveBy time.Duration // when the session of a lost place must have ended, on clock; only guard uses it
 }
 
 var _ admission.Shared = (*Seat)(nil)
 
-// Seat returns the seat of a rig. It needs a clock that only Linux has, see [CanShare].
+// Seat returns the seat of a rig. Call it only if [CanShare] is true, and Close the seat after use.
 func (f *Fleet) Seat(c SeatConfig) *Seat {
 	s := &Seat{
 		SeatConfig: c, fleet: f, turn: make(chan struct{}, 1), unused: make(chan struct{}, 1), wrong: make(chan struct{}, 1),
@@ -96,7 +98,8 @@ func (f *Fleet) Seat(c SeatConfig) *Seat {
 // prefix is the prefix of the keys of all places.
 func (s *Seat) prefix() string { return s.fleet.key("seats", s.Rig) + "/" }
 
-// checkRights logs if etcd does not allow this gate to read and to write places, before the first login.
+// checkRights logs if etcd denies this gate the right to read or to write places. The operator sees it before the first
+// login.
 func (s *Seat) checkRights() {
 	ctx, cancel := s.fleet.call(s.ctx)
 	defer cancel()
@@ -107,7 +110,7 @@ func (s *Seat) checkRights() {
 	}
 }
 
-// Close gives all places back. Call it after the last session has ended.
+// Close gives all places back. Call it after the last session.
 func (s *Seat) Close() {
 	s.cancel()
 	s.work.Wait()
@@ -119,11 +122,11 @@ func (s *Seat) Close() {
 	}
 }
 
-// Status returns who has the seat, as this gate knows.
+// Status returns who has the seat and how many clients wait, as this gate knows.
 func (s *Seat) Status() capability.Status { return s.queue.Load().status() }
 
-// HolderAt returns the address of the gate whose client has the seat. It is empty if no client has it, or if its gate
-// does not say so.
+// HolderAt returns the address of the gate whose client has the seat. It is empty if no client has the seat, or if its
+// gate writes no address.
 func (s *Seat) HolderAt() string {
 	if q := s.queue.Load(); len(q.entries) > 0 {
 		return q.entries[0].At
@@ -131,8 +134,8 @@ func (s *Seat) HolderAt() string {
 	return ""
 }
 
-// NoLease returns the key of a place that is not a gate's, because it has no lease, so that it stays until somebody
-// deletes it. It is quoted for a shell if it needs that, and empty if there is none.
+// NoLease returns the key of a place without a lease. It was written by hand, and stays until somebody deletes it. The
+// key is quoted for a shell if necessary. Empty means that there is no such key.
 func (s *Seat) NoLease() string { return s.queue.Load().noLease() }
 
 // Enter puts a client at the end of the queue.
@@ -206,18 +209,18 @@ func (s *Seat) put(ctx context.Context, c admission.Client) (*claim, error) {
 	return p, err
 }
 
-// encode returns the value of the place as it is from now on.
+// encode returns the value of the place, with the current time as Since.
 func (p *claim) encode() (string, error) {
 	value, err := json.Marshal(entry{Schema: entrySchema, User: p.User, Takeover: p.Rules.Evict, At: p.seat.At, Since: time.Now()})
 	return string(value), err
 }
 
-// begins writes for other gates when the session of a client that has waited began. It does not wait.
+// begins writes the start of the session of a client that waited. Other gates show it. begins does not wait.
 func (p *claim) begins() {
 	s := p.seat
 	value, err := p.encode()
 	if err != nil {
-		return // put had no error
+		return // can't happen: put encoded it before
 	}
 	s.work.Go(func() {
 		ctx, cancel := s.fleet.call(s.ctx)
@@ -281,7 +284,7 @@ func (s *Seat) revoke(t *term) {
 	_, _ = s.fleet.etcd.Revoke(ctx, t.lease)
 }
 
-// changed tells the clients of this gate that the queue has changed.
+// changed informs the clients of this gate of a change of the queue.
 func (s *Seat) changed() {
 	s.Changed()
 	q := s.queue.Load()
@@ -292,7 +295,7 @@ func (s *Seat) changed() {
 		} else if by := q.evictor(n); by != "" {
 			p.evict(by, by+" took over")
 		}
-		if n != p.told || n == 0 { // who waits needs no news of those behind
+		if n != p.told || n == 0 { // a waiting client needs no news of clients behind it
 			p.told = n
 			p.Changed()
 		}
@@ -303,7 +306,7 @@ func (s *Seat) changed() {
 // evict makes the client leave, once.
 func (p *claim) evict(by, text string) { p.evicted.Do(func() { p.Evict(by, text) }) }
 
-// Position returns the client's position among the clients of all gates.
+// Position returns the client's position among the clients of all gates. 0 means that the client has the seat.
 func (p *claim) Position() (n int, holder string) {
 	q := p.seat.queue.Load()
 	n = q.find(p)
@@ -319,7 +322,7 @@ func (p *claim) Position() (n int, holder string) {
 // Token returns the revision of etcd that created the place.
 func (p *claim) Token() int64 { return p.token }
 
-// Check returns an error if the seat may be another gate's.
+// Check returns an error if a client of another gate may have the seat by now.
 func (p *claim) Check() error {
 	if p.lost.Load() {
 		return errPlaceLost

@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// leaseTTL is the lease of a gate's places. etcd deletes them when the gate was silent for so long.
+	// leaseTTL is the lease of a gate's places. etcd deletes the places of a gate that was silent for this time.
 	leaseTTL = 15 * time.Second
-	// margin is how long before the end of its lease a gate ends its sessions.
+	// margin is the time between the end of a gate's sessions and the end of its lease.
 	margin = 5 * time.Second
-	// leaveBy is how long before the end of the lease a session must have ended.
+	// leaveBy is the part of margin that is left when a session must have ended.
 	leaveBy = time.Second
-	// lateLeave is how long a session may take to end whose place is another's already: after the process was stopped for
-	// longer than its lease, or if somebody has deleted the place. It can't write to the backend in this time.
+	// lateLeave bounds the end of a session that has already lost its place: the process was stopped for longer than
+	// its lease, or somebody has deleted the place. The session can't write to the backend in this time.
 	lateLeave = time.Second
-	// renewEvery is the pause between two renewals of the lease, and bounds one. renewAgain is the pause after one that
-	// failed: the next one goes to another member of etcd.
+	// renewEvery is the pause between two renewals of the lease, and the time limit of one. renewAgain is the pause
+	// after a failed one: the next renewal goes to another member of etcd.
 	renewEvery = 2 * time.Second
 	renewAgain = 200 * time.Millisecond
-	// lookEvery is how often a gate looks whether the term is over, beside each write to a backend.
+	// lookEvery is the time between two checks of the term. It is also checked at each write to a backend.
 	lookEvery = 100 * time.Millisecond
 )
 
 // errTermOver means that the places of another gate may come before those of this one.
 var errTermOver = errors.New("fleet: this gate has not reached etcd for too long, so another gate may have the seat")
 
-// term is a time in which this gate has a lease in etcd. When it is over, the gate has no place in the queue.
+// term is the life of one lease of this gate in etcd. When the term is over, the gate has no place in the queue.
 type term struct {
 	lease clientv3.LeaseID
 	end   atomic.Int64 // on clock: the margin before the end of the lease, or 0 if the term is over
@@ -49,7 +49,7 @@ func (f *Fleet) begin(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
-// lasts returns how long a lease lasts. etcd may make it shorter or longer than it was asked to.
+// lasts returns how long to count on a lease: etcd may grant a shorter or a longer one than this gate requested.
 func lasts(ttl int64) time.Duration { return min(leaseTTL, time.Duration(ttl)*time.Second) }
 
 // check returns an error if the term is over.
@@ -70,8 +70,8 @@ func (t *term) keep(ctx context.Context, etcd *clientv3.Client) {
 	}
 }
 
-// renew renews the lease once. The lease lasts from when etcd got the request, which was later than sent. A term that is
-// over meanwhile stays so.
+// renew renews the lease once. The lease lasts from when etcd got the request, which is later than sent. If the term
+// ends meanwhile, it stays over.
 func (t *term) renew(ctx context.Context, etcd *clientv3.Client) error {
 	sent := clock()
 	ctx, cancel := context.WithTimeout(ctx, min(renewEvery, time.Duration(t.end.Load())-sent))

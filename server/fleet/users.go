@@ -17,29 +17,30 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// ErrNoUsers means that the users in etcd were never read, and that there is no copy of them.
+// ErrNoUsers means that the users in etcd were never read, and that there is no copy of them. A later Lookup may
+// succeed.
 var ErrNoUsers = errors.New("fleet: the users in etcd were never read")
 
 const (
-	// maxUsers bounds the users in etcd.
+	// maxUsers bounds the number of users that are read.
 	maxUsers = 100_000
 	// secretSize is the size of the key of mock challenges, in bytes.
 	secretSize = 32
 	// startTime bounds the first reading.
 	startTime = 5 * time.Second
-	// readTime bounds a later one.
+	// readTime bounds each later reading.
 	readTime = time.Minute
-	// reportEvery is the time between two reports that nobody can log in.
+	// reportEvery is the time between two reports that no user can log in.
 	reportEvery = time.Minute
 )
 
-// Users are the users in etcd. They follow its changes until Close. A copy in a file serves while etcd is away.
-// They are safe for concurrent use.
+// Users are the users in etcd. They follow the changes in etcd until Close. A copy in a file serves while etcd is away.
+// Make them with [Fleet.OpenUsers]. Users are safe for concurrent use.
 type Users struct {
 	fleet  *Fleet
 	path   string
 	cancel context.CancelFunc
-	ended  chan struct{} // closed when the following has
+	ended  chan struct{} // closed when follow has ended
 	copies *writer       // nil until the first reading
 	empty  bool          // it was logged that there are no users
 
@@ -51,8 +52,8 @@ type Users struct {
 	told     time.Time // when a Lookup last reported that it failed
 }
 
-// OpenUsers reads the users in etcd, or the copy at path if etcd does not answer within seconds. If there is no copy
-// either, each Lookup fails until etcd answers. The copy is as secret as etcd's keys, and has mode 0600.
+// OpenUsers reads the users in etcd, or the copy at path if etcd does not answer within 5 s. If there is no copy
+// either, each Lookup fails until etcd answers. The copy has mode 0600; keep it as secret as the verifiers in etcd.
 func (f *Fleet) OpenUsers(path string) *Users {
 	ctx, cancel := context.WithCancel(f.etcd.Ctx())
 	u := &Users{fleet: f, path: path, cancel: cancel, ended: make(chan struct{})}
@@ -73,7 +74,7 @@ func (f *Fleet) OpenUsers(path string) *Users {
 	return u
 }
 
-// Close ends the following. The users stay as they are.
+// Close stops following etcd. The users stay as they are.
 func (u *Users) Close() {
 	u.cancel()
 	<-u.ended
@@ -105,7 +106,7 @@ func (u *Users) Lookup(preparedName string) (v scram.Verifier, known bool, err e
 	return v, known, nil
 }
 
-// First returns the name of the first user, or "".
+// First returns the name of the first user in alphabetical order, or "".
 func (u *Users) First() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -115,13 +116,13 @@ func (u *Users) First() string {
 	return ""
 }
 
-// Reload does nothing: the users are always those of etcd, or of the copy while etcd is away.
+// Reload does nothing: Users follow etcd by themselves.
 func (*Users) Reload() error { return nil }
 
-// Faults returns nothing: values that are not Sallyport's are logged.
+// Faults returns nil: values that are not Sallyport's are logged.
 func (*Users) Faults() []error { return nil }
 
-// apply takes changes over.
+// apply applies changes of etcd.
 func (u *Users) apply(_ int64, changes []*clientv3.Event) {
 	u.mu.Lock()
 	for _, change := range changes {
@@ -131,7 +132,7 @@ func (u *Users) apply(_ int64, changes []*clientv3.Event) {
 	u.remake(u.secret, u.verified)
 }
 
-// remake makes the mock challenges fit the users, and owes the copy.
+// remake replaces the users and the mock challenges, and requests a new copy.
 func (u *Users) remake(secret []byte, all map[string]scram.Verifier) {
 	mock := scram.NewMock(secret, slices.Collect(maps.Values(all)))
 	u.mu.Lock()
@@ -161,7 +162,7 @@ func (u *Users) read(ctx context.Context, within time.Duration) (revision int64,
 	return revision, nil
 }
 
-// note keeps the result of a reading, and logs a change of it.
+// note stores the result of a reading, and logs a change.
 func (u *Users) note(err error) {
 	u.mu.Lock()
 	was, never := u.failure, u.mock == nil
@@ -178,7 +179,7 @@ func (u *Users) note(err error) {
 	}
 }
 
-// noteEmpty warns if there are no users, once until there are: the prefix may be wrong.
+// noteEmpty warns once if there are no users, because the prefix may be wrong. It warns again after there were users.
 func (u *Users) noteEmpty(empty bool) {
 	if empty && !u.empty {
 		u.fleet.log.Warn("there are no users in etcd: add one with user add --fleet, or check the address of --fleet", "prefix", u.fleet.prefix)
@@ -186,7 +187,8 @@ func (u *Users) noteEmpty(empty bool) {
 	u.empty = empty
 }
 
-// takeUser takes a key over, or removes its user if the key is removed or its value is not Sallyport's.
+// takeUser puts the user of a key into all. If the key is removed or its value is not Sallyport's, takeUser removes the
+// user.
 func (f *Fleet) takeUser(all map[string]scram.Verifier, kv *mvccpb.KeyValue, removed bool) {
 	name, v, err := f.decodeUser(kv, removed)
 	_, known := all[name]
@@ -200,8 +202,8 @@ func (f *Fleet) takeUser(all map[string]scram.Verifier, kv *mvccpb.KeyValue, rem
 	}
 }
 
-// decodeUser reads a key and its value, which a removed key does not have. An error is logged. The name beside an
-// error is that of the key, if it has one.
+// decodeUser reads a key and its value; a removed key has no value. It logs its error. With an error name is the key's
+// name, if it has one.
 func (f *Fleet) decodeUser(kv *mvccpb.KeyValue, removed bool) (name string, v scram.Verifier, err error) {
 	parts, ok := f.parts(string(kv.Key))
 	if ok && len(parts) == 2 {
@@ -234,8 +236,8 @@ func isPrepared(name string) bool {
 	return err == nil && prepared == name
 }
 
-// secret returns the key of mock challenges, which all gates share. If there is none in etcd, it becomes ours, or a
-// new one. A foreign value is logged, and counts as an error only if we have none.
+// secret returns the key of mock challenges, which all gates share. If there is none in etcd, secret writes ours, or a
+// new key if ours is nil. A foreign value is logged. It is an error only if ours is nil.
 func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, err error) {
 	key := f.key("secret")
 	for {
@@ -267,7 +269,7 @@ func (f *Fleet) secret(ctx context.Context, ours []byte) (secret []byte, err err
 	}
 }
 
-// create writes a key that does not exist. It is false, without an error, if the key exists.
+// create writes a key that does not exist. If the key exists, created is false without an error.
 func (f *Fleet) create(ctx context.Context, key, value string) (created bool, err error) {
 	bounded, cancel := f.call(ctx)
 	defer cancel()

@@ -12,7 +12,8 @@ import (
 	"github.com/sallyport/sallyport/server/users"
 )
 
-// AddUser adds a user for all gates. The errors are those of [users.Add], and [ErrAway].
+// AddUser adds a user for all gates. The errors are those of [users.Add], [ErrAway] and [ErrRefused]. Zero iterations
+// mean [scram.DefaultIterations].
 func (f *Fleet) AddUser(ctx context.Context, name, password string, iterations int) error {
 	prepared, v, err := users.Make(name, password, iterations)
 	if err != nil {
@@ -28,8 +29,8 @@ func (f *Fleet) AddUser(ctx context.Context, name, password string, iterations i
 	return err
 }
 
-// SetUserPassword replaces the verifier of a user, also one that is not Sallyport's. The errors are those of
-// [users.SetPassword], and [ErrAway].
+// SetUserPassword replaces the verifier of a user, also if the old value is not Sallyport's. The errors are those of
+// [users.SetPassword], [ErrAway] and [ErrRefused].
 func (f *Fleet) SetUserPassword(ctx context.Context, name, password string, iterations int) error {
 	prepared, v, err := users.Make(name, password, iterations)
 	if err != nil {
@@ -38,7 +39,7 @@ func (f *Fleet) SetUserPassword(ctx context.Context, name, password string, iter
 	return f.change(ctx, prepared, func(key string) clientv3.Op { return clientv3.OpPut(key, v.String()) })
 }
 
-// RemoveUser removes a user from all gates. The errors are those of [users.Remove], and [ErrAway].
+// RemoveUser removes a user from all gates. The errors are those of [users.Remove], [ErrAway] and [ErrRefused].
 func (f *Fleet) RemoveUser(ctx context.Context, name string) error {
 	prepared, err := scram.Prepare(name)
 	if err != nil {
@@ -62,8 +63,8 @@ func (f *Fleet) change(ctx context.Context, prepared string, operation func(key 
 	return nil
 }
 
-// Users returns the users by name. If values are not Sallyport's it returns the other users, and an error that names
-// the first hundred of their keys ([ErrForeign]).
+// Users returns the users in the order of their keys, at most 100,000. If values are not Sallyport's, it returns the
+// other users and an error that names the first hundred of these keys ([ErrForeign]).
 func (f *Fleet) Users(ctx context.Context) (entries []users.Entry, err error) {
 	var faults []error
 	key := f.key("users") + "/"

@@ -27,7 +27,7 @@ const (
 // usersCopy is the file with the users of the last reading.
 type usersCopy struct {
 	Schema string `json:"schema"`
-	// Fleet is the address of etcd. The users of another one don't count.
+	// Fleet is the address of etcd. A copy with another address is not used.
 	Fleet  string            `json:"fleet"`
 	Secret string            `json:"secret"`
 	Users  map[string]string `json:"users"`
@@ -56,7 +56,7 @@ func (u *Users) readCopy() {
 	u.remake(secret, all)
 }
 
-// decodeCopy reads a copy. A copy in which anything is wrong does not count at all.
+// decodeCopy reads a copy. One fault makes the whole copy unusable.
 func (f *Fleet) decodeCopy(data []byte) (secret []byte, all map[string]scram.Verifier, err error) {
 	var c usersCopy
 	if err := json.Unmarshal(data, &c); err != nil || c.Schema != copySchema {
@@ -78,7 +78,7 @@ func (f *Fleet) decodeCopy(data []byte) (secret []byte, all map[string]scram.Ver
 	return secret, all, nil
 }
 
-// encodeCopy returns the copy of the users as they are now, or nil if nothing was read.
+// encodeCopy returns the copy of the current users, or nil if nothing was read.
 func (u *Users) encodeCopy() ([]byte, error) {
 	u.mu.Lock()
 	secret, all := u.secret, maps.Clone(u.verified)
@@ -93,7 +93,7 @@ func (u *Users) encodeCopy() ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// writeCopy writes the copy, unless the file is the same already or nothing was read.
+// writeCopy writes the copy, unless the file has it already or nothing was read.
 func (u *Users) writeCopy(context.Context) error {
 	data, err := u.encodeCopy()
 	if data == nil || err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/protocol/scram"
 )
 
-// quiet is a Fleet that connects to nothing.
+// quiet returns a Fleet without a connection.
 func quiet() *Fleet {
 	return &Fleet{prefix: "lab", log: slog.New(slog.DiscardHandler), reported: map[string]int64{}}
 }

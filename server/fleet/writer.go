@@ -14,16 +14,15 @@ const (
 	leaveTime = time.Second
 )
 
-// writer writes what has changed.
+// writer calls a function that writes changes.
 type writer struct {
 	news   chan struct{}
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// startWriter calls write now, after each Changed, and each time that every has passed: at most twice a second. After an
-// error it calls write again when again has passed. It calls tell with the first error, and with nil when write succeeds
-// again.
+// startWriter calls write now, after each Changed, and once in every, but at most twice a second. After an error it
+// calls write again after the pause again. It calls tell with the first error, and with nil when write succeeds again.
 func (f *Fleet) startWriter(every, again time.Duration, write func(context.Context) error, tell func(error)) *writer {
 	ctx, cancel := context.WithCancel(f.etcd.Ctx())
 	w := &writer{make(chan struct{}, 1), cancel, make(chan struct{})}
@@ -52,7 +51,7 @@ func (f *Fleet) startWriter(every, again time.Duration, write func(context.Conte
 	return w
 }
 
-// Changed says that there is something to write. It never blocks.
+// Changed reports that there is something to write. It never blocks.
 func (w *writer) Changed() { signal(w.news) }
 
 // stop ends the writes.
