@@ -1,6 +1,6 @@
 """A client that sallyport probe judges: sallyport probe client stdio: -- python3 client.py
 
-It ends with exit code 0 if it believes to be logged in.
+It ends with exit code 0 if it believes that it is logged in.
 """
 import base64, hashlib, hmac, os, secrets, sys
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Accepted are the known deviations of a peer.
+// Accepted are the known deviations of a peer. Make one with [ReadAccepted].
 type Accepted struct {
-	// Name is that of the file, for messages. It may be empty.
+	// Name is the name of the file, for messages. It may be empty.
 	Name  string
 	lines []acceptedLine
 }
@@ -24,9 +24,9 @@ type acceptedLine struct {
 	tested, used bool
 }
 
-// ReadAccepted reads known deviations: lines with a name, a colon and the reason. The name is that of a case, as it is
-// printed: with its logins, which may be left out, and with its mechanisms, which are ignored. Or it is a rule and a
-// section, as in "grammar RFC 5802 §7", for all their cases. Empty lines and lines that begin with # are ignored.
+// ReadAccepted reads known deviations: lines with a name, a colon and the reason. The name is a case as printed: its
+// logins may be left out, and its mechanisms are ignored. Or it is a rule and a section, as in "grammar RFC 5802 §7",
+// and covers all their cases. Empty lines and lines that begin with # are ignored.
 func ReadAccepted(r io.Reader) (*Accepted, error) {
 	a := &Accepted{}
 	in := bufio.NewScanner(r)
@@ -52,12 +52,12 @@ func ReadAccepted(r io.Reader) (*Accepted, error) {
 	return a, in.Err()
 }
 
-// covers reports whether a line has a result.
+// covers reports whether a line is about a result.
 func (l *acceptedLine) covers(r *Result) bool {
 	return l.name == r.Rule+" "+r.Section || covers(l.name, r)
 }
 
-// check returns an error for a line that has none of all results there can be.
+// check returns an error for a line that covers none of all possible results.
 func (a *Accepted) check(all []Result) error {
 	if a == nil {
 		return nil
@@ -71,7 +71,7 @@ func (a *Accepted) check(all []Result) error {
 	return nil
 }
 
-// mark notes on a result that it is a known deviation.
+// mark sets Known of a result if it is a known deviation.
 func (a *Accepted) mark(r Result) Result {
 	if a == nil || r.Verdict == Skip {
 		return r
@@ -89,7 +89,7 @@ func (a *Accepted) mark(r Result) Result {
 	return r
 }
 
-// unused returns the names of the lines of which cases were played, and none deviated.
+// unused returns the names of the lines whose cases were played without a deviation.
 func (a *Accepted) unused() (names []string) {
 	if a == nil {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// A check is a case that is no vector: it needs several logins with one server.
+// A check is a case that needs several logins, so it is not a vector.
 type check struct {
 	Result
 	run func(context.Context, Result) Result
 }
 
-// checks returns the checks of a server on a network that the configuration wants.
+// checks returns the checks that the configuration selects for a server on a network.
 func (p *Prober) checks() (all []check) {
 	if p.Role == ClientRole || p.Target.Dialect == "stdio" {
 		return nil
@@ -72,7 +72,7 @@ func bindingTypes(version uint16) []string {
 	return []string{"tls-unique", "tls-exporter", "tls-server-end-point"}
 }
 
-// sound returns a login that succeeds: without a binding, or else one with.
+// sound returns a login that succeeds, if possible without a binding.
 func (p *Prober) sound() *fixtures.Vector {
 	for _, key := range []string{"plain", "no-plus", "plus", "end-point"} {
 		for _, v := range p.controls {
@@ -106,7 +106,7 @@ func (p *Prober) replay(ctx context.Context, r Result) Result {
 	return p.judged(ctx, &again, r)
 }
 
-// challenged is what a server shows of a user before any proof.
+// challenged has the server's answers about a user before any proof.
 type challenged struct {
 	name, salt, iterations, words string
 	took                          time.Duration
@@ -169,7 +169,7 @@ func (p *Prober) unknownUser(ctx context.Context, r Result) Result {
 	return r
 }
 
-// differs says how the challenges for an unknown and a known name differ. It is empty if they don't.
+// differs returns how the challenges for an unknown and a known name differ, or "".
 func differs(known, unknown []challenged) string {
 	k, u := known[0], unknown[0]
 	slow, fast := median(known), median(unknown)
@@ -239,7 +239,7 @@ func (p *Prober) binding(ctx context.Context, r Result, version uint16, binding 
 	return judge(r, fitted, got, ServerRole)
 }
 
-// certificate warns of the end of a certificate. That it is right is known by now: the connection verifies it.
+// certificate warns if a certificate ends soon. The connection has verified it already.
 func (p *Prober) certificate(ctx context.Context, r Result) Result {
 	ctx, cancel := context.WithTimeout(ctx, 4*p.Timeout)
 	defer cancel()

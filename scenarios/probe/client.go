@@ -19,7 +19,7 @@ import (
 	"github.com/sallyport/sallyport/scenarios/testserver"
 )
 
-// clientPeer is a client under test as the peer of a vector.
+// clientPeer makes a client under test the peer of a vector.
 type clientPeer struct {
 	host    Host
 	initial []byte
@@ -54,7 +54,7 @@ func (c *clientPeer) Next(_ context.Context, message []byte) ([]byte, error) {
 	return reply, err
 }
 
-// files are what the prober lays out for the commands under test.
+// files are the files that the prober makes for the commands under test.
 type files struct {
 	dir, ca, password string
 	certificate       tls.Certificate
@@ -89,10 +89,10 @@ func (p *Prober) listen() (err error) {
 // placeholders are the words that the prober replaces in the command of a client on a network.
 var placeholders = []string{"{host}", "{port}", "{ca}", "{user}", "{password}", "{password-file}"}
 
-// braced matches what looks like a placeholder, and ${x} and %{x}, which belong to the command.
+// braced matches words in the form of a placeholder, and also ${x} and %{x}, which belong to the command.
 var braced = regexp.MustCompile(`[$%]?\{[A-Za-z][A-Za-z_-]*\}`)
 
-// checkPlaceholders returns an error for a placeholder with a typing error, and for one that is not replaced.
+// checkPlaceholders returns an error for an unknown placeholder, and for one that is not replaced.
 func (c *Config) checkPlaceholders() error {
 	stdio := c.Target.Dialect == "stdio"
 	for _, word := range braced.FindAllString(strings.Join(c.Command, " "), -1) {
@@ -167,7 +167,7 @@ func (p *Prober) playClient(ctx context.Context, v *fixtures.Vector, maxVersion 
 	return got, nil
 }
 
-// settle sets the stage of a client that went on to the end, and did not believe it.
+// settle sets the stage of a client that went on to the end, but does not count as logged in.
 func (p *played) settle(v *fixtures.Vector) {
 	if p.outcome.Stage == fixtures.Done && !p.believed(ClientRole) {
 		p.outcome = fixtures.Outcome{By: "client", Stage: "server-final"}
@@ -195,7 +195,7 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 	}
 	tcp := p.listener.(*net.TCPListener)
 	for start := time.Now(); ; {
-		ended := p.child.hasEnded() // then it connects no more, but a connection of it may be waiting
+		ended := p.child.hasEnded() // then it makes no new connection, but an earlier one may wait
 		_ = tcp.SetDeadline(time.Now().Add(100 * time.Millisecond))
 		conn, acceptErr := tcp.Accept()
 		if acceptErr == nil {
@@ -210,7 +210,7 @@ func (p *Prober) meet(ctx context.Context, argv []string, v *fixtures.Vector, ho
 	}
 }
 
-// noLogin ends the command, and returns why there was no login. err is that of its last connection.
+// noLogin ends the command, and returns why there was no login. err is the error of its last connection.
 func (p *Prober) noLogin(err error) error {
 	ended := p.child.hasEnded()
 	p.child.end()

@@ -28,17 +28,19 @@ const (
 // An Account is a user of the peer.
 type Account struct{ Name, Password string }
 
-// Config names a peer and the cases to play.
+// Config names a peer and the cases to play. Target and Role are required. A server under test on a network also needs
+// Account.
 type Config struct {
 	Role   Role
 	Target Target
-	// Command starts the peer: each client under test, and a server with the dialect stdio.
+	// Command starts the peer. A client under test and a server with the dialect stdio need it.
 	Command []string
-	// Account is a user that a server under test has. For a client it is not used.
+	// Account is a user of the server under test. It is not used for a client.
 	Account Account
-	// Others are further accounts of a server, for the cases that need one of a certain name.
+	// Others are further accounts of a server, for the cases that need special names. Nil means none: these cases are
+	// skipped.
 	Others []Account
-	// Roots verify the certificate of a server. Nil means those of the system.
+	// Roots verify the certificate of a server. Nil means the roots of the system.
 	Roots *x509.CertPool
 	// Mechanism is a SCRAM mechanism without -PLUS. Empty means SCRAM-SHA-256, or another one that the server offers.
 	Mechanism string
@@ -46,13 +48,13 @@ type Config struct {
 	Level string
 	// Only plays the cases whose name matches. Nil means all.
 	Only *regexp.Regexp
-	// Accepted are the known deviations.
+	// Accepted are the known deviations. Nil means none.
 	Accepted *Accepted
 	// Timeout bounds each wait for the peer. Zero means 10 s.
 	Timeout time.Duration
 	// MayTest is the host of a server under test, named again. Without it only loopback addresses are tested.
 	MayTest string
-	// Stderr shows what a command under test says. Nil hides it.
+	// Stderr gets the standard error of a command under test. Nil discards it.
 	Stderr io.Writer
 }
 
@@ -60,7 +62,7 @@ type Config struct {
 var (
 	// ErrUsage means that a [Config] makes no sense.
 	ErrUsage = errors.New("")
-	// ErrNotReached means that the peer can't be reached, or is none of this protocol.
+	// ErrNotReached means that the peer can't be reached, or does not speak the protocol.
 	ErrNotReached = errors.New("not reached")
 	// ErrControl means that a login without a fault fails, so that nothing can be judged.
 	ErrControl = errors.New("the login without a fault fails")
@@ -122,7 +124,7 @@ func (e errNotAllowed) Error() string {
 	return fmt.Sprintf("%s is not this machine: test only servers that you may test, and say so with --i-may-test %s", name, e.host)
 }
 
-// allow judges the address that is about to be connected to, before anything is sent.
+// allow refuses an address before anything is sent to it, unless it may be tested.
 func (c *Config) allow(_, address string, _ syscall.RawConn) error {
 	addr, err := netip.ParseAddrPort(address)
 	if err == nil && addr.Addr().Unmap().IsLoopback() || c.MayTest != "" && c.MayTest == c.Target.Host {
@@ -136,7 +138,7 @@ func (c *Config) wanted(v *fixtures.Vector) bool {
 	switch {
 	case !v.Judges(string(c.Role)) || v.Battery == 0:
 		return false
-	case c.Role == ServerRole && v.Battery == 22: // it is the server that chooses the iterations
+	case c.Role == ServerRole && v.Battery == 22: // a server chooses its iterations itself
 		return false
 	case c.Only != nil && !c.Only.MatchString(v.Name):
 		return false

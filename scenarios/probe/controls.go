@@ -11,7 +11,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// control plays the first login without a fault that works, and notes if it doesn't any more.
+// control repeats the first login without a fault that succeeded. If it fails now, the remaining cases are skipped.
 func (p *Prober) control(ctx context.Context) {
 	for _, v := range p.controls {
 		if why, tried := p.works[loginOf(v)]; !tried || why != "" {
@@ -68,7 +68,7 @@ func (p *Prober) tryControls(ctx context.Context) (results []Result, err error) 
 	return results, fmt.Errorf("%w: %s", ErrControl, strings.Join(slices.Compact(reasons), "; "))
 }
 
-// explained says why a login without a fault fails, and what to do about it.
+// explained returns why a login without a fault fails, and what to do about it.
 func (p *Prober) explained(r *Result) string {
 	switch {
 	case r.Words == "" || r.Reason != refusedRight:
@@ -79,7 +79,7 @@ func (p *Prober) explained(r *Result) string {
 	return fmt.Sprintf("the server refuses it: %q; check --user and the password", r.Words)
 }
 
-// tryControl plays a login without a fault. Its error is why there was no verdict, or errHang.
+// tryControl plays a login without a fault. The error is the reason why there is no verdict, or errHang.
 func (p *Prober) tryControl(ctx context.Context, v *fixtures.Vector) (Result, error) {
 	fitted, reason := p.fitted(v)
 	r := newResult(fitted)

@@ -7,8 +7,8 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// demands are the rules in a sentence each, by the beginnings of the names of their cases and, unless it is empty, by
-// the section or the rule. The first that fits a case is its own.
+// demands has a sentence for each rule. names has the beginnings of the names of its cases. only is a section or a
+// rule, and empty means any. The first row that fits a case counts.
 var demands = []struct{ names, only, sentence string }{
 	{"22-", "limit", "A client bounds how many iterations it does, because any server can ask for as many as it likes"},
 	{"", "limit", "A peer bounds the sizes of what it takes from the other, but not too narrowly"},
@@ -80,7 +80,7 @@ func demand(r *Result) string {
 // succeeds is the expectation for a login without a fault.
 const succeeds = "nothing is wrong, and the login succeeds"
 
-// expected says what a peer does with a vector that is right or wrong.
+// expected returns the right reaction of a peer to a vector.
 func expected(v *fixtures.Vector) string {
 	switch {
 	case v.Found.Stage == fixtures.Done:

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// A Caller carries the messages of a login to a server under test. The prober is the client.
+// A Caller carries the messages of one login to a server under test. The prober is the client.
 type Caller interface {
 	// Open reads the greeting, begins TLS where the dialect does that within the connection, and returns the offer.
 	Open(l *Link) (Offer, error)
@@ -21,14 +21,14 @@ type Caller interface {
 	Start(mechanism string, initial []byte) (Answer, error)
 	// Next answers a challenge. The response is empty after server-final.
 	Next(response []byte) (Answer, error)
-	// Leave says goodbye, as far as that helps the server. The connection is closed afterwards.
+	// Leave says goodbye if the protocol has a word for it. The prober closes the connection afterwards.
 	Leave()
 }
 
-// An Offer is the offer of a server.
+// An Offer has the mechanisms that a server offers.
 type Offer struct {
 	Mechanisms []string
-	// Banner is the product and version, as far as the server announces them.
+	// Banner is the product and version that the server announces. It may be empty.
 	Banner string
 }
 
@@ -37,9 +37,9 @@ type Answer struct {
 	Kind Kind
 	// Data is the message of a challenge or a success. Nil means none.
 	Data []byte
-	// Words are the server's own words.
+	// Words are the server's own words. They may be empty.
 	Words string
-	// Product is the product and version, if the server announces them after a login only.
+	// Product is the product and version, if the server announces them only after a login. Otherwise it is empty.
 	Product string
 }
 
@@ -53,15 +53,15 @@ const (
 	Success
 )
 
-// A Host carries the messages of a client under test. The prober is the server.
+// A Host carries the messages of one login of a client under test. The prober is the server.
 type Host interface {
 	// Open greets the client, offers mechanisms, begins TLS, and returns the client's choice and client-first.
 	Open(l *Link, mechanisms []string) (mechanism string, initial []byte, err error)
 	// Challenge sends server-first, and returns client-final.
 	Challenge(message []byte) (response []byte, err error)
-	// Succeed sends server-final, if there is one, and the protocol's success. Then it serves the client until
-	// that ends the connection, and returns the first line by which the client shows that it believes to be
-	// logged in.
+	// Succeed sends server-final, unless it is nil, and the protocol's success. Then it serves the client until the
+	// client ends the connection. next is the first line that only a client sends that believes it is logged in, or
+	// empty.
 	Succeed(message []byte) (next string, err error)
 	// Refuse sends the protocol's failure, and returns when the client ends the connection.
 	Refuse() error
@@ -73,14 +73,14 @@ type dialect struct {
 	// direct means that TLS begins before the greeting.
 	direct bool
 	alpn   []string
-	// short means that a line of the protocol has not the place for a message of 8,192 bytes.
+	// short means that a line of the protocol is too short for a message of 8,192 bytes.
 	short bool
 	// nameless means that the name of the user is not taken from the SCRAM messages.
 	nameless bool
-	// ownBinding means that the protocol names its type of channel binding, so that the default of RFC 5802 §6.1 and
-	// RFC 9266 §3 is not for it.
+	// ownBinding means that the protocol names its type of channel binding, so the default of RFC 5802 §6.1 and RFC
+	// 9266 §3 does not apply.
 	ownBinding bool
-	// path means that the URL may have a domain or a database.
+	// path means that the URL may have a path: a domain or a database.
 	path bool
 	// success and failure are the words with which a server ends a login.
 	success, failure string
@@ -126,13 +126,13 @@ func newXMPP(t Target, _ Account) Caller { return &xmppCaller{domain: cmp.Or(t.P
 // Dialects returns the schemes of all dialects.
 func Dialects() []string { return slices.Sorted(maps.Keys(dialects)) }
 
-// A Target is the address of a peer under test.
+// A Target is the address of a peer under test. Make one with [ParseTarget].
 type Target struct {
 	// Dialect is the scheme of the URL.
 	Dialect string
 	// Host is the name in the URL, and the name that a server's certificate must have.
 	Host, Port string
-	// Path is the part of the URL behind the address: a domain or a database.
+	// Path is the part of the URL behind the address: a domain or a database. It may be empty.
 	Path string
 }
 
@@ -184,7 +184,7 @@ func ParseTarget(text string) (Target, error) {
 
 func encode(p []byte) string { return base64.StdEncoding.EncodeToString(p) }
 
-// orEqual returns base64, with = for a message that is empty but there.
+// orEqual returns base64, with = for an empty message that is not nil.
 func orEqual(p []byte) string {
 	if len(p) == 0 {
 		return "="

@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// loginOf returns the login of 00-logins that a vector departs from: plain, plus, end-point or no-plus.
+// loginOf returns the login of 00-logins that a vector alters: plain, plus, end-point or no-plus.
 func loginOf(v *fixtures.Vector) string {
 	if words := strings.Fields(v.Name); len(words) > 1 {
 		return words[1]
@@ -17,8 +17,8 @@ func loginOf(v *fixtures.Vector) string {
 	return strings.TrimPrefix(v.Name, "00-logins/")
 }
 
-// maxVersion is the version of TLS at which clients bind with the type of the vector: with TLS 1.3 most of them
-// prefer tls-exporter.
+// maxVersion returns the highest version of TLS at which clients bind with the type of the vector: with TLS 1.3 most
+// clients prefer tls-exporter.
 func maxVersion(v *fixtures.Vector) uint16 {
 	if v.Login.Plus() && v.Login.Binding == "tls-server-end-point" {
 		return tls.VersionTLS12
@@ -33,7 +33,7 @@ func (p *Prober) fit(v *fixtures.Vector) (*fixtures.Vector, string) {
 		if p.names[strings.Replace(v.Name, " plus", " end-point", 1)] {
 			return v, "the same case is played with tls-server-end-point"
 		}
-		v, login = v.Bound("tls-server-end-point"), "end-point" // most faults have nothing to do with the type
+		v, login = v.Bound("tls-server-end-point"), "end-point" // most faults do not depend on the type
 	}
 	fitted, reason := p.fitted(v)
 	if reason == "" {
@@ -66,11 +66,11 @@ func (p *Prober) fitted(v *fixtures.Vector) (*fixtures.Vector, string) {
 	return v, needsAccount
 }
 
-// needsAccount is the reason for cases with the name of a user.
+// needsAccount is the reason why cases with special names are skipped.
 const needsAccount = "needs a further account of the server: --list names them, --accounts gives them"
 
-// Accounts returns the names of the accounts that a server under test needs for all cases, beside the one of the
-// configuration, as Go strings.
+// Accounts returns the names of the further accounts that a server under test needs for all cases, as quoted Go
+// strings.
 func (p *Prober) Accounts() (names []string) {
 	for _, v := range p.cases {
 		if _, reason := p.fitted(v); reason == needsAccount && !slices.Contains(names, v.Login.Name) {
@@ -111,10 +111,10 @@ var facilityNames = map[string]string{
 	"tls-exporter": "needs a connection with tls-exporter (TLS 1.3)", "tls-server-end-point": "needs TLS",
 }
 
-// types finds the types of binding that a vector names, and a server may well have.
+// types matches the types of binding in a vector that a server may support.
 var types = regexp.MustCompile(`p=tls-(exporter|server-end-point),`)
 
-// missing returns the reason why a vector can't be played, as far as that is known beforehand.
+// missing returns the reason, if known beforehand, why a vector can't be played.
 func (p *Prober) missing(v *fixtures.Vector) string {
 	l := v.Login
 	has := p.facilities()

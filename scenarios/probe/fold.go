@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A Folded has the results of one case with several logins, where all have the same verdict for the same reason.
+// A Folded has the results of one case with several logins. All have the same verdict for the same reason.
 type Folded struct {
-	// Result is one of All: without channel binding, if there is one, because its messages are shorter.
+	// Result is one of All, if possible without channel binding, because its messages are shorter.
 	Result
 	All []Result
 }
@@ -31,7 +31,7 @@ func Fold(all []Result) (folded []Folded) {
 	return folded
 }
 
-// takes reports whether a result differs in the login only.
+// takes reports whether a result differs from f in the login only.
 func (f *Folded) takes(r *Result) bool {
 	return caseOf(f.Name) == caseOf(r.Name) && f.About == r.About && f.Verdict == r.Verdict && f.Reason == r.Reason && f.Known == r.Known
 }
@@ -64,7 +64,7 @@ func (f *Folded) Names() string {
 	return strings.TrimSpace(caseOf(f.Name) + " " + strings.Join(logins, ", "))
 }
 
-// Login returns the login that the exchange is of, as in "plain" or "plus 16".
+// Login returns the login whose exchange is shown, as in "plain" or "plus 16".
 func (f *Folded) Login() string {
 	_, login, _ := strings.Cut(f.Name, " ")
 	return login
@@ -78,7 +78,8 @@ func (f *Folded) Mechanisms() (names []string) {
 	return names
 }
 
-// covers reports whether a name, as Names returns it, has a result. A name without a login has all of the case.
+// covers reports whether a name, as Names returns it, includes a result. A name without a login includes all results of
+// the case.
 func covers(name string, r *Result) bool {
 	stanza, logins, some := strings.Cut(name, " ")
 	_, login, _ := strings.Cut(r.Name, " ")

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// feed returns a link on which a peer sends the input, and then ends the connection. What the prober sends is
-// discarded.
+// feed returns a link on which a peer sends the input, and then ends the connection. The prober's output is discarded.
 func feed(t *testing.T, input string) *Link {
 	near, far := net.Pipe()
 	t.Cleanup(func() { _ = near.Close() })
@@ -25,7 +24,7 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// FuzzCallers lets a server of each dialect say anything.
+// FuzzCallers feeds a caller of each dialect arbitrary input from a server.
 func FuzzCallers(f *testing.F) {
 	for _, seed := range []string{
 		"220 hi\r\n250-x\r\n250 AUTH SCRAM-SHA-256\r\n334 cj1h\r\n334 dj1h\r\n235 ok\r\n", "220 hi\r\n250 STARTTLS\r\n220 go\r\n",
@@ -60,7 +59,7 @@ func FuzzCallers(f *testing.F) {
 
 var fuzzed = []string{"smtp", "sallyport", "imap", "xmpp", "postgres", "stdio"}
 
-// FuzzHosts lets a client of each dialect say anything.
+// FuzzHosts feeds a host of each dialect arbitrary input from a client.
 func FuzzHosts(f *testing.F) {
 	for _, seed := range []string{
 		"EHLO x\r\nAUTH SCRAM-SHA-256 biws\r\nYz1iaXdz\r\n\r\nNOOP\r\nQUIT\r\n", "AUTH X\r\n*\r\n", "+ biws\n+ Yz1iaXdz\n",
@@ -87,7 +86,7 @@ func FuzzHosts(f *testing.F) {
 	})
 }
 
-// A line without an end is not kept.
+// The size of a line without an end is bounded.
 func TestLinkIsBounded(t *testing.T) {
 	if _, err := feed(t, strings.Repeat("x", maxLine+2)+"\n").Line(); err != errFlood {
 		t.Error(err)

@@ -25,7 +25,7 @@ type page struct {
 	Style   template.CSS
 	Title   string
 	Started string
-	// Tally has the verdicts, the worst first, and Totals their numbers.
+	// Tally has the verdicts, the worst first, and Totals the number of each.
 	Tally   []Verdict
 	Totals  map[Verdict]int
 	Levels  []Level
@@ -50,7 +50,7 @@ type Skipped struct {
 	Names  []string
 }
 
-// looks are the class of the style sheet and the mark of a verdict.
+// looks has the style sheet's class and the mark of each verdict.
 var looks = map[Verdict][2]string{
 	Fail: {"failed", "✗"}, NonStrict: {"skipped", "!"}, Info: {"skipped", "i"}, Pass: {"passed", "✓"}, Skip: {"skipped", "–"},
 }
@@ -110,16 +110,16 @@ func Skips(all []Result) (counts []Skipped) {
 	return counts
 }
 
-// levels are the rules in the words of a reader who does not know the project.
+// levels explains the rules to a reader who does not know the project.
 var levels = map[string]string{
 	"must": "a MUST", "should": "a SHOULD", "grammar": "the grammar",
 	"limit": "a limit of Sallyport only", "policy": "advice of Sallyport only",
 }
 
-// Level says how far the rule binds others.
+// Level returns what kind of rule it is, for a reader.
 func (r *Result) Level() string { return levels[r.Rule] }
 
-// Alone returns the regular expression for --run that plays the results again.
+// Alone returns the regular expression for --run that selects the results again.
 func (f *Folded) Alone() string {
 	if len(f.All) == 1 {
 		return "^" + regexp.QuoteMeta(f.Name) + "$"

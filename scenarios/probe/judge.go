@@ -11,26 +11,27 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// played is what happened when a vector was played.
+// played has the events of one play of a vector.
 type played struct {
 	outcome fixtures.Outcome
 	// err is the error of [fixtures.Vector.Play].
 	err error
-	// broken is how the conversation with the peer ended, if not by the peer's words.
+	// broken is the error that ended the conversation with the peer. Nil means that the peer's words ended it.
 	broken error
 	// early means that a server sent its success before the proof.
 	early bool
 	// over means that the protocol has ended the login.
 	over bool
-	// product is announced after the login.
+	// words are the peer's own words, and product its product, announced after the login.
 	words, product string
 	// version is the version of TLS.
 	version uint16
-	// believes is what a client under test did in the end: its exit code and what it sent next.
+	// exited0, hung and next are the end of a client under test: exit code 0, no end in time, and its first line after
+	// the login.
 	exited0, hung bool
 	next          string
 	transcript    []Message
-	// own is the next altered message without its alteration.
+	// own is the next altered message without its fault.
 	own string
 }
 
@@ -42,7 +43,7 @@ func (p *played) believed(by Role) bool {
 	return p.early || p.err == nil && p.outcome.Stage == fixtures.Done || p.lenient()
 }
 
-// lenient reports whether the login went on to its end, though the peer's last message was not as it must be.
+// lenient reports whether the login went on to its end although server-final was wrong.
 func (p *played) lenient() bool {
 	unexpected, ok := errors.AsType[*fixtures.Unexpected](p.err)
 	return ok && unexpected.Stage == "server-final"
@@ -87,7 +88,7 @@ func judge(r Result, v *fixtures.Vector, p *played, role Role) Result {
 	return r
 }
 
-// accepted tells apart how a peer accepted what it must refuse.
+// accepted returns how a peer accepted a login that it must refuse.
 func (p *played) accepted(role Role) string {
 	switch {
 	case p.early:
@@ -102,13 +103,13 @@ func (p *played) accepted(role Role) string {
 	return fmt.Sprintf("accepted: it has sent %.60q as if logged in", p.next)
 }
 
-// unanswered is the reason of cases in which the peer falls silent.
+// unanswered is the reason of cases in which the peer does not answer in time.
 const unanswered = "neither accepted nor refused: no answer in time"
 
-// refusedRight is the reason of a right login that the peer refuses.
+// refusedRight is the reason when a peer refuses a right login.
 const refusedRight = "refused, though nothing is wrong"
 
-// failed says how a right login failed. Silence and nonsense are no refusals.
+// failed returns how a right login failed. Silence and nonsense do not count as refusals.
 func (p *played) failed(role Role) string {
 	if how := p.how(role); how != "" {
 		return "not accepted, though nothing is wrong" + how
@@ -116,7 +117,7 @@ func (p *played) failed(role Role) string {
 	return refusedRight
 }
 
-// refused says where the peer ended a login. Nonsense is no refusal.
+// refused returns where the peer ended a login. Nonsense does not count as a refusal.
 func (p *played) refused(where string) string {
 	if errors.Is(p.broken, errFlood) || errors.Is(p.broken, errWords) {
 		return "not accepted " + where
@@ -124,7 +125,7 @@ func (p *played) refused(where string) string {
 	return "refused " + where
 }
 
-// how says how a peer refused, if not by its words.
+// how returns how a login ended if the peer did not refuse in words, or "".
 func (p *played) how(role Role) string {
 	switch {
 	case p.hung || errors.Is(p.broken, errHang):

@@ -8,8 +8,8 @@ import (
 	"github.com/sallyport/sallyport/scenarios/report"
 )
 
-// JUnit writes a run with [report.WriteJUnit]. A failed case is a failure; non-strict and info are passed, with the
-// deviation in system-out. A run that ended early has one case more, which is an error.
+// JUnit writes a run with [report.WriteJUnit]. A failed case is a failure. Non-strict and info cases pass, with the
+// deviation in system-out. A run that ended early has one more case, with an error.
 func JUnit(w io.Writer, s *Summary, all []Result) error {
 	suite := report.NewJUnitSuite(s.URL, s.Start)
 	for i := range all {

@@ -32,8 +32,8 @@ var (
 	errWords = errors.New("the peer does not speak the protocol")
 )
 
-// A Link is the connection to one peer under test. Each read and each write has a deadline, and what the peer may
-// send is bounded.
+// A Link is the connection to one peer under test. Each read and each write has a deadline, and the input from the peer
+// is bounded.
 type Link struct {
 	conn    net.Conn // nil for the pipes of a process
 	in      *bufio.Reader
@@ -41,10 +41,10 @@ type Link struct {
 	bounded *io.LimitedReader
 	timeout time.Duration
 	secure  *tls.Conn
-	// config is that of the side which the prober plays.
+	// config is the configuration of the prober's side.
 	config  *tls.Config
 	serving bool
-	// bindings are those of a carrier without TLS.
+	// bindings are the channel bindings of a process, which has no TLS.
 	bindings map[string][]byte
 	files    []*os.File
 }
@@ -75,12 +75,12 @@ func (l *Link) arm() {
 		_ = l.conn.SetDeadline(deadline)
 	}
 	for _, f := range l.files {
-		_ = f.SetDeadline(deadline) // on some systems a pipe has none: then the end of the process bounds the wait
+		_ = f.SetDeadline(deadline) // a pipe without deadlines: the end of the process bounds the wait
 	}
 }
 
-// fault returns the error of a link for that of a connection. The end of the context closes the connection of a peer
-// that takes too long as a whole, such as one that sends a byte now and then.
+// fault turns an error of a connection into one of a link. The end of the context closes a connection that lasts too
+// long as a whole, such as that of a peer that sends a byte now and then.
 func (l *Link) fault(err error) error {
 	switch {
 	case err == nil:
@@ -95,7 +95,7 @@ func (l *Link) fault(err error) error {
 	return err
 }
 
-// Read reads what is there, for dialects without lines.
+// Read reads at least one byte, for dialects without lines.
 func (l *Link) Read(p []byte) (int, error) {
 	l.arm()
 	n, err := l.in.Read(p)
@@ -116,7 +116,7 @@ func (l *Link) Write(p []byte) (int, error) {
 	return n, l.fault(err)
 }
 
-// Line reads a line without its end.
+// Line reads a line, and returns it without its end.
 func (l *Link) Line() (string, error) {
 	l.arm()
 	var line []byte
@@ -140,8 +140,8 @@ func (l *Link) Send(lines ...string) error {
 	return err
 }
 
-// Upgrade begins TLS. The peer must not have sent anything behind its consent, because that would be taken for a
-// part of the private conversation.
+// Upgrade begins TLS. It fails if the peer has already sent more, because plain text must not count as a part of the
+// private conversation.
 func (l *Link) Upgrade() error {
 	if l.in.Buffered() > 0 {
 		return fmt.Errorf("%w: it sends on in the clear where TLS must begin", errWords)
@@ -164,7 +164,7 @@ func (l *Link) Upgrade() error {
 	return nil
 }
 
-// TLS returns the state of TLS, or nil.
+// TLS returns the state of TLS. Nil means that the link has no TLS.
 func (l *Link) TLS() *tls.ConnectionState {
 	if l.secure == nil {
 		return nil

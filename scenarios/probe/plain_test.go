@@ -79,7 +79,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// Logins of a case with the same verdict are one row, with the shorter messages.
+// Logins of a case with the same verdict become one row, with the shorter messages.
 func TestFold(t *testing.T) {
 	t.Parallel()
 	all := flipped()
@@ -100,7 +100,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// The altered part is marked alone. A proof follows from what is in front of it.
+// Only the altered part is marked. The proof is not part of it, because it depends on the rest of the message.
 func TestParts(t *testing.T) {
 	t.Parallel()
 	for m, want := range map[Message][3]string{
@@ -115,7 +115,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// A peer that does not know its own user at another name is not held against the RFC.
+// A refusal of the user's own name as authzid is not a breach of the RFC.
 func TestOwnAuthzid(t *testing.T) {
 	t.Parallel()
 	p, err := New(Config{Role: ServerRole, Target: Target{Dialect: "stdio"}, Command: []string{"true"}, Level: "all"})
@@ -134,7 +134,7 @@ func TestOwnAuthzid(t *testing.T) {
 	}
 }
 
-// Words of a refusal to test another machine repeat nothing, and rules fit the fault.
+// A refusal to test another machine repeats no word, and the rules fit the faults.
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{"192.0.2.1": "192.0.2.1 is not this machine", "mail": "mail is 192.0.2.1, which is not this machine"} {
@@ -214,7 +214,7 @@ func TestPostgresRules(t *testing.T) {
 	}
 }
 
-// A server chooses its iterations: the cases of what a client does with them are no cases of a server.
+// A server chooses its iterations, so the cases about them judge clients only.
 func TestIterationsJudgeClients(t *testing.T) {
 	t.Parallel()
 	for role, want := range map[Role]bool{ServerRole: false, ClientRole: true} {
@@ -237,7 +237,7 @@ func TestSkips(t *testing.T) {
 	}
 }
 
-// The page of a run that reached nothing claims nothing of the peer.
+// The page of a run that did not reach the peer makes no claim about it.
 func TestPageOfNothing(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder

@@ -55,7 +55,7 @@ func (c *pop3Caller) ask(line string) (Answer, error) {
 
 func (c *pop3Caller) Leave() { _ = c.Send("QUIT") }
 
-// The worked example of docs/probe.md is this one, and it works.
+// The worked example of docs/probe.md is this code, and it works.
 func TestWorkedExample(t *testing.T) {
 	t.Parallel()
 	own, err := os.ReadFile("pop3_test.go")

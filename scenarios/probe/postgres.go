@@ -48,7 +48,7 @@ func (c *postgresCaller) Open(l *Link) (Offer, error) {
 	return Offer{}, fmt.Errorf("%w: it wants no SCRAM login of this user, but %T", errWords, m)
 }
 
-// encrypt begins TLS. Without it a server on this machine is still tested.
+// encrypt asks for TLS, and begins it if the server agrees. Otherwise it goes on without.
 func (c *postgresCaller) encrypt() error {
 	request, err := (&pgproto3.SSLRequest{}).Encode(nil)
 	if err == nil {
@@ -162,7 +162,7 @@ func (h *postgresHost) Open(l *Link, mechanisms []string) (mechanism string, ini
 	return first.AuthMechanism, append([]byte{}, first.Data...), h.Backend.SetAuthType(pgproto3.AuthTypeSASLContinue)
 }
 
-// start reads the start of a session, which may begin with wishes for encryption.
+// start reads the start of a session, which may begin with requests for encryption.
 func (h *postgresHost) start() (*pgproto3.Backend, error) {
 	for range maxLines {
 		code, err := h.startup()
@@ -189,7 +189,7 @@ func (h *postgresHost) start() (*pgproto3.Backend, error) {
 	return nil, errFlood
 }
 
-// startup reads one message without a type, and returns its code. The user in it is of no interest.
+// startup reads one message without a type, and returns its code. It ignores the user in the message.
 func (h *postgresHost) startup() (uint32, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(h.Link, head[:]); err != nil {
@@ -203,7 +203,7 @@ func (h *postgresHost) startup() (uint32, error) {
 	return binary.BigEndian.Uint32(head[4:]), err
 }
 
-// next sends what is waiting, and reads a message.
+// next sends the buffered messages, and reads a message.
 func (h *postgresHost) next() (pgproto3.FrontendMessage, error) {
 	if err := h.Flush(); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A process is a command of the peer under test, with all that it starts.
+// A process is a command of the peer under test, and its process group.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -21,9 +21,8 @@ type process struct {
 	killed bool
 }
 
-// startProcess starts a command in a process group of its own. The end of ctx ends the group. Its standard error
-// goes to shown as well. Without out its standard output goes where its standard error goes. Its error is
-// [ErrNotReached].
+// startProcess starts a command in a process group of its own. The end of ctx ends the group. The command's standard
+// error goes to shown as well. If out is nil, standard output goes to the same place. The error is [ErrNotReached].
 func startProcess(ctx context.Context, argv, env []string, in, out *os.File, shown io.Writer) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{}), said: &tail{also: shown}}
 	ours, theirs, err := os.Pipe()
@@ -47,8 +46,8 @@ func startProcess(ctx context.Context, argv, env []string, in, out *os.File, sho
 	return p, nil
 }
 
-// watch waits for the end of the command, ends what it has left behind in its group, and reads the rest of its words.
-// A process that has left the group may keep them open.
+// watch waits for the end of the command, ends its group, and reads the rest of its standard error. A process that has
+// left the group may keep that open.
 func (p *process) watch(words *os.File) {
 	read := make(chan struct{})
 	go func() {
@@ -65,7 +64,8 @@ func (p *process) watch(words *os.File) {
 	close(p.done)
 }
 
-// wait returns whether the command ended with exit code 0, and whether it did not end in time and was killed.
+// wait waits for the end of the command. ok means exit code 0, and hung that the command did not end in time and was
+// killed.
 func (p *process) wait(timeout time.Duration) (ok, hung bool) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -88,8 +88,8 @@ func (p *process) hasEnded() bool {
 	}
 }
 
-// end kills the command and its group, and waits until the command has ended. Each login of a command ends with it,
-// because the program may exit at once, before the end of a context has killed anything.
+// end kills the command and its group, and waits until the command has ended. Each login ends with it, because the
+// prober may exit before the end of a context has killed anything.
 func (p *process) end() {
 	if !p.hasEnded() { // then its number may be that of another process by now
 		p.killed = true
@@ -98,8 +98,8 @@ func (p *process) end() {
 	}
 }
 
-// words returns the last line that the command printed, and how it ended unless that is exit code 0 or the prober's
-// doing.
+// words returns the last line that the command printed, and how it ended, unless it ended with exit code 0 or the
+// prober killed it.
 func (p *process) words() string {
 	words, state := p.said.last(), p.cmd.ProcessState
 	if p.killed || state.Success() {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Nothing of a command runs on when a run has ended, however it ended. Each script starts a process that sleeps on, and
+// When a run has ended in any way, no process of a command runs on. Each script starts a process that sleeps, and
 // writes its number to a file.
 func TestNoProcessIsLeft(t *testing.T) {
 	t.Parallel()
@@ -64,8 +64,9 @@ func TestNoProcessIsLeft(t *testing.T) {
 	}
 }
 
-// The exit code counts, whoever keeps the command's standard error open. What is left in its group is ended at once, and
-// one that has left the group is not waited for. The words are those of the command, and how it ended by itself.
+// The exit code counts, even if another process keeps the command's standard error open. Processes left in its group
+// are ended at once. A process that has left the group is not waited for. The words are the command's, and how it ended
+// by itself.
 func TestExitCodeCounts(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]struct {
@@ -132,7 +133,7 @@ func ends(pid int) bool {
 	defer tick.Stop()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-tick.C {
 		if state, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); strings.Contains(string(state), ") Z ") {
-			return true // nobody has waited for it yet
+			return true // a zombie: its parent has not waited for it yet
 		}
 		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 			return true

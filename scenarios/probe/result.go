@@ -12,8 +12,8 @@ import (
 // Verdict is the result of one case.
 type Verdict string
 
-// The verdicts. Only Fail is held against the peer: it breaks a MUST. NonStrict breaks a SHOULD or is more lenient
-// than the grammar, Info differs from a rule of this project only, and Skip was not tested.
+// The verdicts. Only Fail counts against the peer: it breaks a MUST. NonStrict breaks a SHOULD or is more lenient than
+// the grammar, Info differs from a rule of this project only, and Skip was not tested.
 const (
 	Pass      Verdict = "pass"
 	Fail      Verdict = "fail"
@@ -40,7 +40,7 @@ func offence(rule string) Verdict {
 type Result struct {
 	Name    string `json:"name"`
 	Battery int    `json:"battery"`
-	// Rule, Section, About and Source are those of [fixtures.Vector].
+	// Name, Battery, Rule, Section, About and Source are those of [fixtures.Vector].
 	Rule    string `json:"rule"`
 	Section string `json:"section"`
 	// Demand is the rule in a sentence, and Expected says what the peer must do.
@@ -52,7 +52,7 @@ type Result struct {
 	Verdict   Verdict `json:"verdict"`
 	// Stage is the last message that the peer got before it ended the login, or done.
 	Stage string `json:"stage"`
-	// Words are the peer's own words at the end of the login.
+	// Words are the peer's own words at the end of the login. They may be empty.
 	Words string `json:"words"`
 	// Reason says in a sentence why the verdict is this one.
 	Reason string `json:"reason"`
@@ -69,11 +69,11 @@ type Message struct {
 	Text string `json:"text"`
 	// Altered means that the message has the fault of the case.
 	Altered bool `json:"altered,omitempty"`
-	// Own is an altered message without its alteration.
+	// Own is the altered message without the fault. It is empty if it is not known.
 	Own string `json:"own,omitempty"`
 }
 
-// Parts splits an altered message: what is left alone in front, the altered part, and what is left alone behind.
+// Parts splits an altered message: the unaltered front, the altered part, and the unaltered back.
 func (m Message) Parts() [3]string {
 	if m.Own == "" {
 		return [3]string{1: m.Text}
@@ -81,7 +81,7 @@ func (m Message) Parts() [3]string {
 	text, own := m.Text, m.Own
 	bare, _, _ := strings.Cut(text, ",p=")
 	if ownBare, _, _ := strings.Cut(own, ",p="); bare != text && bare != ownBare {
-		text, own = bare, ownBare // the proof follows from what is in front of it
+		text, own = bare, ownBare // the proof depends on the part in front of it
 	}
 	front, back, shorter := 0, 0, min(len(text), len(own))
 	for front < shorter && text[front] == own[front] {
@@ -94,10 +94,10 @@ func (m Message) Parts() [3]string {
 	return [3]string{text[:front], text[front:back], m.Text[back:]}
 }
 
-// Failed reports whether the result is held against the peer.
+// Failed reports whether the result counts against the peer.
 func (r *Result) Failed() bool { return r.Verdict == Fail && r.Known == "" }
 
-// Special says what is special in a login, for a reader: the fault and the message that has it, or the case.
+// Special returns the heading of About for a reader: "Fault in" with the altered message, "Fault" or "Case".
 func (r *Result) Special() string {
 	if r.Expected == succeeds || strings.HasPrefix(r.Name, "checks/") {
 		return "Case"
@@ -110,7 +110,7 @@ func (r *Result) Special() string {
 	return "Fault"
 }
 
-// newResult returns the result of a vector, still without a verdict.
+// newResult returns the result of a vector, without a verdict.
 func newResult(v *fixtures.Vector) Result {
 	r := Result{
 		Name: v.Name, Battery: v.Battery, Rule: v.Rule, Section: v.Section, About: v.About, Source: v.Source,
@@ -120,7 +120,7 @@ func newResult(v *fixtures.Vector) Result {
 	return r
 }
 
-// Unanswered counts the cases in which the peer fell silent. They are non-strict where it should have refused.
+// Unanswered counts the cases in which the peer did not answer in time instead of refusing.
 func Unanswered(all []Result) (n int) {
 	for _, r := range all {
 		if r.Reason == unanswered {
@@ -135,7 +135,7 @@ func (r Result) skip(reason string) Result {
 	return r
 }
 
-// A Summary is what a run found out about a peer as a whole.
+// A Summary has the findings of a run about the peer as a whole.
 type Summary struct {
 	Role Role
 	URL  string
@@ -147,18 +147,18 @@ type Summary struct {
 	Offered []string
 	// TLS is the version of TLS, or "" without TLS.
 	TLS string
-	// Command returns the command that plays the cases again whose names match a regular expression. It may be nil.
+	// Command returns the command line that repeats the cases whose names match a regular expression. Nil means none.
 	Command func(pattern string) string
 	Start   time.Time
 	Took    time.Duration
-	// Unused are lines of the file of accepted deviations from which no result deviated.
+	// Unused are the names of accepted deviations that did not occur, although their cases were played.
 	Unused []string
-	// Err is why the run ended before its last case. Nil means that all cases were played.
+	// Err is the reason why the run ended before its last case. Nil means that all cases were played.
 	Err error
 }
 
-// Outcome says in one word how the run ended: complete, not-reached, login-fails (the login without a fault fails, see
-// [ErrControl]), not-allowed (see [NotAllowed]) or interrupted.
+// Outcome returns in one word how the run ended: complete, not-reached, login-fails (the login without a fault fails,
+// see [ErrControl]), not-allowed (see [NotAllowed]) or interrupted.
 func (s *Summary) Outcome() string {
 	switch {
 	case s.Err == nil:
@@ -173,7 +173,7 @@ func (s *Summary) Outcome() string {
 	return "interrupted"
 }
 
-// Again returns the line that plays the cases again whose names match a regular expression.
+// Again returns the command line that repeats the cases whose names match a regular expression, or "".
 func (s *Summary) Again(pattern string) string {
 	if s.Command == nil {
 		return "the same command with --level all --run '" + pattern + "'"
@@ -201,7 +201,7 @@ func (l Level) String() string {
 	return fmt.Sprintf("of %d logins that test %s, %d deviate", l.Tested, levels[l.Rule], l.Deviated)
 }
 
-// Levels counts results by rule, the one that binds most first. It has no level of which nothing was tested.
+// Levels counts results by rule, in the order of their force. It leaves out rules without a tested result.
 func Levels(all []Result) (levels []Level) {
 	for _, rule := range []string{"must", "should", "grammar", "limit", "policy"} {
 		level := Level{Rule: rule}

@@ -15,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// A Prober plays the cases of a [Config] against a peer.
+// A Prober plays the cases of a [Config] against a peer. Make one with [New]. It is not safe for concurrent use.
 type Prober struct {
 	Config
 	// Summary is complete when Run has ended.
@@ -25,7 +25,7 @@ type Prober struct {
 	controls []*fixtures.Vector
 	// names are the names of the cases.
 	names map[string]bool
-	// works has, for each login without a fault, why it fails. Empty means that it succeeds.
+	// works has the reason why a login without a fault fails, by its name. Empty means that it succeeds.
 	works    map[string]string
 	listener net.Listener
 	files    *files
@@ -34,14 +34,14 @@ type Prober struct {
 	noTLS bool
 	// usual is the time of the first login without a fault.
 	usual time.Duration
-	// keptOut is why the other cases are skipped. Empty means that they are played.
+	// keptOut is the reason why the remaining cases are skipped. Empty means that they are played.
 	keptOut string
 }
 
-// vectors are read once, for programs that probe many peers. No prober changes them.
+// vectors reads the vectors once, for programs that probe many peers. No prober changes them.
 var vectors = sync.OnceValues(fixtures.Vectors)
 
-// New checks a configuration. It fails with [ErrUsage].
+// New checks a configuration, and returns a Prober for it. The error wraps [ErrUsage].
 func New(c Config) (*Prober, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (p *Prober) Cases() (all []Result) {
 	return all
 }
 
-// FailedLogins returns the most logins that will fail on a server under test.
+// FailedLogins returns the maximum number of failed logins on a server under test.
 func (p *Prober) FailedLogins() (n int) {
 	for _, v := range p.cases {
 		if v.Found.Stage != fixtures.Done {
@@ -103,8 +103,8 @@ func (p *Prober) FailedLogins() (n int) {
 // controlEvery is the number of cases after which the login without a fault is tried again.
 const controlEvery = 10
 
-// Run plays all cases. It ends early with an error, which may be [ErrNotReached] or [ErrControl], or that of ctx.
-// The results until then are valid. The error is also Err of the summary.
+// Run plays all cases. It may end early with an error: [ErrNotReached], [ErrControl], or the cause of ctx. The results
+// before the error are valid. Summary.Err has the same error.
 func (p *Prober) Run(ctx context.Context) iter.Seq2[Result, error] {
 	return func(report func(Result, error) bool) {
 		yield := func(r Result, err error) bool {
@@ -171,7 +171,7 @@ func (p *Prober) runCases(ctx context.Context, yield func(Result, error) bool) {
 			p.control(ctx)
 		}
 		r := step()
-		if ctx.Err() != nil { // the verdict would be about a peer that the interruption has ended
+		if ctx.Err() != nil { // the interruption has ended the peer, so the verdict is worthless
 			yield(Result{}, context.Cause(ctx))
 			return
 		}
@@ -231,7 +231,7 @@ func (p *Prober) play(ctx context.Context, v *fixtures.Vector) (got *played, err
 	return got, err
 }
 
-// look reads what a server offers, which decides about the mechanism.
+// look reads the server's offer, and chooses the mechanism.
 func (p *Prober) look(ctx context.Context) error {
 	if p.Role == ClientRole || p.Target.Dialect == "stdio" {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/fixtures"
 )
 
-// serverPeer is a server under test as the peer of a vector.
+// serverPeer makes a server under test the peer of a vector.
 type serverPeer struct {
 	caller    Caller
 	mechanism string
@@ -61,7 +61,7 @@ func (s *serverPeer) Next(_ context.Context, message []byte) ([]byte, error) {
 	return a.Data, nil
 }
 
-// tlsConfig is that of the client that the prober plays.
+// tlsConfig returns the configuration of the client that the prober plays.
 func (p *Prober) tlsConfig(maxVersion uint16) *tls.Config {
 	name := p.Target.Host
 	if strings.HasPrefix(p.Target.Dialect, "xmpp") && p.Target.Path != "" {
@@ -168,7 +168,7 @@ func (p *Prober) startPeer(ctx context.Context, argv []string, v *fixtures.Vecto
 	return l, nil
 }
 
-// stdioBindings are the bindings for processes, which have no connection.
+// stdioBindings are made-up bindings for processes, which have no connection.
 var stdioBindings = map[string]string{
 	"tls-exporter": "0123456789abcdef0123456789abcdef", "tls-server-end-point": "fedcba9876543210fedcba9876543210",
 }
@@ -202,7 +202,7 @@ func (p *Prober) playServer(ctx context.Context, v *fixtures.Vector, maxVersion 
 	return got, nil
 }
 
-// learn keeps what the server shows of itself.
+// learn stores the server's product, mechanisms and version of TLS.
 func (p *Prober) learn(l *Link, offer Offer) {
 	if p.Summary.Offered == nil {
 		p.Summary.Offered = offer.Mechanisms
@@ -216,7 +216,7 @@ func (p *Prober) learn(l *Link, offer Offer) {
 	}
 }
 
-// facilities are the abilities of the peer, beside its bindings.
+// facilities returns the abilities of the peer, apart from its bindings.
 func (p *Prober) facilities() []string {
 	has := []string{"saslprep", "carrier"}
 	if !dialects[p.Target.Dialect].short {
@@ -232,7 +232,8 @@ func (p *Prober) facilities() []string {
 	return has
 }
 
-// configurable reports whether the prober says what the server offers: it is the server, or tells a process.
+// configurable reports whether the prober chooses the server's offer: it plays the server, or sets the variables of a
+// process.
 func (p *Prober) configurable() bool { return p.Role == ClientRole || p.Target.Dialect == "stdio" }
 
 // tap records the messages of an exchange. step is the first message that peer gets.
@@ -255,5 +256,5 @@ func (p *played) tap(v *fixtures.Vector, peer fixtures.Peer, step int) fixtures.
 	})
 }
 
-// keep keeps an altered message without its alteration, for the transcript.
+// keep stores the next altered message without its fault, for the transcript.
 func (p *played) keep(own string) { p.own = own }

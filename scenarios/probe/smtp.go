@@ -211,7 +211,7 @@ func (h *smtpHost) Refuse() error {
 	return err
 }
 
-// serve answers commands until the client leaves. It returns the first one that a client sends which has logged in.
+// serve answers commands until the client leaves. next is the first command that needs a login, or empty.
 func (h *smtpHost) serve() (next string, err error) {
 	for range maxLines {
 		line, err := h.Line()

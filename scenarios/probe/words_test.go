@@ -57,7 +57,7 @@ func TestStreamError(t *testing.T) {
 	}
 }
 
-// A connection that is not accepted in time reads like any other wait that ends.
+// The message is the same for a connection that is not accepted in time as for any other wait.
 func TestTimeoutOfDial(t *testing.T) {
 	t.Parallel()
 	if text := plainly(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNRESET}); text != errEnd.Error() {
@@ -68,7 +68,7 @@ func TestTimeoutOfDial(t *testing.T) {
 	}
 }
 
-// postgresThatSends returns a link to a server that sends these messages, whatever it gets.
+// postgresThatSends returns a link to a server that sends these messages. It ignores its input.
 func postgresThatSends(t *testing.T, messages ...pgproto3.BackendMessage) *Link {
 	t.Helper()
 	near, far := net.Pipe()

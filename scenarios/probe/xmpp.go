@@ -76,7 +76,7 @@ func (c *xmppCaller) decode(into any, element xml.StartElement) error {
 	return c.wrong(c.in.DecodeElement(into, &element))
 }
 
-// wrong tells malformed XML from the errors of a link.
+// wrong returns errWords for malformed XML, and errors of a link as they are.
 func (c *xmppCaller) wrong(err error) error {
 	if syntax, ok := err.(*xml.SyntaxError); ok {
 		return fmt.Errorf("%w: %w", errWords, syntax)
