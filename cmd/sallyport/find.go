@@ -29,9 +29,9 @@ type findFlags struct {
 	flags *pflag.FlagSet
 }
 
-// findHelp is what the help of connect, hold and forward says about these flags.
+// findHelp is the text about these flags in the help of connect, hold and forward.
 const findHelp = `With --rig NAME, or --any and --tag, the address and the CA of the server come from
-the directory of a fleet (--fleet): so who can write there chooses whom you trust.
+the directory of a fleet (--fleet): so anyone who can write there chooses whom you trust.
 sallyport rigs lists it. If the rig has several servers, which share a seat, they are
 tried in turn until one can be reached. --any gets the seat of any rig with all tags:
 of one that is free, or else it waits in the shortest queue, and meanwhile tries each
@@ -84,7 +84,7 @@ func (f *findFlags) completeRig(*cobra.Command, []string, string) (names []strin
 	}
 	if gates, err := flags.open(slog.New(slog.DiscardHandler)); err == nil {
 		defer gates.Close()
-		all, _ := gates.Rigs(context.Background()) // none: etcd does not answer
+		all, _ := gates.Rigs(context.Background()) // empty if etcd does not answer
 		for _, r := range all {
 			if len(names) == 0 || names[len(names)-1] != r.Name {
 				names = append(names, r.Name)
@@ -94,7 +94,7 @@ func (f *findFlags) completeRig(*cobra.Command, []string, string) (names []strin
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// login is a client, and what its login went over. The client is nil after Stat.
+// login is a client with its connection and the server's address. The client is nil after Stat.
 type login struct {
 	*client.Client
 	conn net.Conn
@@ -143,7 +143,7 @@ func (f *dialFlags) dialFound(ctx context.Context, dialer *client.Dialer, dial d
 	return l, orEmpty(ctx, gates, err)
 }
 
-// orEmpty says which prefix was looked at if there is no such rig, because there is none at all.
+// orEmpty names the prefix in the error if the directory has no rig at all.
 func orEmpty(ctx context.Context, gates *fleet.Fleet, err error) error {
 	if !errors.Is(err, choose.ErrNoRig) {
 		return err
@@ -167,7 +167,7 @@ func (f *dialFlags) dialRig(ctx context.Context, gates *fleet.Fleet, ask func(co
 	return choose.InTurn(ctx, found, func(g choose.Gate) (login, error) { return ask(ctx, g, true) })
 }
 
-// orAway makes an error one of the directory.
+// orAway turns an error into one of the directory.
 func orAway(err error) error {
 	if err != nil {
 		return noDirectory{err}
@@ -175,7 +175,7 @@ func orAway(err error) error {
 	return nil
 }
 
-// asGates returns the rigs of the directory for package choose.
+// asGates converts the rigs of the directory for package choose.
 func asGates(all []fleet.Rig) (gates []choose.Gate) {
 	for _, r := range all {
 		gates = append(gates, choose.Gate{
@@ -186,7 +186,7 @@ func asGates(all []fleet.Rig) (gates []choose.Gate) {
 	return gates
 }
 
-// where says at which gate a client is, once for each change.
+// where prints the rig and the gate of a client, once for each change.
 type where struct {
 	out  io.Writer
 	mu   sync.Mutex

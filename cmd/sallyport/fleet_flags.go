@@ -14,7 +14,7 @@ import (
 	"github.com/sallyport/sallyport/server/fleet"
 )
 
-// fleetFlags say where a fleet's directory is.
+// fleetFlags name the etcd of a fleet and the certificates for it.
 type fleetFlags struct{ url, ca, cert, key string }
 
 func (f *fleetFlags) define(flags *pflag.FlagSet) {
@@ -24,7 +24,7 @@ func (f *fleetFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.key, "fleet-key", "", "`file` with the key of --fleet-cert")
 }
 
-// check returns an error of usage if there is no address, or if one of the other flags has none.
+// check returns an error of usage if --fleet is missing although it is needed, or if another flag needs it.
 func (f *fleetFlags) check(needed string) error {
 	switch {
 	case f.url == "" && needed != "":
@@ -35,7 +35,7 @@ func (f *fleetFlags) check(needed string) error {
 	return nil
 }
 
-// open returns the fleet. It connects when it is first used.
+// open returns the fleet. The first use connects.
 func (f *fleetFlags) open(log *slog.Logger) (*fleet.Fleet, error) {
 	opened, err := fleet.Open(context.Background(), fleet.Config{URL: f.url, CA: f.ca, Cert: f.cert, Key: f.key, Log: log})
 	if errors.Is(err, fleet.ErrConfig) {

@@ -35,8 +35,8 @@ func probeCommand() *cobra.Command {
 		Use:   "probe server|client URL",
 		Short: "Judge the SCRAM login of another server or client",
 		Long: `Judge the SCRAM login of another server or client: each case is a login with one
-fault, and the other side must refuse it. The cases are those with which Sallyport
-tests itself (RFC 5802, RFC 7677, RFC 9266).
+fault, and the other side must refuse it. Sallyport tests itself with the same cases
+(RFC 5802, RFC 7677, RFC 9266).
 
 URL names a protocol and an address: ` + strings.Join(probe.Dialects(), ", ") + `.
 With stdio: a command takes the place of the connection; see docs/probe.md.
@@ -57,7 +57,7 @@ func probeServerCommand() *cobra.Command {
 		Use:   "server URL [--user NAME] [-- COMMAND...]",
 		Short: "Judge a server",
 		Long: `Judge the SCRAM login of a server, with a throw-away account of it. Most cases
-are logins that fail: turn off what keeps out an address after failures.
+are logins that fail: turn off any block of addresses after failed logins.
 The password is used for proofs and never sent. TLS is always verified.
 
 For a server on another machine repeat its name with --i-may-test.
@@ -77,7 +77,7 @@ for each login, and gets the account in its environment; see docs/probe.md.`,
 	flags.BoolVar(&f.stdin, "password-stdin", false, "read the password of --user from standard input")
 	flags.StringVar(&f.accounts, "accounts", "", "`file` with further accounts, NAME:PASSWORD in each line, for cases that need them")
 	flags.StringVar(&f.ca, "ca", "", "`file` with the certificates to trust (default: those of the system)")
-	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more, if it is not this machine: you may test this server")
+	flags.StringVar(&f.config.MayTest, "i-may-test", "", "`host` of the URL once more, to confirm that you may test a server on another machine")
 	return cmd
 }
 
@@ -87,13 +87,13 @@ func probeClientCommand() *cobra.Command {
 		Use:   "client URL -- COMMAND...",
 		Short: "Judge a client",
 		Long: `Judge the SCRAM login of a client: serve on URL, which is on the loopback, and run
-COMMAND once for each case. COMMAND logs in and ends with exit code 0 if it believes
-to be logged in. Port 0 chooses a free one.
+COMMAND once for each case. COMMAND logs in, and ends with exit code 0 if it believes
+that it is logged in. Port 0 chooses a free port.
 
 These words in COMMAND are replaced: {host} {port} {ca} {user} {password-file} and
-{password}, which other users can see in the list of processes. Other {words} of
-letters, - and _ are wrong usage, because of typing errors. Where COMMAND needs one
-itself, write { word } with spaces. ${x}, %{x}, {} and JSON stay as they are.
+{password}, which other users can see in the list of processes. Any other {word} of
+letters, - and _ is wrong usage, because it may be a typing error. If COMMAND itself
+needs one, write { word } with spaces. ${x}, %{x}, {} and JSON stay as they are.
 
 With stdio: COMMAND is the client, over its standard input and output. It gets the
 account in its environment, and nothing in COMMAND is replaced; see docs/probe.md.`,
@@ -143,7 +143,7 @@ func (f *probeFlags) run(cmd *cobra.Command, args []string) error {
 	return f.play(ctx, cmd, p, newProbePrinter(p))
 }
 
-// complete completes the configuration: it reads the files that the flags name.
+// complete fills in the configuration, and reads the files that the flags name.
 func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	c := &f.config
 	if f.list {
@@ -178,7 +178,7 @@ func (f *probeFlags) complete(cmd *cobra.Command, args []string) (err error) {
 	return wrongFile(f.readSecrets())
 }
 
-// wrongFile turns an error of a file that a flag names into one of usage: no peer has been asked yet.
+// wrongFile turns an error of a file that a flag names into one of usage.
 func wrongFile(err error) error {
 	if err == nil {
 		return nil
@@ -196,7 +196,7 @@ func (f *probeFlags) wantArgs(n int) cobra.PositionalArgs {
 	}
 }
 
-// completeList completes the configuration to list the cases, which needs neither a peer nor an account.
+// completeList fills in the configuration to list the cases, which needs neither a peer nor an account.
 func (f *probeFlags) completeList(args []string) (err error) {
 	c := &f.config
 	if c.Target, err = probe.ParseTarget(append(args, "sallyport://127.0.0.1:0")[0]); err != nil {
@@ -272,7 +272,8 @@ func readAccounts(name string) (all []probe.Account, err error) {
 	return all, nil
 }
 
-// play plays all cases, prints the results, and writes the reports, also of what was played when it was interrupted.
+// play plays all cases, prints the results, and writes the reports. After an interruption the reports have the cases
+// until then.
 func (f *probeFlags) play(ctx context.Context, cmd *cobra.Command, p *probe.Prober, out *probePrinter) error {
 	var all []probe.Result
 	var ended error
@@ -314,7 +315,7 @@ func probeError(cmd *cobra.Command, err error) error {
 	return statusError{code}
 }
 
-// printError prints an error on one line, whatever the peer has sent.
+// printError prints an error on one line, even if it has line ends from the peer.
 func printError(cmd *cobra.Command, err error) {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", cmd.CommandPath(), show.Printable(message(err)))
 }

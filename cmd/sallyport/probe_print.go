@@ -11,12 +11,12 @@ import (
 	"github.com/sallyport/sallyport/server/audit/show"
 )
 
-// probePrinter prints verdicts: on a terminal those other than pass and skip, with the progress below them;
-// elsewhere a line for each case.
+// probePrinter prints verdicts. On a terminal it prints deviations only, with the progress below them. Elsewhere it
+// prints each case.
 type probePrinter struct {
 	progressPrinter
 	prober *probe.Prober
-	// kept are results of one case that are not printed yet.
+	// kept has the results of the current case, which are not printed yet.
 	kept   []probe.Result
 	start  time.Time
 	total  int
@@ -51,7 +51,7 @@ func (p *probePrinter) result(r *probe.Result) {
 	p.progress()
 }
 
-// flush prints the results that are kept.
+// flush prints the kept results.
 func (p *probePrinter) flush() {
 	p.clear()
 	for _, f := range probe.Fold(p.kept) {
@@ -96,7 +96,8 @@ func (p *probePrinter) deviation(f *probe.Folded, verdict, name string) {
 	}
 }
 
-// exchange prints the altered message. Where none is altered, the fault is in the login as a whole, and it prints all.
+// exchange prints the altered message. If no message is altered, the login as a whole has the fault, and exchange
+// prints all messages.
 func (p *probePrinter) exchange(all []probe.Message) {
 	altered := slices.ContainsFunc(all, func(m probe.Message) bool { return m.Altered })
 	for _, m := range all {

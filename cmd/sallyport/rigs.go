@@ -33,17 +33,17 @@ func rigsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rigs",
 		Short: "List the rigs of a fleet, and who has them",
-		Long: `List what the servers of a fleet guard, from the directory that they keep in etcd.
-A server is in the directory while it runs with --fleet and --rig, and leaves it at
-most 15 s after it was killed. Servers that share a seat (--fleet-seat) have one name
-and a row each, with the same holder.
+		Long: `List the rigs that the servers of a fleet guard, from their directory in etcd. A
+server is in the directory while it runs with --fleet and --rig, and leaves it at
+most 15 s after it was killed. Servers that share a seat (--fleet-seat) have one
+name and a row each, with the same holder.
 
 The columns are NAME, for --rig of connect, hold and forward; ADDR; HOLDER, the user
-who has the seat, or -; SINCE when; WAITING, the number of users in the queue; and
-TAGS. The directory lags behind a server by up to half a second.
+who has the seat, or -; SINCE, when that session began; WAITING, the number of users
+in the queue; and TAGS. The directory lags behind a server by up to half a second.
 
-With --watch it goes on with each change, until a signal ends it: on a terminal the
-table is drawn again, elsewhere the rows that have changed are printed. --json prints
+With --watch rigs shows each change, until a signal ends it: on a terminal it draws
+the table again, elsewhere it prints the rows that have changed. --json prints
 an object, with --watch a line for each change: "schema" is "` + rigsSchema + `",
 and each of "rigs" has name, gate, addr, ca, tags, version, holder, since (only with
 a holder), waiting, head and seat (whether the seat is shared).
@@ -58,7 +58,7 @@ The exit code is 3 if etcd does not answer.`,
 	f.define(cmd.Flags())
 	cmd.Flags().Var(&f.tags, "tag", "only rigs with this tag; repeatable")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print an object")
-	cmd.Flags().BoolVar(&f.watch, "watch", false, "go on, and show each change")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "show each change until a signal")
 	return cmd
 }
 
@@ -87,7 +87,7 @@ func (f *rigsFlags) run() error {
 	return f.print(f.tagged(all), none)
 }
 
-// noRigs says that the directory is empty.
+// noRigs returns the message for an empty directory.
 func noRigs(gates *fleet.Fleet) string {
 	return "no rigs under /" + gates.Prefix() + ": do the servers have this prefix in --fleet?"
 }
@@ -97,12 +97,12 @@ type noDirectory struct{ error }
 
 func (e noDirectory) Unwrap() error { return e.error }
 
-// warnings returns a log for what is wrong in etcd, as lines for a person.
+// warnings returns a log that prints faults in etcd as lines for a person.
 func warnings(out io.Writer) *slog.Logger {
 	return slog.New(&warner{Handler: slog.NewTextHandler(out, nil), out: out})
 }
 
-// firstWarning is warnings for a command that uses one rig: it prints the first line alone.
+// firstWarning is like warnings, for a command that uses one rig: it prints only the first line.
 func firstWarning(out io.Writer) *slog.Logger {
 	return slog.New(&warner{Handler: slog.NewTextHandler(out, nil), out: out, more: "; sallyport rigs lists all"})
 }
@@ -111,7 +111,7 @@ func firstWarning(out io.Writer) *slog.Logger {
 type warner struct {
 	slog.Handler
 	out  io.Writer
-	more string // where all warnings are, for one that prints the first alone
+	more string // if not empty, only the first line is printed, followed by more
 	once sync.Once
 }
 
@@ -148,7 +148,7 @@ func (f *rigsFlags) tagged(all []fleet.Rig) []fleet.Rig {
 	return kept
 }
 
-// print prints the rigs. none says on standard error that there are none.
+// print prints the rigs. If there are none, it prints the text none on standard error.
 func (f *rigsFlags) print(all []fleet.Rig, none string) error {
 	if f.json {
 		return printRigs(all, "  ")
@@ -161,7 +161,7 @@ func (f *rigsFlags) print(all []fleet.Rig, none string) error {
 	return err
 }
 
-// suffix returns the tags as the end of a sentence.
+// suffix returns the tags as the end of the sentence "no rig is in the directory".
 func (f tagsFlag) suffix() string {
 	if len(f) == 0 {
 		return ""
@@ -223,10 +223,10 @@ func (f *rigsFlags) follow(ctx context.Context, gates *fleet.Fleet) error {
 	if err != nil && ctx.Err() == nil {
 		return noDirectory{err}
 	}
-	return stdout.lost() // a signal is how it ends
+	return stdout.lost() // a signal is the normal end
 }
 
-// printChanges returns a function that prints the rows that are not as before.
+// printChanges returns a function that prints the rows that have changed since its last call.
 func printChanges() func([]fleet.Rig) error {
 	before := map[string]string{}
 	return func(all []fleet.Rig) error {

@@ -24,12 +24,13 @@ const backendHelp = `--backend is what clients reach with "connect --open":
 COMMAND runs for one session, with PATH, HOME, LANG, TERM, SALLYPORT_USER and
 SALLYPORT_CONN in its environment, and with --fleet-seat the fencing token in
 SALLYPORT_TOKEN. If it can't be run (the shell's exit codes 126 and 127), the stream
-fails; with any other code the stream ends. When the session ends, all that COMMAND
-has started gets SIGTERM, and SIGKILL after 5 s; only then the next client is seated. COMMAND ends with the server too, even if the server is killed.
-(As with hold, on systems other than Linux this ends COMMAND's process group.) COMMAND
-runs as the server's user, who can read the server's keys and write its log. If clients
-can make it do what they like, as a shell or a debugger, run it as another user with
---backend-user, for which serve needs root.
+fails; with any other code the stream ends. When the session ends, COMMAND and
+everything that it has started get SIGTERM, and SIGKILL after 5 s; only then the
+next client is seated. COMMAND ends with the server too, even if the server is
+killed. (On systems other than Linux this ends only COMMAND's process group, as with
+hold.) COMMAND runs as the server's user, who can read the server's keys and write
+its log. If clients can make COMMAND do what they want, as with a shell or a
+debugger, run it as another user with --backend-user, for which serve needs root.
 
 If the backend can't be reached when serve starts, serve warns, and tries again for
 each session.`

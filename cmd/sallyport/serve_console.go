@@ -15,16 +15,17 @@ import (
 )
 
 const keptHelp = `--console keeps the backend open between sessions, and opens it again when it has
-ended: after a pause of 1 s to 1 min, for a serial device always 1 s. What it says goes to console.log in the
-state directory, a line each with its time, and the last of it (--backlog) is
-shown to the next user who streams: so a boot message is not lost because nobody
-was there, and each user sees the last one's screen. SIGHUP opens console.log
-again after it was moved. SALLYPORT_USER and SALLYPORT_CONN are empty then.
+ended: after a pause of 1 s to 1 min, for a serial device always 1 s. Its output
+goes to console.log in the state directory, each line with its time. The next user
+who streams first sees the last part of the output (--backlog). So no boot message
+is lost between sessions, but each user also sees the screen of the last user.
+SIGHUP opens console.log again after it was moved. With --console SALLYPORT_USER and
+SALLYPORT_CONN are empty.
 
-With --watchers N that many users may watch: "connect --watch" shows them the same,
-without a seat, and when the backend goes down and comes back. Nothing that they
-send reaches the backend, the seated user sees how many watch, and one that is too
-slow is dropped.`
+With --watchers N up to N users may watch without a seat: "connect --watch" shows them
+the same output, and says when the backend goes down and comes back. Their input does
+not reach the backend. The seated user sees how many watch. A watcher that is too slow
+is dropped.`
 
 // maxWatchers bounds --watchers. Each can hold watch.Behind bytes.
 const maxWatchers = 256
@@ -44,10 +45,10 @@ type consoleFlags struct {
 func (f *consoleFlags) define(cmd *cobra.Command) {
 	f.limit, f.backlog = 64<<20, 64<<10
 	flags := cmd.Flags()
-	flags.BoolVar(&f.on, "console", false, "keep the backend open between sessions, record what it says in console.log, and show the last of it to the next user")
+	flags.BoolVar(&f.on, "console", false, "keep the backend open between sessions, record its output in console.log, and show the last part to the next user")
 	flags.Var(&f.limit, "console-limit", "where console.log is renamed to console.log.1 and begins anew")
-	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of what the backend has said is shown to who streams or watches; 0: nothing")
-	flags.IntVar(&f.watchers, "watchers", 0, "`number` of users that may watch what the backend says, without a seat (connect --watch)")
+	flags.Var(sizeOrNone{&f.backlog}, "backlog", "how much of the backend's last output is shown to a user who begins to stream or watch; 0: nothing")
+	flags.IntVar(&f.watchers, "watchers", 0, "`number` of users that may watch the backend's output, without a seat (connect --watch)")
 }
 
 // sizeOrNone is a size that may be 0.

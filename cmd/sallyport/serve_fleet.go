@@ -20,8 +20,8 @@ import (
 	"github.com/sallyport/sallyport/server/fleet"
 )
 
-// fleetPart is the gate's membership in a fleet: its place in the directory, the heads of its log and, with --fleet-seat,
-// the one queue.
+// fleetPart is the gate's membership in a fleet: its entry in the directory, the heads of its log and, with
+// --fleet-seat, its part of the common queue.
 type fleetPart struct {
 	fleetFlags
 	serve          *serveFlags
@@ -35,18 +35,18 @@ type fleetPart struct {
 	log   atomic.Pointer[slog.Logger] // set before the first message
 	entry atomic.Pointer[fleet.Registration]
 	heads atomic.Pointer[fleet.Noter]
-	ca    atomic.Pointer[pin.Pin] // of the certificate that is served, nil for a public CA
+	ca    atomic.Pointer[pin.Pin] // of the served certificate, nil for a public CA
 	seat  *fleet.Seat             // nil without --fleet-seat
 }
 
-// sharedVanish is the greatest --vanish-timeout with --fleet-seat, two thirds of the lease in etcd: a client that can't
-// reach its gate has stopped before another gate seats the next one.
+// sharedVanish is the maximum of --vanish-timeout with --fleet-seat, two thirds of the lease in etcd. So a client that
+// can't reach its gate has stopped before another gate seats the next client.
 const sharedVanish = 10 * time.Second
 
 func (p *fleetPart) define(flags *pflag.FlagSet) {
 	p.fleetFlags.define(flags)
 	p.flags = flags
-	flags.StringVar(&p.rig, "rig", "", "with --fleet: `name` of what this gate guards")
+	flags.StringVar(&p.rig, "rig", "", "with --fleet: `name` of the rig that this gate guards")
 	flags.Var(&p.tags, "tag", "with --fleet: a tag of the rig, as board=imx8; repeatable")
 	flags.StringVar(&p.advertise, "advertise", "", "with --fleet: `HOST:PORT` at which clients reach this gate (default: --listen)")
 	flags.BoolVar(&p.sharesSeat, "fleet-seat", false, "with --fleet: share one seat with all gates of this --rig (--vanish-timeout is 10s then)")
@@ -77,7 +77,8 @@ func (p *fleetPart) check() (err error) {
 	return err
 }
 
-// isTyped reports whether a flag is set and its variable is not. SALLYPORT_RIG and SALLYPORT_TAG may be there for clients.
+// isTyped reports whether a flag is set, but not by its variable. SALLYPORT_RIG and SALLYPORT_TAG may be set for
+// clients.
 func (p *fleetPart) isTyped(name string) bool {
 	flag := p.flags.Lookup(name)
 	return flag.Changed && os.Getenv(variable(flag)) == ""
@@ -133,7 +134,7 @@ func isLoopback(addr string) bool {
 	return err == nil && at.Addr().Unmap().IsLoopback()
 }
 
-// observe tells the directory about changes of the seat.
+// observe updates the directory after a change of the seat, which it reads from a line of the log.
 func (p *fleetPart) observe(line []byte) {
 	if event := eventOf(line); strings.HasPrefix(event, "session.") || strings.HasPrefix(event, "queue.") {
 		p.changed()
@@ -184,7 +185,7 @@ func (p *fleetPart) close() {
 	_ = p.gates.Close()
 }
 
-// serves notes the CA of a certificate that is served from now on.
+// serves stores the CA of a new certificate of the server.
 func (p *fleetPart) serves(pair tls.Certificate) {
 	p.ca.Store(nil)
 	if ca, private := servedCA(pair); private {
@@ -192,19 +193,19 @@ func (p *fleetPart) serves(pair tls.Certificate) {
 	}
 }
 
-// After a reload the directory has the new CA.
+// reloaded puts the new CA into the directory.
 func (*fleetPart) reloading()       {}
 func (*fleetPart) stopping()        {}
 func (p *fleetPart) reloaded(error) { p.changed() }
 
-// sessionEnded is called when the head of the log is behind a session.
+// sessionEnded notes the head. It is called when the log has the end of a session.
 func (p *fleetPart) sessionEnded() {
 	if heads := p.heads.Load(); heads != nil {
 		heads.Changed()
 	}
 }
 
-// changed makes the directory get what describe returns now.
+// changed requests an update of the gate's entry in the directory.
 func (p *fleetPart) changed() {
 	if entry := p.entry.Load(); entry != nil {
 		entry.Changed()
@@ -216,7 +217,7 @@ func (p *fleetPart) address(r *running) string {
 	return cmp.Or(p.advertise, r.listener.Addr().String())
 }
 
-// describe returns what the directory says of this gate.
+// describe returns the directory's entry of this gate.
 func (p *fleetPart) describe(r *running) fleet.Rig {
 	rig := fleet.Rig{
 		Addr: p.address(r), Tags: p.tags, Version: version(), Seat: p.sharesSeat,
@@ -238,7 +239,7 @@ func (p *fleetPart) describe(r *running) fleet.Rig {
 	return rig
 }
 
-// about returns what status says of the fleet, or nil without one.
+// about returns the fleet's part of status. Nil means that the gate is in no directory.
 func (p *fleetPart) about() *control.Fleet {
 	entry := p.entry.Load()
 	if entry == nil {
@@ -279,7 +280,7 @@ func (r *running) seatLost(why string) {
 	os.Exit(exitFailed)
 }
 
-// laterLog passes messages on to the log of the server, which --chat changes, with errors in words for a person.
+// laterLog passes messages on to the log of the server, which --chat changes. It writes errors in words for a person.
 type laterLog struct{ log *atomic.Pointer[slog.Logger] }
 
 func (laterLog) Enabled(context.Context, slog.Level) bool { return true }

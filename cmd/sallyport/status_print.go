@@ -53,7 +53,7 @@ func (p *page) row(label string, pieces ...string) {
 	p.out.WriteString(strings.TrimRight(line, " ") + "\n")
 }
 
-// printable returns texts without characters that a terminal would act on.
+// printable returns texts with the characters that a terminal would act on replaced.
 func printable(texts []string) (all []string) {
 	for _, text := range texts {
 		all = append(all, show.Printable(text))
@@ -105,7 +105,7 @@ func (p *page) seat(s control.Status, now time.Time) {
 	p.row("", runs, "idle for "+seconds(h.Idle), count(h.Requests, "request"), "connection "+show.Printable(h.Conn))
 }
 
-// queue adds a table of those who wait, and how many wait at other gates that share the seat.
+// queue adds a table of the waiting clients, and how many wait at other gates that share the seat.
 func (p *page) queue(all []control.Person, fleet *control.Fleet) {
 	elsewhere := ""
 	if fleet != nil && fleet.QueueLength > len(all) {
@@ -177,7 +177,7 @@ func (p *page) log(l control.Log) {
 	p.row("log head", l.Head)
 }
 
-// keptOut says who is refused.
+// keptOut returns how many sources and connections are refused.
 func keptOut(s control.Status) []string {
 	if s.Penalised == 0 && len(s.Refused) == 0 {
 		return []string{"none"}
@@ -253,7 +253,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// page returns the page of a server elsewhere.
+// page returns the page of a server on another machine.
 func (s remoteStatus) page(now time.Time) string {
 	p := &page{width: terminalWidth()}
 	if h := s.Holder; h != nil {

@@ -15,21 +15,21 @@ import (
 	"github.com/sallyport/sallyport/server/users"
 )
 
-// userPlace is where users are kept.
+// userPlace is a store of users: a file or etcd.
 type userPlace interface {
 	list() ([]users.Entry, error)
 	add(name, password string, iterations int) error
 	setPassword(name, password string, iterations int) error
 	remove(name string) error
-	// added and removed tell what a change means.
+	// added and removed print the effect of a change.
 	added(name string)
 	removed(name string)
 	// command returns a command line for the same place.
 	command(string) string
 }
 
-// known reports whether a user exists. It is not certain if there are faults, because one of them may be the user's.
-// The error says why the users can't be read at all.
+// known reports whether a user exists. certain is false if there are faults, because a faulty entry may be the user's.
+// err is the reason why the users can't be read at all.
 func known(place userPlace, name string) (known, certain bool, err error) {
 	prepared, unfit := scram.Prepare(name)
 	all, faults := place.list()
@@ -40,20 +40,20 @@ func known(place userPlace, name string) (known, certain bool, err error) {
 	return known && unfit == nil, unfit == nil && faults == nil, err
 }
 
-// place returns where the users are kept: in etcd with --fleet, else in the state directory, which it prepares.
+// place returns the store of users: etcd with --fleet, and otherwise the state directory, which it prepares.
 func (f *userFlags) place() (userPlace, error) {
 	if f.fleet.url == "" {
 		home, err := prepare(f.state)
 		return fileUsers{home, f.state}, err
 	}
-	gates, err := f.fleet.open(slog.New(slog.DiscardHandler)) // list names what is ignored
+	gates, err := f.fleet.open(slog.New(slog.DiscardHandler)) // list names the ignored values
 	return fleetUsers{gates, f.fleet}, err
 }
 
-// fileUsers are those in the file of a state directory.
+// fileUsers are the users in the file of a state directory.
 type fileUsers struct {
 	home  state.State
-	state string // as --state has it
+	state string // the value of --state
 }
 
 func (p fileUsers) list() ([]users.Entry, error) { return users.List(p.home.Users()) }
@@ -70,7 +70,7 @@ func (p fileUsers) remove(name string) error      { return users.Remove(p.home.U
 func (p fileUsers) command(command string) string { return commandLine(command, p.state, "") }
 
 func (p fileUsers) added(name string) {
-	addr, _ := os.ReadFile(addrFile(p.home.Paths)) // none: the default
+	addr, _ := os.ReadFile(addrFile(p.home.Paths)) // empty means the default
 	fmt.Fprintf(os.Stderr, "added %s; next: %s\n", show.Printable(name), commandLine("connect --user "+quoteArg(name), p.state, string(addr)))
 }
 
@@ -79,7 +79,7 @@ func (p fileUsers) removed(name string) {
 		show.Printable(name), p.command("evict --user "+quoteArg(name)))
 }
 
-// fleetUsers are those in etcd.
+// fleetUsers are the users in etcd.
 type fleetUsers struct {
 	gates *fleet.Fleet
 	flags fleetFlags
