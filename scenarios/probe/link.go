@@ -24,7 +24,7 @@ const (
 	maxBytes = 4 << 20 // of one exchange
 )
 
-// Errors of a link. Others are those of TLS and of the system.
+// Errors of a link. Other errors come from TLS and from the system.
 var (
 	errEnd   = errors.New("the peer ended the connection")
 	errHang  = errors.New("the peer did not answer in time")

@@ -108,7 +108,7 @@ func stopWhen(ctx context.Context, stop func(), file string) {
 	}
 }
 
-// noneLives fails if a process of those in a file still runs. A killed one may wait for its end to be noticed.
+// noneLives fails if a process in a file still runs. A killed process may end a little later.
 func noneLives(t *testing.T, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)

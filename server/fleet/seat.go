@@ -74,7 +74,7 @@ type claim struct {
 	written atomic.Bool // the place was in the copy of the queue, and token is set
 	lost    atomic.Bool // the place was written, and was deleted later
 	evicted sync.Once
-	told    int           // the position at the last Changed; only Seat.changed uses it
+	shown   int           // the position at the last Changed; only Seat.changed uses it
 	leaveBy time.Duration // when the session of a lost place must have ended, on clock; only guard uses it
 }
 
@@ -295,8 +295,8 @@ func (s *Seat) changed() {
 		} else if by := q.evictor(n); by != "" {
 			p.evict(by, by+" took over")
 		}
-		if n != p.told || n == 0 { // a waiting client needs no news of clients behind it
-			p.told = n
+		if n != p.shown || n == 0 { // a waiting client needs no news of clients behind it
+			p.shown = n
 			p.Changed()
 		}
 	}

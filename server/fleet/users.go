@@ -49,7 +49,7 @@ type Users struct {
 	secret   []byte                    // nil before the first reading
 	mock     *scram.Mock
 	failure  error     // why the last reading failed
-	told     time.Time // when a Lookup last reported that it failed
+	reported time.Time // when a Lookup last reported that it failed
 }
 
 // OpenUsers reads the users in etcd, or the copy at path if etcd does not answer within 5 s. If there is no copy
@@ -88,9 +88,9 @@ func (u *Users) Lookup(preparedName string) (v scram.Verifier, known bool, err e
 	u.mu.Lock()
 	v, known = u.verified[preparedName]
 	mock, why := u.mock, u.failure
-	tell := mock == nil && time.Since(u.told) >= reportEvery
+	tell := mock == nil && time.Since(u.reported) >= reportEvery
 	if tell {
-		u.told = time.Now()
+		u.reported = time.Now()
 	}
 	u.mu.Unlock()
 	if tell {
