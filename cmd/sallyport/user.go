@@ -29,7 +29,7 @@ func userCommand() *cobra.Command {
 		Long: `Add, change, remove and list the users who may log in. A running server sees
 the change at the next login.
 
-The file of users holds no password but a salted verifier of each (RFC 5803).
+The file of users has a salted verifier of each password (RFC 5803), and no password.
 Keep it secret all the same: it allows offline guessing.
 
 With --fleet the users are those of all gates that serve with --users fleet.
