@@ -31,13 +31,12 @@ type findFlags struct {
 
 // findHelp is the text about these flags in the help of connect, hold and forward.
 const findHelp = `With --rig NAME, or --any and --tag, the address and the CA of the server come from
-the directory of a fleet (--fleet): so anyone who can write there chooses whom you trust.
-sallyport rigs lists
-the directory. If several servers share the seat of a rig, they are tried in turn
-until one can be reached. --any gets the seat of any free rig that has all tags. If
-none is free it waits in the shortest queue, and meanwhile tries each rig that becomes
-free. Standard error names the rig: rig NAME at ADDRESS. The exit code is 3 if etcd
-does not answer or there is no such rig.`
+the directory of a fleet (--fleet): so anyone who can write there chooses whom you
+trust. sallyport rigs lists the directory. If several servers share the seat of a
+rig, they are tried in turn until one can be reached. --any gets the seat of any free
+rig that has all tags. If none is free it waits in the shortest queue, and meanwhile
+tries each rig that becomes free. Standard error names the rig: rig NAME at ADDRESS.
+The exit code is 3 if etcd does not answer or there is no such rig.`
 
 func (f *findFlags) define(cmd *cobra.Command) {
 	f.flags = cmd.Flags()
