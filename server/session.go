@@ -15,8 +15,7 @@ import (
 	"github.com/sallyport/sallyport/server/socket"
 )
 
-// session is a connection that has the seat. The connection's goroutine owns all of it, except where watch.go
-// says otherwise.
+// session is a connection that has the seat. Its goroutine owns all of it, except where watch.go says otherwise.
 type session struct {
 	*conn
 	opened  time.Time
