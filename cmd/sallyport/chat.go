@@ -24,12 +24,16 @@ func newChat(s *server.Server) (*chat, error) {
 	return &chat{con}, nil
 }
 
-// run sends what is typed until there is no more. After Ctrl-C it stops the
-// server. After Ctrl-D it restores the terminal, so that Ctrl-C is a signal again.
-func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
+// greet says what the keys do.
+func (c *chat) greet() {
 	if c.isTerminal {
 		c.printf("what you type goes to the seated client; Ctrl-D closes the chat, Ctrl-C stops the server")
 	}
+}
+
+// run sends what is typed until there is no more. After Ctrl-C it stops the
+// server. After Ctrl-D it restores the terminal, so that Ctrl-C is a signal again.
+func (c *chat) run(s *server.Server, stop chan<- os.Signal) {
 	for line := range c.lines {
 		if line == "" {
 			continue

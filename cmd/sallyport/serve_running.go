@@ -45,6 +45,7 @@ func (r *running) untilSignal() error {
 	served := make(chan error, 1)
 	go func() { served <- r.server.Serve(r.listener) }()
 	if r.flags.console != nil {
+		r.flags.console.greet() // before a signal says that it ends
 		go r.flags.console.run(r.server, r.caught.stop)
 	}
 	for {
