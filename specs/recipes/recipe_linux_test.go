@@ -80,7 +80,7 @@ func TestControl(t *testing.T) {
 		{"any text", "$ echo from 127.0.0.1\nfrom ...", ""},
 		{"two lines", "$ echo a \\\n  b\na b", ""},
 		{"a server", "one$ mkfifo f; echo up; cat f\nup\n...\ntwo$ echo x >f\none$ echo y\ny", ""},
-		{"Ctrl-C", "one$ echo up; sleep 1000\nup\none$ ^C\none$ echo y\ny", ""},
+		{"Ctrl-C", "one$ sh -c 'echo up; sleep 1000'\nup\none$ ^C\none$ echo y\ny", ""},
 		{"other text", "$ echo a\nb", `it printed "a", and not "b"`},
 		{"more", "$ echo a; echo b\na\n$ true", `it printed "b" as well`},
 		{"unexpected", "$ echo a", `it printed "a" as well`},
