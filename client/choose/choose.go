@@ -84,7 +84,7 @@ type search[S any] struct {
 	followed chan error    // gets the result of Follow
 	results  chan result[S]
 
-	trying, place string // rigs of the running attempts, without and with a wait; "" is none
+	trying, place string // rigs of the running attempts, without and with a wait; "" means no attempt
 	tried         map[string]tried
 
 	mu   sync.Mutex

@@ -104,7 +104,7 @@ type Fleet struct {
 	HolderSince time.Time `json:"holder_since,omitzero"`
 	QueueLength int       `json:"queue_length"`
 	// NoLease is the key in etcd of a place in the queue that is no server's and stays there, quoted for a shell if it needs
-	// that. Empty means that there is none.
+	// that. Empty means that there is no such place.
 	NoLease string `json:"no_lease,omitempty"`
 }
 
@@ -116,7 +116,7 @@ func (s Status) Elsewhere() *Fleet {
 	return s.Fleet
 }
 
-// Gate names the gate whose client has the seat. It is none if somebody has written the place by hand.
+// Gate names the gate whose client has the seat. A place that somebody has written by hand has no gate.
 func (f Fleet) Gate() string {
 	switch {
 	case f.HolderAt != "":

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/sallyport/sallyport/server/fleet"
 )
 
 // counter passes connections on to etcd, and counts the calls. While held is locked nothing passes, and no connection
@@ -95,14 +92,7 @@ func TestCallsPerLogin(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
 	c := e.counter()
-	f, err := fleet.Open(context.Background(), fleet.Config{URL: "etcd://" + c.listener.Addr().String() + "/lab"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	one := &gate{t: t}
-	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
-	t.Cleanup(one.Close)
+	one := newGate(t, open(t, "etcd://"+c.listener.Addr().String()+"/lab"), "1")
 	session := func() {
 		alice := one.asks("alice")
 		alice.at("0 alice")
@@ -127,14 +117,8 @@ func TestSeatWhoseMemberOfEtcdIsSilent(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
 	paths := []*counter{e.counter(), e.counter()}
-	f, err := fleet.Open(context.Background(), fleet.Config{URL: fmt.Sprintf("etcd://%s,%s/lab", paths[0].listener.Addr(), paths[1].listener.Addr())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	one, two := &gate{t: t}, e.gate("2")
-	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
-	t.Cleanup(one.Close)
+	url := fmt.Sprintf("etcd://%s,%s/lab", paths[0].listener.Addr(), paths[1].listener.Addr())
+	one, two := newGate(t, open(t, url), "1"), e.gate("2")
 	bob, holder := two.asks("bob"), "bob"
 	for i, path := range paths { // one of them has the watch
 		alice := one.asks(fmt.Sprint("alice", i))

@@ -85,11 +85,17 @@ func (e *etcd) url() string { return "etcd://" + e.endpoint + "/lab" }
 // open returns a fleet in this etcd, until the test ends.
 func (e *etcd) open() *fleet.Fleet {
 	e.t.Helper()
-	f, err := fleet.Open(context.Background(), fleet.Config{URL: e.url()})
+	return open(e.t, e.url())
+}
+
+// open opens the fleet at an address until the end of the test.
+func open(t *testing.T, url string) *fleet.Fleet {
+	t.Helper()
+	f, err := fleet.Open(context.Background(), fleet.Config{URL: url})
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
-	e.t.Cleanup(func() { _ = f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
 

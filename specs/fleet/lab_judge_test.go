@@ -26,7 +26,7 @@ type span struct{ from, to time.Time }
 
 func (s span) length() time.Duration { return s.to.Sub(s.from) }
 
-// both returns the time in both of two spans. Its length is negative if there is none.
+// both returns the time that both spans have in common. Its length is negative if they have none.
 func (s span) both(other span) span {
 	if other.from.After(s.from) {
 		s.from = other.from

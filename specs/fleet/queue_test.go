@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/server/admission"
-	"github.com/sallyport/sallyport/server/fleet"
 )
 
-// Who comes to a long queue concerns the holder, and nobody who waits.
+// A client that comes to a long queue is news for the holder, but not for the waiting clients.
 func TestSeatWithALongQueue(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
@@ -49,14 +47,7 @@ func TestSeatWhosePlaceIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t)
 	path := newProxy(t, e.endpoint)
-	f, err := fleet.Open(context.Background(), fleet.Config{URL: "etcd://" + path.addr() + "/lab"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	one, two := &gate{t: t}, e.gate("2")
-	one.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: "1", Changed: func() {}, Fatal: func(string) {}})
-	t.Cleanup(one.Close)
+	one, two := newGate(t, open(t, "etcd://"+path.addr()+"/lab"), "1"), e.gate("2")
 	alice := one.asks("alice")
 	bob := two.asks("bob")
 	bob.at("1 alice")

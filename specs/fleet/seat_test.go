@@ -26,9 +26,14 @@ type gate struct {
 // gate starts a gate that ends with the test.
 func (e *etcd) gate(id string) *gate {
 	e.t.Helper()
-	g := &gate{t: e.t}
-	g.Seat = e.open().Seat(fleet.SeatConfig{Rig: "scope", Gate: id, At: id + ".example:1", Changed: func() { g.changes.Add(1) }, Fatal: func(why string) { g.fatal.Store(&why) }})
-	e.t.Cleanup(g.Close)
+	return newGate(e.t, e.open(), id)
+}
+
+// newGate starts a gate of the rig scope.
+func newGate(t *testing.T, f *fleet.Fleet, id string) *gate {
+	g := &gate{t: t}
+	g.Seat = f.Seat(fleet.SeatConfig{Rig: "scope", Gate: id, At: id + ".example:1", Changed: func() { g.changes.Add(1) }, Fatal: func(why string) { g.fatal.Store(&why) }})
+	t.Cleanup(g.Close)
 	return g
 }
 
